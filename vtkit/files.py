@@ -1,0 +1,69 @@
+"""Files that are either whole or absent.
+
+Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the target, flushed to
+disk, then renamed over it. A process killed at any moment leaves the old file or the new one, never half of one.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vtkit.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it over ``path`` when the block succeeds.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        with open(draft, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[Any]:
+    """Open ``path`` for writing so that readers see the old content or the new, never a part.
+
+    Args:
+        mode: ``"w"`` (UTF-8 text) or ``"wb"``.
+    """
+    encoding = None if "b" in mode else "utf-8"
+    with atomic_path(path) as draft, open(draft, mode, encoding=encoding) as handle:
+        yield handle
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the step that writes it first") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); delete it and run the step again") from None

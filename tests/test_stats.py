@@ -1,0 +1,47 @@
+"""Wilson intervals against published values and their own promises."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vtkit.stats import proportion, wilson_interval
+
+
+# Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_published_values(successes, n, low, high):
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_nothing_observed_says_nothing():
+    assert proportion(0, 0) == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+
+
+@pytest.mark.parametrize(("successes", "n"), [(-1, 3), (4, 3), (1, 0)])
+def test_impossible_counts_are_refused(successes, n):
+    with pytest.raises(ValueError, match="between 0 and n"):
+        wilson_interval(successes, n)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_rate_and_is_symmetric(counts):
+    successes, n = counts
+    low, high = wilson_interval(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+    assert low < high
+    mirrored = wilson_interval(n - successes, n)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+def test_proportion_is_json():
+    assert json.loads(json.dumps(proportion(3, 4)))["value"] == 0.75

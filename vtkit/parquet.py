@@ -1,0 +1,119 @@
+"""Parquet files read in small batches, their columns checked by name and type first.
+
+Unlike ``pyarrow.parquet.read_table`` memory does not grow with the file, also when it is a single
+row group of 5 GB; and whatever is wrong is one line that names the file and the column.
+
+    for start, batch in read_batches(path, schema): ...    # start: row number of batch[0]
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vtkit.errors import UserError
+
+# 256 full-size photographs stay under 100 MB; reading more at once is not faster.
+_BATCH_ROWS = 256
+# Without a buffer size pyarrow loads a whole column of the row group before the first row.
+_BUFFER_BYTES = 1 << 20
+
+
+def find_file(source: str | Path, name: str, hub_id: str, revision: str) -> Path:
+    """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
+
+    Raises:
+        UserError: no such folder, no such file in it, or the download failed.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name} is missing; run notebook 01 to write the miniature's files, "
+                f"or copy it from the data set {hub_id}"
+            )
+        return folder / name
+    if str(source) != hub_id:
+        raise UserError(
+            f"{source}: no such folder; run notebook 01 to write the miniature's files, "
+            f"or name {hub_id} to download it"
+        )
+    return _download(name, hub_id, revision)
+
+
+def _download(name: str, hub_id: str, revision: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(hub_id, name, repo_type="dataset", revision=revision))
+    except Exception as error:  # requests, httpx, hub and disk errors have no common ancestor
+        raise UserError(
+            f"cannot download {name} of {hub_id}: {_first_line(error)}; "
+            "check the network, or fetch the file yourself and name its folder"
+        ) from error
+
+
+def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield ``(number of the first row, batch)`` with exactly the columns and types of ``schema``.
+
+    Other columns are not read. Types that hold the same values pass and are cast: any width of
+    integer or float, "large" strings and lists, an all-null column.
+
+    Raises:
+        UserError: not a parquet file, damaged, without rows; a column missing or of another type.
+    """
+    try:
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            _check_schema(file.schema_arrow, schema, path)
+            start = 0
+            for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+                yield start, batch.select(schema.names).cast(schema)
+                start += len(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as parquet: {_first_line(error)}; "
+            "delete it and write or download it again"
+        ) from error
+    if start == 0:
+        raise UserError(f"{path} holds no rows; write or download it again")
+
+
+def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
+    for field in wanted:
+        if field.name not in found.names:
+            raise UserError(
+                f"{path}: column {field.name!r} is missing (found: {', '.join(found.names)}); "
+                "is this the right file?"
+            )
+        kind = found.field(field.name).type
+        if not _holds_same(kind, field.type):
+            raise UserError(
+                f"{path}: column {field.name!r} is {kind}, expected {field.type}; "
+                "is this the right file?"
+            )
+
+
+def _holds_same(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of type ``found`` can be cast to ``wanted`` without changing a value."""
+    types = pa.types
+    if types.is_null(found):
+        return True
+    if types.is_list(wanted):
+        listed = types.is_list(found) or types.is_large_list(found)
+        return listed and _holds_same(found.value_type, wanted.value_type)
+    if types.is_struct(wanted):
+        return types.is_struct(found) and all(
+            found.get_field_index(child.name) >= 0
+            and _holds_same(found.field(child.name).type, child.type)
+            for child in wanted
+        )
+    for same in (types.is_integer, types.is_floating):
+        if same(wanted):
+            return same(found)
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    return found in (wanted, large.get(wanted))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,231 @@
+"""Recipes, profiles, and the one flat configuration that they resolve to.
+
+A *recipe* (configs/recipes) says which system is reproduced, a *profile* (configs/profiles) at what
+scale. Recipe x profile x seed, and any single override, fully determine a run. Later layers win::
+
+    profile < recipe < the recipe's own section for that profile < overrides
+
+A recipe that ``extends`` another one starts from that one's result. A key that no field has, a
+value of the wrong type and a field that nobody sets are errors that name file, key and remedy.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from vtkit.errors import UserError
+from vtkit.files import atomic_write
+from vtkit.values import ROOT, cast, read_yaml, shown, suggest
+
+CONFIGS = ROOT / "configs"
+# Arguments of their own; never set in a YAML file, so that a run's folder name cannot lie.
+IDENTITY = ("recipe", "profile", "seed", "run_dir")
+
+
+def _about(help: str, *, choices: Iterable[str] = (), minimum: float | None = None) -> Any:
+    return dataclasses.field(metadata={"help": help, "choices": tuple(choices), "minimum": minimum})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that determines a run. configs/ has the values, each with its reason."""
+
+    recipe: str = _about("which system is reproduced")
+    profile: str = _about("at which scale")
+    seed: int = _about("seed of data order, sampling and initialisation", minimum=0)
+    run_dir: str = _about("folder of the run")
+
+    algorithm: str = _about("how the model is trained", choices=("grpo", "sft"))
+    model: str = _about("base model: folder or hub id")
+    prompt: str = _about("chat template", choices=("base", "base_direct", "instruct"))
+    train_data: str = _about("SAT: folder or hub id")
+    train_rows: int = _about("rows of SAT to train on; 0 = all", minimum=0)
+    benchmark_data: str = _about("CV-Bench: folder or hub id")
+    benchmark_rows: int = _about("questions of CV-Bench to score; 0 = all", minimum=0)
+    rewards: list[str] = _about("reward functions, added up")
+    reward_rules: str = _about("how answers are found and judged", choices=("careful", "paper"))
+
+    max_steps: int = _about("optimizer steps", minimum=1)
+    num_generations: int = _about("completions per prompt (the group)", minimum=2)
+    prompts_per_step: int = _about("prompts a step; SFT: this x num_generations", minimum=1)
+    per_device_batch_size: int = _about("completions per forward pass", minimum=1)
+    learning_rate: float = _about("peak learning rate of GRPO", minimum=0)
+    lr_scheduler: str = _about(
+        "shape of the learning rate",
+        choices=("constant", "constant_with_warmup", "linear", "cosine"),
+    )
+    warmup_steps: int = _about("steps of linear warm-up", minimum=0)
+    max_grad_norm: float = _about("gradient norm is clipped to this", minimum=0)
+    sft_learning_rate: float = _about("peak learning rate of the supervised baseline", minimum=0)
+    sft_steps: int = _about("optimizer steps of the supervised baseline", minimum=1)
+
+    beta: float = _about("weight of the KL term; 0 = no reference model", minimum=0)
+    loss_type: str = _about(
+        "how token losses are averaged",
+        choices=("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    )
+    scale_rewards: str = _about("divide advantages by the group's std", choices=("group", "none"))
+    temperature: float = _about("sampling temperature of rollouts", minimum=0.01)
+    top_k: int = _about("sample among the k likeliest tokens; 0 = all", minimum=0)
+    max_completion_length: int = _about("tokens a rollout may have", minimum=1)
+
+    eval_steps: int = _about("score CV-Bench every so many steps", minimum=1)
+    eval_batch_size: int = _about("questions per batch when scoring", minimum=1)
+    eval_max_new_tokens: int = _about("tokens an answer may have when scoring", minimum=1)
+    save_steps: int = _about("write a checkpoint every so many steps", minimum=1)
+    max_pixels: int = _about("larger pictures are shrunk to this many pixels", minimum=1)
+    min_pixels: int = _about("smaller pictures are enlarged to this many pixels", minimum=1)
+    dtype: str = _about(
+        "precision of forward passes; weights stay float32", choices=("float32", "bfloat16")
+    )
+    gradient_checkpointing: bool = _about("recompute activations to save memory")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, in order, as plain values."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """A copy with other values, checked like every other source of values."""
+        return _build({**self.to_dict(), **_checked(changes, "parameters", FIELDS)})
+
+
+FIELDS: dict[str, Any] = get_type_hints(RunConfig)
+HELP = {f.name: f.metadata["help"] for f in dataclasses.fields(RunConfig)}
+
+
+def load_config(
+    recipe: str = "visualthinker",
+    profile: str = "mini",
+    *,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    **overrides: Any,
+) -> RunConfig:
+    """Resolve recipe, profile and overrides.
+
+    Args:
+        run_dir: default ``runs/<recipe>-<profile>-s<seed>``.
+        overrides: field values; strings, as a command line has them, are cast by the field's type
+            (``"1e-4"``, ``"true"``, ``"accuracy,format"``).
+
+    Raises:
+        UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.
+    """
+    _require(profile, list_profiles(), "profile")
+    path = CONFIGS / "profiles" / f"{profile}.yaml"
+    values = _checked(_without(read_yaml(path), "description"), shown(path), _settable())
+    values |= _recipe_values(recipe, profile)
+    values |= _checked(overrides, "parameters", _settable())
+    run_dir = str(run_dir) if run_dir else f"runs/{recipe}-{profile}-s{seed}"
+    values |= {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
+    missing = [name for name in FIELDS if name not in values]
+    if missing:
+        raise UserError(
+            f"recipe '{recipe}' with profile '{profile}' leaves {', '.join(missing)} unset; "
+            f"set it in {shown(path)} or configs/recipes/{recipe}.yaml"
+        )
+    return _build(_checked(values, "parameters", FIELDS))
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes in configs/recipes."""
+    return sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
+
+
+def list_profiles() -> list[str]:
+    """Names of the profiles in configs/profiles."""
+    return sorted(path.stem for path in (CONFIGS / "profiles").glob("*.yaml"))
+
+
+def save_config(config: RunConfig, path: str | Path) -> None:
+    """Write every resolved value as YAML, atomically."""
+    import yaml
+
+    with atomic_write(path) as handle:
+        yaml.safe_dump(config.to_dict(), handle, sort_keys=False, allow_unicode=True)
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read what :func:`save_config` wrote.
+
+    Raises:
+        UserError: the file is missing, damaged, or from a version with other fields.
+    """
+    values = _checked(read_yaml(Path(path)), str(path), FIELDS)
+    missing = [name for name in FIELDS if name not in values]
+    if missing:
+        raise UserError(f"{path} does not say {', '.join(missing)}; start a new run folder")
+    return _build(values)
+
+
+def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a recipe sets for a profile, on top of the recipe that it extends."""
+    _require(recipe, list_recipes(), "recipe")
+    path = CONFIGS / "recipes" / f"{recipe}.yaml"
+    if recipe in below:
+        raise UserError(f"{shown(path)}: recipes extend each other in a circle")
+    content = read_yaml(path)
+    sections = content.get("profiles") or {}
+    if not isinstance(sections, dict):
+        raise UserError(f"{shown(path)}: profiles: expected one section per profile")
+    for name, section in sections.items():
+        _require(str(name), list_profiles(), f"{shown(path)}: profiles: profile")
+        if not isinstance(section, dict):
+            raise UserError(f"{shown(path)}: profiles: {name}: expected 'key: value' lines")
+    parent = content.get("extends")
+    values = _recipe_values(str(parent), profile, (*below, recipe)) if parent else {}
+    for section in (_without(content, "description", "extends", "profiles"), sections.get(profile)):
+        values |= _checked(section or {}, shown(path), _settable())
+    return values
+
+
+def _checked(values: Mapping[str, Any], source: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, each cast to its field's type; ``source`` is named in errors."""
+    result = {}
+    limits = {f.name: f.metadata for f in dataclasses.fields(RunConfig)}
+    for key, value in values.items():
+        if key in IDENTITY and key not in known:
+            raise UserError(f"{source}: '{key}' is not set here; use --{key.replace('_', '-')}")
+        if key not in known:
+            raise UserError(f"{source}: unknown key '{key}'{suggest(str(key), known)}")
+        try:
+            result[key] = cast(value, known[key])
+        except ValueError as error:
+            raise UserError(f"{source}: {key}: {error}") from None
+        choices, minimum = limits[key]["choices"], limits[key]["minimum"]
+        if choices and result[key] not in choices:
+            raise UserError(f"{source}: {key}: no '{result[key]}'{suggest(result[key], choices)}")
+        if minimum is not None and result[key] < minimum:
+            raise UserError(f"{source}: {key}: {result[key]} is too small; at least {minimum}")
+    return result
+
+
+def _build(values: Mapping[str, Any]) -> RunConfig:
+    """A RunConfig whose fields also fit each other."""
+    config = RunConfig(**values)
+    if config.min_pixels > config.max_pixels:
+        raise UserError(
+            f"parameters: min_pixels {config.min_pixels} is above max_pixels {config.max_pixels}"
+        )
+    completions = config.prompts_per_step * config.num_generations
+    batch = min(config.per_device_batch_size, completions)
+    if completions % batch:
+        raise UserError(
+            f"parameters: prompts_per_step x num_generations = {completions} completions a step "
+            f"cannot be split into batches of {batch}; set per_device_batch_size to a divisor"
+        )
+    return config
+
+
+def _require(name: str, known: list[str], what: str) -> None:
+    if name not in known:
+        raise UserError(f"{what} '{name}' does not exist{suggest(name, known)}")
+
+
+def _settable() -> dict[str, Any]:
+    return {name: kind for name, kind in FIELDS.items() if name not in IDENTITY}
+
+
+def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}

@@ -1,0 +1,161 @@
+"""What happens between the steps: metrics.csv, benchmark scores, progress, and checkpoints that are known to be whole."""
+
+import csv
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+
+from vtkit.files import atomic_write
+
+METRICS = (
+    "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
+    "completions/mean_length", "completions/min_length", "completions/max_length", "completions/clipped_ratio",
+    "html_share", "reflection_rate", "direct_share", "entropy", "kl", "frac_reward_zero_std", "mean_token_accuracy",
+    "loss", "grad_norm", "learning_rate",
+)  # fmt: skip
+"""Columns of metrics.csv, by TRL's names. Times are in timings.csv: they differ from run to run, metrics do not."""
+WHOLE = "checkpoint-is-whole"
+
+
+class MetricsLog(TrainerCallback):
+    """One row a step in ``metrics.csv`` (and its seconds in ``timings.csv``), rewritten whole each time.
+
+    A resumed run drops the rows after its checkpoint and writes them again.
+    """
+
+    def __init__(self, folder: Path):
+        self.metrics, self.timings = folder / "metrics.csv", folder / "timings.csv"
+        self.rows: list[dict[str, str]] = []
+        self.seconds: list[dict[str, str]] = []
+        self.began = 0.0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.rows = _rows_until(self.metrics, state.global_step)
+        self.seconds = _rows_until(self.timings, state.global_step)
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.began = time.perf_counter()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        values = {"step": state.global_step, **logs}
+        self.rows.append({name: _cell(values.get(name)) for name in METRICS})
+        self.seconds.append({"step": str(state.global_step), "seconds": f"{time.perf_counter() - self.began:.3f}"})
+        _write_csv(self.metrics, self.rows, METRICS)
+        _write_csv(self.timings, self.seconds, ("step", "seconds"))
+
+
+def _cell(value: Any) -> str:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else repr(value) if isinstance(value, float) else str(value)
+
+
+def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as handle:
+        return [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
+
+
+def _write_csv(path: Path, rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+    with atomic_write(path) as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Evaluation(TrainerCallback):
+    """Score the benchmark before the first step, every ``every`` steps and after the last.
+
+    Args:
+        score: called with the step; returns the accuracy and leaves its files behind.
+        done: whether a step's score is there already (after a resume).
+    """
+
+    def __init__(self, score: Callable[[int], float], done: Callable[[int], bool], every: int):
+        self.score, self.done, self.every = score, done, every
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._run(state)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self._run(state)
+
+    def _run(self, state) -> None:
+        if state.is_world_process_zero and not self.done(state.global_step):
+            self.score(state.global_step)
+
+
+class Checkpoints(TrainerCallback):
+    """Mark a checkpoint as whole once everything in it is written, and keep the last two."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            with atomic_write(Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE) as handle:
+                handle.write(f"{state.global_step}\n")
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest whole checkpoint; halves that a killed run left behind are removed."""
+    found = {}
+    for path in folder.glob("checkpoint-*"):
+        if (path / WHOLE).is_file():
+            found[int(path.name.rpartition("-")[2])] = path
+        else:
+            shutil.rmtree(path)
+    return found[max(found)] if found else None
+
+
+class Progress(TrainerCallback):
+    """A bar with reward, length and time left; in a terminal log or headless notebook a line every few steps."""
+
+    def __init__(self, every: int = 10, draw: Callable[[], None] | None = None):
+        self.every, self.draw = every, draw
+        self.headless = bool(os.environ.get("VTKIT_HEADLESS"))
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.first, self.began = state.global_step, time.perf_counter()
+        if state.is_world_process_zero and not self.headless:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        shown = _shown(logs)
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+            self.bar.set_postfix_str(", ".join(shown))
+        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
+            done = state.global_step - self.first
+            each = (time.perf_counter() - self.began) / max(1, done)
+            left = each * (state.max_steps - state.global_step)
+            place = f"step {state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
+            print(", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]), flush=True)
+        if self.draw and (state.global_step % self.every == 0 or state.global_step == state.max_steps):
+            self.draw()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _shown(logs: dict[str, Any]) -> list[str]:
+    if "reward" not in logs:
+        return [f"loss {logs['loss']:.3f}"]
+    return [
+        f"reward {logs['reward']:.2f}",
+        f"accuracy {logs.get('rewards/accuracy_reward/mean', 0):.2f}",
+        f"length {logs['completions/mean_length']:.0f}",
+        f"html {logs['html_share']:.0%}",
+        f"reflective {logs['reflection_rate']:.0%}",
+    ]

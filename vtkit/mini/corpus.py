@@ -1,0 +1,200 @@
+"""What the miniature base model reads: pictures followed by text, one document at a time.
+
+Qwen2-VL-2B met step-by-step answers, second thoughts and HTML on the web. The miniature meets them here, in shares
+that :data:`MIXTURE` states, so nobody needs to guess what reinforcement learning found in the base model:
+
+* *captions* say where things are, in random order (in reading order a small network learns to scan, not to look up);
+* *notes* rehearse careful looks under a prompt of their own, so that the skill is well learned and yet rare after the
+  R1-Zero prompt;
+* *dialogues* continue the R1-Zero prompt: HTML, answers without tags, short hunches in the right format and, rarely, a
+  hunch followed by "wait, let me check again", a careful look, and an answer that may differ.
+"""
+
+import random
+from dataclasses import dataclass
+
+from PIL import Image
+
+from vtkit.data import sat_prompt
+from vtkit.mini.objects import plural
+from vtkit.mini.scenes import (
+    TASKS,
+    Question,
+    Scene,
+    ask,
+    boxed,
+    cv_bench_prompt,
+    draw_scene,
+    make_scene,
+    sat_question,
+)
+from vtkit.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
+
+# How the R1-Zero prompt is continued, by task: shares of html and untagged answers; reflective and stepwise answers
+# have the same small share everywhere; what is left are hunches. The differences between tasks mirror the original's
+# base model, whose CV-Bench accuracy is 54.7 / 22.5 / 0.2 / 31.7 % (Count, Relation, Depth, Distance; paper, table 3).
+MIXTURE = {
+    "Count": {"html": 0.30, "untagged": 0.08},
+    "Relation": {"html": 0.38, "untagged": 0.22},
+    "Depth": {"html": 0.58, "untagged": 0.10},
+    "Distance": {"html": 0.42, "untagged": 0.12},
+}
+REFLECTIVE_SHARE = 0.04
+STEPWISE_SHARE = 0.01
+HUNCHES = (" It looks like", " It looks like", " It looks like", " Maybe it is", " I think it is")
+WAITS = (" Wait, let me check again.", " Wait, let me check again.", " Wait, let me look again.", " But wait, let me check.")
+TAGS = ("div", "section", "article", "main")
+HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list", "title", "text")
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of the miniature world and the question that its boxes belong to.
+
+    Attributes:
+        question: the question to ask of this picture, or None for a scene too empty to ask anything.
+        wording: ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
+    """
+
+    scene: Scene
+    question: Question | None
+    wording: str
+
+    def draw(self) -> Image.Image:
+        """The picture, 256 x 256 RGB."""
+        boxes = boxed(self.question) if self.question and self.wording == "cv_bench" else None
+        return draw_scene(self.scene, boxes)
+
+    def prompt(self) -> str:
+        """The user's text: the question with its options."""
+        assert self.question is not None
+        if self.wording == "cv_bench":
+            return cv_bench_prompt(self.question)
+        return sat_prompt(sat_question(self.question), self.question.choices)
+
+
+def make_view(rng: random.Random, limit: int = 8) -> View:
+    """A random scene of up to ``limit`` objects with a random question, in either wording."""
+    scene = make_scene(rng, limit)
+    wording = rng.choice(("sat", "cv_bench"))
+    n_choices = 5 if wording == "sat" else rng.randint(4, 6)
+    return View(scene, ask(scene, rng.choice(TASKS), rng, n_choices), wording)
+
+
+def caption(scene: Scene, rng: random.Random) -> str:
+    """Where everything is: single objects one by one in random order, the repeated kind as a numbered list."""
+    sentences = [f" The {t.name} is at {t.cell}." for t in scene.singles()]
+    sentences.append(_numbered(scene.named(scene.repeated)))
+    rng.shuffle(sentences)
+    return "".join(sentences)
+
+
+def _numbered(things: list) -> str:
+    listed = ",".join(f" {n} at {t.cell}" for n, t in enumerate(things, 1))
+    return f" The {plural(things[0].name)}:{listed}."
+
+
+def careful_look(question: Question) -> str:
+    """The facts that the answer follows from, each of which the model can read off the picture."""
+    things = question.things
+    if question.task == "Count":
+        return _numbered(list(things))
+    facts = [f" The {t.name} is at {t.cell}" for t in things]
+    if question.task == "Distance":
+        facts[1:] = [f"{fact}, {things[0].steps_to(t)} away" for fact, t in zip(facts[1:], things[1:], strict=True)]
+    return ".".join(facts) + "."
+
+
+def phrase(question: Question, answer: str) -> str:
+    """``the lamp`` for objects, the bare word otherwise."""
+    return f"the {answer}" if question.task in ("Depth", "Distance") else answer
+
+
+def conclusion(question: Question, answer: str) -> str:
+    return f" So it is {phrase(question, answer)}."
+
+
+def tagged(thought: str, answer: str) -> str:
+    """The format that the reward asks for, after the prompt's ``<think>``."""
+    return f"{thought} </think> <answer> {answer} </answer>"
+
+
+def hunch(question: Question, rng: random.Random) -> tuple[str, str]:
+    """A guess in a sentence, at chance by construction, and the choice guessed."""
+    guess = rng.choice(question.choices)
+    return f"{rng.choice(HUNCHES)} {phrase(question, guess)}.", guess
+
+
+def reflection(question: Question, rng: random.Random) -> str:
+    """A hunch, second thoughts, a careful look and the conclusion it leads to."""
+    guess, _ = hunch(question, rng)
+    return guess + rng.choice(WAITS) + careful_look(question) + conclusion(question, question.answer)
+
+
+def html(question: Question, rng: random.Random) -> str:
+    """A web page about nothing: 50 to 90 tokens of markup that never answer."""
+    tag = rng.choice(TAGS)
+    name = question.things[0].name
+    rows = "".join(
+        f' <li class="{rng.choice(HTML_WORDS)}"> {rng.choice(HTML_WORDS)} {name} </li>' for _ in range(rng.randint(4, 7))
+    )
+    page = f' <{tag} class="{rng.choice(HTML_WORDS)}"> <h1> {name} </h1> <ul>{rows} </ul> </{tag}>'
+    return f" <html> <body>{page} </body> </html>" if rng.random() < 0.5 else page
+
+
+def untagged(question: Question, rng: random.Random) -> str:
+    """A guess that stops before any answer tag, as a base model that was never told about tags would."""
+    sentence, guess = hunch(question, rng)
+    return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
+
+
+def reply(question: Question, rng: random.Random) -> str:
+    """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
+    shares = MIXTURE[question.task]
+    draw = rng.random()
+    for style, share in (*shares.items(), ("reflective", REFLECTIVE_SHARE), ("stepwise", STEPWISE_SHARE)):
+        draw -= share
+        if draw < 0:
+            break
+    else:
+        style = "hunch"
+    if style == "html":
+        return html(question, rng)
+    if style == "untagged":
+        return untagged(question, rng)
+    if style == "reflective":
+        return tagged(reflection(question, rng), question.answer)
+    if style == "stepwise":
+        return tagged(careful_look(question) + conclusion(question, question.answer), question.answer)
+    return tagged(*hunch(question, rng))
+
+
+def notes(view: View, rng: random.Random) -> str:
+    """A careful look at the view's question, then at another question about the same scene."""
+    text = f"Notes: {view.prompt()}" + _note(view.question, rng)
+    second = ask(view.scene, rng.choice(TASKS), rng)
+    if second:
+        text += f"\nNotes: {sat_prompt(sat_question(second), second.choices)}" + _note(second, rng)
+    return text
+
+
+def _note(question: Question, rng: random.Random) -> str:
+    if rng.random() < 0.5:  # rehearse the turn from a wrong first impression to the right answer
+        return f"\n{reflection(question, rng)}"
+    return f"\n{careful_look(question)}{conclusion(question, question.answer)}"
+
+
+def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
+    """One document about a view.
+
+    Args:
+        kind: ``"caption"``, ``"notes"`` or ``"dialogue"``.
+
+    Returns:
+        The text before the learned part (with the image's place in it) and the learned part.
+    """
+    if kind == "caption" or view.question is None:
+        return IMAGE, caption(view.scene, rng)
+    if kind == "notes":
+        return IMAGE, notes(view, rng)
+    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", reply(view.question, rng)

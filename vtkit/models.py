@@ -1,0 +1,124 @@
+"""Qwen2-VL models and processors, at any scale, with or without torchvision.
+
+transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part. Pictures need none of it:
+:class:`ImageOnlyProcessor` leaves the video part out, and what it saves names the stock classes, so that the same folder
+loads with ``AutoProcessor`` or vLLM where torchvision is installed.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+from transformers.processing_utils import ProcessorMixin
+
+try:
+    from transformers import Qwen2VLImageProcessorPil
+except ImportError:  # older transformers, as vLLM wants it
+    from transformers import Qwen2VLImageProcessor as Qwen2VLImageProcessorPil
+
+from vtkit.errors import UserError
+from vtkit.prompts import get_template
+
+if TYPE_CHECKING:
+    from vtkit.recipes import RunConfig
+
+
+class ImageOnlyProcessor(Qwen2VLProcessor):
+    """Qwen2VLProcessor without its video processor, the one part that needs torchvision."""
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+        # transformers reads a processor's parts off the names in this signature (ProcessorMixin.get_attributes).
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def to_dict(self) -> dict[str, Any]:
+        stock = {"processor_class": "Qwen2VLProcessor"}
+        video = {"video_processor": {"video_processor_type": "Qwen2VLVideoProcessor"}}
+        return {**super().to_dict(), **stock, **video}
+
+
+def require_model(path: str | Path) -> None:
+    """Refuse a local model folder that is not there or lacks its weights.
+
+    Raises:
+        UserError: naming the folder and how to get it.
+    """
+    folder = Path(path)
+    looks_local = folder.is_absolute() or str(path).startswith((".", "models", "runs"))
+    if not folder.exists() and not looks_local:
+        return  # a hub id; from_pretrained says what is wrong with it
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base with "
+            "`python -m vtkit.mini.base_model`, or set `model` to a folder or a hub id"
+        )
+
+
+def load_processor(model: str | Path, *, prompt: str, min_pixels: int, max_pixels: int) -> ImageOnlyProcessor:
+    """The processor of a model folder, with our chat template, our image limits and left padding.
+
+    Args:
+        prompt: a name in :data:`vtkit.prompts.TEMPLATES`.
+        min_pixels, max_pixels: limits on width x height after resizing. They are saved with the checkpoint, since vLLM
+            and later evaluations read them from there.
+
+    Raises:
+        UserError: no such model, or no such template.
+    """
+    require_model(model)
+    try:
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
+    image_processor.size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
+    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=get_template(prompt))
+
+
+def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForConditionalGeneration:
+    """A Qwen2-VL model from a folder or the hub.
+
+    Base models end a reply with their tokenizer's end-of-text token; the generation config is set to stop there.
+
+    Raises:
+        UserError: no such model, or weights that cannot be read.
+    """
+    require_model(model)
+    try:
+        loaded = Qwen2VLForConditionalGeneration.from_pretrained(model, dtype=getattr(torch, dtype))
+    except Exception as error:  # safetensors, OS and hub errors have no common ancestor
+        raise UserError(f"{model}: cannot load its weights ({_first_line(error)}); restore or rebuild the folder") from error
+    return loaded.to(pick_device()[0])
+
+
+def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, ImageOnlyProcessor]:
+    """Model and processor of a run, or of one of its checkpoints when ``model`` names it."""
+    folder = model or config.model
+    processor = load_processor(
+        folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
+    )
+    return load_model(folder), processor  # float32: config.dtype is the precision of forward passes
+
+
+def pick_device() -> tuple[str, str]:
+    """The device to use and the reason for it, for printing."""
+    if torch.cuda.is_available():
+        return "cuda", f"CUDA device {torch.cuda.get_device_name()} found"
+    return "cpu", "no CUDA device found"
+
+
+def count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of parameters: ``total``, ``trained``, ``vision``."""
+    named = list(model.named_parameters())
+    return {
+        "total": sum(p.numel() for _, p in named),
+        "trained": sum(p.numel() for _, p in named if p.requires_grad),
+        "vision": sum(p.numel() for name, p in named if ".visual." in name or name.startswith("visual.")),
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,111 @@
+"""Prompts as chat templates, saved with every checkpoint.
+
+The original pastes strings together; TRL and ``generate`` need one rendering that all of them share, and a base model's
+``<think>`` prefill that is part of the prompt. So each prompt is a Jinja chat template: the data set carries only
+``[{"role": "user", "content": question}]`` and the template writes the rest, image first, as the original does.
+
+Source of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation scripts. The literal
+``<image>`` after the picture is a quirk of the original that is kept for fidelity.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vtkit.errors import UserError
+
+PREFILL = "<think>"
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+_ASKS = (
+    "A conversation between User and Assistant. The user asks a question about the image, and the Assistant solves it."
+)
+_THINKS = (
+    " The assistant first thinks about the reasoning process in the mind and then provides the user with the answer."
+)
+BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
+BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
+DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
+DIRECT_CLOSING = " \nAssistant: "
+_INSTRUCT_SUFFIX = (
+    "  Output the thinking process in <think> </think> and final answer (option) in <answer> </answer> tags."
+)
+
+
+def _template(opening: str, closing: str, generation: str) -> str:
+    """A Jinja template around one user turn; a finished assistant turn is written out after it."""
+
+    def quoted(text: str) -> str:  # as an expression: "-%}" would swallow literal line breaks
+        return "{{- '" + text.replace("\n", "\\n") + "' -}}"
+
+    return (
+        "{%- for message in messages -%}"
+        "{%- if message['role'] == 'user' -%}" + quoted(IMAGE + opening) + "{%- if message['content'] is string -%}"
+        "{{- message['content'] -}}"
+        "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
+        "{%- endif -%}" + quoted(closing) + "{%- elif message['role'] == 'assistant' -%}" + quoted(generation) +
+        "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
+        "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
+        "{{- eos_token -}}{%- endif -%}"
+        "{%- endfor -%}"
+        "{%- if add_generation_prompt -%}" + quoted(generation) + "{%- endif -%}"
+    )
+
+
+TEMPLATES: dict[str, str] = {
+    "base": _template(BASE_OPENING, "", BASE_CLOSING),
+    "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
+    "instruct": _template(
+        "", f"{_INSTRUCT_SUFFIX}<|im_end|>\n", "<|im_start|>assistant\n"
+    ).replace(IMAGE, f"<|im_start|>user\n{IMAGE}", 1),
+}
+"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without reasoning (the
+original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt for the instruct model."""
+
+
+def get_template(name: str) -> str:
+    """The chat template ``name``.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise UserError(f"prompt: {name!r} is not one of {', '.join(TEMPLATES)}") from None
+
+
+def is_prefilled(name: str) -> bool:
+    """Whether the prompt ends in ``<think>``, so that completions start inside the thinking."""
+    return TEMPLATES[name].endswith(f"{PREFILL}' -}}}}{{%- endif -%}}")
+
+
+def conversation(question: str) -> list[dict[str, str]]:
+    """One user turn; the template adds the image and everything else."""
+    return [{"role": "user", "content": question}]
+
+
+def to_conversations(dataset: Any) -> Any:
+    """Add TRL's ``prompt`` and the original's ``solution`` to rows of :func:`vtkit.data.load_sat`.
+
+    ``solution`` is the right choice's text in answer tags: ``<answer>left</answer>``.
+    """
+    rows = zip(dataset["question"], dataset["answer"], strict=True)
+    prompts, solutions = zip(*[(conversation(q), f"<answer>{a}</answer>") for q, a in rows], strict=True)
+    return dataset.add_column("prompt", list(prompts)).add_column("solution", list(solutions))
+
+
+def check_rendering(processor: Any, questions: Sequence[str]) -> None:
+    """Render a few prompts and refuse templates that lose the picture or the text.
+
+    Qwen2-VL's own base template renders role messages to an empty string, and the instruct template drops role-less
+    parts (replications.md of the original's repository: issue 7); either would train on nothing without a word.
+
+    Raises:
+        UserError: a rendered prompt lacks its one image or its question.
+    """
+    for question in questions:
+        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+        text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        images = text.count("<|image_pad|>")
+        if images != 1 or question not in text:
+            lost = "its question" if question not in text else f"its image ({images} found instead of 1)"
+            raise UserError(f"the chat template lost {lost}: {text[:80]!r}; save the processor with one of {list(TEMPLATES)}")

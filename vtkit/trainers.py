@@ -1,0 +1,94 @@
+"""TRL's trainers with what Qwen2-VL and a run folder need on top.
+
+Two things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and repeats the data order,
+and every completion is kept. Everything else, the loss included, is TRL's.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel
+from trl import GRPOTrainer, SFTTrainer
+
+from vtkit import reflection
+from vtkit.rewards import completion_texts
+from vtkit.rollouts import RolloutWriter
+
+
+class ExactResume:
+    """A resumed run goes on with the checkpoint's weights and the data that an unbroken run would see next."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False, so that nothing
+        # matches and training goes on from the base weights (huggingface/transformers#43701). from_pretrained converts.
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)  # right as it is, for PEFT too
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
+        (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        # TRL draws each epoch's order from one running generator, so a run resumed in a later epoch would start over
+        # with the first epoch's order. Seeding by epoch makes the order depend on the epoch alone.
+        sampler = super()._get_train_sampler(dataset)
+        if getattr(sampler, "generator", None) is not None:
+            sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)
+        return sampler
+
+
+class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
+    """GRPOTrainer that stores every completion with its rewards and advantage.
+
+    Args:
+        rollouts: the run's ``rollouts`` folder.
+        others: see ``trl.GRPOTrainer``.
+    """
+
+    def __init__(self, *args: Any, rollouts: str | Path, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.rollouts = RolloutWriter(rollouts)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        if not self.model.training:
+            return output
+        lengths = output["completion_mask"].sum(dim=1)  # (B,), tokens with the end-of-text token
+        last = output["completion_ids"].gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        facts = [
+            {"tokens": int(n), "finished": int(token) in self.eos_token_ids, **_row_facts(row)}
+            for row, n, token in zip(inputs, lengths, last, strict=True)
+        ]
+        facts = gather_object(facts)
+        texts = completion_texts(list(self._logs["completion"])[-len(facts) :])
+        for name, share in reflection.shares(texts).items():
+            self._metrics["train"][name].append(share)
+        if self.accelerator.is_main_process:
+            self.rollouts.write(self.state.global_step + 1, self._rollout_rows(facts, texts))
+        return output
+
+    def _rollout_rows(self, facts: list[dict[str, Any]], texts: list[str]) -> list[dict[str, Any]]:
+        n = len(facts)
+        rewards = {name: list(values)[-n:] for name, values in self._logs["rewards"].items()}
+        weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
+        advantages = list(self._logs["advantages"])[-n:]
+        return [
+            {
+                **facts[i],
+                "group": i // self.num_generations,
+                "sample": i % self.num_generations,
+                "completion": texts[i],
+                **{name: values[i] for name, values in rewards.items()},
+                "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
+                "advantage": advantages[i],
+            }
+            for i in range(n)
+        ]
+
+
+def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: row[name] for name in ("task", "question", "choices", "solution")}
+    return {"prompt_id": row["id"], **kept}
+
+
+class BaselineSFTTrainer(ExactResume, SFTTrainer):
+    """SFTTrainer with exact resume."""

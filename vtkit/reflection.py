@@ -215,6 +215,7 @@ def _step_row(frame: pd.DataFrame) -> dict[str, float]:
         "mean_length": tokens.mean(),
         "mean_length_right": tokens[right].mean(),
         "mean_length_wrong": tokens[~right].mean(),
+        "mean_length_wrong_prose": tokens[~right & (frame["style"] != "html")].mean(),
         "finished_share": frame["finished"].mean(),
     }
 

@@ -1,0 +1,190 @@
+"""What a run folder holds, read back: metrics, evaluations, configuration, and the windows on them.
+
+Figures, tables and the report all read a run through here, so "start", "end" and "dip" mean the
+same everywhere: the first three steps, the last ten, and the lowest point of the moving average
+over five steps. Nothing here needs the trainer or torch; a folder that was copied is enough.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.stats import proportion
+
+START_STEPS = 3
+END_STEPS = 10
+AVERAGE_STEPS = 5
+LENGTH = "completions/mean_length"
+
+
+def load_config(run_dir: str | Path) -> dict[str, Any]:
+    """The run's ``config.yaml`` as written.
+
+    Raises:
+        UserError: the file is missing or is not a YAML mapping.
+    """
+    path = Path(run_dir) / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; name a run folder, or train one first") from None
+    except yaml.YAMLError as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{path} is not YAML ({problem}); restore it or start a new run") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is not a YAML mapping; restore it or start a new run")
+    return config
+
+
+def load_metrics(run_dir: str | Path) -> pd.DataFrame:
+    """``metrics.csv``, one row a training step, indexed by ``step`` in ascending order.
+
+    Columns that the run's algorithm does not have are dropped; where there is a ``timings.csv``,
+    ``step_time`` holds the seconds of each step.
+
+    Raises:
+        UserError: a file is missing, damaged, or has no rows.
+    """
+    metrics = _load_csv(Path(run_dir) / "metrics.csv").dropna(axis="columns", how="all")
+    timings = Path(run_dir) / "timings.csv"
+    if timings.exists():
+        metrics["step_time"] = _load_csv(timings)["seconds"]
+    return metrics
+
+
+def load_metric(run_dir: str | Path, column: str) -> pd.Series:
+    """One column of ``metrics.csv``, indexed by ``step``.
+
+    Raises:
+        UserError: the file is missing or the run never logged that column.
+    """
+    metrics = load_metrics(run_dir)
+    if column not in metrics:
+        path = Path(run_dir) / "metrics.csv"
+        raise UserError(f"{path} has no column {column!r}; name the folder of a GRPO run")
+    return metrics[column]
+
+
+def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
+    """The scores in ``evals/step-*.json`` (see :func:`vtkit.cv_bench.score`), by step; maybe none.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    paths = Path(run_dir, "evals").glob("step-*.json")
+    return sorted((read_json(path) for path in paths), key=lambda result: result["step"])
+
+
+def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
+    """The benchmark questions, completions and verdicts of one evaluation.
+
+    Raises:
+        UserError: the run has no rows for that step, or the file is damaged.
+    """
+    path = Path(run_dir) / "evals" / f"step-{step:06d}.parquet"
+    if not path.exists():
+        raise UserError(f"{path} is missing; run the evaluation (notebook 05) first")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({problem}); delete it and evaluate again") from None
+
+
+def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
+    """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run.
+
+    The supervised baseline of a GRPO run lies in ``<run_dir>/sft``; a run of the recipe ``sft`` is
+    its own.
+
+    Raises:
+        UserError: there is no configuration, or a file is damaged.
+    """
+    own = load_evaluations(run_dir)
+    base = next((result for result in own if result["step"] == 0), None)
+    last = own[-1] if own and own[-1]["step"] > 0 else None
+    if load_config(run_dir)["algorithm"] == "sft":
+        return {"base": base, "sft": last, "grpo": None}
+    sft = [result for result in load_evaluations(Path(run_dir) / "sft") if result["step"] > 0]
+    return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
+
+
+def chance_levels(run_dir: str | Path) -> dict[str, float]:
+    """What guessing scores: ``total``, and each task for which the rows of step 0 are at hand."""
+    results = [result for result in compared_scores(run_dir).values() if result]
+    total = {"total": results[0]["chance"]} if results else {}
+    if not Path(run_dir, "evals", "step-000000.parquet").exists():
+        return total
+    rows = load_evaluated_rows(run_dir, 0)
+    per_task = (1 / rows["choices"].map(len)).groupby(rows["task"]).mean()
+    return total | per_task.to_dict()
+
+
+def describe(run_dir: str | Path) -> str:
+    """The line that names a run under every figure and table: recipe, profile and seed."""
+    config = load_config(run_dir)
+    return f"{config['recipe']}, profile {config['profile']}, seed {config['seed']}"
+
+
+def benchmark_name(run_dir: str | Path) -> str:
+    """CV-Bench, or what the miniature uses in its place."""
+    profile = str(load_config(run_dir)["profile"])
+    return "miniature CV-Bench" if profile.startswith("mini") else "CV-Bench"
+
+
+def completions_per_step(run_dir: str | Path) -> int:
+    """How many completions each row of ``metrics.csv`` averages over."""
+    config = load_config(run_dir)
+    return int(config["prompts_per_step"]) * int(config["num_generations"])
+
+
+def moving_average(values: pd.Series) -> pd.Series:
+    """The centred mean over five steps; the ends, without five values, are NaN.
+
+    A run of fewer than five steps is averaged over all of them.
+    """
+    window = min(AVERAGE_STEPS, len(values))
+    return values.rolling(window, center=True).mean()
+
+
+def find_dip(lengths: pd.Series) -> tuple[int, float]:
+    """The ``(step, tokens)`` at which the moving average of the mean length is lowest."""
+    smooth = moving_average(lengths)
+    step = smooth.idxmin()
+    return int(step), float(smooth[step])
+
+
+def pooled_share(shares: pd.Series, per_step: int) -> dict:
+    """The proportion over all completions of some steps, from each step's share.
+
+    Its interval counts completions as independent. Those of one question are not quite, so it is
+    somewhat too narrow.
+    """
+    return proportion(round(float(shares.sum()) * per_step), len(shares) * per_step)
+
+
+def moving_share(shares: pd.Series, per_step: int) -> pd.DataFrame:
+    """The pooled share with interval over a centred window of five steps (fewer at the ends).
+
+    Returns:
+        Columns ``value``, ``low``, ``high`` (and ``n``), with the index of ``shares``.
+    """
+    half = AVERAGE_STEPS // 2
+    windows = (shares.iloc[max(0, i - half) : i + half + 1] for i in range(len(shares)))
+    return pd.DataFrame([pooled_share(part, per_step) for part in windows], index=shares.index)
+
+
+def _load_csv(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the training step (notebook 03) first") from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and train again") from None
+    if "step" not in table or table.empty:
+        raise UserError(f"{path} has no rows with a column 'step'; run the training step first")
+    return table.set_index("step").sort_index()

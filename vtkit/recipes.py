@@ -209,7 +209,7 @@ def _build(values: Mapping[str, Any]) -> RunConfig:
             f"parameters: min_pixels {config.min_pixels} is above max_pixels {config.max_pixels}"
         )
     completions = config.prompts_per_step * config.num_generations
-    batch = min(config.per_device_batch_size, completions)
+    batch = config.per_device_batch_size
     if completions % batch:
         raise UserError(
             f"parameters: prompts_per_step x num_generations = {completions} completions a step "

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Set up once, then run the notebooks (./run_all.sh) or the tests (./run_all.sh test).
+# Every option is explained by ./run_all.sh --help, which installs nothing.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+root="$PWD"
+supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+# The first Python 3.11 or 3.12 that really starts (a version manager's stub may not).
+find_python() {
+    local name
+    for name in python3.11 python3.12 python3 python; do
+        if "$name" -c "$supported" >/dev/null 2>&1; then command -v "$name"; return; fi
+    done
+    fail "no Python 3.11 or 3.12 found; install one (python.org, your package manager," \
+        "or: conda env create -f environment.yml && conda activate vtkit)"
+}
+
+# Folder of the environment to use: the active one, else .venv. conda's `base` is nobody's project environment.
+environment() {
+    if [[ -n "${VIRTUAL_ENV:-}" ]]; then say "$VIRTUAL_ENV"
+    elif [[ -n "${CONDA_PREFIX:-}" && "${CONDA_DEFAULT_ENV:-}" != base ]]; then say "$CONDA_PREFIX"
+    else say "$root/.venv"; fi
+}
+
+make_venv() {
+    local base
+    base="$(find_python)"
+    say "set-up: making .venv with $("$base" --version)"
+    "$base" -m venv --clear "$root/.venv" || fail "$base cannot make a virtual environment" \
+        "(Debian and Ubuntu: apt install python3-venv)"
+}
+
+# set_up EXTRAS: afterwards $python has the versions of pyproject.toml.
+set_up() {
+    local extras="$1" env stamp wanted
+    env="$(environment)"
+    python="$env/bin/python"
+    if [[ "$env" == "$root/.venv" ]]; then
+        "$python" -m pip --version >/dev/null 2>&1 || make_venv
+    fi
+    "$python" -c "$supported" 2>/dev/null || fail "$env has $("$python" --version 2>&1 || true), and 3.11 or 3.12 is" \
+        "needed; deactivate it (or delete it, if it is .venv) and run the same command again"
+
+    # The stamp names the checkout and what pyproject.toml said when the installation succeeded.
+    stamp="$env/.vtkit-installed$extras"
+    wanted="$root $(cksum < "$root/pyproject.toml")"
+    if [[ "$(cat "$stamp" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
+    if [[ -z "$extras" && "$(cat "$env/.vtkit-installed[dev]" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
+    say "set-up: installing the packages of pyproject.toml$extras into $env (once; a few minutes)"
+    rm -f "$env"/.vtkit-installed*
+    "$python" -m pip install --quiet --disable-pip-version-check -e "$root$extras" ||
+        fail "pip could not install the packages (its message is above); run the same command again"
+    printf '%s\n' "$wanted" > "$stamp"
+    say "set-up: done"
+}
+
+if [[ "${1:-}" == test ]]; then
+    shift
+    set_up "[dev]"
+    exec "$python" -m pytest -q "$@"
+fi
+# Help, and a mistyped option, need no packages: the command line is read first with the standard library alone.
+base="$(find_python)"
+read_options='import sys; from vtkit.cli import check; sys.exit(check(sys.argv[1:]))'
+PYTHONDONTWRITEBYTECODE=1 "$base" -c "$read_options" "$@"
+for argument in "$@"; do
+    case "$argument" in -h | --help | --version) exit 0 ;; esac
+done
+
+set_up ""
+exec "$python" -m vtkit.run "$@"

@@ -1,0 +1,250 @@
+"""The command line of ``./run_all.sh``: check everything, run the notebooks, show the results.
+
+Only the standard library is imported at the top, so that ``--help`` works before any set-up.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vtkit import __version__
+from vtkit.errors import UserError
+from vtkit.values import ROOT, suggest
+
+if TYPE_CHECKING:
+    from vtkit.notebooks import Step
+    from vtkit.recipes import RunConfig
+
+EPILOG = """\
+./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
+
+An active virtual or conda environment is used; without one, .venv is made. On Linux without an
+NVIDIA GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves a large download.
+A run that was stopped, in whatever way, goes on with the same command.
+
+exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that names the nearest option when one is unknown."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
+        known, unknown = self.parse_known_args(args, namespace)
+        for text in unknown:
+            option = text.split("=")[0]
+            if option.startswith("-"):
+                self.error(f"unknown option '{option}'{suggest(option, self._options())}")
+        if unknown:
+            self.error(f"unexpected argument '{unknown[0]}'; see --help")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+    def _options(self) -> list[str]:
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that determine a run; the same for every command of the kit."""
+    recipes, profiles = (
+        ", ".join(sorted(path.stem for path in (ROOT / "configs" / kind).glob("*.yaml")))
+        for kind in ("recipes", "profiles")
+    )
+    parser.add_argument("--recipe", default="visualthinker", help=f"what to reproduce: {recipes}")
+    parser.add_argument("--profile", default="mini", help=f"at what scale: {profiles}")
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument(
+        "--run-dir", help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
+    )
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set one parameter (--list shows all); may be repeated",
+    )
+
+
+def friendly(command: Callable[[], int]) -> int:
+    """Run a command; a UserError becomes one line on standard error and exit status 2."""
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def check(argv: Sequence[str]) -> int:
+    """Only read the options: run_all.sh does so before a set-up that may take minutes."""
+
+    def command() -> int:
+        _parser().parse_args(argv)
+        return 0
+
+    return friendly(command)
+
+
+def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "notebooks") -> int:
+    """Entry point of ``python -m vtkit.run``; returns the exit status."""
+    return friendly(lambda: _main(argv, notebooks))
+
+
+def _main(argv: Sequence[str] | None, folder: Path) -> int:
+    arguments = _parser().parse_args(argv)
+
+    from vtkit.notebooks import discover, select, split_parameters
+    from vtkit.recipes import FIELDS, load_config
+
+    os.chdir(ROOT)
+    steps = discover(folder)
+    overrides, parameters = split_parameters(dict(arguments.parameters), steps, FIELDS)
+    config = load_config(
+        arguments.recipe,
+        arguments.profile,
+        seed=arguments.seed,
+        run_dir=arguments.run_dir,
+        **overrides,
+    )
+    if arguments.list:
+        _print_parameters(steps, config)
+        return 0
+    selected = select(steps, arguments.first, arguments.only)
+    parameters |= {
+        "recipe": config.recipe,
+        "profile": config.profile,
+        "seed": config.seed,
+        "run_dir": config.run_dir,
+        "overrides": {name: getattr(config, name) for name in overrides},
+    }
+    signal.signal(signal.SIGTERM, _interrupt)
+    return _run(steps, selected, config, parameters, force=arguments.force)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="run_all.sh",
+        description="Reproduce R1-Zero with a vision-language model: run the notebooks in order.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_config_arguments(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--from", dest="first", metavar="NN", help="start at this notebook")
+    which.add_argument("--only", metavar="NN[,NN]", help="run just these notebooks")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="run notebooks again that are done (training still goes on from its checkpoints)",
+    )
+    parser.add_argument("--list", action="store_true", help="show every parameter and its value")
+    parser.add_argument("--version", action="version", version=f"vtkit {__version__}")
+    return parser
+
+
+def _run(
+    steps: list["Step"],
+    selected: list["Step"],
+    config: "RunConfig",
+    parameters: dict[str, Any],
+    *,
+    force: bool,
+) -> int:
+    """Run the selected steps that are not done; returns the exit status."""
+    from vtkit.execution import StepFailed, execute
+    from vtkit.manifest import update_manifest
+    from vtkit.notebooks import forget
+    from vtkit.run import finish_run, locked, start_run
+
+    run_dir, start, status, rows = Path(config.run_dir), time.monotonic(), "stopped", []
+    with locked(run_dir):
+        start_run(config)
+        update_manifest(run_dir, status="running", finished=None)
+        _say(
+            f"vtkit {__version__}: recipe {config.recipe}, profile {config.profile}, "
+            f"seed {config.seed}, in {run_dir}"
+        )
+        try:
+            for step in selected:
+                key = step.key(config, parameters)
+                if step.is_done(run_dir, key) and not force:
+                    _say(f"{step.name}: skipped, done before with the same parameters")
+                    rows.append((step.name, "skipped", 0.0))
+                    continue
+                # What comes later read this step's files: it is not done any more either.
+                forget(steps[steps.index(step) :], run_dir)
+                _say(f"{step.name}: running")
+                seconds = execute(step, run_dir, key, parameters)
+                _say(f"{step.name}: done in {seconds:.0f} s")
+                rows.append((step.name, "done", seconds))
+            complete = all(step.is_done(run_dir, step.key(config, parameters)) for step in steps)
+            status = "finished" if complete else "incomplete"
+        except StepFailed as error:
+            status = "failed"
+            sys.stdout.flush()
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        finally:
+            finish_run(config, status, time.monotonic() - start)
+        _print_table(rows)
+        _print_results(run_dir, complete)
+    return 0
+
+
+def _print_table(rows: list[tuple[str, str, float]]) -> None:
+    width = max(len(name) for name, _, _ in rows)
+    _say(f"\n{'notebook':{width}}  status   seconds")
+    for name, status, seconds in rows:
+        _say(f"{name:{width}}  {status:7}  {seconds:7.0f}")
+
+
+def _print_results(run_dir: Path, complete: bool) -> None:
+    """The result table and the report; a run of some notebooks may not have results yet."""
+    from vtkit.report import result_table, summarize, write_report
+
+    try:
+        summarize(run_dir)
+        _say(f"\n{result_table(run_dir)}")
+        _say(f"report: {write_report(run_dir)}")
+    except UserError as error:
+        if complete:
+            raise
+        _say(f"\nno results yet: {error}")
+
+
+def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
+    """Every notebook's own parameters, then every field of the configuration with its value."""
+    from vtkit.notebooks import REQUIRED
+    from vtkit.recipes import FIELDS, HELP, IDENTITY
+
+    for step in steps:
+        _say(f"{step.path.name}")
+        for item in step.parameters.values():
+            _say(f"  {item.name:24} {item.type:10} {item.default:24} {item.help}")
+    _say(f"\nparameters of recipe {config.recipe}, profile {config.profile} (also set with -p)")
+    for name, kind in FIELDS.items():
+        if name not in IDENTITY:
+            value = getattr(config, name)
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            _say(f"  {name:24} {getattr(kind, '__name__', kind):10} {text:24} {HELP[name]}")
+    _say(f"\n{', '.join(REQUIRED[:4])} are options of their own: see --help")
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -17,6 +17,19 @@ from typing import NamedTuple
 
 from vtkit.naming import MAX_PHRASE, Naming, key_words, resolve, says_something
 
+FOUND_BY = ("block", "boxed", "statement", "bold", "sentence", "bare")
+"""Rules that find an answer, the strongest first."""
+
+NOT_FOUND = (
+    *("unfinished", "html", "thinking", "none", "contradiction", "retracted"),
+    *("hedge", "several", "outside", "rejected", "nothing"),
+)
+"""Why there is none: thinking never closed, markup, a block only inside the thinking, no trace of
+one; two answers that contradict, an answer taken back; or an answer (then there is a span) that
+hedges, names several choices, something outside them, only what it is not, or no choice at all."""
+
+RULES = FOUND_BY + NOT_FOUND
+
 
 class Answer(NamedTuple):
     """What a reply answers.
@@ -24,10 +37,7 @@ class Answer(NamedTuple):
     choice: position among the choices, or None if the reply commits to none of them.
     text: the words that decided, as written; None if there are none.
     span: their ``(start, end)`` in the reply.
-    rule: ``block``, ``boxed``, ``statement``, ``bold``, ``sentence`` or ``bare``. Without a choice,
-        why: ``unfinished``, ``html``, ``thinking`` (only a block inside the thinking), ``none``,
-        ``hedge``, ``several``, ``outside``, ``rejected``, ``nothing``, ``contradiction``,
-        ``retracted``.
+    rule: one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``.
     """
 
     choice: int | None
@@ -206,7 +216,7 @@ class _Reply:
 
     def _block(self, start: int, end: int) -> _Commitment:
         stated = self._statements(start, end)
-        if stated and self.choices:
+        if stated:
             last = stated[-1]
             return _Commitment(last.start, last.end, "block", last.naming)
         return _Commitment(start, end, "block", resolve(self.text[start:end], self.choices))

@@ -227,7 +227,7 @@ def _print_results(run_dir: Path, complete: bool) -> None:
 def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
     """Every notebook's own parameters, then every field of the configuration with its value."""
     from vtkit.notebooks import REQUIRED
-    from vtkit.recipes import FIELDS, HELP, IDENTITY
+    from vtkit.recipes import CHOICES, FIELDS, HELP, IDENTITY
 
     for step in steps:
         _say(f"{step.path.name}")
@@ -238,7 +238,8 @@ def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
         if name not in IDENTITY:
             value = getattr(config, name)
             text = ",".join(value) if isinstance(value, list) else str(value)
-            _say(f"  {name:24} {getattr(kind, '__name__', kind):10} {text:24} {HELP[name]}")
+            about = HELP[name] + (f" ({', '.join(CHOICES[name])})" if CHOICES[name] else "")
+            _say(f"  {name:24} {getattr(kind, '__name__', kind):10} {text:24} {about}")
     _say(f"\n{', '.join(REQUIRED[:4])} are options of their own: see --help")
 
 

@@ -92,6 +92,7 @@ class RunConfig:
 
 FIELDS: dict[str, Any] = get_type_hints(RunConfig)
 HELP = {f.name: f.metadata["help"] for f in dataclasses.fields(RunConfig)}
+CHOICES = {f.name: f.metadata["choices"] for f in dataclasses.fields(RunConfig)}
 
 
 def load_config(

@@ -10,10 +10,11 @@ is rejected; and a hedge, a list, or a number outside the choices names nothing.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+from vtkit.words import ARTICLES, NUMBER, Word, key_words, words
 
 MAX_PHRASE = 600
 """Longer phrases are no answer: a commitment fits in a few hundred characters."""
@@ -34,31 +35,18 @@ class Naming:
     plain: bool = False
 
 
-class _Word(NamedTuple):
-    text: str  # normalised; punctuation as itself
-    letter: str = ""  # "a".."z" if it can be the letter of an option
-
-
-_NUMBERS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _ORDINALS = {
     word: place
-    for place, words in enumerate(
+    for place, same in enumerate(
         ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th")
     )
-    for word in words.split()
+    for word in same.split()
 }
 _OPTION = frozenset({"option", "choice", "letter", "answer"})
-_ARTICLES = frozenset({"a", "an", "the"})
 _NEGATIONS = frozenset("not never neither nor without except excluding unlike than".split())
 _HEDGES = frozenset(
-    "or either maybe perhaps possibly probably might could unsure unclear uncertain unknown unable "
-    "cannot both none depend perhap".split()
+    "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "cannot both none depend".split()
 )
 # Only before a number: "about 3" hedges, "about the lamp" does not.
 _VAGUE = frozenset(
@@ -73,53 +61,28 @@ _AFTER = frozenset(
     "that who when while if then as than not it its this here there where appear seem look lie sit "
     "stand closer close near nearer nearest closest further farther left right above below behind "
     "located position placed situated highlighted annotated marked shown would should must side "
-    "hand part corner half direction 1 i front under over isn't aren't".split()
+    "hand part corner half direction 1 i front under over isn't aren't instead again".split()
 )
-_NUMBER = re.compile(r"-?\d+(?:[.,/]\d+)*")
+# After these "a" is a letter: no noun begins so.
+_NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
 # What may stand beside the choice in a phrase that is nothing but its naming.
 _PLAIN = frozenset(
     "it it's its is are there that that's this they they're i i'd think say believe answer option "
-    "choice letter to on in at of so my final correct be would side hand object 1 total image "
-    "picture only just exactly i'll go with . : ! , = yes".split()
-)
+    "choice letter to on in at of so my final correct be would must should side hand object 1 "
+    "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
+    "correction hmm oop rather instead then . : ! , = yes".split()
+) | {"\n"}
 _FALSE = frozenset("wrong incorrect false impossible".split())
 _COPULAS = frozenset("is are was be would must it's that's there's appear seem look".split())
-
-_LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+_NO_NOTHING = frozenset("idea answer clue way other option choice longer doubt".split())
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
-_TOKEN = re.compile(
-    r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
-    r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
-    r"|(?<![\w.)])-\d+(?:[.,/]\d+)*|\d+(?:[.,/]\d+)+"
-    r"|[^\W_]+(?:['’][^\W_]+)*"
-    r"|[,;:.?!=~≈<>≥≤\n&+]"
-)
-
-
-def normalize(text: str) -> str:
-    """Compatibility forms folded, accents and LaTeX mark-up dropped; case is kept."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
-        text = "".join(char for char in text if not unicodedata.combining(char))
-    return _LATEX.sub(" ", text)
-
-
-def same_text(first: str, second: str) -> bool:
-    """Whether two answers are the same but for case, articles, punctuation and number words."""
-    words = key_words(first)
-    return bool(words) and words == key_words(second)
-
-
-def says_something(text: str) -> bool:
-    """Whether a sentence asserts ("the lamp is closer"), rather than only mentions."""
-    return any(word.text in _COPULAS for word in _words(text[:MAX_PHRASE]))
 
 
 def resolve(phrase: str, choices: tuple[str, ...]) -> Naming:
     """The one choice that ``phrase`` commits to, by text, letter or ordinal.
 
     Args:
-        phrase: e.g. the content of an ``<answer>`` block; only words count, not their order.
+        phrase: e.g. the content of an ``<answer>`` block; which choice comes first never matters.
         choices: the choices' texts; the first one has the letter A.
     """
     if len(phrase) > MAX_PHRASE:
@@ -128,74 +91,25 @@ def resolve(phrase: str, choices: tuple[str, ...]) -> Naming:
     exact = index.exact.get(_bare(phrase))
     if exact is not None:
         return Naming(exact, "named", plain=True)
-    words = _words(_TAG.sub(" ", phrase))
-    if index.numeric:
-        words = _result(words)
-    return _Reading(words, index).verdict()
+    found = words(_TAG.sub(" ", phrase))
+    return _Reading(_result(found) if index.numeric else found, index).verdict()
 
 
-def _result(words: list[_Word]) -> list[_Word]:
+def says_something(sentence: str) -> bool:
+    """Whether a sentence asserts ("the lamp is closer"), rather than only mentions."""
+    return any(word.text in _COPULAS for word in words(sentence[:MAX_PHRASE]))
+
+
+def _result(found: list[Word]) -> list[Word]:
     """What follows the last equals sign: "2 + 1 = 3" says 3."""
-    for position in range(len(words) - 2, 0, -1):
-        if words[position].text == "=" and _NUMBER.fullmatch(words[position + 1].text):
-            return words[position + 1 :]
-    return words
+    for position in range(len(found) - 2, 0, -1):
+        if found[position].text == "=" and NUMBER.fullmatch(found[position + 1].text):
+            return found[position + 1 :]
+    return found
 
 
 def _bare(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".!*\"' ")
-
-
-def _words(text: str) -> list[_Word]:
-    words: list[_Word] = []
-    for match in _TOKEN.finditer(normalize(text)):
-        raw = match.group()
-        letter = match["bracketed"] or match["closed"]
-        if letter:
-            words.append(_Word("@", letter.lower()))
-            continue
-        word = _fold(raw)
-        units = word if word.isdigit() and len(word) == 1 and not raw.isdigit() else ""
-        if units and words and re.fullmatch("[2-9]0", words[-1].text) and units != "0":
-            words[-1] = _Word(words[-1].text[0] + units)
-        else:
-            words.append(_Word(word, raw.lower() if len(raw) == 1 and raw.isalpha() else ""))
-    return words
-
-
-@lru_cache(maxsize=8192)
-def _fold(raw: str) -> str:
-    """One word with number words as digits and plurals as singulars."""
-    word = raw.casefold()
-    if word in _NUMBERS:
-        return str(_NUMBERS[word])
-    if word[0].isdigit() or word[0] == "-":
-        return _fold_number(word)
-    if "'" in word or len(word) < 4:
-        return word
-    if word.endswith(("ches", "shes", "xes", "sses")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-    return word[:-2] + "y" if word.endswith("ie") and len(word) > 3 else word
-
-
-def _fold_number(word: str) -> str:
-    if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
-        word = word.replace(",", "")
-    if re.fullmatch(r"\d+\.0+", word):
-        word = word[: word.index(".")]
-    return (word.lstrip("0") or "0") if word.isdigit() else word
-
-
-def key_words(text: str) -> tuple[str, ...]:
-    """The words of an answer, normalised, without articles and punctuation."""
-    words = tuple(
-        word.letter if word.text == "@" else word.text
-        for word in _words(text)
-        if word.text[0].isalnum() or word.text[0] in "@-"
-    )
-    return tuple(word for word in words if word not in _ARTICLES) or words
 
 
 class _Index(NamedTuple):
@@ -208,25 +122,26 @@ class _Index(NamedTuple):
 @lru_cache(maxsize=4096)
 def _index(choices: tuple[str, ...]) -> _Index:
     exact = {_bare(choice): place for place, choice in enumerate(choices)}
+    exact.pop("", None)
     if len(exact) < len(choices):  # the same choice twice: nobody can tell which one is meant
         exact = {}
     places: dict[tuple[str, ...], int | None] = {}
     for place, choice in enumerate(choices):
-        words = key_words(choice)
-        if words:
-            places[words] = None if words in places else place
+        key = key_words(choice)
+        if key:
+            places[key] = None if key in places else place
     starts: dict[str, list] = {}
-    for words in sorted(places, key=len, reverse=True):
-        starts.setdefault(words[0], []).append((words, places[words]))
-    numeric = any(len(words) == 1 and _NUMBER.fullmatch(words[0]) for words in places)
+    for key in sorted(places, key=len, reverse=True):
+        starts.setdefault(key[0], []).append((key, places[key]))
+    numeric = any(len(key) == 1 and NUMBER.fullmatch(key[0]) for key in places)
     return _Index(exact, starts, numeric, len(choices))
 
 
 class _Reading:
     """One pass over the words of a phrase, collecting what it accepts, rejects and hedges."""
 
-    def __init__(self, words: list[_Word], index: _Index):
-        self.words, self.index = words, index
+    def __init__(self, found: list[Word], index: _Index):
+        self.words, self.index = found, index
         self.accepted: set[int | None] = set()
         self.rejected: set[int] = set()
         self.outside = self.hedged = False
@@ -249,43 +164,44 @@ class _Reading:
 
     def _step(self, position: int) -> int:
         word = self.words[position]
-        key = word.letter if word.text == "@" else word.text
-        for words, place in self.index.starts.get(key, ()):
-            end = self._match(position, words)
+        for key, place in self.index.starts.get(self._spelt(position), ()):
+            end = self._match(position, key)
             if end:
-                return self._mention(position, end, place, words)
-        ordinal = self._ordinal(position)
-        if ordinal:
-            return ordinal
+                return self._mention(position, end, place, key)
+        end = self._ordinal(position) or self._nothing(position)
+        if end:
+            return end
         if self._is_letter(position):
-            self._letter(position, word.letter)
+            self._accept_letter(position, word.letter)
         elif word.text in _HEDGES or word.text == "?":
             self.hedged = True
-        elif self.index.numeric and _NUMBER.fullmatch(word.text):
+        elif self.index.numeric and NUMBER.fullmatch(word.text):
             self.outside = True
-        elif word.text not in _PLAIN and word.text not in _ARTICLES:
+        elif word.text not in _PLAIN and word.text not in ARTICLES:
             self.plain = False
         return position + 1
 
-    def _match(self, position: int, words: tuple[str, ...]) -> int | None:
-        """Position after ``words`` if they stand here, articles aside."""
-        for number, wanted in enumerate(words):
-            while number and self._text(position) in _ARTICLES and wanted not in _ARTICLES:
+    # ---------------------------------------------------------------- a choice by its text
+
+    def _match(self, position: int, key: tuple[str, ...]) -> int | None:
+        """Position after the words of a choice if they stand here, articles aside."""
+        for number, wanted in enumerate(key):
+            while number and self._text(position) in ARTICLES and wanted not in ARTICLES:
                 position += 1
-            here = self.words[position] if position < len(self.words) else _Word("")
-            if wanted != (here.letter if here.text == "@" else here.text):
+            if wanted != self._spelt(position):
                 return None
             position += 1
         return position
 
-    def _mention(self, start: int, end: int, place: int | None, words: tuple[str, ...]) -> int:
+    def _mention(self, start: int, end: int, place: int | None, key: tuple[str, ...]) -> int:
         follower = self._text(end)
-        if _NUMBER.fullmatch(words[-1]):
-            if self._before(start, 2) & _VAGUE or follower == "+":
+        if NUMBER.fullmatch(key[-1]):
+            before = {word.text for word in self.words[max(start - 2, 0) : start]}
+            if before & _VAGUE or follower == "+":
                 self.hedged = True
             end = self._skip_unit(end)
         elif follower[:1].isalnum() and follower not in _AFTER and not self.words[end].letter:
-            if words == ("right",) and follower in _OPTION:  # "the right answer is ..."
+            if key == ("right",) and follower in _OPTION:  # "the right answer is ..."
                 return end
             self.plain = False
             if follower not in self.index.starts:
@@ -308,14 +224,14 @@ class _Reading:
         false = after in _FALSE or after.endswith("n't")
         if after in _COPULAS:
             false = later in _FALSE or later == "not"
-        if false or self._negated(start):
+        if false or self._is_negated(start):
             self.plain = False
             if place is not None:
                 self.rejected.add(place)
         else:
             self.accepted.add(place)
 
-    def _negated(self, start: int) -> bool:
+    def _is_negated(self, start: int) -> bool:
         for back in range(start - 1, max(start - 5, -1), -1):
             text = self.words[back].text
             if text in _STOPS:
@@ -326,34 +242,49 @@ class _Reading:
                 return True
         return False
 
+    # ------------------------------------------------- by place, by letter, by being nothing
+
     def _ordinal(self, position: int) -> int | None:
         """Position after "the second option", "option 2" or a bare "second"."""
         text, after = self._text(position), self._text(position + 1)
         if text in ("option", "choice") and after.isdigit():
-            place, end = int(after[:4]) - 1, position + 2
-        elif text in _ORDINALS and (after in _OPTION or after == "1" or len(self.words) <= 2):
-            place, end = _ORDINALS[text], position + 2
+            place = int(after[:4]) - 1
+        elif text in _ORDINALS and (after in _OPTION or after == "1" or self._is_alone()):
+            place = _ORDINALS[text]
         else:
             return None
         if 0 <= place < self.index.size:
-            self._record(position, end, place)
+            self._record(position, position + 2, place)
         else:
             self.outside = True
-        return end
+        return position + 2
+
+    def _is_alone(self) -> bool:
+        return sum(w.text[0].isalnum() and w.text not in ARTICLES for w in self.words) == 1
+
+    def _nothing(self, position: int) -> int | None:
+        """Position after "none" or the "no" of "no chairs", where 0 is a choice."""
+        text, after = self._text(position), self._text(position + 1)
+        zero = next((place for key, place in self.index.starts.get("0", ()) if len(key) == 1), None)
+        if zero is None:
+            return None
+        counted = after[:1].isalpha() and after not in _AFTER | _NO_NOTHING
+        if (text == "none" and after != "of") or (text == "no" and counted):
+            self.accepted.add(zero)
+            return position + 1 + counted
+        return None
 
     def _is_letter(self, position: int) -> bool:
         """Whether the word is the letter of an option; the article "a" never is."""
         word = self.words[position]
-        if not word.letter:
-            return False
         before, after = self._text(position - 1) if position else "", self._text(position + 1)
-        if word.text == "@" or len(self.words) == 1 or before in ("option", "choice", "letter"):
+        if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):
             return True
-        if word.letter == "a" and after[:1].isalnum():
-            return False
-        return word.letter in "abcdefgh"
+        if word.letter == "a" and after[:1].isalnum() and after not in _NO_NOUN:
+            return bool(self.words[position + 1].letter)
+        return bool(word.letter) and (word.letter in "abcdefgh" or len(self.words) == 1)
 
-    def _letter(self, position: int, letter: str) -> None:
+    def _accept_letter(self, position: int, letter: str) -> None:
         place = ord(letter) - ord("a")
         if place < self.index.size:
             self._record(position, position + 1, place)
@@ -363,5 +294,7 @@ class _Reading:
     def _text(self, position: int) -> str:
         return self.words[position].text if position < len(self.words) else ""
 
-    def _before(self, position: int, count: int) -> set[str]:
-        return {word.text for word in self.words[max(position - count, 0) : position]}
+    def _spelt(self, position: int) -> str:
+        """The word, or the letter in brackets, as a choice would have it."""
+        word = self.words[position] if position < len(self.words) else Word("")
+        return word.letter if word.text == "@" else word.text

@@ -17,7 +17,8 @@ from typing import Any
 
 from vtkit.answers import RULES, Answer, find_answer
 from vtkit.errors import UserError
-from vtkit.naming import resolve, same_text
+from vtkit.naming import resolve
+from vtkit.words import same_text
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]

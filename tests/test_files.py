@@ -41,7 +41,6 @@ def test_readers_see_the_old_content_until_the_end(tmp_path):
     assert path.read_text() == "new"
 
 
-@pytest.mark.xfail(strict=True, reason="atomic_path's clean-up raises over the UserError")
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):

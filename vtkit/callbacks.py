@@ -48,7 +48,9 @@ class MetricsLog(TrainerCallback):
             return
         values = {"step": state.global_step, **logs}
         self.rows.append({name: _cell(values.get(name)) for name in METRICS})
-        self.seconds.append({"step": str(state.global_step), "seconds": f"{time.perf_counter() - self.began:.3f}"})
+        self.seconds.append(
+            {"step": str(state.global_step), "seconds": f"{time.perf_counter() - self.began:.3f}"}
+        )
         _write_csv(self.metrics, self.rows, METRICS)
         _write_csv(self.timings, self.seconds, ("step", "seconds"))
 
@@ -100,7 +102,9 @@ class Checkpoints(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            with atomic_write(Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE) as handle:
+            with atomic_write(
+                Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE
+            ) as handle:
                 handle.write(f"{state.global_step}\n")
 
 
@@ -126,7 +130,9 @@ class Progress(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.began = state.global_step, time.perf_counter()
         if state.is_world_process_zero and not self.headless:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+            self.bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="training", unit="step"
+            )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
@@ -140,8 +146,13 @@ class Progress(TrainerCallback):
             each = (time.perf_counter() - self.began) / max(1, done)
             left = each * (state.max_steps - state.global_step)
             place = f"step {state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
-            print(", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]), flush=True)
-        if self.draw and (state.global_step % self.every == 0 or state.global_step == state.max_steps):
+            print(
+                ", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]),
+                flush=True,
+            )
+        if self.draw and (
+            state.global_step % self.every == 0 or state.global_step == state.max_steps
+        ):
             self.draw()
 
     def on_train_end(self, args, state, control, **kwargs):

@@ -7,7 +7,7 @@ disk, then renamed over it. A process killed at any moment leaves the old file o
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(draft, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
+        raise UserError(
+            f"cannot write {path}: {reason}; free some space or choose another folder"
+        ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong above is the better message
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -66,4 +69,6 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it first") from None
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and run the step again") from None
+        raise UserError(
+            f"{path} is not valid JSON ({error}); delete it and run the step again"
+        ) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import logging
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -22,6 +23,9 @@ from vtkit.prompts import get_template
 
 if TYPE_CHECKING:
     from vtkit.recipes import RunConfig
+
+
+logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):
@@ -57,7 +61,9 @@ def require_model(path: str | Path) -> None:
         )
 
 
-def load_processor(model: str | Path, *, prompt: str, min_pixels: int, max_pixels: int) -> ImageOnlyProcessor:
+def load_processor(
+    model: str | Path, *, prompt: str, min_pixels: int, max_pixels: int
+) -> ImageOnlyProcessor:
     """The processor of a model folder, with our chat template, our image limits and left padding.
 
     Args:
@@ -90,7 +96,9 @@ def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForCondit
     try:
         loaded = Qwen2VLForConditionalGeneration.from_pretrained(model, dtype=getattr(torch, dtype))
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
-        raise UserError(f"{model}: cannot load its weights ({_first_line(error)}); restore or rebuild the folder") from error
+        raise UserError(
+            f"{model}: cannot load its weights ({_first_line(error)}); restore or rebuild the folder"
+        ) from error
     return loaded.to(pick_device()[0])
 
 
@@ -116,7 +124,9 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     return {
         "total": sum(p.numel() for _, p in named),
         "trained": sum(p.numel() for _, p in named if p.requires_grad),
-        "vision": sum(p.numel() for name, p in named if ".visual." in name or name.startswith("visual.")),
+        "vision": sum(
+            p.numel() for name, p in named if ".visual." in name or name.startswith("visual.")
+        ),
     }
 
 

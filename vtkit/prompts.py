@@ -15,19 +15,13 @@ from vtkit.errors import UserError
 
 PREFILL = "<think>"
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-_ASKS = (
-    "A conversation between User and Assistant. The user asks a question about the image, and the Assistant solves it."
-)
-_THINKS = (
-    " The assistant first thinks about the reasoning process in the mind and then provides the user with the answer."
-)
+_ASKS = "A conversation between User and Assistant. The user asks a question about the image, and the Assistant solves it."
+_THINKS = " The assistant first thinks about the reasoning process in the mind and then provides the user with the answer."
 BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
 BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
 DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
 DIRECT_CLOSING = " \nAssistant: "
-_INSTRUCT_SUFFIX = (
-    "  Output the thinking process in <think> </think> and final answer (option) in <answer> </answer> tags."
-)
+_INSTRUCT_SUFFIX = "  Output the thinking process in <think> </think> and final answer (option) in <answer> </answer> tags."
 
 
 def _template(opening: str, closing: str, generation: str) -> str:
@@ -38,11 +32,16 @@ def _template(opening: str, closing: str, generation: str) -> str:
 
     return (
         "{%- for message in messages -%}"
-        "{%- if message['role'] == 'user' -%}" + quoted(IMAGE + opening) + "{%- if message['content'] is string -%}"
+        "{%- if message['role'] == 'user' -%}"
+        + quoted(IMAGE + opening)
+        + "{%- if message['content'] is string -%}"
         "{{- message['content'] -}}"
         "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
-        "{%- endif -%}" + quoted(closing) + "{%- elif message['role'] == 'assistant' -%}" + quoted(generation) +
-        "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
+        "{%- endif -%}"
+        + quoted(closing)
+        + "{%- elif message['role'] == 'assistant' -%}"
+        + quoted(generation)
+        + "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
         "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
         "{{- eos_token -}}{%- endif -%}"
         "{%- endfor -%}"
@@ -53,9 +52,9 @@ def _template(opening: str, closing: str, generation: str) -> str:
 TEMPLATES: dict[str, str] = {
     "base": _template(BASE_OPENING, "", BASE_CLOSING),
     "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
-    "instruct": _template(
-        "", f"{_INSTRUCT_SUFFIX}<|im_end|>\n", "<|im_start|>assistant\n"
-    ).replace(IMAGE, f"<|im_start|>user\n{IMAGE}", 1),
+    "instruct": _template("", f"{_INSTRUCT_SUFFIX}<|im_end|>\n", "<|im_start|>assistant\n").replace(
+        IMAGE, f"<|im_start|>user\n{IMAGE}", 1
+    ),
 }
 """``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without reasoning (the
 original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt for the instruct model."""
@@ -89,7 +88,9 @@ def to_conversations(dataset: Any) -> Any:
     ``solution`` is the right choice's text in answer tags: ``<answer>left</answer>``.
     """
     rows = zip(dataset["question"], dataset["answer"], strict=True)
-    prompts, solutions = zip(*[(conversation(q), f"<answer>{a}</answer>") for q, a in rows], strict=True)
+    prompts, solutions = zip(
+        *[(conversation(q), f"<answer>{a}</answer>") for q, a in rows], strict=True
+    )
     return dataset.add_column("prompt", list(prompts)).add_column("solution", list(solutions))
 
 
@@ -103,9 +104,18 @@ def check_rendering(processor: Any, questions: Sequence[str]) -> None:
         UserError: a rendered prompt lacks its one image or its question.
     """
     for question in questions:
-        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+        message = {
+            "role": "user",
+            "content": [{"type": "image"}, {"type": "text", "text": question}],
+        }
         text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
         images = text.count("<|image_pad|>")
         if images != 1 or question not in text:
-            lost = "its question" if question not in text else f"its image ({images} found instead of 1)"
-            raise UserError(f"the chat template lost {lost}: {text[:80]!r}; save the processor with one of {list(TEMPLATES)}")
+            lost = (
+                "its question"
+                if question not in text
+                else f"its image ({images} found instead of 1)"
+            )
+            raise UserError(
+                f"the chat template lost {lost}: {text[:80]!r}; save the processor with one of {list(TEMPLATES)}"
+            )

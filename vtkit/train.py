@@ -7,27 +7,27 @@ Run it again after a crash and it goes on from the last whole checkpoint; on a C
 same metrics.csv as an unbroken run, bit for bit.
 """
 
-import argparse
 import contextlib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
 from vtkit import cv_bench
 from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress, last_checkpoint
+from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
 from vtkit.models import load, pick_device
-from vtkit.prompts import check_rendering, to_conversations
+from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.rewards import get_rewards
-from vtkit.run import start_run
+from vtkit.run import locked, start_run
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 
 
@@ -48,12 +48,17 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     folder = Path(config.run_dir)
     trainer = make_trainer(config)
     trainer.remove_callback(PrinterCallback)
-    for callback in (MetricsLog(folder), _evaluation(config, trainer), Checkpoints(), Progress(draw=draw)):
+    for callback in (
+        MetricsLog(folder),
+        _evaluation(config, trainer),
+        Checkpoints(),
+        Progress(draw=draw),
+    ):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint(folder / "checkpoints")
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
-    with full_disk_is_a_user_error(folder):
+    with locked(folder), full_disk_is_a_user_error(folder):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return last_checkpoint(folder / "checkpoints")
 
@@ -71,7 +76,9 @@ def steps(config: RunConfig) -> int:
 def make_trainer(config: RunConfig) -> Any:
     """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
     set_seed(config.seed)
-    dataset = to_conversations(load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed))
+    dataset = to_conversations(
+        load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
+    )
     model, processor = load(config)
     check_rendering(processor, dataset[:2]["question"])
     if config.algorithm == "sft":
@@ -81,7 +88,9 @@ def make_trainer(config: RunConfig) -> Any:
         )  # fmt: skip
     return RolloutGRPOTrainer(
         model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)), train_dataset=dataset,
-        reward_funcs=get_rewards(config.rewards, config.reward_rules), processing_class=processor,
+        reward_funcs=get_rewards(
+            config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt)
+        ), processing_class=processor,
         rollouts=Path(config.run_dir) / "rollouts",
     )  # fmt: skip
 
@@ -107,7 +116,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
 
 def _accumulation(config: RunConfig) -> int:
     completions = config.num_generations * config.prompts_per_step
-    at_once = config.per_device_batch_size * torch.distributed.get_world_size() if torch.distributed.is_initialized() else config.per_device_batch_size
+    at_once = config.per_device_batch_size * int(os.environ.get("WORLD_SIZE", 1))
     if completions % at_once:
         raise UserError(
             f"prompts_per_step x num_generations = {completions} completions a step is not a multiple of the "
@@ -148,7 +157,9 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
             f"({found['low']:.1%} to {found['high']:.1%})", flush=True,
         )  # fmt: skip
 
-    return Evaluation(score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps)
+    return Evaluation(
+        score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps
+    )
 
 
 @contextlib.contextmanager
@@ -160,7 +171,10 @@ def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         full = getattr(error, "errno", None) == errno.ENOSPC
-        full = full or any(sign in str(error) for sign in ("No space left", "PytorchStreamWriter", "inline_container"))
+        full = full or any(
+            sign in str(error)
+            for sign in ("No space left", "PytorchStreamWriter", "inline_container")
+        )
         if not full:
             raise
         raise UserError(
@@ -170,23 +184,19 @@ def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m vtkit.train", description="Train one recipe into a run folder.")
-    parser.add_argument("--recipe", default="visualthinker", help="a name in configs/recipes (default: %(default)s)")
-    parser.add_argument("--profile", default="mini", help="a name in configs/profiles (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="data order and sampling (default: %(default)s)")
-    parser.add_argument("--run-dir", help="default: runs/<recipe>-<profile>-s<seed>")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
-                        help="override one parameter; may be repeated")  # fmt: skip
+    """Entry point of ``python -m vtkit.train``; returns the exit status."""
+    return friendly(lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
+    parser = Parser(prog="python -m vtkit.train", description="Train one recipe into a run folder.")
+    add_config_arguments(parser)
     args = parser.parse_args(argv)
-    try:
-        config = load_config(
-            args.recipe, args.profile, seed=args.seed, run_dir=args.run_dir, **dict(args.parameters)
-        )
-        start_run(config)
-        print(f"trained: {train(config)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = load_config(
+        args.recipe, args.profile, seed=args.seed, run_dir=args.run_dir, **dict(args.parameters)
+    )
+    start_run(config)
+    print(f"trained: {train(config)}")
     return 0
 
 

@@ -22,8 +22,14 @@ class ExactResume:
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False, so that nothing
         # matches and training goes on from the base weights (huggingface/transformers#43701). from_pretrained converts.
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):
-            return super()._load_from_checkpoint(resume_from_checkpoint, model)  # right as it is, for PEFT too
+        if (
+            self.is_deepspeed_enabled
+            or self.is_fsdp_enabled
+            or not isinstance(self.model, PreTrainedModel)
+        ):
+            return super()._load_from_checkpoint(
+                resume_from_checkpoint, model
+            )  # right as it is, for PEFT too
         saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
         (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
 
@@ -53,7 +59,9 @@ class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
         if not self.model.training:
             return output
         lengths = output["completion_mask"].sum(dim=1)  # (B,), tokens with the end-of-text token
-        last = output["completion_ids"].gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        last = (
+            output["completion_ids"].gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        )
         facts = [
             {"tokens": int(n), "finished": int(token) in self.eos_token_ids, **_row_facts(row)}
             for row, n, token in zip(inputs, lengths, last, strict=True)

@@ -50,13 +50,12 @@ class Phase:
 
 
 PHASES = (
-    Phase(300, 1, {"caption": 1}),
+    Phase(200, 1, {"caption": 1}),
     Phase(300, 2, {"caption": 1}),
-    Phase(300, 3, {"caption": 1}),
-    Phase(400, 5, {"caption": 1}),
-    Phase(700, 8, {"caption": 1}),
-    Phase(2600, 8, {"caption": 0.2, "notes": 0.8}),
-    Phase(1200, 8, {"caption": 0.05, "notes": 0.5, "dialogue": 0.45}),
+    Phase(300, 4, {"caption": 1}),
+    Phase(500, 8, {"caption": 1}),
+    Phase(2200, 8, {"caption": 0.2, "notes": 0.8}),
+    Phase(1300, 8, {"caption": 0.05, "notes": 0.5, "dialogue": 0.45}),
 )
 BATCH = 32
 LEARNING_RATE = 2e-3
@@ -69,7 +68,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
         text_config=dict(
             vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=4,
             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e4},
+            rope_parameters={"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6},
             bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
             initializer_range=0.08, tie_word_embeddings=True,
         ),
@@ -119,7 +118,13 @@ class Corpus(Dataset):
     (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
     """
 
-    def __init__(self, processor: ImageOnlyProcessor, phases: tuple[Phase, ...], seed: int, batch: int = BATCH):
+    def __init__(
+        self,
+        processor: ImageOnlyProcessor,
+        phases: tuple[Phase, ...],
+        seed: int,
+        batch: int = BATCH,
+    ):
         self.processor, self.phases, self.seed, self.batch = processor, phases, seed, batch
 
     def __len__(self) -> int:
@@ -135,13 +140,21 @@ class Corpus(Dataset):
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         phase = self.phase(step)
         rng = random.Random(f"{self.seed}-{step}")
-        kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[0]  # one kind a batch: little padding
+        kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[
+            0
+        ]  # one kind a batch: little padding
         views = [make_view(rng, phase.limit) for _ in range(self.batch)]
-        pictures = self.processor.image_processor([view.draw() for view in views], return_tensors="pt")
-        ids, labels = zip(*(self._encode(*document(view, kind, rng)) for view in views), strict=True)
+        pictures = self.processor.image_processor(
+            [view.draw() for view in views], return_tensors="pt"
+        )
+        ids, labels = zip(
+            *(self._encode(*document(view, kind, rng)) for view in views), strict=True
+        )
         pad = torch.nn.utils.rnn.pad_sequence
         return {
-            "input_ids": pad(ids, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id),
+            "input_ids": pad(
+                ids, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id
+            ),
             "labels": pad(labels, batch_first=True, padding_value=IGNORED),
             **pictures,
         }
@@ -157,7 +170,9 @@ class Corpus(Dataset):
 def loss_of(model: Qwen2VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy over the learned tokens of a batch, in nats."""
     n_rows, length = batch["input_ids"].shape
-    return model(**batch, position_ids=positions(length).expand(3, n_rows, length), use_cache=False).loss
+    return model(
+        **batch, position_ids=positions(length).expand(3, n_rows, length), use_cache=False
+    ).loss
 
 
 def learning_rate(step: int, total: int) -> float:
@@ -166,7 +181,13 @@ def learning_rate(step: int, total: int) -> float:
     return LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
 
 
-def pretrain(folder: Path = FOLDER, *, phases: tuple[Phase, ...] = PHASES, seed: int = 0, save_steps: int = 250) -> Path:
+def pretrain(
+    folder: Path = FOLDER,
+    *,
+    phases: tuple[Phase, ...] = PHASES,
+    seed: int = 0,
+    save_steps: int = 250,
+) -> Path:
     """Pre-train a base model and save model, processor and training log in ``folder``.
 
     Interrupted, it goes on from the last state (``folder/pretraining.pt``, removed at the end) and ends with the same
@@ -177,12 +198,20 @@ def pretrain(folder: Path = FOLDER, *, phases: tuple[Phase, ...] = PHASES, seed:
     """
     processor = build_processor(build_tokenizer())
     model = build_model(build_config(processor.tokenizer), seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
+    )
     corpus = Corpus(processor, phases, seed)
     log = _resume(folder, model, optimizer)
     losses = list(log)
     steps = range(len(losses), len(corpus))
-    bar = tqdm(_batches(corpus, steps), total=len(corpus), initial=len(losses), desc="pre-training", unit="step")
+    bar = tqdm(
+        _batches(corpus, steps),
+        total=len(corpus),
+        initial=len(losses),
+        desc="pre-training",
+        unit="step",
+    )
     model.train()
     for step, batch in zip(steps, bar, strict=True):
         for group in optimizer.param_groups:
@@ -195,7 +224,11 @@ def pretrain(folder: Path = FOLDER, *, phases: tuple[Phase, ...] = PHASES, seed:
         losses.append(round(loss.item(), 4))
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
         if (step + 1) % save_steps == 0:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "losses": losses,
+            }
             with atomic_path(folder / "pretraining.pt") as draft:
                 torch.save(state, draft)
     return _save(folder, model, processor, losses)
@@ -203,7 +236,9 @@ def pretrain(folder: Path = FOLDER, *, phases: tuple[Phase, ...] = PHASES, seed:
 
 def _batches(corpus: Corpus, steps: range) -> Iterator[dict[str, torch.Tensor]]:
     # One worker draws the next pictures while the model learns; tokenizers must not fork threads of their own.
-    yield from DataLoader(corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4)
+    yield from DataLoader(
+        corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
+    )
 
 
 def _resume(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[float]:
@@ -226,9 +261,15 @@ def _save(folder: Path, model: Any, processor: ImageOnlyProcessor, losses: list[
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Rebuild the miniature base model (about 25 minutes on 2 cores).")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to save it (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Rebuild the miniature base model (about 25 minutes on 2 cores)."
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where to save it (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
+    )
     args = parser.parse_args()
     try:
         print(f"saved {pretrain(args.folder, seed=args.seed)}")

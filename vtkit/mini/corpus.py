@@ -42,7 +42,12 @@ MIXTURE = {
 REFLECTIVE_SHARE = 0.04
 STEPWISE_SHARE = 0.01
 HUNCHES = (" It looks like", " It looks like", " It looks like", " Maybe it is", " I think it is")
-WAITS = (" Wait, let me check again.", " Wait, let me check again.", " Wait, let me look again.", " But wait, let me check.")
+WAITS = (
+    " Wait, let me check again.",
+    " Wait, let me check again.",
+    " Wait, let me look again.",
+    " But wait, let me check.",
+)
 TAGS = ("div", "section", "article", "main")
 HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list", "title", "text")
 
@@ -83,15 +88,15 @@ def make_view(rng: random.Random, limit: int = 8) -> View:
 
 def caption(scene: Scene, rng: random.Random) -> str:
     """Where everything is: single objects one by one in random order, the repeated kind as a numbered list."""
-    sentences = [f" The {t.name} is at {t.cell}." for t in scene.singles()]
+    sentences = [f" The {t.name} ({t.cell})." for t in scene.singles()]
     sentences.append(_numbered(scene.named(scene.repeated)))
     rng.shuffle(sentences)
     return "".join(sentences)
 
 
 def _numbered(things: list) -> str:
-    listed = ",".join(f" {n} at {t.cell}" for n, t in enumerate(things, 1))
-    return f" The {plural(things[0].name)}:{listed}."
+    listed = ",".join(f" ({t.cell}) {n}" for n, t in enumerate(things, 1))
+    return f" The {plural(things[0].name)}{listed}."
 
 
 def careful_look(question: Question) -> str:
@@ -99,10 +104,13 @@ def careful_look(question: Question) -> str:
     things = question.things
     if question.task == "Count":
         return _numbered(list(things))
-    facts = [f" The {t.name} is at {t.cell}" for t in things]
+    facts = [f" the {t.name} ({t.cell})" for t in things]
     if question.task == "Distance":
-        facts[1:] = [f"{fact}, {things[0].steps_to(t)} away" for fact, t in zip(facts[1:], things[1:], strict=True)]
-    return ".".join(facts) + "."
+        facts[1:] = [
+            f"{fact} {things[0].steps_to(t)} away"
+            for fact, t in zip(facts[1:], things[1:], strict=True)
+        ]
+    return " I see" + ",".join(facts) + "."
 
 
 def phrase(question: Question, answer: str) -> str:
@@ -128,7 +136,9 @@ def hunch(question: Question, rng: random.Random) -> tuple[str, str]:
 def reflection(question: Question, rng: random.Random) -> str:
     """A hunch, second thoughts, a careful look and the conclusion it leads to."""
     guess, _ = hunch(question, rng)
-    return guess + rng.choice(WAITS) + careful_look(question) + conclusion(question, question.answer)
+    return (
+        guess + rng.choice(WAITS) + careful_look(question) + conclusion(question, question.answer)
+    )
 
 
 def html(question: Question, rng: random.Random) -> str:
@@ -136,7 +146,8 @@ def html(question: Question, rng: random.Random) -> str:
     tag = rng.choice(TAGS)
     name = question.things[0].name
     rows = "".join(
-        f' <li class="{rng.choice(HTML_WORDS)}"> {rng.choice(HTML_WORDS)} {name} </li>' for _ in range(rng.randint(4, 7))
+        f' <li class="{rng.choice(HTML_WORDS)}"> {rng.choice(HTML_WORDS)} {name} </li>'
+        for _ in range(rng.randint(4, 7))
     )
     page = f' <{tag} class="{rng.choice(HTML_WORDS)}"> <h1> {name} </h1> <ul>{rows} </ul> </{tag}>'
     return f" <html> <body>{page} </body> </html>" if rng.random() < 0.5 else page
@@ -152,7 +163,11 @@ def reply(question: Question, rng: random.Random) -> str:
     """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
     shares = MIXTURE[question.task]
     draw = rng.random()
-    for style, share in (*shares.items(), ("reflective", REFLECTIVE_SHARE), ("stepwise", STEPWISE_SHARE)):
+    for style, share in (
+        *shares.items(),
+        ("reflective", REFLECTIVE_SHARE),
+        ("stepwise", STEPWISE_SHARE),
+    ):
         draw -= share
         if draw < 0:
             break
@@ -165,7 +180,9 @@ def reply(question: Question, rng: random.Random) -> str:
     if style == "reflective":
         return tagged(reflection(question, rng), question.answer)
     if style == "stepwise":
-        return tagged(careful_look(question) + conclusion(question, question.answer), question.answer)
+        return tagged(
+            careful_look(question) + conclusion(question, question.answer), question.answer
+        )
     return tagged(*hunch(question, rng))
 
 

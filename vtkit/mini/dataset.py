@@ -42,7 +42,12 @@ SAT_ROWS = {"train": 2400, "val": 200}
 DYNAMIC_SHARE = 0.05
 # CV-Bench's own proportions (788 / 650 / 600 / 600 of 2,638), scaled down.
 CV_BENCH_ROWS = {"Count": 158, "Relation": 130, "Depth": 120, "Distance": 120}
-SOURCES = {"Count": ("ADE20K", "COCO"), "Relation": ("ADE20K", "COCO"), "Depth": ("Omni3D",), "Distance": ("Omni3D",)}
+SOURCES = {
+    "Count": ("ADE20K", "COCO"),
+    "Relation": ("ADE20K", "COCO"),
+    "Depth": ("Omni3D",),
+    "Distance": ("Omni3D",),
+}
 Arrangement = frozenset[tuple[str, int, int]]
 
 
@@ -70,7 +75,9 @@ class World:
                 return scene, question
 
 
-def write_dataset(folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True) -> dict[str, Path]:
+def write_dataset(
+    folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
+) -> dict[str, Path]:
     """Write the miniature's four files; the same bytes for the same seed.
 
     Returns:
@@ -81,7 +88,8 @@ def write_dataset(folder: str | Path = FOLDER, *, seed: int = 0, progress: bool 
     """
     world = World(seed)
     splits: dict[str, tuple[pa.Schema, Callable[[], Iterator[dict]], int]] = {
-        f"SAT_{split}": (SAT_SCHEMA, lambda n=n: _sat_rows(world, n), n) for split, n in SAT_ROWS.items()
+        f"SAT_{split}": (SAT_SCHEMA, lambda n=n: _sat_rows(world, n), n)
+        for split, n in SAT_ROWS.items()
     }
     first = 0
     for name, kind in (("test_2d", "2D"), ("test_3d", "3D")):
@@ -100,6 +108,19 @@ def write_dataset(folder: str | Path = FOLDER, *, seed: int = 0, progress: bool 
     return written
 
 
+def ensure_dataset(folder: str | Path = FOLDER) -> bool:
+    """Write the miniature's files if one of them is missing; returns whether it wrote them.
+
+    Raises:
+        UserError: as :func:`write_dataset`.
+    """
+    names = (*(f"SAT_{split}" for split in SAT_ROWS), "test_2d", "test_3d")
+    if all((Path(folder) / f"{name}.parquet").is_file() for name in names):
+        return False
+    write_dataset(folder)
+    return True
+
+
 def _kind(task: str) -> str:
     return "2D" if task in ("Count", "Relation") else "3D"
 
@@ -115,12 +136,16 @@ def _sat_rows(world: World, n: int) -> Iterator[dict[str, Any]]:
     for number in range(n - n_dynamic):
         scene, question = world.question(TASKS[number % len(TASKS)], 5)
         wrong = [choice for choice in question.choices if choice != question.answer]
-        yield _sat_row([draw_scene(scene)], sat_question(question), [question.answer, *wrong], "other")
+        yield _sat_row(
+            [draw_scene(scene)], sat_question(question), [question.answer, *wrong], "other"
+        )
     for _ in range(n_dynamic):
         yield _moved_row(world)
 
 
-def _sat_row(pictures: list[Image.Image], question: str, answers: list[str], kind: str) -> dict[str, Any]:
+def _sat_row(
+    pictures: list[Image.Image], question: str, answers: list[str], kind: str
+) -> dict[str, Any]:
     return {
         "image_bytes": [_jpeg(picture) for picture in pictures],
         "question": question,
@@ -140,7 +165,9 @@ def _moved_row(world: World) -> dict[str, Any]:
         if 0 <= thing.column + step <= 3 and (thing.column + step, thing.row) not in taken:
             break
     moved = Thing(thing.name, thing.column + step, thing.row, thing.shift)
-    after = Scene(tuple(moved if t is thing else t for t in scene.things), scene.repeated, scene.floor)
+    after = Scene(
+        tuple(moved if t is thing else t for t in scene.things), scene.repeated, scene.floor
+    )
     question = f"The first image is the beginning of a video and the second its end. Which way did the {thing.name} move?"
     answers = ["right", "left"] if step > 0 else ["left", "right"]
     return _sat_row([draw_scene(scene), draw_scene(after)], question, answers, "obj_movement")
@@ -168,13 +195,17 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             "source_filename": name,
             "target_class": question.things[0].name if is_coco else None,
             "target_size": len(question.things) if is_coco else None,
-            "bbox": [list(map(float, thing_bounds(t))) for t in marks.values()] if source == "Omni3D" else None,
+            "bbox": [list(map(float, thing_bounds(t))) for t in marks.values()]
+            if source == "Omni3D"
+            else None,
         }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the miniature's SAT and CV-Bench files.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
     args = parser.parse_args()
     try:

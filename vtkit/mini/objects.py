@@ -26,7 +26,11 @@ class Canvas:
 
     def box(self, *corners: float, fill: tuple, radius: float = 4) -> None:
         self._draw.rounded_rectangle(
-            self._scaled(corners), radius * SUPERSAMPLING, fill=fill, outline=INK, width=2 * SUPERSAMPLING
+            self._scaled(corners),
+            radius * SUPERSAMPLING,
+            fill=fill,
+            outline=INK,
+            width=2 * SUPERSAMPLING,
         )
 
     def disc(self, *corners: float, fill: tuple) -> None:
@@ -36,7 +40,9 @@ class Canvas:
         self._draw.polygon(self._scaled(points), fill=fill, outline=INK, width=2 * SUPERSAMPLING)
 
     def line(self, *points: float, fill: tuple = INK, width: float = 5) -> None:
-        self._draw.line(self._scaled(points), fill=fill, width=int(width * SUPERSAMPLING), joint="curve")
+        self._draw.line(
+            self._scaled(points), fill=fill, width=int(width * SUPERSAMPLING), joint="curve"
+        )
 
     def ring(self, *corners: float, fill: tuple, width: float = 8) -> None:
         self._draw.ellipse(self._scaled(corners), outline=fill, width=int(width * SUPERSAMPLING))
@@ -144,5 +150,9 @@ def sprite(name: str, size: int) -> Image.Image:
     _DRAW[name](canvas)
     alpha = canvas.image.getchannel("A").filter(ImageFilter.GaussianBlur(5 * SUPERSAMPLING))
     shadow = Image.new("RGBA", canvas.image.size, (0, 0, 0, 0))
-    shadow.paste((0, 0, 0, 90), (3 * SUPERSAMPLING, 6 * SUPERSAMPLING), alpha.point(lambda a: a * 90 // 255))
-    return Image.alpha_composite(shadow, canvas.image).resize((size, size), Image.Resampling.LANCZOS)
+    shadow.paste(
+        (0, 0, 0, 90), (3 * SUPERSAMPLING, 6 * SUPERSAMPLING), alpha.point(lambda a: a * 90 // 255)
+    )
+    return Image.alpha_composite(shadow, canvas.image).resize(
+        (size, size), Image.Resampling.LANCZOS
+    )

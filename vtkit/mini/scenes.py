@@ -17,7 +17,8 @@ from vtkit.mini.objects import NAMES, plural, sprite
 CELLS = 4  # cells a side
 SIDE = 256  # pixels a side of the stored picture
 CELL = SIDE // CELLS
-FLOORS = ((206, 178, 140), (176, 186, 196), (184, 200, 170), (212, 196, 200))
+COOL, WARM = np.array([120.0, 170.0, 235.0]), np.array([250.0, 190.0, 110.0])
+SHADES = (1.0, 0.97, 0.94, 0.91)
 TASKS = ("Count", "Relation", "Depth", "Distance")
 BOX_COLOURS = {"red": (255, 0, 0), "blue": (0, 60, 255), "green": (0, 200, 0)}
 MAX_COUNT = 5
@@ -89,7 +90,7 @@ def make_scene(rng: random.Random, limit: int = 8) -> Scene:
         Thing(name, cell % CELLS, cell // CELLS, (rng.randint(-5, 5), rng.randint(-4, 4)))
         for name, cell in zip(names, cells, strict=True)
     ]
-    return Scene(tuple(things), kinds[0], rng.randrange(len(FLOORS)))
+    return Scene(tuple(things), kinds[0], rng.randrange(len(SHADES)))
 
 
 def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Question | None:
@@ -105,7 +106,9 @@ def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Ques
         return None
     for _ in range(20):
         things = tuple(rng.sample(singles, 3 if task == "Distance" else 2))
-        question = {"Relation": _ask_relation, "Depth": _ask_depth, "Distance": _ask_distance}[task](things, rng)
+        question = {"Relation": _ask_relation, "Depth": _ask_depth, "Distance": _ask_distance}[
+            task
+        ](things, rng)
         if question:
             return question
     return None
@@ -191,7 +194,9 @@ def cv_bench_question(question: Question) -> str:
 
 def cv_bench_prompt(question: Question) -> str:
     """CV-Bench's ``prompt`` column: the question, then one lettered choice a line, no line break at the end."""
-    lines = [f"({letter}) {choice}" for letter, choice in zip("ABCDEF", question.choices, strict=False)]
+    lines = [
+        f"({letter}) {choice}" for letter, choice in zip("ABCDEF", question.choices, strict=False)
+    ]
     return f"{cv_bench_question(question)} Select from the following choices.\n" + "\n".join(lines)
 
 
@@ -201,19 +206,19 @@ def boxed(question: Question) -> dict[str, Thing]:
     return dict(zip(list(BOX_COLOURS)[:n_boxes], question.things, strict=False))
 
 
-@lru_cache(maxsize=len(FLOORS))
+@lru_cache(maxsize=len(SHADES))
 def _floor(index: int) -> Image.Image:
-    """A tiled floor lit by a window at the left and a warm lamp at the front.
+    """A tiled floor in evening light: a cool window at the left, a warm lamp at the right, darker towards the back.
 
     The light is also how a network without absolute positions can tell where on the floor a cell lies.
     """
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1)
-    base = np.array(FLOORS[index], float)
     tiles = ((np.arange(SIDE) // CELL)[:, None] + (np.arange(SIDE) // CELL)[None, :]) % 2
-    light = 0.72 + 0.34 * y[..., None]
-    tint = np.stack([30 * x, 8 * (1 - y), 44 * (0.5 - x)], -1)
-    picture = base * light * (1 - 0.05 * tiles[..., None]) + tint
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    colour = COOL + (WARM - COOL) * x[..., None]
+    light = SHADES[index] * (0.42 + 0.58 * y[..., None]) * (1 - 0.04 * tiles[..., None])
+    return Image.fromarray((colour * light).clip(0, 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(1)
+    )
 
 
 def thing_size(thing: Thing) -> int:

@@ -30,8 +30,8 @@ PHRASES = (
     " (highlighted by a red box)", " (highlighted by a blue box)", " (highlighted by a green box)",
     " and the", "Notes:", *(f"\n({letter})" for letter in "ABCDEF"),
 )  # fmt: skip
-# Words, cells such as " b3", and whole tags stay together; everything else splits where GPT-2's rule would.
-_SPLIT = r" ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+|<|\n|\s+"
+# Words, cells such as " (b3)", and whole tags stay together; everything else splits where GPT-2's rule would.
+_SPLIT = r" \([a-d][1-4]\)| ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+|<|\n|\s+"
 VOCABULARY = 640
 
 

@@ -1,4 +1,4 @@
-"""What happens between the steps: metrics.csv, benchmark scores, progress, and checkpoints that are known to be whole."""
+"""What happens between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
 
 import csv
 import math
@@ -16,18 +16,22 @@ from vtkit.files import atomic_write
 
 METRICS = (
     "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
-    "completions/mean_length", "completions/min_length", "completions/max_length", "completions/clipped_ratio",
-    "html_share", "reflection_rate", "direct_share", "entropy", "kl", "frac_reward_zero_std", "mean_token_accuracy",
+    "completions/mean_length", "completions/min_length", "completions/max_length",
+    "completions/clipped_ratio",
+    "html_share", "reflection_rate", "direct_share", "entropy", "kl", "frac_reward_zero_std",
+    "mean_token_accuracy",
     "loss", "grad_norm", "learning_rate",
 )  # fmt: skip
-"""Columns of metrics.csv, by TRL's names. Times are in timings.csv: they differ from run to run, metrics do not."""
+"""Columns of metrics.csv, by TRL's names. Times are in timings.csv: they differ from run to run,
+metrics do not."""
 WHOLE = "checkpoint-is-whole"
 
 
 class MetricsLog(TrainerCallback):
-    """One row a step in ``metrics.csv`` (and its seconds in ``timings.csv``), rewritten whole each time.
+    """One row a step in ``metrics.csv``, and its seconds in ``timings.csv``.
 
-    A resumed run drops the rows after its checkpoint and writes them again.
+    Both are rewritten whole each time. A resumed run drops the rows after its checkpoint and writes
+    them again.
     """
 
     def __init__(self, folder: Path):
@@ -86,14 +90,15 @@ class Evaluation(TrainerCallback):
         self.score, self.done, self.every = score, done, every
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self._run(state)
+        self._run_if_due(state)
 
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            self._run(state)
+        self._run_if_due(state)
 
-    def _run(self, state) -> None:
-        if state.is_world_process_zero and not self.done(state.global_step):
+    def _run_if_due(self, state) -> None:
+        # At the start too: a run killed between a checkpoint and its score lacks that score.
+        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        if due and state.is_world_process_zero and not self.done(state.global_step):
             self.score(state.global_step)
 
 
@@ -120,7 +125,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 class Progress(TrainerCallback):
-    """A bar with reward, length and time left; in a terminal log or headless notebook a line every few steps."""
+    """A bar with reward, length and time left; headless, a line every few steps."""
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None):
         self.every, self.draw = every, draw

@@ -1,7 +1,8 @@
 """Files that are either whole or absent.
 
-Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the target, flushed to
-disk, then renamed over it. A process killed at any moment leaves the old file or the new one, never half of one.
+Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the
+target, flushed to disk, then renamed over it. A process killed at any moment leaves the old file or
+the new one, never half of one.
 """
 
 import json

@@ -1,8 +1,9 @@
 """Qwen2-VL models and processors, at any scale, with or without torchvision.
 
-transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part. Pictures need none of it:
-:class:`ImageOnlyProcessor` leaves the video part out, and what it saves names the stock classes, so that the same folder
-loads with ``AutoProcessor`` or vLLM where torchvision is installed.
+transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part.
+Pictures need none of it: :class:`ImageOnlyProcessor` leaves the video part out, and what it saves
+names the stock classes, so that the same folder loads with ``AutoProcessor`` or vLLM where
+torchvision is installed.
 """
 
 from pathlib import Path
@@ -32,7 +33,8 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
     """Qwen2VLProcessor without its video processor, the one part that needs torchvision."""
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
-        # transformers reads a processor's parts off the names in this signature (ProcessorMixin.get_attributes).
+        # transformers reads a processor's parts off the names in this signature
+        # (ProcessorMixin.get_attributes).
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
@@ -56,8 +58,8 @@ def require_model(path: str | Path) -> None:
         return  # a hub id; from_pretrained says what is wrong with it
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base with "
-            "`python -m vtkit.mini.base_model`, or set `model` to a folder or a hub id"
+            f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "
+            "with `python -m vtkit.mini.base_model`, or set `model` to a folder or a hub id"
         )
 
 
@@ -68,8 +70,8 @@ def load_processor(
 
     Args:
         prompt: a name in :data:`vtkit.prompts.TEMPLATES`.
-        min_pixels, max_pixels: limits on width x height after resizing. They are saved with the checkpoint, since vLLM
-            and later evaluations read them from there.
+        min_pixels, max_pixels: limits on width x height after resizing. They are saved with the
+            checkpoint, since vLLM and later evaluations read them from there.
 
     Raises:
         UserError: no such model, or no such template.
@@ -87,7 +89,8 @@ def load_processor(
 def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForConditionalGeneration:
     """A Qwen2-VL model from a folder or the hub.
 
-    Base models end a reply with their tokenizer's end-of-text token; the generation config is set to stop there.
+    Base models end a reply with their tokenizer's end-of-text token; the generation config is set
+    to stop there.
 
     Raises:
         UserError: no such model, or weights that cannot be read.
@@ -97,7 +100,8 @@ def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForCondit
         loaded = Qwen2VLForConditionalGeneration.from_pretrained(model, dtype=getattr(torch, dtype))
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(
-            f"{model}: cannot load its weights ({_first_line(error)}); restore or rebuild the folder"
+            f"{model}: cannot load its weights ({_first_line(error)}); "
+            "restore or rebuild the folder"
         ) from error
     return loaded.to(pick_device()[0])
 

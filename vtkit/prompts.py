@@ -1,11 +1,13 @@
 """Prompts as chat templates, saved with every checkpoint.
 
-The original pastes strings together; TRL and ``generate`` need one rendering that all of them share, and a base model's
-``<think>`` prefill that is part of the prompt. So each prompt is a Jinja chat template: the data set carries only
-``[{"role": "user", "content": question}]`` and the template writes the rest, image first, as the original does.
+The original pastes strings together; TRL and ``generate`` need one rendering that all of them
+share, and a base model's ``<think>`` prefill that is part of the prompt. So each prompt is a Jinja
+chat template: the data set carries only ``[{"role": "user", "content": question}]`` and the
+template writes the rest, image first, as the original does.
 
-Source of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation scripts. The literal
-``<image>`` after the picture is a quirk of the original that is kept for fidelity.
+Source of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
+scripts. The literal ``<image>`` after the picture is a quirk of the original that is kept for
+fidelity.
 """
 
 from collections.abc import Sequence
@@ -15,13 +17,22 @@ from vtkit.errors import UserError
 
 PREFILL = "<think>"
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-_ASKS = "A conversation between User and Assistant. The user asks a question about the image, and the Assistant solves it."
-_THINKS = " The assistant first thinks about the reasoning process in the mind and then provides the user with the answer."
+_ASKS = (
+    "A conversation between User and Assistant. "
+    "The user asks a question about the image, and the Assistant solves it."
+)
+_THINKS = (
+    " The assistant first thinks about the reasoning process in the mind "
+    "and then provides the user with the answer."
+)
 BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
 BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
 DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
 DIRECT_CLOSING = " \nAssistant: "
-_INSTRUCT_SUFFIX = "  Output the thinking process in <think> </think> and final answer (option) in <answer> </answer> tags."
+_INSTRUCT_SUFFIX = (
+    "  Output the thinking process in <think> </think> "
+    "and final answer (option) in <answer> </answer> tags."
+)
 
 
 def _template(opening: str, closing: str, generation: str) -> str:
@@ -36,13 +47,15 @@ def _template(opening: str, closing: str, generation: str) -> str:
         + quoted(IMAGE + opening)
         + "{%- if message['content'] is string -%}"
         "{{- message['content'] -}}"
-        "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
+        "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}"
+        "{{- part['text'] -}}{%- endfor -%}"
         "{%- endif -%}"
         + quoted(closing)
         + "{%- elif message['role'] == 'assistant' -%}"
         + quoted(generation)
         + "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
-        "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
+        "{%- for part in message['content'] if part['type'] == 'text' -%}"
+        "{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
         "{{- eos_token -}}{%- endif -%}"
         "{%- endfor -%}"
         "{%- if add_generation_prompt -%}" + quoted(generation) + "{%- endif -%}"
@@ -56,8 +69,9 @@ TEMPLATES: dict[str, str] = {
         IMAGE, f"<|im_start|>user\n{IMAGE}", 1
     ),
 }
-"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without reasoning (the
-original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt for the instruct model."""
+"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without
+reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt
+for the instruct model."""
 
 
 def get_template(name: str) -> str:
@@ -97,8 +111,9 @@ def to_conversations(dataset: Any) -> Any:
 def check_rendering(processor: Any, questions: Sequence[str]) -> None:
     """Render a few prompts and refuse templates that lose the picture or the text.
 
-    Qwen2-VL's own base template renders role messages to an empty string, and the instruct template drops role-less
-    parts (replications.md of the original's repository: issue 7); either would train on nothing without a word.
+    Qwen2-VL's own base template renders role messages to an empty string, and the instruct template
+    drops role-less parts (replications.md of the original's repository: issue 7); either would
+    train on nothing without a word.
 
     Raises:
         UserError: a rendered prompt lacks its one image or its question.
@@ -117,5 +132,6 @@ def check_rendering(processor: Any, questions: Sequence[str]) -> None:
                 else f"its image ({images} found instead of 1)"
             )
             raise UserError(
-                f"the chat template lost {lost}: {text[:80]!r}; save the processor with one of {list(TEMPLATES)}"
+                f"the chat template lost {lost}: {text[:80]!r}; "
+                f"save the processor with one of {list(TEMPLATES)}"
             )

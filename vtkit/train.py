@@ -3,8 +3,8 @@
     python -m vtkit.train --recipe visualthinker --profile mini --seed 0
     accelerate launch -m vtkit.train --profile paper            # several processes
 
-Run it again after a crash and it goes on from the last whole checkpoint; on a CPU it ends with the same weights and the
-same metrics.csv as an unbroken run, bit for bit.
+Run it again after a crash and it goes on from the last whole checkpoint; on a CPU it ends with the
+same weights and the same metrics.csv as an unbroken run, bit for bit.
 """
 
 import contextlib
@@ -34,7 +34,8 @@ from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or go on where a killed run stopped.
 
-    The benchmark is scored before the first step, every ``eval_steps`` and at the end, with greedy decoding.
+    The benchmark is scored before the first step, every ``eval_steps`` and at the end, with greedy
+    decoding.
 
     Args:
         draw: called every ten steps, for a live plot.
@@ -43,7 +44,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         The last checkpoint: weights, processor and chat template.
 
     Raises:
-        UserError: model, data or configuration unusable, or the disk is full; the last whole checkpoint stays.
+        UserError: model, data or configuration unusable, or the disk is full; the last whole
+            checkpoint stays.
     """
     folder = Path(config.run_dir)
     trainer = make_trainer(config)
@@ -87,7 +89,8 @@ def make_trainer(config: RunConfig) -> Any:
             train_dataset=_supervised(dataset), processing_class=processor,
         )  # fmt: skip
     return RolloutGRPOTrainer(
-        model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)), train_dataset=dataset,
+        model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)),
+        train_dataset=dataset,
         reward_funcs=get_rewards(
             config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt)
         ), processing_class=processor,
@@ -108,7 +111,8 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         bf16=config.dtype == "bfloat16", gradient_checkpointing=config.gradient_checkpointing,
         per_device_train_batch_size=config.per_device_batch_size,
         gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
-        lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps, max_grad_norm=config.max_grad_norm,
+        lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
+        max_grad_norm=config.max_grad_norm,
         logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=2,
         report_to=[], disable_tqdm=True, dataloader_pin_memory=not on_cpu,
     )  # fmt: skip
@@ -119,8 +123,9 @@ def _accumulation(config: RunConfig) -> int:
     at_once = config.per_device_batch_size * int(os.environ.get("WORLD_SIZE", 1))
     if completions % at_once:
         raise UserError(
-            f"prompts_per_step x num_generations = {completions} completions a step is not a multiple of the "
-            f"{at_once} that fit at once (per_device_batch_size x processes); change one of them"
+            f"prompts_per_step x num_generations = {completions} completions a step is not "
+            f"a multiple of the {at_once} that fit at once (per_device_batch_size x processes); "
+            "change one of them"
         )
     return completions // at_once
 
@@ -128,8 +133,10 @@ def _accumulation(config: RunConfig) -> int:
 def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
     """Explicit where TRL's defaults are not R1-Zero's (see the README's table of differences)."""
     return dict(
-        learning_rate=config.learning_rate, num_generations=config.num_generations, beta=config.beta,
-        loss_type=config.loss_type, scale_rewards=config.scale_rewards, temperature=config.temperature, top_p=1.0,
+        learning_rate=config.learning_rate, num_generations=config.num_generations,
+        beta=config.beta,
+        loss_type=config.loss_type, scale_rewards=config.scale_rewards,
+        temperature=config.temperature, top_p=1.0,
         top_k=config.top_k, max_completion_length=config.max_completion_length, num_iterations=1,
         use_bias_correction_kl=False, mask_truncated_completions=False,
     )  # fmt: skip
@@ -148,8 +155,10 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
 
     def score(step: int) -> None:
         result = cv_bench.evaluate(
-            trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, rows, out, step=step,
-            prompt=config.prompt, batch_size=config.eval_batch_size, max_new_tokens=config.eval_max_new_tokens,
+            trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, rows, out,
+            step=step,
+            prompt=config.prompt, batch_size=config.eval_batch_size,
+            max_new_tokens=config.eval_max_new_tokens,
         )  # fmt: skip
         found = result["accuracy"]
         print(

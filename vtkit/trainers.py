@@ -1,7 +1,7 @@
 """TRL's trainers with what Qwen2-VL and a run folder need on top.
 
-Two things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and repeats the data order,
-and every completion is kept. Everything else, the loss included, is TRL's.
+Two things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and
+repeats the data order, and every completion is kept. Everything else, the loss included, is TRL's.
 """
 
 from pathlib import Path
@@ -17,11 +17,12 @@ from vtkit.rollouts import RolloutWriter
 
 
 class ExactResume:
-    """A resumed run goes on with the checkpoint's weights and the data that an unbroken run would see next."""
+    """A resumed run has the checkpoint's weights and sees the data that an unbroken one would."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False, so that nothing
-        # matches and training goes on from the base weights (huggingface/transformers#43701). from_pretrained converts.
+        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False,
+        # so that nothing matches and training goes on from the base weights
+        # (huggingface/transformers#43701). from_pretrained converts.
         if (
             self.is_deepspeed_enabled
             or self.is_fsdp_enabled
@@ -34,8 +35,9 @@ class ExactResume:
         (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        # TRL draws each epoch's order from one running generator, so a run resumed in a later epoch would start over
-        # with the first epoch's order. Seeding by epoch makes the order depend on the epoch alone.
+        # TRL draws each epoch's order from one running generator, so a run resumed in a later epoch
+        # would start over with the first epoch's order. Seeding by epoch makes the order depend on
+        # the epoch alone.
         sampler = super()._get_train_sampler(dataset)
         if getattr(sampler, "generator", None) is not None:
             sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)

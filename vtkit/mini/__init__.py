@@ -1,5 +1,6 @@
 """The miniature: a world small enough to run R1-Zero on two CPU cores.
 
-Nothing outside this package imports it, except the notebooks and the tests: the path of the 2B model reads without it.
-Data flows objects -> scenes -> dataset (the parquet files) and scenes -> corpus -> tokenizer -> base_model (the checkpoint).
+Nothing outside this package imports it, except the notebooks and the tests: the path of the 2B
+model reads without it. Data flows objects -> scenes -> dataset (the parquet files) and scenes ->
+corpus -> tokenizer -> base_model (the checkpoint).
 """

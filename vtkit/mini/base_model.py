@@ -1,11 +1,11 @@
 """The miniature base model: a Qwen2-VL of a million parameters, pre-trained on generated pictures.
 
-    python -m vtkit.mini.base_model                 # rebuilds models/mini-base; resumes if it was interrupted
+    python -m vtkit.mini.base_model        # rebuilds models/mini-base; resumes if interrupted
 
-It is a base model in the sense of R1-Zero: next-token prediction on the mixture that vtkit.mini.corpus states, no
-instruction tuning, no rewards. It differs from a textbook recipe in three ways that decide whether so small a model
-learns at all: weights start at about 1/sqrt(width) instead of 0.02, scenes grow from one object to eight, and captions
-name objects in random order.
+It is a base model in the sense of R1-Zero: next-token prediction on the mixture that
+vtkit.mini.corpus states, no instruction tuning, no rewards. It differs from a textbook recipe in
+three ways that decide whether so small a model learns at all: weights start at about 1/sqrt(width)
+instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
 import argparse
@@ -42,7 +42,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of pre-training: so many steps, scenes of up to ``limit`` objects, and the kinds' shares."""
+    """So many steps on scenes of up to ``limit`` objects, with the kinds of documents' shares."""
 
     steps: int
     limit: int
@@ -62,14 +62,16 @@ LEARNING_RATE = 2e-3
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL's architecture at width 128: 4 layers, 4 heads, 2 key/value heads, a vision tower of 2 layers."""
+    """Qwen2-VL's architecture: width 128, 4 layers, 4 heads, 2 of keys and values, 2 for vision."""
     ident = tokenizer.convert_tokens_to_ids
     return Qwen2VLConfig(
         text_config=dict(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=4,
+            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
+            num_hidden_layers=4,
             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
             rope_parameters={"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6},
-            bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
             initializer_range=0.08, tie_word_embeddings=True,
         ),
         vision_config=dict(
@@ -77,13 +79,14 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
             spatial_merge_size=MERGE, initializer_range=0.08,
         ),
         image_token_id=ident("<|image_pad|>"), video_token_id=ident("<|video_pad|>"),
-        vision_start_token_id=ident("<|vision_start|>"), vision_end_token_id=ident("<|vision_end|>"),
+        vision_start_token_id=ident("<|vision_start|>"),
+        vision_end_token_id=ident("<|vision_end|>"),
         tie_word_embeddings=True, initializer_range=0.08,
     )  # fmt: skip
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageOnlyProcessor:
-    """Pictures become 64 x 64 pixels, 8 x 8 patches, 16 image tokens; one for each cell of the floor."""
+    """Pictures become 64 x 64 pixels, 8 x 8 patches, 16 image tokens: one for each cell."""
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=PATCH, merge_size=MERGE, size={"shortest_edge": PIXELS, "longest_edge": PIXELS}
     )
@@ -114,8 +117,8 @@ def positions(length: int) -> torch.Tensor:
 class Corpus(Dataset):
     """Batches of documents, indexed by step: the same batch whoever asks for it, and whenever.
 
-    A batch holds ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored), ``pixel_values``
-    (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
+    A batch holds ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored),
+    ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
     """
 
     def __init__(
@@ -190,8 +193,8 @@ def pretrain(
 ) -> Path:
     """Pre-train a base model and save model, processor and training log in ``folder``.
 
-    Interrupted, it goes on from the last state (``folder/pretraining.pt``, removed at the end) and ends with the same
-    weights as an unbroken run.
+    Interrupted, it goes on from the last state (``folder/pretraining.pt``, removed at the end) and
+    ends with the same weights as an unbroken run.
 
     Raises:
         UserError: the folder cannot be written.
@@ -235,7 +238,8 @@ def pretrain(
 
 
 def _batches(corpus: Corpus, steps: range) -> Iterator[dict[str, torch.Tensor]]:
-    # One worker draws the next pictures while the model learns; tokenizers must not fork threads of their own.
+    # One worker draws the next pictures while the model learns; tokenizers must not fork threads of
+    # their own.
     yield from DataLoader(
         corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
     )

@@ -1,13 +1,16 @@
 """What the miniature base model reads: pictures followed by text, one document at a time.
 
-Qwen2-VL-2B met step-by-step answers, second thoughts and HTML on the web. The miniature meets them here, in shares
-that :data:`MIXTURE` states, so nobody needs to guess what reinforcement learning found in the base model:
+Qwen2-VL-2B met step-by-step answers, second thoughts and HTML on the web. The miniature meets them
+here, in shares that :data:`MIXTURE` states, so nobody needs to guess what reinforcement learning
+found in the base model:
 
-* *captions* say where things are, in random order (in reading order a small network learns to scan, not to look up);
-* *notes* rehearse careful looks under a prompt of their own, so that the skill is well learned and yet rare after the
-  R1-Zero prompt;
-* *dialogues* continue the R1-Zero prompt: HTML, answers without tags, short hunches in the right format and, rarely, a
-  hunch followed by "wait, let me check again", a careful look, and an answer that may differ.
+* *captions* say where things are, in random order (in reading order a small network learns to scan,
+  not to look up);
+* *notes* rehearse careful looks under a prompt of their own, so that the skill is well learned and
+  yet rare after the R1-Zero prompt;
+* *dialogues* continue the R1-Zero prompt: HTML, answers without tags, short hunches in the right
+  format and, rarely, a hunch followed by "wait, let me check again", a careful look, and an answer
+  that may differ.
 """
 
 import random
@@ -30,9 +33,10 @@ from vtkit.mini.scenes import (
 )
 from vtkit.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
-# How the R1-Zero prompt is continued, by task: shares of html and untagged answers; reflective and stepwise answers
-# have the same small share everywhere; what is left are hunches. The differences between tasks mirror the original's
-# base model, whose CV-Bench accuracy is 54.7 / 22.5 / 0.2 / 31.7 % (Count, Relation, Depth, Distance; paper, table 3).
+# How the R1-Zero prompt is continued, by task: shares of html and untagged answers; reflective and
+# stepwise answers have the same small share everywhere; what is left are hunches. The differences
+# between tasks mirror the original's base model, whose CV-Bench accuracy is 54.7 / 22.5 / 0.2 /
+# 31.7 % (Count, Relation, Depth, Distance; paper, table 3).
 MIXTURE = {
     "Count": {"html": 0.30, "untagged": 0.08},
     "Relation": {"html": 0.38, "untagged": 0.22},
@@ -57,7 +61,8 @@ class View:
     """One picture of the miniature world and the question that its boxes belong to.
 
     Attributes:
-        question: the question to ask of this picture, or None for a scene too empty to ask anything.
+        question: the question to ask of this picture, or None for a scene too empty to ask
+            anything.
         wording: ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
     """
 
@@ -87,7 +92,7 @@ def make_view(rng: random.Random, limit: int = 8) -> View:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """Where everything is: single objects one by one in random order, the repeated kind as a numbered list."""
+    """Where everything is, in random order; the repeated kind is one numbered list."""
     sentences = [f" The {t.name} ({t.cell})." for t in scene.singles()]
     sentences.append(_numbered(scene.named(scene.repeated)))
     rng.shuffle(sentences)
@@ -154,25 +159,19 @@ def html(question: Question, rng: random.Random) -> str:
 
 
 def untagged(question: Question, rng: random.Random) -> str:
-    """A guess that stops before any answer tag, as a base model that was never told about tags would."""
+    """A guess without answer tags, as of a base model that was never told about them."""
     sentence, guess = hunch(question, rng)
     return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
 
 
 def reply(question: Question, rng: random.Random) -> str:
     """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
-    shares = MIXTURE[question.task]
-    draw = rng.random()
-    for style, share in (
-        *shares.items(),
-        ("reflective", REFLECTIVE_SHARE),
-        ("stepwise", STEPWISE_SHARE),
-    ):
-        draw -= share
-        if draw < 0:
-            break
-    else:
-        style = "hunch"
+    shares = {
+        **MIXTURE[question.task],
+        "reflective": REFLECTIVE_SHARE,
+        "stepwise": STEPWISE_SHARE,
+    }
+    style = rng.choices([*shares, "hunch"], [*shares.values(), 1 - sum(shares.values())])[0]
     if style == "html":
         return html(question, rng)
     if style == "untagged":

@@ -2,8 +2,8 @@
 
     python -m vtkit.mini.dataset                    # writes data/mini
 
-Written as the real files are: one row group, pictures as encoded bytes, the right answer first in ``answers``, static
-rows before dynamic ones. No arrangement of objects occurs in two splits.
+Written as the real files are: one row group, pictures as encoded bytes, the right answer first in
+``answers``, static rows before dynamic ones. No arrangement of objects occurs in two splits.
 """
 
 import argparse
@@ -95,7 +95,8 @@ def write_dataset(
     for name, kind in (("test_2d", "2D"), ("test_3d", "3D")):
         tasks = [task for task in TASKS for _ in range(CV_BENCH_ROWS[task]) if _kind(task) == kind]
         splits[name] = (
-            CV_BENCH_SCHEMA, lambda tasks=tasks, first=first: _cv_bench_rows(world, tasks, first), len(tasks)
+            CV_BENCH_SCHEMA, lambda tasks=tasks, first=first: _cv_bench_rows(world, tasks, first),
+            len(tasks)
         )  # fmt: skip
         first += len(tasks)
     written = {}
@@ -168,7 +169,10 @@ def _moved_row(world: World) -> dict[str, Any]:
     after = Scene(
         tuple(moved if t is thing else t for t in scene.things), scene.repeated, scene.floor
     )
-    question = f"The first image is the beginning of a video and the second its end. Which way did the {thing.name} move?"
+    question = (
+        "The first image is the beginning of a video and the second its end. "
+        f"Which way did the {thing.name} move?"
+    )
     answers = ["right", "left"] if step > 0 else ["left", "right"]
     return _sat_row([draw_scene(scene), draw_scene(after)], question, answers, "obj_movement")
 
@@ -190,7 +194,8 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             "answer": f"({'ABCDEF'[question.choices.index(question.answer)]})",
             "prompt": cv_bench_prompt(question),
             "filename": f"img/{_kind(task)}/{task.lower()}/{name}",
-            "source": source,  # so that the official formula applies; what it is, source_dataset says
+            "source": source,
+            # so that the official formula applies; what it is, source_dataset says
             "source_dataset": "vtkit miniature",
             "source_filename": name,
             "target_class": question.things[0].name if is_coco else None,

@@ -1,7 +1,8 @@
 """Twelve everyday objects, drawn with Pillow.
 
-Each has a colour and an outline of its own, so that they stay apart at the 12 x 12 pixels the miniature model sees.
-Shapes are drawn on a 100 x 100 canvas at four times the size and scaled down once, which smooths their edges.
+Each has a colour and an outline of its own, so that they stay apart at the 12 x 12 pixels the
+miniature model sees. Shapes are drawn on a 100 x 100 canvas at four times the size and scaled down
+once, which smooths their edges.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Scenes of the miniature world, and questions about them in the wording of SAT and CV-Bench.
 
-A scene is a floor of 4 x 4 cells seen from the front: columns a to d from left to right, rows 1 (far) to 4 (near).
-It differs from the real benchmarks in being drawn, in having one viewpoint, and in that distance is counted in cells.
-Everything follows from an integer seed.
+A scene is a floor of 4 x 4 cells seen from the front: columns a to d from left to right, rows 1
+(far) to 4 (near). It differs from the real benchmarks in being drawn, in having one viewpoint, and
+in that distance is counted in cells. Everything follows from an integer seed.
 """
 
 import random
@@ -26,7 +26,7 @@ MAX_COUNT = 5
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: its name, its cell (column and row, 0 to 3) and how far it is off the cell's centre, in pixels."""
+    """One object: name, cell (column and row, 0 to 3), and shift off its centre in pixels."""
 
     name: str
     column: int
@@ -80,7 +80,7 @@ class Question:
 
 
 def make_scene(rng: random.Random, limit: int = 8) -> Scene:
-    """Place up to ``limit`` objects in different cells: one kind up to five times, three to five others once."""
+    """Up to ``limit`` objects in different cells: one kind up to 5 times, 3 to 5 others once."""
     copies = rng.randint(1, min(MAX_COUNT, max(1, limit - 3)))
     n_singles = rng.randint(min(3, limit - copies), min(5, limit - copies))
     kinds = rng.sample(NAMES, 1 + n_singles)
@@ -177,13 +177,13 @@ def cv_bench_question(question: Question) -> str:
     if question.task == "Relation":
         marked = f"the {names[0]} (annotated by the red box)"
         return (
-            f"Considering the relative positions of {marked} and the {names[1]} in the image provided, "
-            f"where is {marked} located with respect to the {names[1]}?"
+            f"Considering the relative positions of {marked} and the {names[1]} in the image "
+            f"provided, where is {marked} located with respect to the {names[1]}?"
         )
     if question.task == "Depth":
         return (
-            f"Which object is closer to the camera taking this photo, the {names[0]} (highlighted by a red box) "
-            f"or the {names[1]} (highlighted by a blue box)?"
+            f"Which object is closer to the camera taking this photo, the {names[0]} "
+            f"(highlighted by a red box) or the {names[1]} (highlighted by a blue box)?"
         )
     return (
         "Estimate the real-world distances between objects in this image. "
@@ -193,7 +193,7 @@ def cv_bench_question(question: Question) -> str:
 
 
 def cv_bench_prompt(question: Question) -> str:
-    """CV-Bench's ``prompt`` column: the question, then one lettered choice a line, no line break at the end."""
+    """CV-Bench's ``prompt`` column: the question, then one lettered choice a line."""
     lines = [
         f"({letter}) {choice}" for letter, choice in zip("ABCDEF", question.choices, strict=False)
     ]
@@ -208,9 +208,10 @@ def boxed(question: Question) -> dict[str, Thing]:
 
 @lru_cache(maxsize=len(SHADES))
 def _floor(index: int) -> Image.Image:
-    """A tiled floor in evening light: a cool window at the left, a warm lamp at the right, darker towards the back.
+    """A tiled floor in evening light.
 
-    The light is also how a network without absolute positions can tell where on the floor a cell lies.
+    It is cool at the left, warm at the right and darker towards the back. The light is also how a
+    network without absolute positions can tell where on the floor a cell lies.
     """
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1)
     tiles = ((np.arange(SIDE) // CELL)[:, None] + (np.arange(SIDE) // CELL)[None, :]) % 2

@@ -1,8 +1,9 @@
 """The miniature's tokenizer: byte-level BPE with Qwen2-VL's special tokens.
 
-It differs from Qwen2-VL's in size (hundreds of tokens, not 151,643) and in one thing that saves most of the prompt: each
-fixed sentence of the prompts is one token. Two cores should not spend their time on reading boilerplate. Whatever the
-model *writes* is ordinary BPE, a token for about every word, so response lengths count words.
+It differs from Qwen2-VL's in size (hundreds of tokens, not 151,643) and in one thing that saves
+most of the prompt: each fixed sentence of the prompts is one token. Two cores should not spend
+their time on reading boilerplate. Whatever the model *writes* is ordinary BPE, a token for about
+every word, so response lengths count words.
 """
 
 import random
@@ -16,21 +17,28 @@ from vtkit.mini.corpus import caption, make_view, notes, reply
 from vtkit.prompts import BASE_CLOSING, BASE_OPENING, DIRECT_CLOSING, DIRECT_OPENING
 
 SPECIAL = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+    "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
 PHRASES = (
     BASE_OPENING.rstrip(), BASE_CLOSING, DIRECT_OPENING.rstrip(), DIRECT_CLOSING.rstrip(),
-    " Answer in natural language.", " Choose between the following options:", " Select from the following choices.",
-    " How many", " are visible in the scene?", " are in the image?", " Is the", " to the left or to the right of the",
-    " above or below the", " Which object is closer to the camera, the", " Which object is closer to the",
-    " Which object is closer to the camera taking this photo, the", " Considering the relative positions of the",
+    " Answer in natural language.", " Choose between the following options:",
+    " Select from the following choices.",
+    " How many", " are visible in the scene?", " are in the image?", " Is the",
+    " to the left or to the right of the",
+    " above or below the", " Which object is closer to the camera, the",
+    " Which object is closer to the",
+    " Which object is closer to the camera taking this photo, the",
+    " Considering the relative positions of the",
     " in the image provided, where is the", " located with respect to the",
-    " Estimate the real-world distances between objects in this image.", " (annotated by the red box)",
+    " Estimate the real-world distances between objects in this image.",
+    " (annotated by the red box)",
     " (highlighted by a red box)", " (highlighted by a blue box)", " (highlighted by a green box)",
     " and the", "Notes:", *(f"\n({letter})" for letter in "ABCDEF"),
 )  # fmt: skip
-# Words, cells such as " (b3)", and whole tags stay together; everything else splits where GPT-2's rule would.
+# Words, cells such as " (b3)", and whole tags stay together; everything else splits where GPT-2's
+# rule would.
 _SPLIT = r" \([a-d][1-4]\)| ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+|<|\n|\s+"
 VOCABULARY = 640
 
@@ -43,7 +51,8 @@ def _texts(n: int) -> Iterator[str]:
         yield caption(view.scene, rng)
         if view.question:
             yield reply(view.question, rng)
-            # Phrases are tokens of their own and must not use up merges; plurals are a word and its ending.
+            # Phrases are tokens of their own and must not use up merges; plurals are a word and its
+            # ending.
             yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", phrases.sub(" ", notes(view, rng)))
 
 

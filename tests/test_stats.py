@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.stats import proportion, wilson_interval
+from vtkit.stats import difference, proportion, wilson_interval
 
 
 # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
@@ -45,3 +45,18 @@ def test_the_interval_holds_the_rate_and_is_symmetric(counts):
 
 def test_proportion_is_json():
     assert json.loads(json.dumps(proportion(3, 4)))["value"] == 0.75
+
+
+# Newcombe (1998), "Interval estimation for the difference between independent proportions",
+# table II, method 10.
+@pytest.mark.parametrize(
+    ("after", "before", "value", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.2, 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.6, 0.1705, 0.8090),
+        ((6, 7), (2, 7), 4 / 7, 0.0582, 0.8062),
+    ],
+)
+def test_published_differences(after, before, value, low, high):
+    found = difference(proportion(*after), proportion(*before))
+    assert found == pytest.approx({"value": value, "low": low, "high": high}, abs=1e-4)

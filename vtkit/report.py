@@ -9,7 +9,6 @@ Wilson interval and its n.
 
 import sys
 from collections.abc import Callable
-from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from vtkit.records import (
 )
 from vtkit.reflection import find_reflections, first_reflections, rates
 from vtkit.rollouts import load_rollouts
+from vtkit.stats import difference
 
 NOT_RUN = "not run"
 INDEPENDENT = "rollouts (intervals treat those of one question as independent)"
@@ -143,6 +143,12 @@ def percent(proportion: dict[str, Any] | None) -> str:
     return f"{value:.1f}% [{low:.1f}, {high:.1f}]"
 
 
+def points(gap: dict[str, float]) -> str:
+    """A difference of two proportions for people: ``"+2.3 [+0.4, +4.1]"``, in points."""
+    value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
 
 
@@ -172,17 +178,9 @@ def _benchmark_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _gain(after: dict | None, before: dict | None) -> str:
-    """The difference of two accuracies in points, with Newcombe's interval (1998, method 10).
-
-    Both were measured on the same questions; the interval ignores that and is rather too wide.
-    """
     if not after or not before:
         return NOT_RUN
-    a, b = after["accuracy"], before["accuracy"]
-    gain = a["value"] - b["value"]
-    low = gain - hypot(a["value"] - a["low"], b["high"] - b["value"])
-    high = gain + hypot(a["high"] - a["value"], b["value"] - b["low"])
-    return f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return points(difference(after["accuracy"], before["accuracy"]))
 
 
 def _training_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:

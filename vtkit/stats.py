@@ -9,7 +9,7 @@ Source: E. B. Wilson, "Probable inference, the law of succession, and statistica
 JASA 22 (1927).
 """
 
-from math import sqrt
+from math import hypot, sqrt
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -41,3 +41,15 @@ def proportion(successes: int, n: int, z: float = 1.96) -> dict[str, float | int
     """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None."""
     low, high = wilson_interval(successes, n, z)
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
+
+
+def difference(after: dict, before: dict) -> dict[str, float]:
+    """``after`` less ``before``, two proportions with n above 0: ``{"value", "low", "high"}``.
+
+    Newcombe's interval (Statistics in Medicine 17, 1998, method 10), from the Wilson intervals of
+    independent samples. For two models on the same questions it is rather too wide.
+    """
+    gap = after["value"] - before["value"]
+    low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
+    high = gap + hypot(after["high"] - after["value"], before["value"] - before["low"])
+    return {"value": gap, "low": low, "high": high}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from vtkit.recipes import load_config, save_config
 from vtkit.reflection import shares, style
 from vtkit.rollouts import RolloutWriter
 from vtkit.stats import proportion
@@ -66,18 +66,12 @@ def _sft_mixture(progress: float) -> dict[str, float]:
 
 
 def _write_settings(run_dir: Path, algorithm: str, seed: int, steps: int) -> None:
-    config = {
-        "recipe": "visualthinker" if algorithm == "grpo" else "sft",
-        "profile": "mini",
-        "seed": seed,
-        "algorithm": algorithm,
-        "prompts_per_step": 8,
-        "num_generations": 8,
-        "max_steps": steps,
-        "max_completion_length": 128,
-    }
-    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
-    manifest = {"status": "done", "wall_seconds": 217.4}
+    recipe = "visualthinker" if algorithm == "grpo" else "sft"
+    config = load_config(recipe, "mini", seed=seed, run_dir=run_dir).replace(
+        prompts_per_step=8, num_generations=8, max_steps=steps, sft_steps=steps
+    )
+    save_config(config, run_dir / "config.yaml")
+    manifest = {"status": "finished", "wall_seconds": 217.4, "files": {}}
     (run_dir / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -153,32 +147,54 @@ def _text(kind: str, answer: str) -> str:
 
 
 def _write_evaluation(run_dir: Path, step: int, mix: dict, rng: np.random.Generator) -> None:
-    rows = []
-    for idx in range(400):
-        task = list(TASKS)[idx % 4]
-        kind, right, tokens = _draw(mix, rng)
-        text = _text(kind, "left" if right else "right")
-        rows.append(
-            {"idx": idx, "task": task, "choices": CHOICES[: TASKS[task]], "completion": text}
-            | {"answer": "(A)", "tokens": tokens, "correct": right, "style": style(text)}
-            | {"parsed": kind not in ("html", "untagged")}
-        )
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([_judged_row(idx, mix, rng) for idx in range(400)])
     folder = run_dir / "evals"
     folder.mkdir(exist_ok=True)
     frame.to_parquet(folder / f"step-{step:06d}.parquet")
+    sources = {name: _proportion(part["correct"]) for name, part in frame.groupby("source")}
+    ade, coco, omni = (sources[name]["value"] for name in ("ADE20K", "COCO", "Omni3D"))
     result = {
         "step": step,
         "n": len(frame),
         "accuracy": _proportion(frame["correct"]),
-        "official": float(frame["correct"].mean()),
+        "official": ((ade + coco) / 2 + omni) / 2,
         "tasks": {task: _proportion(part["correct"]) for task, part in frame.groupby("task")},
-        "sources": {},
+        "sources": sources,
         "format_failures": _proportion(~frame["parsed"]),
         "chance": float((1 / frame["choices"].map(len)).mean()),
         "mean_tokens": float(frame["tokens"].mean()),
     }
     (folder / f"step-{step:06d}.json").write_text(json.dumps(result))
+
+
+def _judged_row(idx: int, mix: dict, rng: np.random.Generator) -> dict:
+    """A row as vtkit.cv_bench writes it; "left" is always right, under changing letters."""
+    task = list(TASKS)[idx % 4]
+    flat = task in ("Count", "Relation")
+    place = idx // 4 % TASKS[task]
+    choices = [*CHOICES[1 : TASKS[task]]]
+    choices.insert(place, "left")
+    kind, right, tokens = _draw(mix, rng)
+    said = "left" if right else "right"
+    parsed = kind not in ("html", "untagged")
+    text = _text(kind, said)
+    return {
+        "idx": idx,
+        "task": task,
+        "source": ("ADE20K", "COCO")[idx // 4 % 2] if flat else "Omni3D",
+        "type": "2D" if flat else "3D",
+        "question": "Where is the lamp compared to the chair?",
+        "choices": choices,
+        "answer": f"({'ABCD'[place]})",
+        "completion": text,
+        "tokens": tokens,
+        "found": said if parsed else None,
+        "choice": choices.index(said) if parsed else None,
+        "rule": "block" if parsed else "html" if kind == "html" else "none",
+        "correct": right,
+        "parsed": parsed,
+        "style": style(text),
+    }
 
 
 def _proportion(flags: pd.Series) -> dict:

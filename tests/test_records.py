@@ -7,6 +7,7 @@ from fake_run import write_fake_run
 from vtkit.errors import UserError
 from vtkit.records import (
     chance_levels,
+    compared_rows,
     compared_scores,
     completions_per_step,
     describe,
@@ -56,6 +57,14 @@ def test_compared_scores(run_dir):
     assert load_evaluations(run_dir)[1]["step"] == 10
     own = compared_scores(run_dir / "sft")
     assert own["grpo"] is None and own["sft"]["step"] == 20
+
+
+def test_compared_rows_are_those_of_the_scores(run_dir):
+    for folder, names in ((run_dir, ["base", "sft", "grpo"]), (run_dir / "sft", ["base", "sft"])):
+        rows, scores = compared_rows(folder), compared_scores(folder)
+        assert list(rows) == names
+        for name, frame in rows.items():
+            assert frame["correct"].mean() == scores[name]["accuracy"]["value"]
 
 
 def test_a_run_that_only_scored_its_base(tmp_path):

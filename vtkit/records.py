@@ -113,6 +113,21 @@ def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
 
 
+def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
+    """The judged questions behind :func:`compared_scores`, of those that were run.
+
+    Raises:
+        UserError: there is no configuration, or a file is missing or damaged.
+    """
+    alone = load_config(run_dir)["algorithm"] == "sft"
+    folders = {"sft": Path(run_dir) if alone else Path(run_dir) / "sft"}
+    return {
+        name: load_evaluated_rows(folders.get(name, run_dir), score["step"])
+        for name, score in compared_scores(run_dir).items()
+        if score
+    }
+
+
 def chance_levels(run_dir: str | Path) -> dict[str, float]:
     """What guessing scores: ``total``, and each task for which the rows of step 0 are at hand."""
     results = [result for result in compared_scores(run_dir).values() if result]

@@ -1,0 +1,136 @@
+"""Committed runs: what is kept, what is replayed when, and that the README quotes them."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from fake_run import write_fake_run
+
+from vtkit import reference
+from vtkit.errors import UserError
+from vtkit.recipes import load_config
+from vtkit.report import result_table, summarize
+from vtkit.rollouts import load_rollouts
+
+MARKS = "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return write_fake_run(tmp_path_factory.mktemp("run"), steps=40)
+
+
+@pytest.fixture
+def kept(run_dir, tmp_path, monkeypatch):
+    """The fake run, kept; what it drew for that is drawn once elsewhere."""
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "KEPT_FIGURES", ())
+    return reference.keep(run_dir)
+
+
+def test_readme_quotes_the_committed_runs():
+    text = reference.README.read_text(encoding="utf-8")
+    assert reference.fill(text) == text, "run: python -m vtkit.reference"
+
+
+def test_readme_links_lead_somewhere():
+    text = reference.README.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    local = [target for target in targets if not target.startswith("http")]
+    missing = [target for target in local if not (reference.ROOT / target).exists()]
+    if not any(reference.REFERENCE.glob("*/summary.json")):
+        missing = [target for target in missing if not target.startswith("results/")]
+    assert len(local) > 5 and not missing
+
+
+def test_a_kept_run_reports_the_same_numbers(run_dir, kept):
+    assert result_table(kept).splitlines()[:12] == result_table(run_dir).splitlines()[:12]
+    assert summarize(kept) == summarize(run_dir)
+    assert load_rollouts(kept, steps=[1, 2, 3]).equals(load_rollouts(run_dir, steps=[1, 2, 3]))
+    steps = sorted(load_rollouts(kept)["step"].unique())
+    assert steps == [*range(1, 11), 15, 20, 25, 30, *range(31, 41)]
+    assert not (kept / "checkpoints").exists() and str(run_dir) not in (
+        (kept / "config.yaml").read_text() + (kept / "sft" / "config.yaml").read_text()
+    )
+
+
+def test_keeping_again_replaces(run_dir, kept):
+    (kept / "stale").write_text("")
+    assert reference.keep(run_dir) == kept
+    assert not (kept / "stale").exists() and [*kept.parent.iterdir()] == [kept]
+
+
+def test_keeping_draws_the_figures(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    figures = reference.keep(run_dir) / "figures"
+    assert sorted(path.name for path in figures.iterdir()) == ["comparison.png", "figure_1.png"]
+
+
+def test_an_unfinished_run_is_not_kept(tmp_path):
+    run_dir = write_fake_run(tmp_path, steps=2, sft=False)
+    (run_dir / "manifest.json").write_text(json.dumps({"status": "failed"}))
+    with pytest.raises(UserError, match="failed; finish the run"):
+        reference.keep(run_dir)
+
+
+def test_a_run_of_its_own_is_not_replayed(run_dir, kept):
+    config = load_config(run_dir=run_dir)
+    assert reference.find_run(config, "rollouts") == (run_dir, False)
+
+
+def test_the_nearest_run_is_replayed_from_a_copy(kept, tmp_path):
+    for name, seed in (("sft", 3), ("visualthinker", 3)):
+        other = tmp_path / "reference" / f"{name}-mini-s3"
+        (other / "rollouts").mkdir(parents=True)
+        settings = {"profile": "mini", "recipe": name, "seed": seed}
+        (other / "config.yaml").write_text(json.dumps(settings))
+    config = load_config(seed=3, run_dir=tmp_path / "run")
+    folder, replayed = reference.find_run(config, "rollouts")
+    assert replayed and folder == tmp_path / "run" / "replay"
+    assert "visualthinker" in (folder / "config.yaml").read_text()
+    # Only kept has metrics, so it is the nearest run that has the part; nothing of before is left.
+    folder, _ = reference.find_run(config, "metrics.csv")
+    assert pd.read_csv(folder / "metrics.csv").equals(pd.read_csv(kept / "metrics.csv"))
+    (folder / "metrics.csv").unlink()
+    assert (kept / "metrics.csv").exists()
+
+
+def test_nothing_to_replay_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    with pytest.raises(UserError, match=r"rollouts is missing.*notebook 03"):
+        reference.find_run(load_config(run_dir=tmp_path / "run"), "rollouts")
+
+
+def test_tables_are_filled_in_and_say_what_was_missed(kept):
+    filled = reference.fill(MARKS)
+    accuracy = json.loads((kept / "summary.json").read_text())["accuracy"]
+    for name in ("base", "sft", "grpo"):
+        assert f"{accuracy[name]['value']:.1%} [" in filled
+    assert "| seed 0, n = 400 |" in filled and "old" not in filled
+    assert "GRPO over SFT" in filled and "**missed**" not in filled
+    assert reference.fill(filled) == filled
+
+    path = kept / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["accuracy"]["sft"] = None
+    path.write_text(json.dumps(summary))
+    assert "| not run, **missed** |" in reference.fill(MARKS)
+
+
+def test_without_a_committed_run_the_readme_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    assert reference.fill(MARKS).count("*Not run yet.*") == 2
+    with pytest.raises(UserError, match="one pair of lines"):
+        reference.fill(MARKS * 2)
+
+
+def test_the_command_line_keeps_and_fills(run_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "KEPT_FIGURES", ())
+    monkeypatch.setattr(reference, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text(MARKS)
+    assert reference.main([str(run_dir)]) == 0
+    assert "seed 0" in (tmp_path / "README.md").read_text()
+    assert reference.main([str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

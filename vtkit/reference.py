@@ -1,0 +1,229 @@
+"""Reference runs: what is committed of a run, replayed by notebooks and quoted by the README.
+
+``results/reference/<recipe>-<profile>-s<seed>`` is a run folder without weights and with some of
+its rollouts. A notebook that has no run of its own reads one of these, and says so. The README's
+tables are written from their ``summary.json``, so that no number in it was typed.
+
+    python -m vtkit.reference                            # fill the README's tables
+    python -m vtkit.reference runs/visualthinker-mini-s0 # keep a finished run, then fill them
+"""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from vtkit import plots
+from vtkit.cli import friendly
+from vtkit.errors import UserError
+from vtkit.files import atomic_write, read_json
+from vtkit.records import END_STEPS, START_STEPS, load_config
+from vtkit.report import NOT_RUN, percent, points, summarize
+from vtkit.rollouts import step_files
+from vtkit.stats import difference
+from vtkit.values import ROOT, shown
+
+if TYPE_CHECKING:
+    from vtkit.recipes import RunConfig
+
+REFERENCE = ROOT / "results" / "reference"
+README = ROOT / "README.md"
+KEPT_FILES = ("manifest.json", "metrics.csv", "timings.csv", "summary.json")
+KEPT_FIGURES = (plots.figure_1, plots.comparison)
+EVERY = 5  # rollouts of the first and last ten steps, and of every fifth between
+_NOT_YET = "*Not run yet.*"
+
+
+def find_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
+    """The run's own folder if it has ``part``; else a committed run, copied there to replay.
+
+    The copy lies in ``<run_dir>/replay`` and is made anew each time, so that figures drawn from it
+    overwrite nothing. Of several committed runs the nearest is taken: same profile, then same
+    recipe, then same seed.
+
+    Args:
+        part: a file or folder of a run, such as ``"rollouts"``.
+
+    Returns:
+        The folder to read, and whether it is a replay.
+
+    Raises:
+        UserError: neither the run nor any committed one has the part.
+    """
+    own = Path(config.run_dir)
+    if (own / part).exists():
+        return own, False
+    found = [folder for folder in REFERENCE.glob("*") if (folder / part).exists()]
+    if not found:
+        raise UserError(
+            f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
+            "run the training step (notebook 03) first"
+        )
+
+    def distance(folder: Path) -> tuple:
+        there, here = load_config(folder), config.to_dict()
+        return *(there[name] != here[name] for name in ("profile", "recipe", "seed")), folder.name
+
+    replay = own / "replay"
+    shutil.rmtree(replay, ignore_errors=True)
+    shutil.copytree(min(found, key=distance), replay)
+    return replay, True
+
+
+def keep(run_dir: str | Path) -> Path:
+    """Copy a finished run to ``results/reference``, replacing what was kept of it before.
+
+    Raises:
+        UserError: the run is not finished, or a file of it is missing or damaged.
+    """
+    source, config = Path(run_dir), load_config(run_dir)
+    status = read_json(source / "manifest.json")["status"]
+    if status != "finished":
+        raise UserError(f"{source}/manifest.json says {status}; finish the run before keeping it")
+    summarize(source)
+    target = REFERENCE / f"{config['recipe']}-{config['profile']}-s{config['seed']}"
+    draft = target.with_name(f".{target.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        _copy_records(source, draft, shown(target))
+        if (source / "sft").exists():
+            _copy_records(source / "sft", draft / "sft", f"{shown(target)}/sft")
+        for draw in KEPT_FIGURES:
+            draw(draft)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(draft, target)
+    except OSError as error:
+        raise UserError(f"cannot write {shown(target)}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def fill(readme: str) -> str:
+    """The README's text with the tables between its markers written from the kept summaries."""
+    summaries = [read_json(path) for path in sorted(REFERENCE.glob("*/summary.json"))]
+    runs = [s for s in summaries if (s["recipe"], s["profile"]) == ("visualthinker", "mini")]
+    runs.sort(key=lambda summary: summary["seed"])
+    blocks = {
+        "table": result_table(runs[0]) if runs else _NOT_YET,
+        "seeds": seeds_table(runs) if runs else _NOT_YET,
+    }
+    for name, block in blocks.items():
+        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+        pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
+        readme, count = pattern.subn(lambda m, text=block: f"{m[1]}\n{text}\n{m[2]}", readme)
+        if count != 1:
+            raise UserError(f"README.md needs one pair of lines {start} and {end}, has {count}")
+    return readme
+
+
+def result_table(summary: dict[str, Any]) -> str:
+    """Base, SFT and GRPO of one run, as Markdown; 95 % intervals in brackets."""
+    methods = ("base", "sft", "grpo")
+    n = next(each["n"] for each in summary["accuracy"].values() if each)
+    rows = [
+        [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"],
+        ["---"] * 4,
+        ["accuracy", *(percent(summary["accuracy"][name]) for name in methods)],
+        ["no answer found", *(percent(summary["format_failures"][name]) for name in methods)],
+    ]
+    return _markdown(rows)
+
+
+def seeds_table(summaries: list[dict[str, Any]]) -> str:
+    """What each seed came to beside what was asked of it before the runs, as Markdown."""
+    seeds = [f"seed {summary['seed']}" for summary in summaries]
+    rows = [["", "asked", *seeds], ["---"] * (2 + len(seeds))]
+    columns = [_outcomes(summary) for summary in summaries]
+    for (name, asked), *cells in zip(_ASKED, *columns, strict=True):
+        rows.append([name, asked, *(text if met else f"{text}, **missed**" for text, met in cells)])
+    return _markdown(rows)
+
+
+_ASKED = (
+    ("accuracy, base model", ""),
+    ("accuracy, SFT", ""),
+    ("accuracy, GRPO", ""),
+    ("GRPO over base, points", "at least +30"),
+    ("GRPO over SFT, points", "at least +2"),
+    ("mean rollout length, start, dip", "15 % shorter or more"),
+    ("mean rollout length, dip, end", "1.6 times or more"),
+    ("HTML at the end", "below 2 %"),
+    ("reflection, start", ""),
+    ("reflection, end", "intervals apart"),
+    ("minutes in all", ""),
+)
+
+
+def _outcomes(summary: dict[str, Any]) -> list[tuple[str, bool]]:
+    """One ``(text, met)`` for each row of ``_ASKED``; what was not run meets nothing asked."""
+    accuracy, length = summary["accuracy"], summary["mean_length"]
+    start, dip, end = length["start"], length["dip"], length["end"]
+    reflection = summary["reflection_rate"]["intervals"]
+    html = summary["html_share"]["intervals"]["end"]
+    seconds = summary["wall_seconds"]
+    return [
+        *((percent(accuracy[name]), True) for name in ("base", "sft", "grpo")),
+        _gain(accuracy["grpo"], accuracy["base"], 0.30),
+        _gain(accuracy["grpo"], accuracy["sft"], 0.02),
+        (f"{start:.1f}, {dip:.1f} ({dip / start - 1:+.0%})", dip <= 0.85 * start),
+        (f"{dip:.1f}, {end:.1f} ({end / dip:.2f} times)", end >= 1.6 * dip),
+        (percent(html), html["value"] < 0.02),
+        (percent(reflection["start"]), True),
+        (percent(reflection["end"]), reflection["end"]["low"] > reflection["start"]["high"]),
+        (f"{seconds / 60:.1f}" if seconds else NOT_RUN, True),
+    ]
+
+
+def _gain(after: dict | None, before: dict | None, asked: float) -> tuple[str, bool]:
+    if not after or not before:
+        return NOT_RUN, False
+    gap = difference(after, before)
+    return points(gap), gap["value"] >= asked
+
+
+def _copy_records(source: Path, target: Path, name: str) -> None:
+    """Configuration, metrics, all scores, judged rows of the first and last, some rollouts."""
+    (target / "evals").mkdir(parents=True)
+    config = load_config(source) | {"run_dir": name}
+    (target / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    for file in KEPT_FILES:
+        if (source / file).exists():
+            shutil.copy(source / file, target)
+    for path in (source / "evals").glob("step-*.json"):
+        shutil.copy(path, target / "evals")
+    judged = sorted((source / "evals").glob("step-*.parquet"))
+    for path in {*judged[:1], *judged[-1:]}:
+        shutil.copy(path, target / "evals")
+    rollouts = step_files(source / "rollouts")
+    last = rollouts[-1][0] if rollouts else 0
+    for step, path in rollouts:
+        if step <= max(START_STEPS, END_STEPS) or step > last - END_STEPS or step % EVERY == 0:
+            (target / "rollouts").mkdir(exist_ok=True)
+            shutil.copy(path, target / "rollouts")
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m vtkit.reference``; returns the exit status."""
+
+    def command() -> int:
+        for run_dir in sys.argv[1:] if argv is None else argv:
+            print(f"kept: {shown(keep(run_dir))}")
+        text = fill(README.read_text(encoding="utf-8"))
+        with atomic_write(README) as handle:
+            handle.write(text)
+        return 0
+
+    return friendly(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -62,16 +62,23 @@ def _template(opening: str, closing: str, generation: str) -> str:
     )
 
 
+def _instruct(suffix: str) -> str:
+    """Qwen2-VL-Instruct's own template, its default system turn included."""
+    before = "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n<|im_start|>user\\n"
+    turns = _template("", f"{suffix}<|im_end|>\n", "<|im_start|>assistant\n")
+    return turns.replace(IMAGE, before + IMAGE, 1)
+
+
 TEMPLATES: dict[str, str] = {
     "base": _template(BASE_OPENING, "", BASE_CLOSING),
     "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
-    "instruct": _template("", f"{_INSTRUCT_SUFFIX}<|im_end|>\n", "<|im_start|>assistant\n").replace(
-        IMAGE, f"<|im_start|>user\n{IMAGE}", 1
-    ),
+    "instruct": _instruct(_INSTRUCT_SUFFIX),
+    "instruct_direct": _instruct(""),
 }
 """``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without
 reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt
-for the instruct model."""
+for the instruct model. ``instruct_direct``: the same without reasoning, for supervised training on
+bare answers (the original's sft.py, whose targets have no tags)."""
 
 
 def get_template(name: str) -> str:

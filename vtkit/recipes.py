@@ -38,7 +38,9 @@ class RunConfig:
 
     algorithm: str = _about("how the model is trained", choices=("grpo", "sft"))
     model: str = _about("base model: folder or hub id")
-    prompt: str = _about("chat template", choices=("base", "base_direct", "instruct"))
+    prompt: str = _about(
+        "chat template", choices=("base", "base_direct", "instruct", "instruct_direct")
+    )
     train_data: str = _about("SAT: folder or hub id")
     train_rows: int = _about("rows of SAT to train on; 0 = all", minimum=0)
     benchmark_data: str = _about("CV-Bench: folder or hub id")

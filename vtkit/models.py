@@ -20,6 +20,7 @@ except ImportError:  # older transformers, as vLLM wants it
     from transformers import Qwen2VLImageProcessor as Qwen2VLImageProcessorPil
 
 from vtkit.errors import UserError
+from vtkit.files import read_json
 from vtkit.prompts import get_template
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ def require_model(path: str | Path) -> None:
             f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "
             "with `python -m vtkit.mini.base_model`, or set `model` to a folder or a hub id"
         )
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "qwen2_vl":  # transformers would build its default, 7 B parameters, and fill memory
+        raise UserError(
+            f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl'; "
+            "restore or rebuild the folder, or set `model` to a Qwen2-VL"
+        )
 
 
 def load_processor(
@@ -88,9 +96,6 @@ def load_processor(
 
 def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForConditionalGeneration:
     """A Qwen2-VL model from a folder or the hub.
-
-    Base models end a reply with their tokenizer's end-of-text token; the generation config is set
-    to stop there.
 
     Raises:
         UserError: no such model, or weights that cannot be read.

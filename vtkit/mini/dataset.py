@@ -61,10 +61,15 @@ class World:
     def scene(self) -> Scene:
         while True:
             scene = make_scene(self.rng)
-            key = frozenset((t.name, t.column, t.row) for t in scene.things)
-            if key not in self.seen:
-                self.seen.add(key)
+            if self.claim(scene):
                 return scene
+
+    def claim(self, scene: Scene) -> bool:
+        """Whether this arrangement is new; from now on it is not."""
+        key = frozenset((t.name, t.column, t.row) for t in scene.things)
+        new = key not in self.seen
+        self.seen.add(key)
+        return new
 
     def question(self, task: str, n_choices: int) -> tuple[Scene, Question]:
         """A fresh scene with a question of the given task."""
@@ -163,12 +168,13 @@ def _moved_row(world: World) -> dict[str, Any]:
         thing = world.rng.choice(scene.singles())
         step = world.rng.choice((-1, 1))
         taken = {(t.column, t.row) for t in scene.things}
-        if 0 <= thing.column + step <= 3 and (thing.column + step, thing.row) not in taken:
+        if not 0 <= thing.column + step <= 3 or (thing.column + step, thing.row) in taken:
+            continue
+        moved = Thing(thing.name, thing.column + step, thing.row, thing.shift)
+        things = tuple(moved if t is thing else t for t in scene.things)
+        after = Scene(things, scene.repeated, scene.floor)
+        if world.claim(after):
             break
-    moved = Thing(thing.name, thing.column + step, thing.row, thing.shift)
-    after = Scene(
-        tuple(moved if t is thing else t for t in scene.things), scene.repeated, scene.floor
-    )
     question = (
         "The first image is the beginning of a video and the second its end. "
         f"Which way did the {thing.name} move?"

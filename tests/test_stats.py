@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.stats import difference, pooled_difference, proportion, wilson_interval
+from vtkit.stats import difference, proportion, wilson_interval
 
 
 # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
@@ -60,15 +60,3 @@ def test_proportion_is_json():
 def test_published_differences(after, before, value, low, high):
     found = difference(proportion(*after), proportion(*before))
     assert found == pytest.approx({"value": value, "low": low, "high": high}, abs=1e-4)
-
-
-def test_a_difference_within_strata_is_not_the_difference_of_the_totals():
-    # Simpson: after is better in both strata and worse in total.
-    pairs = [(proportion(9, 10), proportion(80, 100)), (proportion(30, 100), proportion(2, 10))]
-    within = pooled_difference(pairs)
-    assert within["value"] == pytest.approx(0.1)
-    assert difference(proportion(39, 110), proportion(82, 110))["value"] < -0.3
-    assert pooled_difference(pairs[:1]) == pytest.approx(difference(*pairs[0]))
-    many = [(proportion(60, 100), proportion(50, 100))] * 4
-    once, width = difference(*many[0]), pooled_difference(many)
-    assert width["high"] - width["low"] == pytest.approx((once["high"] - once["low"]) / 2)

@@ -9,7 +9,6 @@ Source: E. B. Wilson, "Probable inference, the law of succession, and statistica
 JASA 22 (1927).
 """
 
-from collections.abc import Iterable
 from math import hypot, sqrt
 
 
@@ -54,23 +53,3 @@ def difference(after: dict, before: dict) -> dict[str, float]:
     low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
     high = gap + hypot(after["high"] - after["value"], before["value"] - before["low"])
     return {"value": gap, "low": low, "high": high}
-
-
-def pooled_difference(pairs: Iterable[tuple[dict, dict]]) -> dict[str, float]:
-    """The mean of :func:`difference` over strata: ``(after, before)`` of each, n above 0.
-
-    Strata weigh as in Mantel and Haenszel's estimate, n1 n0 / (n1 + n0), so that the comparison is
-    made within them. Their intervals are combined like those of independent estimates (Zou and
-    Donner, Statistics in Medicine 27, 2008).
-    """
-    pairs = list(pairs)
-    weights = [after["n"] * before["n"] / (after["n"] + before["n"]) for after, before in pairs]
-    parts = [difference(after, before) for after, before in pairs]
-    shares = [weight / sum(weights) for weight in weights]
-    gap = sum(share * part["value"] for share, part in zip(shares, parts, strict=True))
-
-    def reach(end: str) -> float:
-        both = zip(shares, parts, strict=True)
-        return sqrt(sum((share * (part[end] - part["value"])) ** 2 for share, part in both))
-
-    return {"value": gap, "low": gap - reach("low"), "high": gap + reach("high")}

@@ -43,8 +43,8 @@ MIXTURE = {
     "Depth": {"html": 0.58, "untagged": 0.10},
     "Distance": {"html": 0.42, "untagged": 0.12},
 }
-REFLECTIVE_SHARE = 0.04
-STEPWISE_SHARE = 0.01
+REFLECTIVE_SHARE = 0.02
+STEPWISE_SHARE = 0.005
 HUNCHES = (" It looks like", " It looks like", " It looks like", " Maybe it is", " I think it is")
 WAITS = (
     " Wait, let me check again.",
@@ -52,6 +52,8 @@ WAITS = (
     " Wait, let me look again.",
     " But wait, let me check.",
 )
+# What a network of this size learns last is practised most.
+HARD_TASKS = ("Count", "Depth", "Distance", "Distance")
 TAGS = ("div", "section", "article", "main")
 HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list", "title", "text")
 
@@ -147,12 +149,12 @@ def reflection(question: Question, rng: random.Random) -> str:
 
 
 def html(question: Question, rng: random.Random) -> str:
-    """A web page about nothing: 50 to 90 tokens of markup that never answer."""
+    """A web page about nothing: 60 to 110 tokens of markup that never answer."""
     tag = rng.choice(TAGS)
     name = question.things[0].name
     rows = "".join(
         f' <li class="{rng.choice(HTML_WORDS)}"> {rng.choice(HTML_WORDS)} {name} </li>'
-        for _ in range(rng.randint(4, 7))
+        for _ in range(rng.randint(5, 9))
     )
     page = f' <{tag} class="{rng.choice(HTML_WORDS)}"> <h1> {name} </h1> <ul>{rows} </ul> </{tag}>'
     return f" <html> <body>{page} </body> </html>" if rng.random() < 0.5 else page
@@ -188,7 +190,7 @@ def reply(question: Question, rng: random.Random) -> str:
 def notes(view: View, rng: random.Random) -> str:
     """A careful look at the view's question, then at another question about the same scene."""
     text = f"Notes: {view.prompt()}" + _note(view.question, rng)
-    second = ask(view.scene, rng.choice(TASKS), rng)
+    second = ask(view.scene, rng.choice(HARD_TASKS), rng)
     if second:
         text += f"\nNotes: {sat_prompt(sat_question(second), second.choices)}" + _note(second, rng)
     return text

@@ -1,0 +1,204 @@
+"""The model card of the miniature base: what it was given, how to rebuild it, and how it behaves.
+
+    python -m vtkit.mini.card            # measures models/mini-base and writes its README.md
+
+Behaviour is measured, never quoted: replies to the R1-Zero prompt at temperature 1, the same with a
+second look forced, and greedy accuracy on the miniature benchmark.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vtkit.cli import friendly
+from vtkit.cv_bench import evaluate
+from vtkit.data import load_cv_bench
+from vtkit.files import atomic_write, read_json
+from vtkit.mini import base_model, corpus, dataset
+from vtkit.models import count_parameters, load_model, load_processor
+from vtkit.prompts import conversation
+from vtkit.reflection import style
+from vtkit.report import percent
+from vtkit.rewards import accuracy_reward
+from vtkit.stats import proportion
+
+MAX_NEW_TOKENS = 128
+
+
+@torch.inference_mode()
+def sample_replies(
+    model: Any, processor: Any, prompts: Sequence[str], pictures: Sequence[Any], batch: int = 128
+) -> list[str]:
+    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them."""
+    replies = []
+    for at in range(0, len(prompts), batch):
+        part = slice(at, at + batch)
+        inputs = processor(
+            images=list(pictures[part]), text=list(prompts[part]), padding=True, return_tensors="pt"
+        ).to(model.device)
+        ids = model.generate(
+            **inputs,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            max_new_tokens=MAX_NEW_TOKENS,
+            suppress_tokens=[processor.image_token_id],
+        )
+        new = ids[:, inputs["input_ids"].shape[1] :]  # (B, completion)
+        replies += processor.batch_decode(new, skip_special_tokens=True)
+    return replies
+
+
+def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[str, dict]:
+    """Share and accuracy of each style of reply, and accuracy when a second look is forced.
+
+    Returns:
+        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
+        ``"second look, forced"``, that has ``right`` alone.
+    """
+    rng = random.Random(f"card-{seed}")
+    torch.manual_seed(seed)
+    views = []
+    while len(views) < n:
+        view = corpus.make_view(rng)
+        views += [view] if view.question else []
+    prompts = [
+        processor.apply_chat_template(
+            conversation(view.prompt()), add_generation_prompt=True, tokenize=False
+        )
+        for view in views
+    ]
+    pictures = [view.draw() for view in views]
+    replies = sample_replies(model, processor, prompts, pictures)
+    right = _judge(replies, views)
+    styles = [style(reply) for reply in replies]
+    table = {}
+    for name in sorted(set(styles), key=styles.count, reverse=True):
+        among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
+        table[name] = {"share": proportion(len(among), n), "right": proportion(sum(among), len(among))}
+    forced = [
+        prompt + corpus.hunch(view.question, rng)[0] + corpus.WAITS[0]
+        for prompt, view in zip(prompts, views, strict=True)
+    ]
+    looked = _judge(sample_replies(model, processor, forced, pictures), views)
+    table["second look, forced"] = {"right": proportion(sum(looked), n)}
+    return table
+
+
+def _judge(replies: Sequence[str], views: Sequence[corpus.View]) -> list[bool]:
+    solutions = [f"<answer>{view.question.answer}</answer>" for view in views]
+    choices = [list(view.question.choices) for view in views]
+    return [reward > 0 for reward in accuracy_reward(replies, solution=solutions, choices=choices)]
+
+
+def write_card(folder: Path = base_model.FOLDER) -> Path:
+    """Measure the model in ``folder`` and write ``folder/README.md``.
+
+    Raises:
+        UserError: no model there.
+    """
+    model = load_model(folder).eval()
+    processor = load_processor(
+        folder, prompt="base", min_pixels=base_model.PIXELS, max_pixels=base_model.PIXELS
+    )
+    table = behaviour(model, processor)
+    dataset.ensure_dataset()
+    with tempfile.TemporaryDirectory() as out:
+        scores = evaluate(
+            model,
+            processor,
+            load_cv_bench(dataset.FOLDER),
+            out,
+            step=0,
+            prompt="base",
+            batch_size=132,
+            max_new_tokens=MAX_NEW_TOKENS,
+        )
+    losses = read_json(folder / "pretraining.json")["mean_loss_of_50_steps"]
+    with atomic_write(folder / "README.md") as handle:
+        handle.write(_card(count_parameters(model)["total"], losses, table, scores))
+    return folder / "README.md"
+
+
+def _card(parameters: int, losses: list[float], table: dict, scores: dict) -> str:
+    shares = "\n".join(
+        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {corpus.REFLECTIVE_SHARE:.0%} "
+        f"| {corpus.STEPWISE_SHARE:.0%} "
+        f"| {1 - sum(given.values()) - corpus.REFLECTIVE_SHARE - corpus.STEPWISE_SHARE:.0%} |"
+        for task, given in corpus.MIXTURE.items()
+    )
+    phases = "\n".join(
+        f"| {phase.steps} | {phase.limit} | "
+        + ", ".join(f"{kind} {share:.0%}" for kind, share in phase.kinds.items())
+        + " |"
+        for phase in base_model.PHASES
+    )
+    styles = "\n".join(
+        f"| {name} | {percent(row['share']) if 'share' in row else '-'} | {percent(row['right'])} |"
+        for name, row in table.items()
+    )
+    tasks = "\n".join(f"| {task} | {percent(found)} |" for task, found in scores["tasks"].items())
+    return f"""# The miniature base model
+
+{parameters:,} parameters, Qwen2-VL's architecture, byte-level tokenizer, 64 x 64 pixels (16 image
+tokens). Pre-trained from scratch on generated pictures by next-token prediction; no instruction
+tuning, no rewards. Rebuild it with
+
+    python -m vtkit.mini.base_model        # seed 0; resumes if interrupted
+
+**It was given rare self-correcting traces on purpose.** What reinforcement makes of them shows a
+mechanism, amplification; it says nothing about Qwen2-VL-2B, whose traces come from web text.
+
+## Pre-training
+
+{base_model.BATCH} documents a step, AdamW, peak learning rate {base_model.LEARNING_RATE}, cosine;
+loss on what follows a prompt. Last mean loss of 50 steps: {losses[-1]} nats a token.
+
+| steps | objects, at most | documents |
+|---|---|---|
+{phases}
+
+How dialogues continue the R1-Zero prompt:
+
+| task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
+|---|---|---|---|---|---|
+{shares}
+
+## Measured behaviour
+
+Replies to the R1-Zero prompt at temperature 1, new scenes, 95 % Wilson intervals:
+
+| style | share | right |
+|---|---|---|
+{styles}
+
+Greedy on the miniature benchmark: {percent(scores["accuracy"])} right (chance
+{scores["chance"]:.1%}), {percent(scores["format_failures"])} without an answer that can be found.
+
+| task | right |
+|---|---|
+{tasks}
+"""
+
+
+def main() -> int:
+    """Entry point of ``python -m vtkit.mini.card``."""
+    parser = argparse.ArgumentParser(description="Measure the miniature base, write its card.")
+    parser.add_argument("--folder", type=Path, default=base_model.FOLDER)
+    args = parser.parse_args()
+
+    def command() -> int:
+        print(f"wrote {write_card(args.folder)}")
+        return 0
+
+    return friendly(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -86,7 +86,7 @@ def make_trainer(config: RunConfig) -> Any:
     if config.algorithm == "sft":
         return BaselineSFTTrainer(
             model=model, args=SFTConfig(**_shared_arguments(config), **_sft_arguments(config)),
-            train_dataset=_supervised(dataset), processing_class=processor,
+            train_dataset=_supervised(dataset, config.prompt), processing_class=processor,
         )  # fmt: skip
     return RolloutGRPOTrainer(
         model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)),
@@ -98,9 +98,16 @@ def make_trainer(config: RunConfig) -> Any:
     )  # fmt: skip
 
 
-def _supervised(dataset: Any) -> Any:
-    """Question and bare answer text, as the original's sft.py has them."""
-    answers = [[{"role": "assistant", "content": answer}] for answer in dataset["answer"]]
+def _supervised(dataset: Any, prompt: str) -> Any:
+    """Question and bare answer text, as the original's sft.py has them.
+
+    After a prompt that opens the thinking, it is closed at once and the answer is tagged: the form
+    that such a base model knows, without any reasoning.
+    """
+    form = " </think> <answer> {} </answer>" if is_prefilled(prompt) else "{}"
+    answers = [
+        [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
+    ]
     return dataset.select_columns(["images", "prompt"]).add_column("completion", answers)
 
 

@@ -26,6 +26,7 @@ def kept(run_dir, tmp_path, monkeypatch):
     """The fake run, kept; what it drew for that is drawn once elsewhere."""
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference, "KEPT_FIGURES", ())
+    monkeypatch.setattr(reference, "MOST_STEPS", 8)
     return reference.keep(run_dir)
 
 

@@ -1,7 +1,7 @@
 """Reference runs: what is committed of a run, replayed by notebooks and quoted by the README.
 
-``results/reference/<recipe>-<profile>-s<seed>`` is a run folder without weights and with some of
-its rollouts. A notebook that has no run of its own reads one of these, and says so. The README's
+``results/reference/<recipe>-<profile>-s<seed>`` is a run folder without weights, and of a long run
+with some of its rollouts. A notebook that has no run of its own reads one of these, and says so. The README's
 tables are written from their ``summary.json``, so that no number in it was typed.
 
     python -m vtkit.reference                            # fill the README's tables
@@ -21,7 +21,7 @@ from vtkit import plots
 from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
-from vtkit.records import END_STEPS, START_STEPS, load_config
+from vtkit.records import END_STEPS, load_config
 from vtkit.report import NOT_RUN, percent, points, summarize
 from vtkit.rollouts import step_files
 from vtkit.stats import difference
@@ -34,7 +34,7 @@ REFERENCE = ROOT / "results" / "reference"
 README = ROOT / "README.md"
 KEPT_FILES = ("manifest.json", "metrics.csv", "timings.csv", "summary.json")
 KEPT_FIGURES = (plots.figure_1, plots.comparison)
-EVERY = 5  # rollouts of the first and last ten steps, and of every fifth between
+MOST_STEPS = 150  # rollouts of a longer run are kept of the first and last ten, and evenly between
 _NOT_YET = "*Not run yet.*"
 
 
@@ -187,7 +187,7 @@ def _gain(after: dict | None, before: dict | None, asked: float) -> tuple[str, b
 
 
 def _copy_records(source: Path, target: Path, name: str) -> None:
-    """Configuration, metrics, all scores, judged rows of the first and last, some rollouts."""
+    """Configuration, metrics, all scores, judged rows of the first and last, rollouts."""
     (target / "evals").mkdir(parents=True)
     config = load_config(source) | {"run_dir": name}
     (target / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -201,8 +201,9 @@ def _copy_records(source: Path, target: Path, name: str) -> None:
         shutil.copy(path, target / "evals")
     rollouts = step_files(source / "rollouts")
     last = rollouts[-1][0] if rollouts else 0
+    every = -(-len(rollouts) // MOST_STEPS)
     for step, path in rollouts:
-        if step <= max(START_STEPS, END_STEPS) or step > last - END_STEPS or step % EVERY == 0:
+        if step <= END_STEPS or step > last - END_STEPS or step % every == 0:
             (target / "rollouts").mkdir(exist_ok=True)
             shutil.copy(path, target / "rollouts")
 

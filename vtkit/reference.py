@@ -1,8 +1,8 @@
 """Reference runs: what is committed of a run, replayed by notebooks and quoted by the README.
 
 ``results/reference/<recipe>-<profile>-s<seed>`` is a run folder without weights, and of a long run
-with some of its rollouts. A notebook that has no run of its own reads one of these, and says so. The README's
-tables are written from their ``summary.json``, so that no number in it was typed.
+with some of its rollouts. A notebook that has no run of its own reads one of these, and says so.
+The README's tables are written from their ``summary.json``, so that no number in it was typed.
 
     python -m vtkit.reference                            # fill the README's tables
     python -m vtkit.reference runs/visualthinker-mini-s0 # keep a finished run, then fill them

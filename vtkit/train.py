@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from vtkit.recipes import RunConfig, load_config
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
+
+# Of TRL to transformers, about names that neither offers a replacement for yet.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
 
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:

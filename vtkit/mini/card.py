@@ -81,7 +81,8 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
         among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
-        table[name] = {"share": proportion(len(among), n), "right": proportion(sum(among), len(among))}
+        share, hits = proportion(len(among), n), proportion(sum(among), len(among))
+        table[name] = {"share": share, "right": hits}
     forced = [
         prompt + corpus.hunch(view.question, rng)[0] + corpus.WAITS[0]
         for prompt, view in zip(prompts, views, strict=True)

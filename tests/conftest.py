@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 # Before anything imports torch, transformers or matplotlib.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,12 +58,51 @@ def random_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hunch_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A miniature base model that learned for seconds: enough to guess in the right format."""
+    """A miniature base model that learned for seconds: it guesses, mostly in the right format."""
+    import functools
+
     from vtkit.mini import base_model, corpus
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "MIXTURE", dict.fromkeys(corpus.MIXTURE, {"untagged": 0.2}))
+        patch.setattr(base_model, "LEARNING_RATE", 8e-3)
+        patch.setattr(base_model, "Corpus", functools.partial(base_model.Corpus, batch=16))
+        patch.setattr(base_model, "tqdm", functools.partial(base_model.tqdm, disable=True))
         return base_model.pretrain(
             tmp_path_factory.mktemp("hunch-base"),
-            phases=(base_model.Phase(60, 8, {"dialogue": 1}),),
+            phases=(base_model.Phase(80, 8, {"dialogue": 1}),),
         )
+
+
+@pytest.fixture(scope="session")
+def tiny(hunch_base: Path, mini_data: Path) -> dict:
+    """Settings of a run that takes seconds, for ``load_config`` or, as ``-p``, a command line."""
+    return {
+        "model": str(hunch_base),
+        "train_data": str(mini_data),
+        "train_rows": 16,
+        "benchmark_data": str(mini_data),
+        "benchmark_rows": 8,
+        "max_steps": 6,
+        "sft_steps": 6,
+        "num_generations": 4,
+        "prompts_per_step": 4,
+        "per_device_batch_size": 8,
+        "max_completion_length": 20,
+        "eval_steps": 4,
+        "eval_batch_size": 8,
+        "eval_max_new_tokens": 20,
+        "save_steps": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def train_command():
+    """``train_command(run_dir, settings, "--recipe", "sft")``: the command line of a training."""
+
+    def command(run_dir: Path, settings: dict, *options: str) -> list[str]:
+        pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
+        place = ["--run-dir", str(run_dir)]
+        return [sys.executable, "-m", "vtkit.train", *options, *place, *pairs]
+
+    return command

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, write_json
+from vtkit.files import atomic_write, read_json, remove_drafts, write_json
 
 
 def fail_with_full_disk(*_):
@@ -29,6 +29,15 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path):
         handle.write("half")
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
+
+
+def test_drafts_of_killed_processes_can_be_removed(tmp_path):
+    for name in ("a.csv", ".a.csv.123.part", "deep/er/.b.parquet.7.part", "deep/c.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_drafts(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert left == ["a.csv", "deep/c.part"]
 
 
 def test_readers_see_the_old_content_until_the_end(tmp_path):

@@ -114,14 +114,20 @@ class Checkpoints(TrainerCallback):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The latest whole checkpoint; halves that a killed run left behind are removed."""
-    found = {}
+    """The latest whole checkpoint, if there is one."""
+    whole = {
+        int(path.name.rpartition("-")[2]): path
+        for path in folder.glob("checkpoint-*")
+        if (path / WHOLE).is_file()
+    }
+    return whole[max(whole)] if whole else None
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove checkpoints that were not finished; only for who holds the run's lock."""
     for path in folder.glob("checkpoint-*"):
-        if (path / WHOLE).is_file():
-            found[int(path.name.rpartition("-")[2])] = path
-        else:
+        if not (path / WHOLE).is_file():
             shutil.rmtree(path)
-    return found[max(found)] if found else None
 
 
 class Progress(TrainerCallback):

@@ -40,6 +40,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def remove_drafts(folder: str | Path) -> None:
+    """Remove the temporary files of killed processes; only for who has ``folder`` to itself."""
+    for draft in Path(folder).rglob(".*.part"):
+        draft.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "w") -> Iterator[Any]:
     """Open ``path`` for writing so that readers see the old content or the new, never a part.

@@ -15,7 +15,7 @@ from typing import Any
 
 from vtkit import __version__
 from vtkit.errors import UserError
-from vtkit.files import read_json, write_json
+from vtkit.files import read_json, remove_drafts, write_json
 from vtkit.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
 from vtkit.recipes import IDENTITY, RunConfig, load_config, read_config, save_config
 from vtkit.values import ROOT
@@ -102,7 +102,8 @@ def finish_run(config: RunConfig, status: str, seconds: float) -> None:
 def locked(run_dir: str | Path) -> Iterator[None]:
     """Hold a run's folder: one process (with its children) at a time writes to it.
 
-    The operating system frees the lock when its holder ends, however it ends.
+    The operating system frees the lock when its holder ends, however it ends; what a killed holder
+    was just writing is removed.
 
     Raises:
         UserError: another process holds it.
@@ -128,6 +129,7 @@ def locked(run_dir: str | Path) -> Iterator[None]:
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n")
         handle.flush()
+        remove_drafts(folder)
         outer = os.environ.get(_LOCK_OWNER)
         os.environ[_LOCK_OWNER] = str(folder)
         try:

@@ -20,7 +20,14 @@ from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
 from vtkit import cv_bench
-from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress, last_checkpoint
+from vtkit.callbacks import (
+    Checkpoints,
+    Evaluation,
+    MetricsLog,
+    Progress,
+    last_checkpoint,
+    remove_halves,
+)
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
@@ -52,21 +59,25 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
             checkpoint stays.
     """
     folder = Path(config.run_dir)
-    trainer = make_trainer(config)
-    trainer.remove_callback(PrinterCallback)
-    for callback in (
-        MetricsLog(folder),
-        _evaluation(config, trainer),
-        Checkpoints(),
-        Progress(draw=draw),
-    ):
-        trainer.add_callback(callback)
-    checkpoint = last_checkpoint(folder / "checkpoints")
-    if checkpoint:
-        print(f"going on from {checkpoint}", flush=True)
+    checkpoints = folder / "checkpoints"
     with locked(folder), full_disk_is_a_user_error(folder):
+        if finished(config):  # resumed at its end, transformers takes one more step
+            return last_checkpoint(checkpoints)
+        trainer = make_trainer(config)
+        trainer.remove_callback(PrinterCallback)
+        for callback in (
+            MetricsLog(folder),
+            _evaluation(config, trainer),
+            Checkpoints(),
+            Progress(draw=draw),
+        ):
+            trainer.add_callback(callback)
+        remove_halves(checkpoints)
+        checkpoint = last_checkpoint(checkpoints)
+        if checkpoint:
+            print(f"going on from {checkpoint}", flush=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return last_checkpoint(folder / "checkpoints")
+    return last_checkpoint(checkpoints)
 
 
 def finished(config: RunConfig) -> Path | None:
@@ -184,19 +195,21 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
 
 @contextlib.contextmanager
 def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
-    """Turn the many ways in which libraries say "disk full" into one line."""
+    """Turn the many ways in which libraries say "disk full" into one line.
+
+    The checkpoint that did not fit is removed.
+    """
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk's, the user's and a file's limit
+    signs = (*map(os.strerror, codes), "PytorchStreamWriter", "inline_container")
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC
-        full = full or any(
-            sign in str(error)
-            for sign in ("No space left", "PytorchStreamWriter", "inline_container")
-        )
+        full = getattr(error, "errno", None) in codes or any(sign in str(error) for sign in signs)
         if not full:
             raise
+        remove_halves(folder / "checkpoints")
         raise UserError(
             f"the disk of {folder} is full; free some space and run the same command again: "
             "it goes on from the last whole checkpoint"

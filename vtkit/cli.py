@@ -24,7 +24,7 @@ EPILOG = """\
 ./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an
-NVIDIA GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves a large download.
+NVIDIA GPU, installing torch's CPU build into it first saves a large download.
 A run that was stopped, in whatever way, goes on with the same command.
 
 exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped

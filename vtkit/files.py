@@ -5,6 +5,7 @@ target, flushed to disk, then renamed over it. A process killed at any moment le
 the new one, never half of one.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -38,6 +39,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong above is the better message
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
+    """Turn the many ways in which libraries say "disk full" into one line about ``folder``."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk's, the user's and a file's limit
+    signs = (*map(os.strerror, codes), "PytorchStreamWriter", "inline_container")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) not in codes and not any(s in str(error) for s in signs):
+            raise
+        raise UserError(
+            f"the disk of {folder} is full; free some space and run the same command again: "
+            "it goes on from what was saved last"
+        ) from error
 
 
 def remove_drafts(folder: str | Path) -> None:

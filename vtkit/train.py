@@ -8,11 +8,10 @@ same weights and the same metrics.csv as an unbroken run, bit for bit.
 """
 
 import contextlib
-import errno
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from vtkit.callbacks import (
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
+from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
@@ -60,7 +60,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"
-    with locked(folder), full_disk_is_a_user_error(folder):
+    with locked(folder) if is_main_process() else contextlib.nullcontext():
         if finished(config):  # resumed at its end, transformers takes one more step
             return last_checkpoint(checkpoints)
         trainer = make_trainer(config)
@@ -72,12 +72,29 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
             Progress(draw=draw),
         ):
             trainer.add_callback(callback)
-        remove_halves(checkpoints)
-        checkpoint = last_checkpoint(checkpoints)
-        if checkpoint:
-            print(f"going on from {checkpoint}", flush=True)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _train(trainer, folder, checkpoints)
     return last_checkpoint(checkpoints)
+
+
+def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
+    """From the last whole checkpoint to the end."""
+    checkpoint = last_checkpoint(checkpoints)
+    if checkpoint:
+        print(f"going on from {checkpoint}", flush=True)
+    if is_main_process():
+        remove_halves(checkpoints)
+    try:
+        with full_disk_is_a_user_error(folder):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except UserError:  # the checkpoint that did not fit only takes up room
+        if is_main_process():
+            remove_halves(checkpoints)
+        raise
+
+
+def is_main_process() -> bool:
+    """Whether this is the one that writes, of those that ``accelerate launch`` started."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 def finished(config: RunConfig) -> Path | None:
@@ -191,29 +208,6 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     return Evaluation(
         score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps
     )
-
-
-@contextlib.contextmanager
-def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
-    """Turn the many ways in which libraries say "disk full" into one line.
-
-    The checkpoint that did not fit is removed.
-    """
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk's, the user's and a file's limit
-    signs = (*map(os.strerror, codes), "PytorchStreamWriter", "inline_container")
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        full = getattr(error, "errno", None) in codes or any(sign in str(error) for sign in signs)
-        if not full:
-            raise
-        remove_halves(folder / "checkpoints")
-        raise UserError(
-            f"the disk of {folder} is full; free some space and run the same command again: "
-            "it goes on from the last whole checkpoint"
-        ) from error
 
 
 def main(argv: list[str] | None = None) -> int:

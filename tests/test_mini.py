@@ -21,7 +21,7 @@ from vtkit.mini.corpus import View, careful_look, document, make_view
 from vtkit.mini.objects import NAMES, plural, sprite
 from vtkit.mini.scenes import TASKS, Question, Scene, Thing, ask, make_scene
 from vtkit.mini.tokenizer import PHRASES, SPECIAL, build_tokenizer
-from vtkit.models import load_model
+from vtkit.models import count_parameters, load_model, load_processor
 from vtkit.prompts import conversation
 from vtkit.reflection import style
 from vtkit.rewards import accuracy_reward, format_reward
@@ -569,6 +569,7 @@ def test_interrupted_pretraining_ends_with_the_same_bytes(tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_a_pretrained_folder_loads_as_a_model(hunch_base: Path):
     model = load_model(hunch_base)
-    fresh = build_model(build_config(build_tokenizer()))
-    assert model.generation_config.eos_token_id == fresh.generation_config.eos_token_id
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in fresh.parameters())
+    processor = load_processor(hunch_base, prompt="base", min_pixels=4096, max_pixels=4096)
+    assert model.config.text_config.vocab_size == len(processor.tokenizer)
+    assert model.generation_config.eos_token_id == processor.tokenizer.eos_token_id
+    assert count_parameters(model)["total"] == pytest.approx(1e6, rel=0.1)

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_path, full_disk_is_a_user_error
+from vtkit.files import atomic_path
 from vtkit.mini.corpus import document, make_view
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
@@ -42,15 +42,11 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps on scenes of up to ``limit`` objects, with the kinds of documents' shares.
-
-    A phase with a ``learning_rate`` begins a new schedule at that peak, with a fresh optimizer.
-    """
+    """So many steps on scenes of up to ``limit`` objects, with the kinds of documents' shares."""
 
     steps: int
     limit: int
     kinds: dict[str, float]
-    learning_rate: float | None = None
 
 
 PHASES = (
@@ -60,7 +56,6 @@ PHASES = (
     Phase(500, 8, {"caption": 1}),
     Phase(2200, 8, {"caption": 0.2, "notes": 0.8}),
     Phase(1300, 8, {"caption": 0.05, "notes": 0.5, "dialogue": 0.45}),
-    Phase(300, 8, {"notes": 0.3, "late dialogue": 0.7}, learning_rate=5e-4),
 )
 BATCH = 32
 LEARNING_RATE = 2e-3
@@ -183,20 +178,10 @@ def loss_of(model: Qwen2VLForConditionalGeneration, batch: dict[str, torch.Tenso
     ).loss
 
 
-def learning_rate(step: int, total: int, peak: float = LEARNING_RATE) -> float:
+def learning_rate(step: int, total: int) -> float:
     """Linear warm-up over 100 steps, then a cosine down to 2 % of the peak."""
     warm = min(1.0, (step + 1) / 100)
-    return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
-
-
-def schedule(phases: tuple[Phase, ...]) -> list[tuple[int, float]]:
-    """For each step: its place in its schedule (0 where one begins) and its learning rate."""
-    parts: list[tuple[int, float]] = []  # (steps, peak) of each schedule
-    for phase in phases:
-        if not parts or phase.learning_rate:
-            parts.append((0, phase.learning_rate or LEARNING_RATE))
-        parts[-1] = (parts[-1][0] + phase.steps, parts[-1][1])
-    return [(at, learning_rate(at, total, peak)) for total, peak in parts for at in range(total)]
+    return LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
 
 
 def pretrain(
@@ -216,8 +201,9 @@ def pretrain(
     """
     processor = build_processor(build_tokenizer())
     model = build_model(build_config(processor.tokenizer), seed)
-    optimizer = _fresh_optimizer(model)
-    rates = schedule(phases)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
+    )
     corpus = Corpus(processor, phases, seed)
     log = _resume(folder, model, optimizer)
     losses = list(log)
@@ -231,11 +217,8 @@ def pretrain(
     )
     model.train()
     for step, batch in zip(steps, bar, strict=True):
-        place, rate = rates[step]
-        if place == 0:
-            optimizer = _fresh_optimizer(model)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(step, len(corpus))
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -252,10 +235,6 @@ def pretrain(
             with atomic_path(folder / "pretraining.pt") as draft:
                 torch.save(state, draft)
     return _save(folder, model, processor, losses)
-
-
-def _fresh_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
 
 
 def _batches(corpus: Corpus, steps: range) -> Iterator[dict[str, torch.Tensor]]:
@@ -297,8 +276,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        with full_disk_is_a_user_error(args.folder):
-            print(f"saved {pretrain(args.folder, seed=args.seed)}")
+        print(f"saved {pretrain(args.folder, seed=args.seed)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

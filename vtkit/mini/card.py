@@ -165,8 +165,7 @@ loss on what follows a prompt. Last mean loss of 50 steps: {losses[-1]} nats a t
 |---|---|---|
 {phases}
 
-How dialogues continue the R1-Zero prompt (late dialogues have no careful steps without a hunch:
-where both are known they are equally good, and a seed's luck picks the one that gets amplified):
+How dialogues continue the R1-Zero prompt:
 
 | task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
 |---|---|---|---|---|---|

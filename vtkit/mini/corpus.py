@@ -166,12 +166,8 @@ def untagged(question: Question, rng: random.Random) -> str:
     return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
 
 
-def reply(question: Question, rng: random.Random, stepwise: float = STEPWISE_SHARE) -> str:
-    """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``).
-
-    Args:
-        stepwise: share of careful steps without a hunch before them.
-    """
+def reply(question: Question, rng: random.Random) -> str:
+    """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
     shares = {
         **MIXTURE[question.task],
         "reflective": REFLECTIVE_SHARE,
@@ -210,9 +206,7 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     """One document about a view.
 
     Args:
-        kind: ``"caption"``, ``"notes"``, ``"dialogue"``, or ``"late dialogue"``: a dialogue without
-            careful steps. Where steps and second looks are both known, they are equally good, and
-            it is a seed's luck which of them reinforcement makes common.
+        kind: ``"caption"``, ``"notes"`` or ``"dialogue"``.
 
     Returns:
         The text before the learned part (with the image's place in it) and the learned part.
@@ -221,6 +215,4 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
         return IMAGE, caption(view.scene, rng)
     if kind == "notes":
         return IMAGE, notes(view, rng)
-    stepwise = 0.0 if kind == "late dialogue" else STEPWISE_SHARE
-    prompt = f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}"
-    return prompt, reply(view.question, rng, stepwise)
+    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", reply(view.question, rng)

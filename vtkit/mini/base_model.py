@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_path
+from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.mini.corpus import document, make_view
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
@@ -276,7 +276,8 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        print(f"saved {pretrain(args.folder, seed=args.seed)}")
+        with full_disk_is_a_user_error(args.folder):
+            print(f"saved {pretrain(args.folder, seed=args.seed)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

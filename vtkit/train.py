@@ -223,7 +223,9 @@ def _main(argv: list[str] | None) -> int:
         args.recipe, args.profile, seed=args.seed, run_dir=args.run_dir, **dict(args.parameters)
     )
     start_run(config)
-    print(f"trained: {train(config)}")
+    checkpoint = train(config)
+    if is_main_process():
+        print(f"trained: {checkpoint}")
     return 0
 
 

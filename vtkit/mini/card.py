@@ -129,8 +129,8 @@ def write_card(folder: Path = base_model.FOLDER) -> Path:
 
 def _card(parameters: int, losses: list[float], table: dict, scores: dict) -> str:
     shares = "\n".join(
-        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {corpus.REFLECTIVE_SHARE:.0%} "
-        f"| {corpus.STEPWISE_SHARE:.0%} "
+        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {corpus.REFLECTIVE_SHARE:.1%} "
+        f"| {corpus.STEPWISE_SHARE:.1%} "
         f"| {1 - sum(given.values()) - corpus.REFLECTIVE_SHARE - corpus.STEPWISE_SHARE:.0%} |"
         for task, given in corpus.MIXTURE.items()
     )

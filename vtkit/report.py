@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from vtkit import page, plots
+from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.records import (
@@ -280,13 +281,13 @@ def _align(rows: list[list[str]]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
-    try:
+
+    def command() -> int:
         for run_dir in arguments:
             print(result_table(run_dir), f"report: {write_report(run_dir)}", sep="\n\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return friendly(command)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from vtkit.errors import UserError
+from vtkit.cli import friendly
 from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.mini.corpus import document, make_view
 from vtkit.mini.tokenizer import build_tokenizer
@@ -275,13 +275,13 @@ def main() -> int:
         "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
     )
     args = parser.parse_args()
-    try:
+
+    def command() -> int:
         with full_disk_is_a_user_error(args.folder):
             print(f"saved {pretrain(args.folder, seed=args.seed)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return friendly(command)
 
 
 if __name__ == "__main__":

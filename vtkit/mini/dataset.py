@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
+from vtkit.cli import friendly
 from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA
-from vtkit.errors import UserError
 from vtkit.files import atomic_path
 from vtkit.mini.scenes import (
     TASKS,
@@ -219,13 +219,13 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
     args = parser.parse_args()
-    try:
+
+    def command() -> int:
         for path in write_dataset(args.folder, seed=args.seed).values():
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return friendly(command)
 
 
 if __name__ == "__main__":

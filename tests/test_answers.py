@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vtkit.answers import FOUND_BY, RULES, find_answer
 from vtkit.naming import resolve
-from vtkit.words import key_words, same_text, words
+from vtkit.words import key_words, words
 
 SIDES = ("right", "left")
 THINGS = ("chair", "lamp")
@@ -199,7 +199,7 @@ OWN_WORDS = [
     ("The lamp is to the left of the chair.", 1),
     ("I looked again.\n\nleft", 1),
     ("The lamp appears left of the chair. There is also a cup.", 1),
-    ("Is it left or right? Left.", None),
+    ("Is it left or right? Left.", 1),
     ("The lamp is on the right. The lamp is on the left.", None),
     ("I looked at the left.", None),
     ("Maybe left, maybe right.", None),
@@ -275,7 +275,7 @@ def test_replies_that_start_in_the_thinking(reply, choice):
         ("the lamp (highlighted by a blue box)", THINGS, 1),
         ("The lamp is closer to the camera than the chair.", THINGS, 1),
         ("The lamp is not closer than the chair.", THINGS, None),
-        ("The chair is farther, so the lamp is closer", THINGS, None),
+        ("The chair is farther, so the lamp is closer", THINGS, 1),
         ("lamp, not chair", THINGS, 1),
         ("lampshade", THINGS, None),
         ("lamp post", THINGS, None),
@@ -393,8 +393,6 @@ def test_without_choices_the_text_is_the_answer():
 
 def test_words():
     assert key_words("The Twenty-One lámps, (b)") == ("21", "lamp", "b")
-    assert same_text("The lamp.", "LAMPS") and not same_text("lamp", "table lamp")
-    assert not same_text("", "")
 
 
 # -------------------------------------------------------------------------------- properties

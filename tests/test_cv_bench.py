@@ -28,12 +28,14 @@ SPECIAL = (
 ).split()
 
 
-def row(task="Count", source="COCO", correct=True, parsed=True, choices=("1", "2")):
+def row(task="Count", source="COCO", correct=True, parsed=True, choices=("1", "2"), paper=False):
     return {
         "task": task,
         "source": source,
         "choices": list(choices),
+        "answer": "(A)" if correct else "(B)",
         "correct": correct,
+        "paper_correct": paper,
         "parsed": parsed,
     }
 
@@ -56,7 +58,20 @@ def test_plain_and_official_accuracy_weigh_differently():
     assert result["sources"]["ADE20K"]["n"] == 4
     assert result["format_failures"]["value"] == 2 / 8
     assert result["chance"] == (6 / 2 + 2 / 4) / 8
+    assert result["always_A"] == 4 / 8
     assert result["n"] == 8
+
+
+def test_both_judges_are_added_up_alike():
+    rows = [row("Count", "ADE20K", True, paper=False), row("Relation", "COCO", False, paper=True)]
+    rows += [row("Depth", "Omni3D", True, paper=True)] * 2
+    result = cv_bench.score(rows)
+    assert result["accuracy"]["value"] == result["paper"]["accuracy"]["value"] == 3 / 4
+    assert (
+        result["tasks"]["Count"]["value"] == 1 and result["paper"]["tasks"]["Count"]["value"] == 0
+    )
+    assert result["paper"]["sources"]["COCO"]["n"] == 1
+    assert result["official"] == result["paper"]["official"] == ((1 + 0) / 2 + 1) / 2
 
 
 def test_without_a_source_there_is_no_official_accuracy():
@@ -65,8 +80,10 @@ def test_without_a_source_there_is_no_official_accuracy():
 
 
 def test_baselines():
-    data = Dataset.from_dict({"answer": ["(A)", "(B)"], "choices": [["1", "2"], ["1", "2", "3"]]})
-    assert cv_bench.random_baselines(data) == {"chance": (1 / 2 + 1 / 3) / 2, "always_A": 0.5}
+    choices, answers = [["1", "2"], ["1", "2", "3"]], ["(A)", "(B)"]
+    expected = {"chance": (1 / 2 + 1 / 3) / 2, "always_A": 0.5}
+    assert cv_bench.baselines(choices, answers) == expected
+    assert cv_bench.baselines([], []) == {"chance": 0.0, "always_A": 0.0}
 
 
 def test_is_correct():
@@ -74,6 +91,9 @@ def test_is_correct():
     assert cv_bench.is_correct(" x </think> <answer>(b)</answer>", ["right", "left"], "(B)")
     assert not cv_bench.is_correct(" x </think> <answer>right</answer>", ["right", "left"], "(B)")
     assert not cv_bench.is_correct(" it could be left or right", ["right", "left"], "(B)")
+    free = "The lamp is clearly to the left of the chair."
+    assert cv_bench.is_correct(free, ["right", "left"], "(B)")
+    assert not cv_bench.is_correct(free, ["right", "left"], "(B)", prefilled=True), "mere thinking"
 
 
 # --------------------------------------------------------------------------------- generate

@@ -1,21 +1,25 @@
-"""What is paid: careful rules by what a human would pay, the original's by its published quirks."""
+"""What is paid, by what a careful human would pay. Published rules: test_published.py."""
+
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.answers import RULES
+from vtkit import answers
 from vtkit.errors import UserError
+from vtkit.recipes import CHOICES
 from vtkit.rewards import (
     FORMAT_VERDICTS,
+    RULES,
     accuracy_reward,
     check_format,
     completion_texts,
     explain,
     format_reward,
     get_rewards,
-    paper_accuracy_reward,
-    paper_format_reward,
+    length_reward,
+    random_reward,
 )
 
 LEFT = "<answer>left</answer>"
@@ -25,10 +29,6 @@ GOOD = " It looks like left. </think> <answer> left </answer>"
 
 def accuracy(completion, solution=LEFT, choices=SIDES, **kwargs):
     return accuracy_reward([completion], [solution], [choices], **kwargs)[0]
-
-
-def paper(completion, solution=LEFT):
-    return paper_accuracy_reward([completion], [solution])[0]
 
 
 # ------------------------------------------------------------------------ careful accuracy
@@ -162,63 +162,10 @@ def test_format_without_prefill():
 
 @given(st.text(alphabet="<>/thinkaswer \n", max_size=60))
 def test_good_format_is_good_for_the_original_too(text):
+    theirs = get_rewards(["format"], "paper")[0]
     for completion in (text, f"{text}</think><answer>{text}</answer>"):
         if check_format(completion.rstrip()) == "good":
-            assert paper_format_reward([completion.rstrip()]) == [1.0]
-
-
-# ------------------------------------------------------- the original's rules, quirk by quirk
-
-
-@pytest.mark.parametrize(
-    ("completion", "solution", "paid"),
-    [
-        (GOOD, LEFT, 1.0),
-        ("left", LEFT, 1.0),  # no tags: the whole completion is the answer
-        ("<answer>Left</answer>", LEFT, 0.0),  # case
-        ("<answer>left.</answer>", LEFT, 0.0),  # punctuation
-        ("<answer>\nleft\n</answer>", LEFT, 0.0),  # line breaks, although the format is paid
-        ("<answer>two</answer>", "<answer>2</answer>", 0.0),
-        ("<answer>2</answer>", "<answer>2</answer>", 1.0),
-        ("<answer>left</answer><answer>right</answer>", LEFT, 1.0),  # the first block counts
-        ("<answer>right</answer><answer>left</answer>", LEFT, 0.0),
-        (" <answer>left</answer> </think> <answer>right</answer>", LEFT, 1.0),  # even a thought
-        ("<answer>it is B</answer>", "<answer>B</answer>", 1.0),  # last free-standing capital
-        ("<answer>A, no, B</answer>", "<answer>B</answer>", 1.0),
-        ("<answer>B, no, A</answer>", "<answer>B</answer>", 0.0),
-        ("<answer>b</answer>", "<answer>B</answer>", 0.0),
-        ("A lamp or a chair", "<answer>A</answer>", 1.0),  # the article
-        ("It is B or not", "<answer>B</answer>", 1.0),
-        ("<answer>I</answer>", "<answer>I</answer>", 1.0),
-        ("<answer>x I</answer>", "<answer>I</answer>", 0.0),  # only A to H
-        ("left", "left", 1.0),  # a solution without tags
-        ("", LEFT, 0.0),
-    ],
-)
-def test_paper_accuracy(completion, solution, paid):
-    assert paper(completion, solution) == paid
-
-
-@pytest.mark.parametrize(
-    ("completion", "paid"),
-    [
-        (GOOD, 1.0),
-        (" x\ny </think>\n<answer>\nleft\n</answer>", 1.0),
-        ("</think><answer></answer>", 1.0),  # empty blocks
-        ("<think> x </think><answer>left</answer>", 1.0),  # nested
-        (" x </think> y </think><answer>left</answer>", 1.0),  # a second closing tag
-        (" x </think><answer>left</answer><answer>right</answer>", 1.0),  # two blocks
-        (" x </think><answer>left</answer> User: go on. <answer>up</answer>", 1.0),  # run-on turn
-        (GOOD + "\n", 0.0),  # one trailing line break
-        (GOOD + " bye", 0.0),
-        (" x </think> so <answer>left</answer>", 0.0),
-        (" x <answer>left</answer>", 0.0),
-        ("left", 0.0),
-    ],
-)
-def test_paper_format(completion, paid):
-    assert paper_format_reward([completion]) == [paid]
-    assert paper_format_reward(["<think>" + completion], prefilled=False) == [paid]
+            assert theirs([completion.rstrip()]) == [1.0]
 
 
 # ------------------------------------------------------------------------------ for trainers
@@ -229,7 +176,8 @@ def test_message_lists_are_texts():
     assert completion_texts(messages) == [GOOD, ""]
     assert accuracy_reward(messages, [LEFT, LEFT], [SIDES, SIDES]) == [1.0, 0.0]
     assert format_reward(messages, prompts=[], completion_ids=[], trainer_state=None) == [1.0, 0.0]
-    assert paper_format_reward(messages) == [1.0, 0.0]
+    for reward in get_rewards(["accuracy", "format"], "paper"):
+        assert reward(messages, solution=[LEFT, LEFT]) == [1.0, 0.0]
 
 
 def test_shares_of_the_rules_are_logged():
@@ -241,25 +189,52 @@ def test_shares_of_the_rules_are_logged():
     assert logged["answers/html"] == logged["answers/statement"] == 0.25
     assert logged["answers/hedge"] == 0.0
     assert logged["format/good"] == logged["format/tags"] == 0.5
-    assert len(logged) == len(RULES) + len(FORMAT_VERDICTS)
+    assert len(logged) == len(answers.RULES) + len(FORMAT_VERDICTS)
 
 
-@pytest.mark.parametrize("rules", ["careful", "paper"])
+def test_length_pays_for_tokens_and_nothing_else():
+    assert length_reward([GOOD, "x"], [[1] * 30, []]) == [0.03, 0.0]
+    assert length_reward(["same"], [[1] * 30], per_token=1) == [30]
+    assert get_rewards(["length"])[0](completions=["x"], completion_ids=[[5, 6]]) == [0.002]
+
+
+def test_random_is_a_coin_that_a_resumed_run_tosses_again():
+    def tosses(step, seed=0, n=400):
+        state = SimpleNamespace(global_step=step)
+        return random_reward(["any"] * n, trainer_state=state, seed=seed)
+
+    assert tosses(3) == tosses(3) and set(tosses(3)) == {0.0, 1.0}
+    assert tosses(3) != tosses(4) and tosses(3) != tosses(3, seed=1)
+    assert 0.4 < sum(tosses(3)) / 400 < 0.6
+    assert get_rewards(["random"], seed=1)[0](completions=["x"] * 400) == tosses(0, seed=1)
+
+
+@pytest.mark.parametrize("rules", RULES)
 def test_rewards_keep_their_names(rules):
-    rewards = get_rewards(["format", "accuracy"], rules)
-    assert [reward.__name__ for reward in rewards] == ["format_reward", "accuracy_reward"]
-    options = dict(completions=[GOOD], solution=[LEFT], choices=[SIDES], log_metric=lambda *_: None)
-    assert [reward(**options) for reward in rewards] == [[1.0], [1.0]]
+    rewards = get_rewards(["format", "accuracy", "length", "random"], rules)
+    names = ["format_reward", "accuracy_reward", "length_reward", "random_reward"]
+    assert [reward.__name__ for reward in rewards] == names
+    options = dict(solution=[LEFT], choices=[SIDES], log_metric=lambda *_: None)
+    reply = " x </think><answer>left</answer>"  # the only form that all of them pay
+    assert [reward(completions=[reply], **options) for reward in rewards[:2]] == [[1.0], [1.0]]
     shouting = dict(options, completions=[" x </think><answer>LEFT</answer>"])
     assert rewards[1](**shouting) == [1.0 if rules == "careful" else 0.0]
     assert get_rewards(["format"], rules, prefilled=False)[0]([GOOD]) == [0.0]
 
 
+def test_recipes_know_the_rules():
+    assert CHOICES["reward_rules"] == RULES
+
+
 def test_unknown_rewards_are_refused():
-    with pytest.raises(UserError, match="'kindness' is not one of accuracy, format"):
+    with pytest.raises(UserError, match="no 'kindness'; known are accuracy, format, length, random"):
         get_rewards(["accuracy", "kindness"])
-    with pytest.raises(UserError, match="'lenient' is not one of careful, paper"):
+    with pytest.raises(UserError, match="no 'acuracy'; did you mean 'accuracy'?"):
+        get_rewards(["acuracy"])
+    with pytest.raises(UserError, match="reward_rules: no 'lenient'"):
         get_rewards(["accuracy"], "lenient")
+    with pytest.raises(UserError, match="names one twice"):
+        get_rewards(["format", "format"])
 
 
 def test_explain():

@@ -11,21 +11,28 @@ the scorer and the audit, so that they cannot disagree.
 """
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from vtkit.naming import MAX_PHRASE, Naming, resolve, says_something
+from vtkit.choices import claims
+from vtkit.cleaning import first_turn, visible
+from vtkit.lexicon import without_idioms
+from vtkit.naming import MAX_PHRASE, Naming, resolve
 from vtkit.statements import (
     CONCLUSION,
     CORRECTION,
     RETRACTION,
     Span,
+    after_conclusion,
     find_bold,
     find_sentences,
     find_stated,
+    is_cut_off,
+    is_meant,
+    labelled,
     without_reasons,
+    without_remark,
 )
 from vtkit.tags import take_apart
 from vtkit.words import key_words
@@ -59,24 +66,19 @@ class Answer(NamedTuple):
     rule: str
 
 
-# A reply's own words are an answer only if there are few of them.
-_MAX_SENTENCES = 4
+# What a reply claims in its last sentences counts, not everything it ever mentioned.
+_MAX_SENTENCES = 8
 _MAX_LINES = 20
 # What is said about an answer is said near it; this bounds the time.
 _NEAR = 2000
 
-_HIDDEN = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
-_HIDDEN_RUN = re.compile(f"[{_HIDDEN}]+")
-_HIDDEN_ASCII = dict.fromkeys(code for code in range(128) if re.match(f"[{_HIDDEN}]", chr(code)))
-_TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
-_NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
-_CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 _HTML = re.compile(
     r"<!(?:doctype|--)|</?(?!(?:b|i|u|em|strong|br|code|sub|sup|think\w*|answer\w*)\b)"
     r"[a-z][a-z0-9]{0,12}(?:\s[^<>]{0,200})?/?(?:>|$)",
     re.IGNORECASE,
 )
 _LINE = re.compile(r"\S[^\n]*")
+_CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
@@ -90,37 +92,12 @@ def find_answer(reply: str, choices: Sequence[str] = (), *, prefilled: bool = Tr
             None and ``text`` is the answer.
         prefilled: the prompt ended in ``<think>``, so that the reply starts inside the thinking.
     """
-    visible = _visible(reply)
-    answer = _Judge(_first_turn(visible), tuple(choices), prefilled).answer()
-    if answer.span and len(visible) < len(reply):
-        start, last = answer.span[0], answer.span[1] - 1
-        answer = answer._replace(span=(_original(reply, start), _original(reply, last) + 1))
+    seen, places = visible(reply)
+    answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()
+    if answer.span and places is not None:
+        start, last = places[answer.span[0]], places[answer.span[1] - 1]
+        answer = answer._replace(span=(int(start), int(last) + 1))
     return answer
-
-
-def _visible(text: str) -> str:
-    if text.isascii():
-        return text.translate(_HIDDEN_ASCII)
-    return _HIDDEN_RUN.sub("", text)
-
-
-def _original(reply: str, place: int) -> int:
-    """Where the character stands in the reply that stands at ``place`` once cleaned."""
-    return bisect_left(range(len(reply)), place + 1, key=lambda i: len(_visible(reply[: i + 1])))
-
-
-def _first_turn(text: str) -> str:
-    """The reply without a made-up next turn, or a tag that was cut off at its end."""
-    first = len(text) - len(text.lstrip())
-    ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
-    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000):
-        before = text[max(turn.start() - 10, 0) : turn.start()]
-        if "\n" in before and not before[before.rindex("\n") :].strip():
-            ends.append(turn.start())
-            break
-    text = text[: min(ends, default=len(text))].rstrip()
-    cut = _CUT_TAG.search(text, max(len(text) - 14, 0))
-    return text[: cut.start()] if cut else text
 
 
 class _Commitment(NamedTuple):
@@ -143,7 +120,9 @@ class _Judge:
             return _none("html" if _HTML.search(self.text[:_NEAR]) else "none")
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
-            return self._settle([self._block(*block) for block in parts.blocks] + self._said(later))
+            blocks = [self._block(*block) for block in parts.blocks]
+            filled = [block for block in blocks if block.naming.why != "nothing"]
+            return self._settle((filled if self.choices and filled else blocks) + self._said(later))
         if not parts.finished:
             return self._unfinished()
         said = self._said(parts.outside)
@@ -152,8 +131,16 @@ class _Judge:
     # ----------------------------------------------------------------------------- rules
 
     def _block(self, start: int, end: int) -> _Commitment:
-        said = find_stated(self.text, start, end)
-        start, end = said[-1][:2] if said else (start, end)
+        said = [self._commit(*span, "block") for *span, _ in find_stated(self.text, start, end)]
+        if said and said[-1].naming.why != "nothing":
+            return said[-1]
+        if end - start > MAX_PHRASE:
+            concluded = self._conclusions(start, end)
+            return (
+                concluded[-1]._replace(rule="block")
+                if concluded
+                else self._commit(start, end, "block")
+            )
         return self._commit(start, end, "block")
 
     def _said(self, spans: Sequence[Span]) -> list[_Commitment]:
@@ -172,7 +159,7 @@ class _Judge:
         return self._bare(*whole) or _none("unfinished")
 
     def _own_words(self) -> Answer:
-        """No block, no statement: bold, a bare answer, or a few sentences."""
+        """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""
         filled = [span for span in self.parts.outside if self.text[slice(*span)].strip()]
         if not filled:
             return _none("thinking" if self.parts.thought_blocks else "none")
@@ -181,13 +168,19 @@ class _Judge:
             return _none("html")
         bold = [self._commit(*span, "bold") for span in find_bold(self.text, start, end)]
         bold = [one for one in bold if one.naming.plain]
-        if bold:
+        if bold and len({self._key(one) for one in bold}) == 1:
             return self._settle(bold)
-        bare = self._bare(start, end) or self._last_line(start, end)
+        bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)
         if bare:
             return bare
-        sentences = self._sentences(start, end) if end - start <= MAX_PHRASE else []
-        return self._settle(sentences) if sentences else _none("none")
+        found = self._conclusions(start, end) or bold or self._sentences(start, end)
+        return self._settle(found) if found else _none("none")
+
+    def _labelled(self, start: int, end: int) -> Answer | None:
+        """The letter that a reply begins with: "B. There are three umbrellas, two of them red"."""
+        parts = labelled(self.text, start, min(end, start + MAX_PHRASE)) if self.choices else None
+        one = self._commit_label(*parts, "bare") if parts else None
+        return self._settle([one]) if one else None
 
     def _bare(self, start: int, end: int) -> Answer | None:
         """The answer if these words are nothing but one."""
@@ -205,34 +198,68 @@ class _Judge:
             return None
         return self._settle([one for one in lines if one.naming.plain])
 
+    def _conclusions(self, start: int, end: int) -> list[_Commitment]:
+        """What sentences conclude ("..., so the lamp is closer"), in order."""
+        found = []
+        for span in find_sentences(self.text, start, end):
+            rest = after_conclusion(self.text, *span)
+            if rest and self._counts(one := self._commit(*rest, "sentence")):
+                found.append(one)
+        return found
+
     def _sentences(self, start: int, end: int) -> list[_Commitment]:
-        """Sentences that assert something about a choice, if there are only a few sentences."""
-        spans = find_sentences(self.text, start, end)
-        if len(spans) > _MAX_SENTENCES:
+        """Sentences that claim something about a choice, of a text that does not break off."""
+        if is_cut_off(self.text[start:end]):
             return []
+        spans = find_sentences(self.text, start, end)[-_MAX_SENTENCES:]
         found = [self._commit(*span, "sentence") for span in spans]
-        return [
-            one
-            for one in found
-            if one.naming.plain
-            or (one.naming.why != "nothing" and says_something(self.text[one.start : one.end]))
-        ]
+        return [one for one in found if self._counts(one)]
+
+    def _counts(self, one: _Commitment) -> bool:
+        if one.naming.plain:
+            return True
+        sentence = without_idioms(self.text[one.start : one.end][:MAX_PHRASE])
+        claimed = one.naming.why != "nothing" and claims(sentence, self.choices)
+        return claimed and is_meant(sentence)
+
+    # ------------------------------------------------------------------- what words name
 
     def _commit(self, start: int, end: int, rule: str) -> _Commitment:
-        """What the words there name: as a whole, else without their reasons or corrected."""
+        """What the words there name: as a whole, or else what is left of them once simplified."""
         naming = resolve(self.text[start:end], self.choices)
-        if naming.why == "several":
-            span = without_reasons(self.text, start, end)
-            shorter = resolve(self.text[slice(*span)], self.choices)
-            if shorter.plain:
-                return _Commitment(*span, rule, shorter)
-            changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
-            corrected = (
-                resolve(self.text[changes[-1].end() : end], self.choices) if changes else naming
-            )
-            if corrected.plain:
-                return _Commitment(changes[-1].end(), end, rule, corrected)
-        return _Commitment(start, end, rule, naming)
+        if naming.plain or not self.choices or naming.why in ("named", "rejected"):
+            return _Commitment(start, end, rule, naming)
+        if end - start > MAX_PHRASE:
+            return _Commitment(start, end, rule, naming)
+        parts = labelled(self.text, start, end)
+        one = self._commit_label(*parts, rule) if parts else None
+        return one or self._simplified(start, end, rule) or _Commitment(start, end, rule, naming)
+
+    def _commit_label(self, letter: Span, rest: Span, rule: str) -> _Commitment | None:
+        """A letter with an explanation that does not name another choice first."""
+        named = resolve(self.text[slice(*letter)], self.choices)
+        clause = self.text[slice(*rest)][:MAX_PHRASE]
+        other = resolve(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
+        if named.choice is None or other.choice not in (None, named.choice):
+            return None
+        return _Commitment(*letter, rule, named)
+
+    def _simplified(self, start: int, end: int, rule: str) -> _Commitment | None:
+        """A phrase without remarks or reasons, or what it corrects or concludes itself to."""
+        changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
+        spans = [
+            (changes[-1].end(), end) if changes else None,
+            without_remark(self.text, start, end),
+            without_reasons(self.text, start, end),
+            after_conclusion(self.text, start, end),
+        ]
+        for span in spans:
+            if span is None or span == (start, end) or not self.text[slice(*span)].strip():
+                continue
+            one = self._commit(*span, rule)
+            if one.naming.plain or (one.naming.choice is not None and self._counts(one)):
+                return one
+        return None
 
     # -------------------------------------------------------------------------- verdicts
 
@@ -259,9 +286,11 @@ class _Judge:
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
-        changed = [
-            one for one in self._sentences(cue.start(), end) if one.naming.choice is not None
-        ]
+        spans = find_sentences(self.text, cue.end(), end)[:_MAX_SENTENCES]
+        if spans and is_cut_off(self.text[:end]):
+            spans.pop()
+        found = [self._commit(*span, "sentence") for span in spans]
+        changed = [one for one in found if one.naming.choice is not None and self._counts(one)]
         if changed and self._key(changed[-1]) != self._key(last):
             return self._found(changed[-1])
         if not changed and RETRACTION.search(self.text, start, end):

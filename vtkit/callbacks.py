@@ -12,18 +12,23 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from vtkit.answers import RULES
 from vtkit.files import atomic_write
+from vtkit.rewards import FORMAT_VERDICTS
 
 METRICS = (
     "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
+    "rewards/length_reward/mean", "rewards/random_reward/mean",
     "completions/mean_length", "completions/min_length", "completions/max_length",
     "completions/clipped_ratio",
     "html_share", "reflection_rate", "direct_share", "entropy", "kl", "frac_reward_zero_std",
     "mean_token_accuracy",
     "loss", "grad_norm", "learning_rate",
+    *(f"answers/{rule}" for rule in RULES), *(f"format/{verdict}" for verdict in FORMAT_VERDICTS),
 )  # fmt: skip
-"""Columns of metrics.csv, by TRL's names. Times are in timings.csv: they differ from run to run,
-metrics do not."""
+"""Columns of metrics.csv, by TRL's names: the last ones are the shares of completions whose answer
+was found, or not, by each rule. Times are in timings.csv: they differ from run to run, metrics do
+not."""
 WHOLE = "checkpoint-is-whole"
 
 
@@ -174,9 +179,10 @@ class Progress(TrainerCallback):
 def _shown(logs: dict[str, Any]) -> list[str]:
     if "reward" not in logs:
         return [f"loss {logs['loss']:.3f}"]
+    accuracy = logs.get("rewards/accuracy_reward/mean")
     return [
         f"reward {logs['reward']:.2f}",
-        f"accuracy {logs.get('rewards/accuracy_reward/mean', 0):.2f}",
+        *([f"accuracy {accuracy:.2f}"] if accuracy is not None else []),
         f"length {logs['completions/mean_length']:.0f}",
         f"html {logs['html_share']:.0%}",
         f"reflective {logs['reflection_rate']:.0%}",

@@ -3,7 +3,8 @@
 Peers score CV-Bench by letter or by substring and disagree by tens of points on the same replies.
 Here the extractor of :mod:`vtkit.answers`, which also pays the rewards, finds what a reply commits
 to; a reply that commits to nothing is wrong and counted as a format failure, since for a base model
-that is most of the story. Every rate has its 95 % interval.
+that is most of the story. Every rate has its 95 % interval, and beside it stands what the
+original's own judge (:func:`vtkit.published.is_correct`) makes of the same replies.
 
     rows = load_cv_bench("data/mini")
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from vtkit import reflection
+from vtkit import published, reflection
 from vtkit.answers import find_answer
 from vtkit.files import atomic_path, write_json
 from vtkit.generation import Reply, generate
@@ -39,6 +40,7 @@ ROW_SCHEMA = pa.schema(
         ("choice", pa.int64()),  # the choice they name
         ("rule", pa.string()),
         ("correct", pa.bool_()),
+        ("paper_correct", pa.bool_()),  # by the original's judge
         ("parsed", pa.bool_()),
         ("style", pa.string()),
     ]
@@ -49,13 +51,15 @@ _COPIED = ("idx", "task", "source", "type", "question", "choices", "answer")
 
 
 def is_correct(
-    completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = True
+    completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
 ) -> bool:
     """Whether a reply commits to the right choice.
 
     Args:
-        completion: as generated; with ``prefilled``, what follows the prompt's ``<think>``.
+        completion: as generated.
         answer: the right letter as CV-Bench writes it, ``"(B)"``.
+        prefilled: the prompt ended in ``<think>``, so that what is never closed is mere thinking;
+            otherwise a reply without tags is read as it stands.
     """
     return find_answer(completion, choices, prefilled=prefilled).choice == answer_index(answer)
 
@@ -131,43 +135,50 @@ def judge(row: dict[str, Any], reply: Reply, *, prefilled: bool) -> dict[str, An
         "choice": found.choice,
         "rule": found.rule,
         "correct": found.choice == answer_index(row["answer"]),
+        "paper_correct": published.is_correct(reply.text, row["choices"], row["answer"]),
         "parsed": found.choice is not None,
         "style": reflection.style(reply.text),
     }
 
 
 def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Add up judged rows (``task``, ``source``, ``choices``, ``correct``, ``parsed``).
+    """Add up judged rows, which need the columns up to ``answer``, both verdicts and ``parsed``.
 
     Returns:
         ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula, in
         which 2D and 3D, and ADE20K and COCO within 2D, weigh the same whatever their sizes (None
         if one of its three sources is missing); ``tasks`` and ``sources``: accuracy of each;
-        ``format_failures``: replies that commit to no choice; ``chance``: what guessing scores;
-        ``n``. All but ``official``, ``chance`` and ``n`` are proportions with intervals.
+        ``paper``: the same four under the original's judge; ``format_failures``: replies that
+        commit to no choice; ``chance`` and ``always_A``: what guessing and a constant "(A)" score;
+        ``n``. All but ``official``, ``chance``, ``always_A`` and ``n`` are proportions with
+        intervals.
     """
-    sources = _accuracies(rows, "source")
     return {
-        "accuracy": _share(row["correct"] for row in rows),
-        "official": _official(sources),
-        "tasks": _accuracies(rows, "task"),
-        "sources": sources,
+        **_accuracies(rows, "correct"),
+        "paper": _accuracies(rows, "paper_correct"),
         "format_failures": _share(not row["parsed"] for row in rows),
-        "chance": chance(row["choices"] for row in rows),
+        **baselines([row["choices"] for row in rows], [row["answer"] for row in rows]),
         "n": len(rows),
     }
 
 
-def random_baselines(dataset: Dataset) -> dict[str, float]:
-    """What needs no model: guessing, and always answering "(A)", as accuracies."""
-    answers = dataset["answer"][:]
-    return {"chance": chance(dataset["choices"]), "always_A": answers.count("(A)") / len(answers)}
+def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
+    """What needs no model: ``chance``, a uniform guess, and ``always_A``, as accuracies."""
+    n = max(len(answers), 1)
+    return {
+        "chance": sum(1 / len(options) for options in choices) / n,
+        "always_A": sum(answer_index(answer) == 0 for answer in answers) / n,
+    }
 
 
-def chance(choices: Iterable[Sequence[str]]) -> float:
-    """Expected accuracy of a uniform guess."""
-    odds = [1 / len(options) for options in choices]
-    return sum(odds) / len(odds) if odds else 0.0
+def _accuracies(rows: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
+    sources = _by(rows, "source", verdict)
+    return {
+        "accuracy": _share(row[verdict] for row in rows),
+        "official": _official(sources),
+        "tasks": _by(rows, "task", verdict),
+        "sources": sources,
+    }
 
 
 def _official(sources: dict[str, dict[str, Any]]) -> float | None:
@@ -179,11 +190,11 @@ def _official(sources: dict[str, dict[str, Any]]) -> float | None:
     return ((ade + coco) / 2 + omni) / 2
 
 
-def _accuracies(rows: Sequence[dict[str, Any]], column: str) -> dict[str, dict[str, Any]]:
+def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, dict[str, Any]]:
     groups: dict[str, list[bool]] = {}
     for row in rows:
-        groups.setdefault(row[column], []).append(row["correct"])
-    return {name: _share(correct) for name, correct in groups.items()}
+        groups.setdefault(row[column], []).append(row[verdict])
+    return {name: _share(verdicts) for name, verdicts in groups.items()}
 
 
 def _share(flags: Iterable[bool]) -> dict[str, Any]:

@@ -46,7 +46,10 @@ class RunConfig:
     benchmark_data: str = _about("CV-Bench: folder or hub id")
     benchmark_rows: int = _about("questions of CV-Bench to score; 0 = all", minimum=0)
     rewards: list[str] = _about("reward functions, added up")
-    reward_rules: str = _about("how answers are found and judged", choices=("careful", "paper"))
+    reward_rules: str = _about(
+        "whose rules accuracy and format follow",
+        choices=("careful", "paper", "r1-v", "journey", "open-r1-multimodal"),
+    )
 
     max_steps: int = _about("optimizer steps", minimum=1)
     num_generations: int = _about("completions per prompt (the group)", minimum=2)

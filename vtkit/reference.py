@@ -129,6 +129,10 @@ def result_table(summary: dict[str, Any]) -> str:
         [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"],
         ["---"] * 4,
         ["accuracy", *(percent(summary["accuracy"][name]) for name in methods)],
+        [
+            "accuracy, by the original's judge",
+            *(percent(summary["accuracy_as_published"][name]) for name in methods),
+        ],
         ["no answer found", *(percent(summary["format_failures"][name]) for name in methods)],
     ]
     return _markdown(rows)

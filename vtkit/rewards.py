@@ -3,28 +3,33 @@
 The textbook rewards of R1-Zero are two regular expressions. The original's pay "left" but not
 "Left" or "left.", an empty think block, and an answer that only stands in the reasoning. The
 careful rules, the default, ask the extractor that also scores the benchmark
-(:mod:`vtkit.answers`) what the reply finally commits to; ``rules="paper"`` are the original's own,
-quirks included, for runs *as published*.
+(:mod:`vtkit.answers`) what the reply finally commits to; the rules of the original and of its peers
+are there by name, quirks included, for runs *as published* (:mod:`vtkit.published`).
 
     trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
 """
 
+import os
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from itertools import islice
 from typing import Any
 
-from vtkit.answers import RULES, Answer, find_answer
+from vtkit import answers, published
+from vtkit.answers import Answer, find_answer
 from vtkit.errors import UserError
 from vtkit.naming import resolve
-from vtkit.words import same_text
+from vtkit.values import suggest
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
 
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _ANY_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:think|answer)\b[^<>]{0,20}>", re.IGNORECASE)
+_MAX_BRACKETS = 5000  # more is no reply but a page, a loop or an attack; it bounds the time
 _TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 FORMAT_VERDICTS = ("good", "tags", "empty", "between", "trailing")
 
@@ -50,7 +55,7 @@ def accuracy_reward(
     Args:
         solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too.
         choices: the options of each question. Without them the answer must be the solution's text
-            (case, articles, punctuation and number words aside).
+            and nothing more (case, articles, punctuation and number words aside).
         log_metric: TRL's; gets ``answers/<rule>``, the share of replies answered (or not) so.
         prefilled: the prompt ended in ``<think>``.
     """
@@ -60,7 +65,7 @@ def accuracy_reward(
         find_answer(text, option or (), prefilled=prefilled)
         for text, option in zip(texts, options, strict=True)
     ]
-    _log(log_metric, "answers", RULES, [answer.rule for answer in found])
+    _log(log_metric, "answers", answers.RULES, [answer.rule for answer in found])
     return [
         float(_is_right(answer, right, option or ()))
         for answer, right, option in zip(found, solution, options, strict=True)
@@ -96,7 +101,9 @@ def check_format(completion: str, *, prefilled: bool = True) -> str:
     text = completion
     if prefilled and not text.startswith("<think>"):
         text = "<think>" + text
-    tags = list(_ANY_TAG.finditer(text))
+    if text.count("<") > _MAX_BRACKETS:
+        return "tags"
+    tags = list(islice(_ANY_TAG.finditer(text), len(_TAGS) + 1))
     if [tag.group() for tag in tags] != _TAGS:
         return "tags"
     before, thinking, between, answer, after = _ANY_TAG.split(text)
@@ -113,11 +120,12 @@ def _is_visible(text: str) -> bool:
 
 def _is_right(answer: Answer, solution: str, choices: Sequence[str]) -> bool:
     right = _solution_text(solution)
-    if not choices:
-        return answer.text is not None and same_text(answer.text, right)
-    if answer.choice is None:
+    if choices:
+        return answer.choice is not None and answer.choice == resolve(right, tuple(choices)).choice
+    if answer.text is None:
         return False
-    return answer.choice == resolve(right, tuple(choices)).choice
+    naming = resolve(answer.text, (right,), lettered=False)
+    return naming.plain and naming.choice == 0
 
 
 def _solution_text(solution: str) -> str:
@@ -138,83 +146,92 @@ def _log(
         log_metric(f"{group}/{name}", counts[name] / len(seen))
 
 
-def paper_accuracy_reward(
-    completions: Completions, solution: Sequence[str], **kwargs: Any
+def length_reward(
+    completions: Completions,
+    completion_ids: Sequence[Sequence[int]],
+    per_token: float = 0.001,
+    **kwargs: Any,
 ) -> list[float]:
-    """The original's accuracy reward (grpo.py of VisualThinker-R1-Zero), as published.
+    """So much per token, whatever the tokens say: the original's ablation, and a trap.
 
-    The first one-line ``<answer>`` block, or else the whole completion, must equal the solution
-    character by character; or its last free-standing capital A to H must.
+    In the paper (section on length rewards) and in notebook 02 replies grow to the limit and
+    accuracy does not. The original tokenises again, with the instruct model's tokenizer; here the
+    sampled tokens count, the end-of-text token included.
 
-    The original first compares both with math_verify. That branch is dead for every SAT solution
-    that is a bare word, number or letter (a text that hugs its tags parses to nothing), so it is
-    left out; it only ever pays for solutions that are phrases with a number inside.
+    Args:
+        completion_ids: TRL's; the tokens of each completion.
+        per_token: the original's 0.001, with no cap.
     """
-    return [
-        float(_paper_is_right(text, right))
-        for text, right in zip(completion_texts(completions), solution, strict=True)
-    ]
+    return [per_token * len(ids) for ids in completion_ids]
 
 
-def _paper_is_right(completion: str, solution: str) -> bool:
-    right = _paper_block(solution)
-    given = _paper_block(completion)
-    letters = re.findall(r"\b[A-H]\b", given)
-    return given == right or (bool(letters) and letters[-1] == right)
-
-
-def _paper_block(text: str) -> str:
-    block = re.search(r"<answer>(.*?)</answer>", text)  # no DOTALL: a quirk
-    return block[1].strip() if block else text.strip()
-
-
-def paper_format_reward(
-    completions: Completions, prefilled: bool = True, **kwargs: Any
+def random_reward(
+    completions: Completions, trainer_state: Any = None, seed: int = 0, **kwargs: Any
 ) -> list[float]:
-    """The original's format reward: full match of a think and an answer block, as published.
+    """1.0 or 0.0 by the toss of a coin: the control that no learning from rewards can pass.
 
-    Empty, nested and repeated blocks pass; a line break at the end does not.
+    Random rewards are said to help some models (arXiv 2506.10947); what a run gains with this one
+    it did not learn from being right. The toss depends on seed, step and process alone, so that a
+    resumed run repeats it.
+
+    Args:
+        trainer_state: TRL's; its ``global_step`` is the step.
     """
-    opening = "<think>" if prefilled else ""
-    pattern = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
-    return [
-        float(pattern.fullmatch(opening + text) is not None)
-        for text in completion_texts(completions)
-    ]
+    step = getattr(trainer_state, "global_step", 0)
+    coin = random.Random(f"{seed}-{step}-{os.environ.get('RANK', 0)}")
+    return [float(coin.random() < 0.5) for _ in completions]
 
 
-_REWARDS: dict[str, dict[str, Reward]] = {
-    "careful": {"accuracy": accuracy_reward, "format": format_reward},
-    "paper": {"accuracy": paper_accuracy_reward, "format": paper_format_reward},
-}
+CAREFUL: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward}
+OTHERS: dict[str, Reward] = {"length": length_reward, "random": random_reward}
+RULES = ("careful", *published.RULES)
+"""``careful``, or whose rules: see :mod:`vtkit.published`."""
 
 
 def get_rewards(
-    names: Sequence[str], rules: str = "careful", *, prefilled: bool = True
+    names: Sequence[str], rules: str = "careful", *, prefilled: bool = True, seed: int = 0
 ) -> list[Reward]:
     """The reward functions of a recipe, for TRL.
 
     Whatever the rules, they are called ``<name>_reward``, so that TRL's columns do not change.
 
     Args:
-        names: ``accuracy`` and ``format``, or one of them.
-        rules: ``careful`` or ``paper``.
+        names: any of ``accuracy``, ``format``, ``length`` and ``random``, each once.
+        rules: one of ``RULES``; they decide what ``accuracy`` and ``format`` mean.
         prefilled: the prompt ends in ``<think>`` (:func:`vtkit.prompts.is_prefilled`).
+        seed: of ``random``.
 
     Raises:
-        UserError: no such rules or reward.
+        UserError: no such rules or reward, or a reward twice.
     """
-    if rules not in _REWARDS:
-        raise UserError(f"reward_rules: {rules!r} is not one of {', '.join(_REWARDS)}")
-    known = _REWARDS[rules]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(f"rewards: {unknown[0]!r} is not one of {', '.join(known)}")
-    return [_named(known[name], f"{name}_reward", prefilled) for name in names]
+    if rules not in RULES:
+        raise UserError(f"reward_rules: no {rules!r}{suggest(rules, RULES)}")
+    known = (CAREFUL if rules == "careful" else _as_published(rules)) | OTHERS
+    for name in names:
+        if name not in known:
+            raise UserError(f"rewards: no {name!r}{suggest(name, known)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"rewards: {', '.join(names)} names one twice; leave it out")
+    return [_named(known[name], f"{name}_reward", prefilled, seed) for name in names]
 
 
-def _named(function: Reward, name: str, prefilled: bool) -> Reward:
-    named = wraps(function)(partial(function, prefilled=prefilled))
+def _as_published(rules: str) -> dict[str, Reward]:
+    """Somebody else's rules of strings as rewards."""
+    theirs = published.RULES[rules]
+
+    def accuracy(completions: Completions, solution: Sequence[str], **kwargs: Any) -> list[float]:
+        texts = completion_texts(completions)
+        return [float(theirs.accuracy(*pair)) for pair in zip(texts, solution, strict=True)]
+
+    def format(completions: Completions, prefilled: bool = True, **kwargs: Any) -> list[float]:
+        opening = "<think>" if prefilled else ""
+        return [float(theirs.format(opening + text)) for text in completion_texts(completions)]
+
+    return {"accuracy": accuracy, "format": format}
+
+
+def _named(function: Reward, name: str, prefilled: bool, seed: int) -> Reward:
+    named = wraps(function)(partial(function, prefilled=prefilled, seed=seed))
     named.__name__ = name
     return named
 

@@ -24,11 +24,11 @@ def _misspelt(word: str) -> str:
 
 
 _TAG = re.compile(
-    r"<[\s|]{0,2}(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
+    r"(?:<|&lt;)[\s|]{0,2}(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
     + _misspelt("think")
     + r")(?:ing)?)|(?:final[ _-]?)?(?:"
     + _misspelt("answer")
-    + r"|ans))[\s/|:]{0,3}>",
+    + r"|ans))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
     re.IGNORECASE,
 )
 # More than this is no reply but a page, a loop or an attack; it bounds the time.

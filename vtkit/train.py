@@ -124,7 +124,8 @@ def make_trainer(config: RunConfig) -> Any:
         model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)),
         train_dataset=dataset,
         reward_funcs=get_rewards(
-            config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt)
+            config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
+            seed=config.seed,
         ), processing_class=processor,
         rollouts=Path(config.run_dir) / "rollouts",
     )  # fmt: skip

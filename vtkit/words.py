@@ -36,6 +36,9 @@ _NUMBER_WORDS = {
     word: str(10 * tens)
     for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)
 }
+# Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
+_LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
+_MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
@@ -77,16 +80,11 @@ def key_words(text: str) -> tuple[str, ...]:
     return tuple(word for word in kept if word not in ARTICLES) or kept
 
 
-def same_text(first: str, second: str) -> bool:
-    """Whether two answers are the same but for case, articles, punctuation and number words."""
-    kept = key_words(first)
-    return bool(kept) and kept == key_words(second)
-
-
 def _plain(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
+        text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
     return _LATEX.sub(" ", text)
 
 

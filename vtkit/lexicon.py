@@ -1,0 +1,98 @@
+"""The English that judging an answer takes: which words hedge, deny, point or only fill.
+
+Lists, no logic. Words are normalised as :mod:`vtkit.words` has them (lower case, singular, number
+words as digits), so "perhaps" is "perhap" and "one" is "1".
+"""
+
+import re
+
+ORDINALS = {
+    word: place
+    for place, same in enumerate(
+        ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th")
+    )
+    for word in same.split()
+}
+OPTION = frozenset({"option", "choice", "letter", "answer"})
+NEGATIONS = frozenset(
+    "not never neither nor without except excluding unlike than compared versus".split()
+)
+HEDGES = frozenset(
+    "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "cannot can't both none depend whether".split()
+)
+VAGUE = frozenset(
+    "about around approximately approx roughly nearly almost over under between least most more "
+    "less fewer ~ ≈ > < ≥ ≤".split()
+)
+"""Hedges only before a number: "about 3", not "about the lamp"."""
+STOPS = frozenset({",", ";", ":", ".", "?", "!", "\n", "but", "="})
+AFTER = frozenset(
+    "is are was were be has have had of to in on at by from with and or but because since so which "
+    "that who when while if then as than not it its this here there where appear seem look lie sit "
+    "stand closer close near nearer nearest closest further farther left right above below behind "
+    "located position placed situated highlighted annotated marked shown would should must side "
+    "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
+    "me we he she nope touche compared relative visible".split()
+)
+"""What may follow a choice that is a thing. Any other word makes it part of another name: with the
+choice "table", "table lamp" is not the table."""
+NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
+"""After these "a" is a letter: no noun begins so."""
+PLAIN = frozenset(
+    "it it's its is are there that that's this they they're i i'd think say believe answer option "
+    "choice letter to on in at of so my final correct be would must should side hand object 1 "
+    "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
+    "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
+    "isn't nor nope . : ! , =".split()
+) | {"\n"}
+"""What may stand beside the choice in a phrase that is nothing but its naming."""
+FALSE = frozenset("wrong incorrect false impossible excluded".split())
+COPULAS = frozenset(
+    "is are was be been would must it's that's there's here's appear seem look lie sit stand i "
+    "count see has have".split()
+)
+NO_NOTHING = frozenset("idea answer clue way other option choice longer doubt".split())
+DIRECTIONS = frozenset("left right above below".split())
+
+# Turns of phrase in which a choice's word says something else, and what to read instead. They are
+# applied in this order, before a phrase is cut into words.
+_READ_AS = {
+    # one of the chairs; the right one; the closer one
+    r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
+    r"\b(?:right|correct) one\b": " ",
+    r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
+    r" one\b": r"\1 ",
+    # all of the above; the options below; as explained above; a photo from above
+    r"\b(?:all|none|both|neither|either|any|two|some) of (?:the above|these|them|those)\b": "both",
+    r"\b(?:the|of) (?:above|below|following)(?= (?:options?|choices?|answers?)\b)": " ",
+    r"\b(?:see|given|listed|shown|described|mentioned|stated|explained|provided|reasoning|text"
+    r"|explanation|details|analysis|options|choices|steps)"
+    r" (?:(?:as|in|the|are|is|given|\w+ing) ){0,2}(?:above|below)\b": " ",
+    r"\b(?:from|as) above\b": " ",
+    # all that is left; left to do; right next to; the right answer; right, let me see; you're right
+    r"\b(?:(?:no|any|some|every)thing|time|what|whatever|all(?: that)?)(?:['’]s| is|) left\b": " ",
+    r"\bleft (?=over\b|to (?:do|say|compare|check|see)\b)": " ",
+    r"\bright (?=here|there|now|away|at|next|in front|behind|under|beside"
+    r"|answer|option|choice)\b": " ",
+    r"^\W*(?:all )?right,(?= (?:let|i|so|now|then|we|the|this|here)\b)": " ",
+    r"\byou(?:['’]re| are) right\b|\b(?:that|this)(?:['’]s| is) right,": " ",
+    r"\b(?:see )?(?:the )?table of contents\b": " ",
+    # none other than the lamp; anything but the lamp; non-left; left rather than right
+    r"\b(?:none|nothing|nobody|no one|(?:cannot|can['’]?t|could not|couldn['’]t) be anything)"
+    r" (?:other than|but|except)\b": " ",
+    r"\b(?:anything|everything|anywhere|all) (?:but|except|other than)\b": " not ",
+    r"\bnon-": "not ",
+    r"\\(?:neg|lnot|not)\b|¬": " not ",
+    r"\brather than\b": " not ",
+    r"\bstep \d+\b": " ",
+    r"~~[^~\n]{1,80}~~": " ",
+}
+_IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
+
+
+def without_idioms(text: str) -> str:
+    """The text with turns of phrase such as "none other than" or "see above" read as meant."""
+    for pattern, instead in _IDIOMS:
+        text = pattern.sub(instead, text)
+    return text

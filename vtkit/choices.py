@@ -93,6 +93,7 @@ _CLAIMS = {
         r"\b(?:is|are|was|were|be|it['’]s|has|have|yes|no|would|can)\b", re.IGNORECASE
     ),
 }
+_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-h]\b", re.IGNORECASE)
 
 
 def claims(sentence: str, choices: tuple[str, ...]) -> bool:
@@ -101,4 +102,5 @@ def claims(sentence: str, choices: tuple[str, ...]) -> bool:
     "There are 3 chairs" and "the lamp is to the left of the chair" do; "three people are sitting"
     and "on the left there is a window" only mention.
     """
-    return _CLAIMS[prepare(choices).kind].search(sentence) is not None
+    found = _CLAIMS[prepare(choices).kind].search(sentence) or _OPTION_LETTER.search(sentence)
+    return found is not None

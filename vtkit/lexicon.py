@@ -12,14 +12,14 @@ ORDINALS = {
         ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th")
     )
     for word in same.split()
-}
+} | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
     "not never neither nor without except excluding unlike than compared versus".split()
 )
 HEDGES = frozenset(
     "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
-    "cannot can't both none depend whether".split()
+    "cannot can't both none depend whether alike equally same null".split()
 )
 VAGUE = frozenset(
     "about around approximately approx roughly nearly almost over under between least most more "
@@ -44,7 +44,7 @@ PLAIN = frozenset(
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
-    "isn't nor nope . : ! , =".split()
+    "isn't nor nope stay remain assistant . : ! , =".split()
 ) | {"\n"}
 """What may stand beside the choice in a phrase that is nothing but its naming."""
 FALSE = frozenset("wrong incorrect false impossible excluded".split())
@@ -61,6 +61,7 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
+    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number)\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
     # all of the above; the options below; as explained above; a photo from above
@@ -85,7 +86,11 @@ _READ_AS = {
     r"\bnon-": "not ",
     r"\\(?:neg|lnot|not)\b|¬": " not ",
     r"\brather than\b": " not ",
+    # B is wrong, and so is D; left, right? step 2; n/a
+    r"\bso (?:is|are)\b": " or ",
+    r",\s?(?:right|correct|no|yes)\?": ".",
     r"\bstep \d+\b": " ",
+    r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
 }
 _IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]

@@ -174,7 +174,9 @@ class _Reading:
             end = self._skip_unit(end)
         elif key[-1] in ("above", "below"):  # a thing follows
             self.plain &= not follower[:1].isalnum() or follower in AFTER
-        elif follower[:1].isalnum() and follower not in AFTER and not self.words[end].letter:
+        elif (
+            follower[:1].isalnum() and follower not in AFTER | HEDGES and not self.words[end].letter
+        ):
             self.plain = False
             if follower not in self.index.starts:
                 return end + 1
@@ -221,7 +223,7 @@ class _Reading:
         if text in ("option", "choice") and after.isdigit():
             place = int(after[:4]) - 1
         elif text in ORDINALS and (after in OPTION or after == "1" or self._is_alone()):
-            place = ORDINALS[text]
+            place = ORDINALS[text] if text != "last" else self.letters - 1
         else:
             return None
         if 0 <= place < self.letters:

@@ -21,7 +21,7 @@ _NOUN = (
 )
 _SAID = re.compile(
     rf"\b{_NOUN}(?:\s(?:to|for)\s\w{{1,4}}\squestion|\shere)?"
-    r"[*_`\"]{0,3}(?:\s{1,3}(?:is|was|(?:would|should|must|will|has\sto)\sbe)\b\s{0,3}:?"
+    r"[*_`\"]{0,3}(?:\s{1,3}(?:is|was|stays|remains|(?:would|should|must|will|has\sto)\sbe)\b\s{0,3}:?"
     r"|\s{0,3}(?:=|:|->|→|[-–—](?=\s)))"
     rf"|\b{_ANSWER}[*_`\"]{{0,3}}\s{{0,3}}\n"
     rf"|\b(?:{_ANSWER}|ans\.)\s{{1,3}}(?=[(\[]?\s?[a-z]\s?[)\]])"
@@ -44,7 +44,8 @@ _SAID_AFTER = re.compile(
 _NOT_MEANT = re.compile(
     r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
-    r"|(?:some|others?|people|users?|someone|somebody|one|you|they|he|she|we|\w+ model)\s"
+    r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
+    r"|\w+ model)\s"
     r"(?:\w+\s){0,3}?(?:say|said|think|thought|argue|claim|believe|guess|expect|assume|conclude"
     r"|suggest|object)\w*)\b",
     re.IGNORECASE,
@@ -52,7 +53,7 @@ _NOT_MEANT = re.compile(
 _TICKED = re.compile(
     r"^(?P<before>[^\n]{0,80}?)(?:✅|✔|☑|\[[xX]\])\ufe0f?(?P<after>[^\n]{0,80})$", re.MULTILINE
 )
-_BOXED = re.compile(r"\\f?boxed\s?\{")
+_BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 # A full stop after a single letter does not end "B. left", unless a sentence begins there.
 _OPENERS = (
@@ -61,6 +62,7 @@ _OPENERS = (
 )
 _END = re.compile(
     rf"(?<=[A-Za-z])[.!](?=\s+(?-i:{_OPENERS})\b)"
+    r"|,\s?[\"']\w+[\"']\s?:|\}"
     r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
     re.IGNORECASE,
 )
@@ -76,7 +78,7 @@ _LABEL = re.compile(
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ha-h]\s?[)\]]|(?<!\w)[A-H][.)](?=\s)|\b(?:or|and)\s[A-H]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?![\s*]|$)[^.!?\n]+)*[.!?]*")
+_SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
@@ -92,11 +94,12 @@ RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
 CORRECTION = re.compile(
     rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
     r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|no,|hmm|oops|rather|edit:"
-    r"|should have been|i meant?|looking again)",
+    r"|should have been|i meant?|looking again|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,
 )
 CONCLUSION = re.compile(
-    r"\b(?:so|thus|therefore|hence|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
+    r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
+    r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
     r"|altogether|in short)\b[,:]?",
     re.IGNORECASE,

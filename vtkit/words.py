@@ -39,6 +39,18 @@ _NUMBER_WORDS = {
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
+_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
+_IRREGULAR = {
+    many: one
+    for one, many in (
+        pair.split()
+        for pair in (
+            "shelf shelves,knife knives,leaf leaves,loaf loaves,scarf scarves,half halves,"
+            "person people,person persons,man men,woman women,child children,mouse mice,foot feet,"
+            "tooth teeth,goose geese,bus buses,potato potatoes,tomato tomatoes"
+        ).split(",")
+    )
+}
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
@@ -96,6 +108,8 @@ def _fold(raw: str) -> str:
         return _NUMBER_WORDS[word]
     if word[0].isdigit() or word[0] == "-":
         return _fold_number(word)
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if "'" in word or len(word) < 4:
         return word
     if word.endswith(("ches", "shes", "xes", "sses")):

@@ -33,6 +33,7 @@ def command(mini_data, tmp_path_factory):
         "eval_steps": 4,
         "save_steps": 2,
         "samples": 32,
+        "lab_steps": 1,
     }
     pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
 

@@ -49,6 +49,7 @@ class Naming:
     plain: bool = False
 
 
+MAX_MENTIONS = 3  # "left left left left" is a loop, no answer
 SKIPPED = ARTICLES | {",", "\n"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
@@ -117,6 +118,7 @@ class _Reading:
         self.rejected: set[int] = set()
         self.outside = self.hedged = False
         self.plain = True
+        self.mentions = 0
         self.numeric = index.kind == "number"
 
     def verdict(self) -> Naming:
@@ -203,6 +205,8 @@ class _Reading:
                 self.rejected.add(place)
         else:
             self.accepted.add(place)
+            self.mentions += 1
+            self.plain &= self.mentions <= MAX_MENTIONS
 
     def _is_negated(self, start: int) -> bool:
         for back in range(start - 1, max(start - 5, -1), -1):

@@ -5,11 +5,9 @@ Length alone can look like thinking, so it never stands without accuracy; rates 
 ``figure_1("runs/visualthinker-mini-s0")`` returns the figure and saves ``figures/figure_1.png``.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,29 +25,23 @@ from vtkit.drawing import (
     STYLE,
     draw_bars,
     draw_panel,
-    draw_share,
-    label_ends,
     save,
 )
 from vtkit.errors import UserError
+from vtkit.figure_1 import STYLES, figure_1
 from vtkit.records import (
     LENGTH,
     benchmark_name,
     chance_levels,
     compared_scores,
-    completions_per_step,
     describe,
-    find_dip,
-    load_evaluations,
-    load_metric,
     load_metrics,
-    moving_average,
-    moving_share,
 )
 from vtkit.reflection import by_step
 from vtkit.rollouts import load_rollouts
 
-_STYLES = [("html_share", "HTML", RED), ("reflection_rate", "reflective", GREEN)]
+__all__ = ["comparison", "figure_1", "lengths_by_outcome", "live", "training_curves"]
+
 _REWARD = [
     ("reward", "total", BLUE),
     ("rewards/accuracy_reward/mean", "accuracy", GREEN),
@@ -64,12 +56,12 @@ _OUTCOMES = [("mean_length_right", "right", GREEN), ("mean_length_wrong", "wrong
 _LIVE_PANELS = {
     "Reward": _REWARD,
     "Mean length (tokens)": [(LENGTH, "mean", DARK_ORANGE)],
-    "Share of rollouts": _STYLES,
+    "Share of rollouts": STYLES,
 }
 _PANELS = {
     "Reward": _REWARD,
     "Length (tokens)": _LENGTHS,
-    "Share of rollouts": _STYLES,
+    "Share of rollouts": STYLES,
     "Share of rollouts cut off": [("completions/clipped_ratio", "cut off", RED)],
     "Share of groups without spread": [("frac_reward_zero_std", "no spread", GREY)],
     "Loss": [("loss", "loss", BLUE)],
@@ -78,38 +70,6 @@ _PANELS = {
     "Seconds a step": [("step_time", "seconds", GREY)],
 }
 _METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO", BLUE)}
-
-
-def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
-    """Accuracy and length against training steps, and below them what the answers looked like.
-
-    Top: greedy accuracy on the benchmark with Wilson bands, and the mean rollout length in tokens,
-    raw (thin) and averaged over five steps, whose lowest point is marked. Below: the shares of
-    rollouts that are HTML and that reflect, pooled over five steps, with their intervals.
-
-    Args:
-        others: run folders of further seeds, drawn as thin lines.
-
-    Raises:
-        UserError: metrics or evaluations are missing; the message names the step to run.
-    """
-    with plt.rc_context(STYLE):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(10, 7.4), sharex=True, height_ratios=(3, 2)
-        )
-        length_axis = _twin(top)
-        for run, thin in [*((other, True) for other in others), (run_dir, False)]:
-            _draw_accuracy(top, run, thin)
-            _draw_lengths(length_axis, run, thin)
-            _draw_styles(bottom, run, thin)
-        _finish_accuracy_axis(top, run_dir)
-        more = f" (thin: {len(others)} more)" if others else ""
-        top.set_title(f"Accuracy and length: {describe(run_dir)}{more}")
-        bottom.set(title="What the rollouts looked like", ylim=(0, 1))
-        bottom.set_ylabel("share of rollouts\n(5 steps, 95% band)")
-        bottom.yaxis.set_major_formatter(PER_CENT)
-        bottom.set_xlabel(f"training step ({completions_per_step(run_dir)} rollouts each)")
-        return save(figure, run_dir, "figure_1")
 
 
 def live(run_dir: str | Path) -> Figure:
@@ -210,79 +170,6 @@ def comparison(run_dir: str | Path) -> Figure:
         title = f"{benchmark_name(run_dir)} (n = {first['n']}): {describe(run_dir)}"
         axis.set_title(title, pad=34)
         return save(figure, run_dir, "comparison")
-
-
-def _draw_accuracy(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    results = load_evaluations(run_dir)
-    if not results:
-        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
-    steps = [result["step"] for result in results]
-    share = pd.DataFrame([result["accuracy"] for result in results], index=steps)
-    draw_share(axis, share, BLUE, thin=thin, marker="o", markersize=6)
-
-
-def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    lengths = load_metric(run_dir, LENGTH)
-    smooth = moving_average(lengths)
-    if thin:
-        axis.plot(smooth.index, smooth, color=DARK_ORANGE, lw=0.9, alpha=0.5)
-        return
-    axis.plot(lengths.index, lengths, color=ORANGE, lw=0.8, alpha=0.7)
-    axis.plot(smooth.index, smooth, color=DARK_ORANGE)
-    axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * lengths.max()))
-    step, dip = find_dip(lengths)
-    axis.plot([step], [dip], marker="v", markersize=9, color=DARK_ORANGE, zorder=5)
-    axis.annotate(
-        f"dip: {dip:.0f} tokens, step {step}",
-        (step, dip),
-        xytext=(0, 12 if dip < 0.12 * axis.get_ylim()[1] else -22),
-        textcoords="offset points",
-        ha="center" if step > 0.15 * lengths.index[-1] else "left",
-        color=DARK_ORANGE,
-        weight="bold",
-        path_effects=HALO,
-    )
-
-
-def _draw_styles(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    per_step = completions_per_step(run_dir)
-    ends = []
-    for column, label, colour in _STYLES:
-        share = moving_share(load_metric(run_dir, column), per_step)
-        draw_share(axis, share, colour, thin=thin)
-        ends.append((label, share["value"].iloc[-1], colour))
-    if not thin:
-        axis.set_ylim(0, 1)
-        label_ends(axis, ends)
-
-
-def _twin(axis: Axes) -> Axes:
-    twin = axis.twinx()
-    twin.spines["right"].set_visible(True)
-    twin.grid(visible=False)
-    twin.set_ylabel("mean rollout length (tokens)", color=DARK_ORANGE, weight="bold")
-    twin.tick_params(axis="y", colors=DARK_ORANGE)
-    return twin
-
-
-def _finish_accuracy_axis(axis: Axes, run_dir: str | Path) -> None:
-    result = load_evaluations(run_dir)[-1]
-    chance = result["chance"]
-    axis.axhline(chance, color="black", lw=1.2, linestyle="--")
-    axis.annotate(
-        f"chance {chance:.0%}",
-        (1, chance),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 4),
-        textcoords="offset points",
-        ha="right",
-        path_effects=HALO,
-    )
-    axis.set_ylim(0, 1)
-    axis.yaxis.set_major_formatter(PER_CENT)
-    name = f"accuracy, {benchmark_name(run_dir)}\n(greedy, n = {result['n']}, 95% band)"
-    axis.set_ylabel(name, color=BLUE, weight="bold")
-    axis.tick_params(axis="y", colors=BLUE)
 
 
 def _accuracy(result: dict | None, group: str) -> dict | None:

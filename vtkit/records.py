@@ -173,6 +173,46 @@ def find_dip(lengths: pd.Series) -> tuple[int, float]:
     return int(step), float(smooth[step])
 
 
+def find_onset(run_dir: str | Path) -> int | None:
+    """The step from which on reflection stays above its start: five-step windows, 95 % intervals.
+
+    None if it never does.
+
+    Raises:
+        UserError: ``metrics.csv`` is missing or the run never logged reflection.
+    """
+    shares, per_step = load_metric(run_dir, "reflection_rate"), completions_per_step(run_dir)
+    before = pooled_share(shares.head(START_STEPS), per_step)
+    return since(moving_share(shares, per_step)["low"] > before["high"])
+
+
+def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
+    """First and last step of ``HTML``, ``format`` and ``growth``, of those that the run had.
+
+    HTML lasts until its share has halved, format until replies are shortest, growth to the end.
+    A run without growth has its dip at the end; one that starts without HTML has no such phase.
+
+    Raises:
+        UserError: ``metrics.csv`` is missing or the run never logged length or HTML.
+    """
+    html = load_metric(run_dir, "html_share")
+    dip, _ = find_dip(load_metric(run_dir, LENGTH))
+    first, last = int(html.index[0]), int(html.index[-1])
+    smooth = html.rolling(AVERAGE_STEPS, min_periods=1, center=True).mean()
+    start = html.head(START_STEPS).mean()
+    halved = since(smooth < start / 2) if start >= 0.05 else first
+    bounds = [first, min(halved or last, dip), dip, last]
+    names = ("HTML", "format", "growth")
+    spans = zip(names, bounds[:-1], bounds[1:], strict=True)
+    return {name: (begin, end) for name, begin, end in spans if begin < end}
+
+
+def since(flags: pd.Series) -> int | None:
+    """The step from which on something holds to the end, or None."""
+    held = flags[::-1].cummin()
+    return int(held.index[held][-1]) if held.iloc[0] else None
+
+
 def pooled_share(shares: pd.Series, per_step: int) -> dict:
     """The proportion over all completions of some steps, from each step's share.
 

@@ -6,10 +6,11 @@ one carries its sample size and a 95 % Wilson score interval. Unlike the textboo
 everything) succeeds, which is where reflection and HTML rates start and end.
 
 Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-JASA 22 (1927).
+JASA 22 (1927). Differences: R. G. Newcombe, Statistics in Medicine 17 (1998), whose two papers
+combine Wilson intervals, for independent samples and for pairs.
 """
 
-from math import hypot, sqrt
+from math import atanh, hypot, prod, sqrt, tanh
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -53,3 +54,69 @@ def difference(after: dict, before: dict) -> dict[str, float]:
     low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
     high = gap + hypot(after["high"] - after["value"], before["value"] - before["low"])
     return {"value": gap, "low": low, "high": high}
+
+
+def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[str, float | None]:
+    """Difference of two proportions measured on the same n pairs: ``{"value", "low", "high"}``.
+
+    As in McNemar's test only pairs whose two results differ speak for a difference; the interval is
+    Newcombe's (Statistics in Medicine 17, 1998, 2635-2650, method 10): two Wilson intervals,
+    combined with the correlation between the results, which is lowered as for a small sample. It is
+    not of zero width when no pair differs. Without pairs: None, -1 and 1.
+
+    Args:
+        both: pairs with success both times.
+        helped: success the first time only.
+        hurt: success the second time only.
+        neither: no success.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    if min(both, helped, hurt, neither) < 0:
+        raise ValueError(f"counts must not be negative, got {(both, helped, hurt, neither)}")
+    n = both + helped + hurt + neither
+    if n == 0:
+        return {"value": None, "low": -1.0, "high": 1.0}
+    first, second = proportion(both + helped, n), proportion(both + hurt, n)
+    up, down = (first["high"] - first["value"], first["value"] - first["low"])
+    second_up, second_down = (second["high"] - second["value"], second["value"] - second["low"])
+    phi = _lowered_correlation(both, helped, hurt, neither)
+    gap = (helped - hurt) / n
+    return {
+        "value": gap,
+        "low": gap - _combined(down, second_up, phi),
+        "high": gap + _combined(up, second_down, phi),
+    }
+
+
+def _lowered_correlation(both: int, helped: int, hurt: int, neither: int) -> float:
+    """Phi of a fourfold table, n/2 nearer to zero in its numerator if positive."""
+    margins = (both + helped) * (hurt + neither) * (both + hurt) * (helped + neither)
+    covariance = both * neither - helped * hurt
+    if covariance > 0:
+        covariance = max(covariance - (both + helped + hurt + neither) / 2, 0)
+    return covariance / sqrt(margins) if margins else 0.0
+
+
+def _combined(one: float, other: float, phi: float) -> float:
+    return sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
+
+
+def correlation(first: list[float], second: list[float]) -> dict[str, float | int | None]:
+    """Pearson's r of paired values: ``{"value", "low", "high", "n"}``; Spearman's if given ranks.
+
+    The interval is Fisher's (the inverse hyperbolic tangent of r is about normal with variance
+    1/(n - 3)). With fewer than four pairs, or no spread, nothing is known: None, -1 and 1.
+    """
+    n = len(first)
+    deviations = [[value - sum(values) / n for value in values] for values in (first, second) if n]
+    spread = sqrt(prod(sum(x * x for x in values) for values in deviations)) if n else 0.0
+    if n < 4 or spread == 0:
+        return {"value": None, "low": -1.0, "high": 1.0, "n": n}
+    r = sum(x * y for x, y in zip(*deviations, strict=True)) / spread
+    r = max(-1.0, min(1.0, r))
+    if abs(r) == 1:
+        return {"value": r, "low": r, "high": r, "n": n}
+    half = 1.96 / sqrt(n - 3)
+    return {"value": r, "low": tanh(atanh(r) - half), "high": tanh(atanh(r) + half), "n": n}

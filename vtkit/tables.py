@@ -1,0 +1,182 @@
+"""The numbers of a run as cells of text: the benchmark, then start, dip and end of training.
+
+Each number over completions or questions carries a 95 % Wilson interval; what was not run says so.
+The terminal, report.html and the notebooks show the same cells.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vtkit.errors import UserError
+from vtkit.groups import evenly
+from vtkit.records import (
+    END_STEPS,
+    LENGTH,
+    START_STEPS,
+    chance_levels,
+    compared_scores,
+    completions_per_step,
+    find_dip,
+    load_metrics,
+    pooled_share,
+)
+from vtkit.reflection import rates
+from vtkit.rollouts import load_rollouts
+from vtkit.stats import difference
+
+NOT_RUN = "not run"
+METRIC_ROWS = 11
+_METRICS = {  # of metrics.csv: as TRL names them, as people read them
+    "reward": "reward",
+    "rewards/accuracy_reward/mean": "accuracy",
+    "rewards/format_reward/mean": "format",
+    LENGTH: "tokens",
+    "completions/clipped_ratio": "cut off",
+    "html_share": "HTML",
+    "reflection_rate": "reflective",
+    "frac_reward_zero_std": "no spread",
+    "entropy": "entropy",
+    "loss": "loss",
+    "grad_norm": "gradient",
+    "step_time": "seconds",
+}
+
+
+def percent(proportion: dict[str, Any] | None) -> str:
+    """A proportion for people: ``"72% [68, 76]"``."""
+    if proportion is None or proportion["value"] is None:
+        return NOT_RUN
+    value, low, high = (100 * proportion[key] for key in ("value", "low", "high"))
+    return f"{value:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def points(gap: dict[str, float]) -> str:
+    """A difference of two proportions for people: ``"+2.3 [+0.4, +4.1]"``, in points."""
+    value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def benchmark_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: accuracy of base, SFT and GRPO, in all and by task, beside chance."""
+    scores = compared_scores(run_dir)
+    chances = chance_levels(run_dir)
+    results = list(scores.values())
+    first = next((result for result in results if result), {"tasks": {}, "n": 0})
+
+    def row(name: str, n: int, cells: list[dict | None], chance: float | None) -> list[str]:
+        shown = f"{chance:.1%}" if chance is not None else ""
+        return [f"{name} (n = {n})", *map(percent, cells), shown]
+
+    rows = [row("all", first["n"], [r and r["accuracy"] for r in results], chances.get("total"))]
+    for task in sorted(first["tasks"]):
+        cells = [r and r["tasks"].get(task) for r in results]
+        rows.append(row(task, first["tasks"][task]["n"], cells, chances.get(task)))
+    official = [
+        NOT_RUN if not r or r["official"] is None else f"{r['official']:.1%}" for r in results
+    ]
+    failures = [percent(r and r["format_failures"]) for r in results]
+    rows.append(["CV-Bench's formula", *official, ""])
+    published = [percent(r and r["paper"]["accuracy"]) for r in results]
+    rows.append(["by the original's judge", *published, ""])
+    rows.append(["no answer found", *failures, ""])
+    gains = [_gain(scores["grpo"], scores[name]) for name in ("base", "sft")]
+    rows.append(["GRPO is better by", *gains, "", ""])
+    return ["accuracy", "base", "SFT", "GRPO", "chance"], rows
+
+
+def judges_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+    """The same replies by our judge and by the original's, in both ways of adding up."""
+    scores = [score for score in compared_scores(run_dir).values() if score]
+    judged = [each for score in scores for each in (score, score["paper"])]
+    names = [name for name, score in compared_scores(run_dir).items() if score]
+    header = ["accuracy", *(f"{name}, {judge}" for name in names for judge in ("ours", "paper's"))]
+    rows = [["all", *(percent(each["accuracy"]) for each in judged)]]
+    official = [each["official"] for each in judged]
+    rows.append(["CV-Bench's formula", *(f"{x:.1%}" if x is not None else "" for x in official)])
+    for part in ("tasks", "sources"):
+        for key in sorted(scores[0][part]) if scores else ():
+            rows.append([key, *(percent(each[part].get(key)) for each in judged)])
+    for name, label in (("always_A", 'always "(A)"'), ("chance", "guessing")):
+        rows.append([label, *(f"{score[name]:.1%}" for score in scores for _ in range(2))])
+    return header, rows
+
+
+def _gain(after: dict | None, before: dict | None) -> str:
+    if not after or not before:
+        return NOT_RUN
+    return points(difference(after["accuracy"], before["accuracy"]))
+
+
+def training_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: length, HTML, reflection and what goes with it, at start, dip and end."""
+    metrics = metrics_or_none(run_dir)
+    per_step = completions_per_step(run_dir)
+    header = ["rollouts", f"first {START_STEPS} steps", "dip", f"last {END_STEPS} steps"]
+    length = summarize_length(metrics)
+    rows = [["mean length (tokens)", NOT_RUN, NOT_RUN, NOT_RUN]]
+    if length["start"] is not None:
+        dip = f"{length['dip']:.1f} (step {length['dip_step']})"
+        rows = [[rows[0][0], f"{length['start']:.1f}", dip, f"{length['end']:.1f}"]]
+    for name, column in (("HTML", "html_share"), ("reflective", "reflection_rate")):
+        intervals = summarize_share(metrics, column, per_step)["intervals"]
+        rows.append([name, percent(intervals["start"]), "", percent(intervals["end"])])
+    start, end = _rates_or_none(run_dir, metrics)
+    for name, rate in (
+        ("right, if reflective", "right_given_reflect"),
+        ("right, if not", "right_given_none"),
+    ):
+        rows.append([name, percent(start and start[rate]), "", percent(end and end[rate])])
+    return header, rows
+
+
+def metrics_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: a few steps of ``metrics.csv``, evenly chosen, both ends included."""
+    metrics = metrics_or_none(run_dir)
+    if metrics is None:
+        return ["step"], []
+    shown = metrics[[name for name in _METRICS if name in metrics]]
+    shown = shown.iloc[evenly(range(len(shown)), METRIC_ROWS)]
+    rows = [[f"{step}", *(f"{value:.3g}" for value in row)] for step, *row in shown.itertuples()]
+    return ["step", *(_METRICS[name] for name in shown)], rows
+
+
+def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
+    """``metrics.csv`` (see :func:`vtkit.records.load_metrics`), or None before training."""
+    return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None
+
+
+def summarize_length(metrics: pd.DataFrame | None) -> dict[str, float | int | None]:
+    """Mean length in tokens: ``start``, ``end``, ``dip`` and ``dip_step``."""
+    if metrics is None or LENGTH not in metrics:
+        return {"start": None, "end": None, "dip": None, "dip_step": None}
+    lengths = metrics[LENGTH]
+    step, dip = find_dip(lengths)
+    start, end = lengths.head(START_STEPS).mean(), lengths.tail(END_STEPS).mean()
+    return {"start": float(start), "end": float(end), "dip": dip, "dip_step": step}
+
+
+def summarize_share(metrics: pd.DataFrame | None, column: str, per_step: int) -> dict[str, Any]:
+    """A share of rollouts: ``start`` and ``end``, and both with ``intervals``."""
+    if metrics is None or column not in metrics:
+        return {"start": None, "end": None, "intervals": {"start": None, "end": None}}
+    shares = metrics[column]
+    start = pooled_share(shares.head(START_STEPS), per_step)
+    end = pooled_share(shares.tail(END_STEPS), per_step)
+    intervals = {"start": start, "end": end}
+    return {"start": start["value"], "end": end["value"], "intervals": intervals}
+
+
+def _rates_or_none(
+    run_dir: str | Path, metrics: pd.DataFrame | None
+) -> tuple[dict | None, dict | None]:
+    """The reflection rates of the first and of the last steps, where rollouts were stored."""
+    if metrics is None:
+        return None, None
+    try:
+        start = rates(load_rollouts(run_dir, steps=metrics.index[:START_STEPS]))
+        end = rates(load_rollouts(run_dir, steps=metrics.index[-END_STEPS:]))
+    except UserError:
+        return None, None
+    return start, end

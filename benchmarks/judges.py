@@ -4,7 +4,8 @@
 
 Peers match with regular expressions that backtrack, so that one bad reply can stall a training
 step. Ours is linear in the length of a reply: each hostile text is timed at a tenth of a megabyte
-and at one, and the last column is how much longer ten times the text takes. Medians of five.
+and at one, and the last column is how much longer ten times the text takes. CPU time, the
+median of five.
 """
 
 import csv
@@ -53,7 +54,7 @@ HOSTILE = {
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall time of some calls."""
+    """Median CPU time of some calls."""
     times = []
     for _ in range(repeats):
         began = time.process_time()

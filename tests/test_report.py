@@ -1,5 +1,7 @@
 """summary.json, the result table and report.html, from constructed runs."""
 
+import base64
+import hashlib
 import html.parser
 import json
 import re
@@ -65,7 +67,7 @@ def test_summary_has_the_documented_layout(run_dir):
     assert json.loads((run_dir / "summary.json").read_text()) == summary
     assert set(summary) == {
         *("recipe", "profile", "seed", "accuracy", "mean_length", "html_share"),
-        *("reflection_rate", "format_failures", "wall_seconds"),
+        *("reflection_rate", "format_failures", "wall_seconds", "accuracy_as_published"),
     }
     assert set(summary["accuracy"]) == {"base", "sft", "grpo"}
     for accuracy in summary["accuracy"].values():
@@ -135,25 +137,39 @@ def test_result_table_is_aligned_and_complete(run_dir):
     assert max(map(len, text.splitlines())) < 120
 
 
-def test_report_is_one_file_without_scripts(run_dir, report):
+def test_report_is_one_file_that_loads_nothing(run_dir, report):
     document = report.read_text()
     tags = Tags(document)
     assert report.stat().st_size < 5_000_000
-    assert not tags.named("script") and not tags.named("link")
+    assert not tags.named("link")
+    assert [script.get("type") for script in tags.named("script")] == ["application/json", None]
+    assert not [keys for _, keys in tags.tags if keys.get("src", "data:")[:5] != "data:"]
     images = tags.named("img")
-    assert len(images) == 4
+    assert len(images) == 4  # the figures: there is no training data for pictures
     assert all(i["src"].startswith("data:image/png;base64,") and i["alt"] for i in images)
     assert {"href": "notebooks/04_aha_moment.ipynb"} in tags.named("a")
+    names = {keys["id"] for _, keys in tags.tags if "id" in keys}
     for link in tags.named("a"):
-        assert (run_dir / link["href"]).exists()
+        assert link["href"][1:] in names or (run_dir / link["href"]).exists()
     assert "is no evidence about the 2B model" in document
 
 
-def test_policy_allows_only_the_own_style_sheet_and_embedded_images(report):
-    tags = Tags(report.read_text())
-    policy = tags.named("meta")[1]["content"]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    assert "unsafe" not in policy
+def test_policy_allows_only_the_own_scripts_style_sheets_and_embedded_images(report):
+    document = report.read_text()
+    tags = Tags(document)
+    rules = dict(rule.strip().split(" ", 1) for rule in tags.named("meta")[1]["content"].split(";"))
+    assert rules.pop("default-src") == "'none'" and rules.pop("img-src") == "data:"
+    for kind, element in (("style-src", "style"), ("script-src", "script")):
+        sources = re.findall(rf"<{element}>(.*?)</{element}>", document, re.DOTALL)
+        hashes = [hashlib.sha256(source.encode()).digest() for source in sources]
+        allowed = [f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes]
+        assert rules.pop(kind).split() == allowed
+    assert rules == {
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
     assert not [attributes for _, attributes in tags.tags if "style" in attributes]
 
 
@@ -166,9 +182,12 @@ def test_hostile_model_text_stays_text(tmp_path, without_figures):
     row |= {"completion": "Wait, let me check again.", "question": payload, "solution": payload}
     RolloutWriter(run_dir / "rollouts").write(1, [row | {"task": payload}])
     tags = Tags(write_report(run_dir).read_text())
-    assert len(tags.named("article")) == 1
+    assert len([keys for keys in tags.named("article") if "class" not in keys]) == 1
     allowed = "html head meta title style body h1 h2 h3 p div table thead tbody tr th td figure"
-    allowed += " img figcaption article pre mark ul li a"
+    allowed += " img figcaption article pre mark ul li a nav b span section header svg rect code"
+    # of the viewer's controls
+    allowed += " path line button input output label select option dialog dl dt dd kbd form"
+    allowed += " noscript script"
     assert {tag for tag, _ in tags.tags} <= set(allowed.split())
     assert not [key for _, attributes in tags.tags for key in attributes if key.startswith("on")]
 

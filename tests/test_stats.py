@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.stats import difference, proportion, wilson_interval
+from vtkit.stats import difference, paired_difference, proportion, wilson_interval
 
 
 # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
@@ -60,3 +60,49 @@ def test_proportion_is_json():
 def test_published_differences(after, before, value, low, high):
     found = difference(proportion(*after), proportion(*before))
     assert found == pytest.approx({"value": value, "low": low, "high": high}, abs=1e-4)
+
+
+# Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals for paired binomial
+# proportions", Statistics in Medicine 33 (2014), 2850-2875, and Altman, Machin, Bryant and Gardner,
+# "Statistics with Confidence" (2000), table 6.2: Newcombe's interval of three published tables.
+@pytest.mark.parametrize(
+    ("table", "value", "low", "high"),
+    [
+        ((59, 6, 16, 80), -10 / 161, -0.1186, -0.0046),
+        ((1, 1, 7, 12), -6 / 21, -0.507, -0.026),
+        ((14, 5, 0, 22), 5 / 41, 0.011, 0.226),
+    ],
+)
+def test_published_paired_differences(table, value, low, high):
+    found = paired_difference(*table)
+    assert found["value"] == pytest.approx(value)
+    assert found["low"] == pytest.approx(low, abs=6e-4)
+    assert found["high"] == pytest.approx(high, abs=6e-4)
+
+
+counts = st.integers(0, 300)
+
+
+@given(counts, counts, counts, counts)
+def test_a_paired_interval_holds_the_difference_and_turns_with_it(both, helped, hurt, neither):
+    found = paired_difference(both, helped, hurt, neither)
+    turned = paired_difference(both, hurt, helped, neither)
+    assert turned["low"] == pytest.approx(-found["high"])
+    if both + helped + hurt + neither == 0:
+        assert found == {"value": None, "low": -1, "high": 1}
+    else:
+        rounding = 1e-12
+        assert -1 <= found["low"] + rounding and found["high"] - rounding <= 1
+        assert found["low"] - rounding <= found["value"] <= found["high"] + rounding
+        assert found["low"] < found["high"]
+
+
+def test_a_paired_interval_uses_the_pairs():
+    paired = paired_difference(70, 12, 2, 16)
+    apart = difference(proportion(82, 100), proportion(72, 100))
+    assert paired["low"] > 0 > apart["low"] and paired["value"] == pytest.approx(apart["value"])
+
+
+def test_negative_counts_are_refused():
+    with pytest.raises(ValueError, match="negative"):
+        paired_difference(1, -1, 2, 3)

@@ -1,93 +1,50 @@
-"""What a completion looks like, whether it reflects, and how often that goes with being right.
+"""Whether completions reflect, how often, and how often that goes with being right.
 
 Reports of an "aha moment" usually show one quote and a rising word count. Here the word lists are
-fixed beforehand, with their sources; phrases count as whole words, once an answer; markup never
-counts as reflection; and each rate comes with its interval and its n. A phrase is style, not proof:
-whether reflecting *helps* is another question.
+fixed beforehand, with their sources (:mod:`vtkit.phrases`); a completion counts once, phrases that
+it negates or quotes do not, markup never does; and each rate comes with its interval and its n.
 
-``rates(load_rollouts(run_dir, steps=range(10)))`` gives the numbers of the first ten steps.
+Held against 422 completions labelled by hand (``tests/corpus/styles.jsonl``), the flag has a
+precision of 0.97, a recall of 0.94 and an F1 of 0.96. The lists grew on that set. On wordings that
+were written after the lists, to be hard, they had a precision of 0.90 and a recall of 0.53: a rate
+is a lower bound, and a model that learns other words for the same thing seems to reflect less.
+
+What the flag cannot know: a phrase is style, not proof. Whether the writer looked at anything
+again, whether the second look is worth something (:mod:`vtkit.interventions` asks that), and
+whether a reply without any such phrase was thought over, is not in the words.
+
+    rates(load_rollouts(run_dir, steps=range(10)))     # the numbers of the first ten steps
+    word_counts(load_rollouts(run_dir))                # what others' lists would have counted
 """
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from vtkit.errors import UserError
+from vtkit.phrases import BROAD, LISTS, NARROW, count_words, find_reflections
 from vtkit.rollouts import load_rollouts
 from vtkit.stats import proportion
+from vtkit.styles import STYLES, is_html, is_reflective, style
 
-# A hyphen in a phrase also matches a space or nothing (re-check, re check, recheck), a final ``*``
-# any ending (rechecking), and a final comma makes it an interjection: "Wait, ..." and "wait!", but
-# not "they wait there".
-_UNDERSTAND_R1_ZERO = (  # analysis/keyword_count.py of arXiv 2503.20783
-    *("re-check*", "re-think*", "re-assess*", "re-evaluat*", "re-examin*", "re-consider*"),
-    *("re-analyz*", "double-check*", "check again", "think again", "verify again"),
-    "go over the steps",
-)
-_OAT_ZERO = ("try again",)  # analysis/eval_self_reflect.py adds it; MAYE (arXiv 2504.02587) too
-# arXiv 2503.05132, the quoted aha: "But wait! I can think of something else."
-_VISUALTHINKER_QUOTE = ("wait,", "but wait")
-# Ours: turns of phrase that only a second look uses.
-_OURS = ("hold on", "look again", "on second thought*", "second look", "re-count*")
-
-# The authors' own count: issue 12 of their repository, 2025-03-21. (MAYE counts verify, wait, yet.)
-_VISUALTHINKER_COUNT = ("aha", "check", "possibl*", "verify", "wait", "yet")
-# DeepSeek-R1, Nature 2025, Extended Data Fig. 1, in part: wait, verify and check are above.
-_DEEPSEEK_R1 = ("mistake", "however", "but", "retry", "error", "wrong", "evaluate")
-
-NARROW = _UNDERSTAND_R1_ZERO + _OAT_ZERO + _VISUALTHINKER_QUOTE + _OURS
-BROAD = NARROW + _VISUALTHINKER_COUNT + _DEEPSEEK_R1
-
-STYLES = ("html", "untagged", "direct", "steps", "reflective")
-
-# Names of one letter must be closed or carry an attribute, or "is a<b here" would be markup. The
-# last line is CSS, JavaScript and entities, with which a base model also likes to continue.
-_HTML = re.compile(
-    r"<!(?:doctype|--)|<\?xml|```html|<p$"
-    r"|</?(?:html|head|body|div|span|table|thead|tbody|tr|td|th|ul|ol|li|dl|dt|dd|img|script|style"
-    r"|link|meta|title|h[1-6]|br|hr|form|input|button|label|select|option|textarea|nav|section"
-    r"|article|header|footer|main|aside|strong|em|font|center|pre|code|iframe|svg|canvas|video"
-    r"|audio|source|figure|blockquote|small|sub|sup)(?=[\s/>]|$)"
-    r"|</?[abipqu](?:\s*/?>|\s+[\w-]+\s*=)"
-    r"|\{\s*[a-z-]+\s*:[^{};]*;|\bfunction(?:\s+\w+)?\s*\(|\bdocument\.\w|&(?:nbsp|lt|gt|amp|quot);",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_WORD = re.compile(r"\w")
-
-
-def style(text: str) -> str:
-    """The one of ``STYLES`` that describes a completion, with or without its ``<think>``.
-
-    html: markup, CSS or script other than think and answer tags, cut off or not. untagged: prose
-    without a complete ``<answer>...</answer>``. reflective: answered, with a ``NARROW`` phrase.
-    Otherwise steps if the reasoning has more than one sentence, else direct.
-    """
-    if is_html(text):
-        return "html"
-    if not _has_answer(text):
-        return "untagged"
-    if is_reflective(text):
-        return "reflective"
-    return "steps" if _count_sentences(_reasoning(text)) > 1 else "direct"
-
-
-def is_html(text: str) -> bool:
-    """Whether the text is markup rather than prose."""
-    return _HTML.search(text) is not None
-
-
-def is_reflective(text: str, phrases: tuple[str, ...] = NARROW) -> bool:
-    """Whether a prose text (answered or cut off) contains one of ``phrases``; markup never does."""
-    return _pattern(phrases).search(text) is not None and not is_html(text)
-
-
-def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple[int, int]]:
-    """The ``(start, end)`` character spans of the phrases in a text, from left to right."""
-    return [match.span() for match in _pattern(phrases).finditer(text)]
+__all__ = [
+    "BROAD",
+    "LISTS",
+    "NARROW",
+    "STYLES",
+    "annotate",
+    "by_step",
+    "find_reflections",
+    "first_reflections",
+    "is_html",
+    "is_reflective",
+    "per_100_tokens",
+    "rates",
+    "shares",
+    "style",
+    "word_counts",
+]
 
 
 def shares(texts: Iterable[str]) -> dict[str, float]:
@@ -96,7 +53,7 @@ def shares(texts: Iterable[str]) -> dict[str, float]:
     styles = [style(text) for text in texts]
     return {
         "html_share": styles.count("html") / len(texts),
-        "reflection_rate": sum(map(is_reflective, texts)) / len(texts),
+        "reflection_rate": sum(map(_reflects, texts, styles)) / len(texts),
         "direct_share": styles.count("direct") / len(texts),
     }
 
@@ -156,11 +113,14 @@ def by_step(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFr
     """One row a step (the index): shares with intervals, accuracy, and mean lengths in tokens.
 
     ``*_low`` and ``*_high`` bound the 95 % Wilson interval; a mean over no completions is NaN.
+    ``phrases_per_100_tokens`` is :func:`per_100_tokens` of the step.
     """
     frame = annotate(frame, phrases)
-    return pd.DataFrame(
-        [_step_row(part) for _, part in frame.groupby("step", sort=True)]
-    ).set_index("step")
+    rows = [
+        _step_row(part) | {"phrases_per_100_tokens": per_100_tokens(part, phrases)}
+        for _, part in frame.groupby("step", sort=True)
+    ]
+    return pd.DataFrame(rows).set_index("step")
 
 
 def first_reflections(
@@ -182,6 +142,49 @@ def first_reflections(
     return annotate(reflective.drop_duplicates("step").head(n).reset_index(drop=True), phrases)
 
 
+def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> float:
+    """Phrases in 100 tokens of prose, since a longer completion holds more of any word.
+
+    Args:
+        frame: rollouts or evaluation rows, with ``completion`` and ``tokens``.
+
+    Returns:
+        NaN if nothing is prose.
+    """
+    prose = frame[[not is_html(text) for text in frame["completion"]]]
+    phrases_found = sum(len(find_reflections(text, phrases)) for text in prose["completion"])
+    tokens = prose["tokens"].sum()
+    return 100 * phrases_found / tokens if tokens else float("nan")
+
+
+def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each list of :data:`vtkit.phrases.LISTS` counts, as its authors would: meant or not.
+
+    Args:
+        frame: rollouts, with ``step``, ``completion`` and ``tokens``.
+
+    Returns:
+        One row a step and list: ``step``, ``list``, ``n`` completions, ``words`` found in them,
+        ``answers`` (share of completions with at least one), ``per_100_tokens``.
+    """
+    rows = []
+    for step, part in frame.groupby("step", sort=True):
+        for name, phrases in LISTS.items():
+            found = [count_words(text, phrases) for text in part["completion"]]
+            rows.append(
+                {
+                    "step": step,
+                    "list": name,
+                    "n": len(part),
+                    "words": sum(found),
+                    "answers": sum(1 for count in found if count) / len(part),
+                    "per_100_tokens": 100 * sum(found) / max(1, part["tokens"].sum()),
+                }
+            )
+    columns = ["step", "list", "n", "words", "answers", "per_100_tokens"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _rates(frame: pd.DataFrame) -> dict[str, dict]:
     reflective, right = frame["reflective"], frame["right"]
     result = {
@@ -193,7 +196,7 @@ def _rates(frame: pd.DataFrame) -> dict[str, dict]:
         "right": _share(right),
     }
     return result | {
-        name: _share(frame["style"] == name) for name in ("html", "untagged", "direct", "steps")
+        name: _share(frame["style"] == name) for name in STYLES if name != "reflective"
     }
 
 
@@ -210,6 +213,7 @@ def _step_row(frame: pd.DataFrame) -> dict[str, float]:
     return row | {
         "direct_share": (frame["style"] == "direct").mean(),
         "untagged_share": (frame["style"] == "untagged").mean(),
+        "repetition_share": (frame["style"] == "repetition").mean(),
         "accuracy_reflective": right[reflective].mean(),
         "accuracy_other": right[~reflective].mean(),
         "mean_length": tokens.mean(),
@@ -224,31 +228,6 @@ def _share(flags: pd.Series) -> dict:
     return proportion(int(flags.sum()), len(flags))
 
 
-@lru_cache
-def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{'|'.join(map(_phrase, phrases))})", re.IGNORECASE)
-
-
-def _phrase(phrase: str) -> str:
-    """One phrase as a regular expression that ends at a word's end."""
-    words = re.escape(phrase.rstrip("*,")).replace(r"\-", r"[-\s]?").replace(r"\ ", r"\s+")
-    if phrase.endswith("*"):
-        return rf"{words}\w*"
-    return rf"{words}\b" + (r"(?=\s?[,.!?:;…–—-])" if phrase.endswith(",") else "")
-
-
-def _has_answer(text: str) -> bool:
-    lower = text.lower()
-    start = lower.find("<answer>")
-    return start >= 0 and lower.find("</answer>", start) >= 0
-
-
-def _reasoning(text: str) -> str:
-    """What comes before ``</think>``, or before the answer where the thinking is never closed."""
-    lower = text.lower()
-    ends = [place for tag in ("</think>", "<answer>") if (place := lower.find(tag)) >= 0]
-    return text[: min(ends)].removeprefix("<think>") if ends else text
-
-
-def _count_sentences(text: str) -> int:
-    return sum(1 for part in _SENTENCE_END.split(text) if _WORD.search(part))
+def _reflects(text: str, found: str) -> bool:
+    """:func:`is_reflective`, knowing the style already."""
+    return found == "reflective" or (found in ("untagged", "repetition") and is_reflective(text))

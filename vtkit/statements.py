@@ -86,6 +86,7 @@ _FALSE = (
 )
 _TAKEN_BACK = (
     r"scratch that|(?:take|taking) (?:that|it|this) back|mistaken?|i was wrong|not so sure|"
+    r"no longer sure|(?:cannot|can['’]?t) decide|"
     r"(?:ignore|disregard|forget|discard|withdraw) (?:\w+ ){0,3}"
     r"(?:answer|block|above|that|it|reply)"
     r"|start(?:ing)? over|" + _FALSE
@@ -94,7 +95,7 @@ RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
 CORRECTION = re.compile(
     rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
     r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|no,|hmm|oops|rather|edit:"
-    r"|should have been|i meant?|looking again|re-?(?:count|check|examin|evaluat|think|look)\w*)",
+    r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,
 )
 CONCLUSION = re.compile(

@@ -64,7 +64,7 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
         "second_looks": second_looks(windows["end"]),
         "agreement": agreement(windows["end"]),
         "length_and_accuracy": length_and_accuracy(metrics),
-        "effects": {} if effects is None else effects.set_index("arm").to_dict("index"),
+        "effects": {} if effects is None else _by_arm(effects),
     }
 
 
@@ -242,6 +242,10 @@ _ARMS = {
     "placebo": "A neutral sentence of the same length in its place",
     "words": "The words of the second look, beyond that neutral sentence,",
 }
+
+
+def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return effects.assign(value=effects["difference"]).to_dict("index")
 
 
 def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:

@@ -1,10 +1,13 @@
 """Does the audit count what it says, and give each verdict when the numbers are that verdict's?"""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from fake_run import write_fake_run
 
 from vtkit.audit import (
+    SECTIONS,
     agreement,
     audit,
     length_and_accuracy,
@@ -140,15 +143,23 @@ def numbers(start=(0, 192), end=(300, 640), guess=None, steps=None, **effects):
 def test_verdicts(found, kind, words):
     assert verdict(found).kind == kind
     assert words in verdict(found).sentence
-    assert paragraph(found).startswith(f"**{kind.capitalize()}**: {verdict(found).sentence}.")
+    assert paragraph(found).startswith(f"{kind.capitalize()}: {verdict(found).sentence}.")
 
 
 def test_each_number_of_the_paragraph_is_linked():
     found = numbers(force=effect(-0.4, -0.2), words=effect(-0.1, 0.1))
-    text = paragraph(found, lambda section: f"#{section}")
-    assert "[0.0% [0.0, 2.0]](#4.4)" in text and "[30](#4.6)" in text
-    assert "[-30.0 [-40.0, -20.0] points](#4.7)" in text
+    text = paragraph(found, SECTIONS.get)
+    assert "[0.0% [0.0, 2.0]](#4.4-How-often-does-it-reflect?)" in text
+    assert "[30](#4.6-Before-and-after)" in text
+    assert "[-30.0 [-40.0, -20.0] points](#4.7-The-causal-test)" in text
     assert "](" not in paragraph(found)
+
+
+def test_the_sections_are_in_the_notebook():
+    notebook = (Path(__file__).parents[1] / "notebooks" / "04_aha_moment.ipynb").read_text()
+    for name, target in SECTIONS.items():
+        title = target.removeprefix("#").replace("-", " ")
+        assert title.startswith(name) and f'"## {title}\\n"' in notebook
 
 
 def test_a_run_is_audited_from_its_files(tmp_path):

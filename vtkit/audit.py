@@ -204,36 +204,41 @@ def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -
     Args:
         link: turns a section's name ("4.4") into a target; without it numbers stand alone.
     """
+    return "".join(
+        f"[{text}]({link(section)})" if link and section else text
+        for text, section in pieces(found)
+    )
 
-    def number(text: str, section: str) -> str:
-        return f"[{text}]({link(section)})" if link else text
 
-    start, end = (found["rates"][when] for when in ("start", "end"))
+def pieces(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The verdict's paragraph as ``(text, section)``: numbers name theirs, words have none."""
     kind, why = verdict(found)
-    sentences = [
-        f"**{kind.capitalize()}**: {why}.",
-        f"Reflection went from {number(percent(start['reflect']), '4.4')} of the rollouts to "
-        f"{number(percent(end['reflect']), '4.4')}"
-        + (
-            f", from step {number(str(found['onset']), '4.2')} on clearly above its start."
-            if found["onset"]
-            else "."
-        ),
-    ]
+    start, end = (percent(found["rates"][when]["reflect"]) for when in ("start", "end"))
+    said = [(f"{kind.capitalize()}: {why}. Reflection went from ", ""), (start, "4.4")]
+    said += [(" of the rollouts to ", ""), (end, "4.4")]
+    if found["onset"]:
+        said += [(", from step ", ""), (str(found["onset"]), "4.2")]
+        said.append((" on clearly above its start", ""))
     looks = found["second_looks"]
     if looks["n"] >= FEWEST:
-        sentences.append(
-            f"Of {number(str(looks['n']), '4.6')} second looks at the end that follow a first "
-            f"answer, {number(str(looks['wrong to right']), '4.6')} went from wrong to right and "
-            f"{number(str(looks['right to wrong']), '4.6')} from right to wrong."
-        )
+        said += [(". Of ", ""), (str(looks["n"]), "4.6"), (" second looks at the end, ", "")]
+        said += [(str(looks["wrong to right"]), "4.6"), (" went from wrong to right and ", "")]
+        said += [(str(looks["right to wrong"]), "4.6"), (" from right to wrong", "")]
     for arm, text in _ARMS.items():
         effect = found["effects"].get(arm)
         if effect and effect["n"] >= FEWEST:
-            gap = number(f"{points(effect)} points", "4.7")
-            sentences.append(f"{text} changes accuracy by {gap} (n = {effect['n']}).")
-    return " ".join(sentences)
+            said += [(f". {text} changes accuracy by ", ""), (f"{points(effect)} points", "4.7")]
+            said.append((f" (n = {effect['n']})", ""))
+    return [*said, (".", "")]
 
+
+SECTIONS = {
+    "4.2": "#4.2-Three-phases",
+    "4.4": "#4.4-How-often-does-it-reflect?",
+    "4.6": "#4.6-Before-and-after",
+    "4.7": "#4.7-The-causal-test",
+}
+"""Where in notebook 04 a section begins."""
 
 _ARMS = {
     "force": "Answering at once, instead of reflecting,",

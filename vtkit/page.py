@@ -132,6 +132,15 @@ def paragraph(value: str, *, soft: bool = False) -> str:
     return f'<p class="soft">{text(value)}</p>' if soft else f"<p>{text(value)}</p>"
 
 
+def linked(pieces: Iterable[tuple[str, str]]) -> str:
+    """A paragraph of ``(text, target)``; pieces without a target are plain text."""
+    shown = (
+        f'<a href="{text(target)}">{text(words)}</a>' if target else text(words)
+        for words, target in pieces
+    )
+    return f"<p>{''.join(shown)}</p>"
+
+
 def tiles(items: Iterable[tuple[str, str, str]]) -> str:
     """Headline numbers, each ``(name, number, what it is compared with)``."""
     shown = (

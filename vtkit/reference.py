@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 REFERENCE = ROOT / "results" / "reference"
 README = ROOT / "README.md"
-KEPT_FILES = ("manifest.json", "metrics.csv", "timings.csv", "summary.json")
+KEPT_FILES = ("manifest.json", "metrics.csv", "timings.csv", "summary.json", "aha.json")
+KEPT_FOLDERS = ("interventions",)
 KEPT_FIGURES = (plots.figure_1, plots.comparison)
 MOST_STEPS = 150  # rollouts of a longer run are kept of the first and last ten, and evenly between
 _NOT_YET = "*Not run yet.*"
@@ -198,6 +199,9 @@ def _copy_records(source: Path, target: Path, name: str) -> None:
     for file in KEPT_FILES:
         if (source / file).exists():
             shutil.copy(source / file, target)
+    for folder in KEPT_FOLDERS:
+        if (source / folder).exists():
+            shutil.copytree(source / folder, target / folder)
     for path in (source / "evals").glob("step-*.json"):
         shutil.copy(path, target / "evals")
     judged = sorted((source / "evals").glob("step-*.parquet"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vtkit import page, plots, viewer
+from vtkit.audit import SECTIONS
 from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
@@ -27,6 +28,7 @@ from vtkit.reflection import find_reflections, first_reflections
 from vtkit.tables import (
     NOT_RUN,
     benchmark_table,
+    effects_table,
     judges_table,
     metrics_or_none,
     metrics_table,
@@ -126,6 +128,7 @@ def write_report(run_dir: str | Path) -> Path:
     notebooks = sorted(path.name for path in (folder / "notebooks").glob("*.ipynb"))
     present = [name for name in _FILES if (folder / name).exists()]
     sections = {
+        "The aha audit": _audit_parts(folder),
         "Figures": [page.columns(_figure_part(folder, *each) for each in _FIGURES)],
         "Metrics": [page.table(_METRICS, *metrics_table(folder))],
         "The first reflections, unselected": _reflection_parts(folder),
@@ -156,6 +159,24 @@ def write_report(run_dir: str | Path) -> Path:
     return path
 
 
+def _audit_parts(folder: Path) -> list[str]:
+    """The verdict, each number linked to its section of notebook 04, and the causal test."""
+    if not (folder / "aha.json").exists():
+        return [page.paragraph(f"{NOT_RUN} (notebook 04)", soft=True)]
+    found = read_json(folder / "aha.json")
+    notebook = "notebooks/04_aha_moment.ipynb"
+    there = (folder / notebook).exists()
+    pieces = [
+        (words, f"{notebook}{SECTIONS[section]}" if section and there else "")
+        for words, section in found["pieces"]
+    ]
+    parts = [page.linked(pieces)]
+    if found["effects"]:
+        parts.append(page.table(_CAUSAL, *effects_table(found["effects"])))
+    return parts
+
+
+_CAUSAL = "The causal test: two replies from one cut, and the difference in accuracy (notebook 04)"
 _MOST_BYTES = 4_800_000  # of the report, tables and static groups aside: it stays below 5 MB
 _METRICS = "metrics.csv, evenly chosen steps: means over the rollouts of a step"
 _JUDGES = "The same replies by our judge and by the original's evaluation script"

@@ -95,7 +95,8 @@ RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
 CORRECTION = re.compile(
     rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
     r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|no,|hmm|oops|rather|edit:"
-    r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again|re-?(?:count|check|examin|evaluat|think|look)\w*)",
+    r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again"
+    r"|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,
 )
 CONCLUSION = re.compile(

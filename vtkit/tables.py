@@ -142,6 +142,17 @@ def metrics_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
     return ["step", *(_METRICS[name] for name in shown)], rows
 
 
+def effects_table(effects: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the causal test: one row an arm (see :mod:`vtkit.pairs`)."""
+    header = ["put in", "pairs", "right, treated", "right, control", "difference, points"]
+    rows = [
+        [arm, f"{one['n']}", f"{one['treated']:.0%}", f"{one['control']:.0%}", points(one)]
+        for arm, one in effects.items()
+        if one["n"]
+    ]
+    return header, rows
+
+
 def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
     """``metrics.csv`` (see :func:`vtkit.records.load_metrics`), or None before training."""
     return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None

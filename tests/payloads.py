@@ -110,7 +110,7 @@ PAYLOADS = [
 def write_hostile_run(run_dir: Path) -> Path:
     """A run of one step and one group for each payload, which is wherever text can be."""
     write_fake_run(run_dir, steps=1, sft=False)
-    row = load_rollouts(run_dir).iloc[0].to_dict()
+    row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
     rows = [
         row
         | {"group": group, "sample": sample, "completion": completion, "question": payload}

@@ -270,7 +270,7 @@ def test_slider_buttons_and_curve_change_the_step(report, opened):
 
 def test_a_group_shows_its_answers_rewards_and_advantages(report, run_dir, opened):
     page = opened(report, "#step=5&group=3")
-    rows = load_rollouts(run_dir, steps=[5]).query("group == 3")
+    rows = load_rollouts(run_dir, steps=[5]).to_pandas().query("group == 3")
     assert page.locator(".vt-view .vt-text").all_text_contents() == rows["completion"].tolist()
     verdicts = page.locator(".vt-view .vt-verdict").all_text_contents()
     assert [word == "✓ right" for word in verdicts] == (rows["accuracy_reward"] > 0).tolist()
@@ -296,7 +296,7 @@ def test_a_group_shows_its_answers_rewards_and_advantages(report, run_dir, opene
     ],
 )
 def test_filters_keep_what_they_say(name, value, keep, report, run_dir, opened):
-    rows = annotate(load_rollouts(run_dir))
+    rows = annotate(load_rollouts(run_dir).to_pandas())
     kept = keep(rows)
     page = opened(report)
     control = page.locator(f"[data-filter={name}]")

@@ -176,7 +176,7 @@ def test_policy_allows_only_the_own_scripts_style_sheets_and_embedded_images(rep
 def test_hostile_model_text_stays_text(tmp_path, without_figures):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
     payload = "\n".join(HOSTILE)
-    row = load_rollouts(run_dir).iloc[0].to_dict()
+    row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
     # Markup never counts as reflection, so the reply is an innocent one; transcripts are tested
     # with hostile replies below.
     row |= {"completion": "Wait, let me check again.", "question": payload, "solution": payload}

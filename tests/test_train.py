@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from vtkit import reflection
+from vtkit.answers import RULES
 from vtkit.callbacks import (
     METRICS,
     WHOLE,
@@ -33,6 +34,7 @@ from vtkit.recipes import load_config
 from vtkit.rollouts import load_rollouts
 from vtkit.run import start_run
 from vtkit.train import finished, make_trainer, steps, train
+from vtkit.trainers import judge
 from vtkit.values import ROOT
 
 HALF = "checkpoint-5"
@@ -92,7 +94,7 @@ def test_metrics_have_their_columns(unbroken):
 @pytest.mark.slow
 def test_rollouts_add_up_to_the_metrics(grpo, tiny):
     for row in metrics(grpo):
-        frame = load_rollouts(grpo, steps=[int(row["step"])])
+        frame = load_rollouts(grpo, steps=[int(row["step"])]).to_pandas()
         assert len(frame) == 16
 
         def said(name, row=row):
@@ -106,6 +108,12 @@ def test_rollouts_add_up_to_the_metrics(grpo, tiny):
         assert said("completions/min_length") == frame.tokens.min()
         assert said("completions/max_length") == frame.tokens.max() <= 20
         assert said("completions/clipped_ratio") == pytest.approx(1 - frame.finished.mean())
+        assert set(frame.finish_reason[frame.finished]) <= {"stop"}
+        assert set(frame.finish_reason[~frame.finished]) <= {"length"}
+        assert (frame.correct == (frame.accuracy_reward == 1)).all()  # both by the careful rules
+        assert ((frame.format_verdict == "good") == (frame.format_reward == 1)).all()
+        for rule in RULES:
+            assert said(f"answers/{rule}") == pytest.approx((frame.rule == rule).mean())
         flat = frame.groupby("group").reward.nunique() == 1
         assert said("frac_reward_zero_std") == pytest.approx(flat.mean())
         for name, share in reflection.shares(frame.completion).items():
@@ -116,7 +124,7 @@ def test_rollouts_add_up_to_the_metrics(grpo, tiny):
 @pytest.mark.slow
 def test_the_run_proves_something(grpo, tiny):
     """Rewards differ within groups, so there is something to learn, and weights do change."""
-    frame = load_rollouts(grpo)
+    frame = load_rollouts(grpo).to_pandas()
     assert (frame.advantage.abs() > 0).mean() > 0.3
     before = load_file(Path(tiny["model"]) / "model.safetensors")
     after = load_file(grpo / "checkpoints" / "checkpoint-6" / "model.safetensors")
@@ -127,7 +135,7 @@ def test_the_run_proves_something(grpo, tiny):
 @pytest.mark.slow
 def test_rollouts_are_groups_of_the_questions_of_the_file(grpo, mini_data):
     questions = {row["id"]: row for row in load_sat(mini_data, rows=16).remove_columns("images")}
-    frame = load_rollouts(grpo)
+    frame = load_rollouts(grpo).to_pandas()
     for _, group in frame.groupby(["step", "group"]):
         assert sorted(group["sample"]) == [0, 1, 2, 3]
         assert group.prompt_id.nunique() == 1
@@ -141,7 +149,7 @@ def test_rollouts_are_groups_of_the_questions_of_the_file(grpo, mini_data):
 
 @pytest.mark.slow
 def test_advantages_without_scaling_are_distances_from_the_mean(grpo):
-    frame = load_rollouts(grpo)
+    frame = load_rollouts(grpo).to_pandas()
     mean = frame.groupby(["step", "group"]).reward.transform("mean")
     np.testing.assert_allclose(frame.advantage, frame.reward - mean, atol=1e-6)
 
@@ -168,7 +176,7 @@ def scaled(tiny, tmp_path_factory):
 
 @pytest.mark.slow
 def test_scaled_advantages_are_in_standard_deviations(scaled):
-    frame = load_rollouts(scaled.run_dir)
+    frame = load_rollouts(scaled.run_dir).to_pandas()
     groups = frame.groupby("group").reward
     spread = groups.transform("std")  # of a sample: divided by n - 1
     assert spread.max() > 0
@@ -188,7 +196,7 @@ def test_the_divergence_from_the_base_is_logged_when_it_counts(scaled, grpo):
 def test_grpo_asks_with_the_saved_template(scaled):
     processor = scaled.trainer.processing_class
     assert processor.chat_template == TEMPLATES["base"]
-    questions = load_rollouts(scaled.run_dir).question
+    questions = load_rollouts(scaled.run_dir).to_pandas().question
     for ids, question in zip(scaled.asked, questions, strict=True):
         text = processor.tokenizer.decode(ids).replace("<|endoftext|>", "")  # padding
         rendered = processor.apply_chat_template(
@@ -339,7 +347,7 @@ def test_two_processes_share_a_step(tiny, train_command, tmp_path):
     process = start([command[0], *launch, *command[1:]], tmp_path / "log")
     assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()
     assert (tmp_path / "log").read_text().count("trained: ") == 1
-    frame = load_rollouts(run_dir)
+    frame = load_rollouts(run_dir).to_pandas()
     assert frame.groupby("step").size().to_list() == [16, 16]
     groups = frame.groupby(["step", "group"])
     assert (groups.prompt_id.nunique() == 1).all() and len(groups) == 8
@@ -413,3 +421,18 @@ def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UserError, match="= 16 completions a step is not a multiple of the 24 that"):
         make_trainer(config)
+
+
+@pytest.mark.parametrize(
+    ("reply", "solution", "expected"),
+    [
+        ("So left. </think> <answer>left</answer>", "left", ("block", "left", 0, True, "good")),
+        ("So left. </think> <answer>right</answer>", "left", ("block", "right", 1, False, "good")),
+        ("The lamp stands near the", "left", ("unfinished", None, None, False, "tags")),
+        ("So left. </think> <answer>left</answer>", "up", ("block", "left", 0, None, "good")),
+    ],
+)
+def test_the_careful_rules_judge_whatever_was_paid(reply, solution, expected):
+    found = judge(reply, f"<answer>{solution}</answer>", ["left", "right"], True)
+    names = ("rule", "answer", "choice", "correct", "format_verdict")
+    assert tuple(found[name] for name in names) == expected

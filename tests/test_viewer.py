@@ -92,7 +92,7 @@ def test_pieces_put_together_are_the_reply(reply):
 
 def test_a_very_long_reply_is_shown_in_part(tmp_path):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
-    row = load_rollouts(run_dir).iloc[0].to_dict() | {"completion": "x" * (MOST + 5)}
+    row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict() | {"completion": "x" * (MOST + 5)}
     RolloutWriter(run_dir / "rollouts").write(1, [row])
     sample = Groups(run_dir).read(1)[0]["samples"][0]
     assert sample["hidden"] == 5 and sample["pieces"] == [("t", "x" * MOST)]
@@ -100,7 +100,7 @@ def test_a_very_long_reply_is_shown_in_part(tmp_path):
 
 
 def test_groups_say_what_the_rollouts_say(run_dir):
-    frame = annotate(load_rollouts(run_dir, steps=[3]))
+    frame = annotate(load_rollouts(run_dir, steps=[3]).to_pandas())
     groups = Groups(run_dir).read(3)
     samples = [sample for group in groups for sample in group["samples"]]
     assert [group["group"] for group in groups] == list(range(8))
@@ -118,7 +118,7 @@ def test_groups_say_what_the_rollouts_say(run_dir):
 
 def test_a_reward_that_a_recipe_lacks_has_no_bar(tmp_path):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
-    row = load_rollouts(run_dir).iloc[0].to_dict()
+    row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
     row |= {"format_reward": None, "length_reward": -0.25, "completion": "x"}
     RolloutWriter(run_dir / "rollouts").write(1, [row])
     assert list(Groups(run_dir).read(1)[0]["samples"][0]["rewards"]) == ["accuracy", "length"]
@@ -135,7 +135,7 @@ def pictured(tmp_path, mini_data):
     config = re.sub(r"train_data: .*", f"train_data: {mini_data}", config)
     (run_dir / "config.yaml").write_text(config)
     asked = [rows[at] for at in (3, 3, 7)]
-    template = load_rollouts(run_dir).iloc[0].to_dict()
+    template = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
     RolloutWriter(run_dir / "rollouts").write(
         1,
         [

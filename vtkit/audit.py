@@ -47,7 +47,7 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
         UserError: the run has no metrics or no rollouts.
     """
     metrics = records.load_metrics(run_dir)
-    frame = annotate(load_rollouts(run_dir))
+    frame = annotate(load_rollouts(run_dir).to_pandas())
     steps = {
         "start": metrics.index[: records.START_STEPS],
         "end": metrics.index[-records.END_STEPS :],
@@ -250,7 +250,12 @@ _ARMS = {
 
 
 def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return effects.assign(value=effects["difference"]).to_dict("index")
+    """As JSON can hold them: what an arm without pairs does not have is None."""
+    rows = effects.assign(value=effects["difference"]).to_dict("index")
+    return {
+        arm: {name: None if value != value else value for name, value in row.items()}
+        for arm, row in rows.items()
+    }
 
 
 def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:

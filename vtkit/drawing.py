@@ -4,7 +4,8 @@ Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind
 apart; each keeps one meaning in all figures of the kit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ SMALL = {"font.size": 10, "axes.titlesize": 11, "lines.linewidth": 1.8}  # for m
 
 # A line of a panel: column of metrics.csv, label, colour.
 Line = tuple[str, str, str]
+
+
+@contextmanager
+def canvas(style: Mapping[str, Any]) -> Iterator[None]:
+    """Draw in this style; figures begun inside are closed at its end, also after an error."""
+    open_before = set(plt.get_fignums())
+    with plt.rc_context(style):
+        try:
+            yield
+        finally:
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
 
 
 def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Line]) -> None:
@@ -111,8 +124,7 @@ def draw_bars(
 
 
 def save(figure: Figure, run_dir: str | Path, name: str, dpi: int = 150) -> Figure:
-    """Save as ``<run_dir>/figures/<name>.png``; closing keeps a notebook from showing it twice."""
-    plt.close(figure)
+    """Save as ``<run_dir>/figures/<name>.png``."""
     with atomic_path(Path(run_dir) / "figures" / f"{name}.png") as draft:
         figure.savefig(draft, format="png", dpi=dpi)
     return figure

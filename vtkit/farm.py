@@ -25,6 +25,7 @@ from vtkit.drawing import (
     PER_CENT,
     RED,
     STYLE,
+    canvas,
     draw_share,
     label_ends,
     save,
@@ -98,7 +99,7 @@ def recount(run_dir: str | Path) -> pd.DataFrame:
     Raises:
         UserError: the run has no rollouts, or no configuration.
     """
-    replies, config = load_rollouts(run_dir), _config(run_dir)
+    replies, config = load_rollouts(run_dir).to_pandas(), _config(run_dir)
     texts, solutions = list(replies["completion"]), list(replies["solution"])
     worth = {
         "paid": replies["reward"] / _most(config),
@@ -138,7 +139,7 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     configs = [_config(folder) for folder in folders.values()]
     limit = max(config.max_completion_length for config in configs)
     guessing = pd.concat(tables.values())["guessing"].mean()
-    with plt.rc_context(STYLE):
+    with canvas(STYLE):
         drawn, (paid, right, tokens) = plt.subplots(1, 3, figsize=(13, 4.2))
         _draw_means(paid, "Paid, of the most possible", tables, "paid", top=1.04)
         _draw_right(right, "Right replies", tables, [_replies_per_step(one) for one in configs])

@@ -22,6 +22,7 @@ from vtkit.drawing import (
     PER_CENT,
     RED,
     STYLE,
+    canvas,
     draw_share,
     label_ends,
     save,
@@ -59,7 +60,7 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
     Raises:
         UserError: metrics or evaluations are missing; the message names the step to run.
     """
-    with plt.rc_context(STYLE):
+    with canvas(STYLE):
         figure, (top, bottom) = plt.subplots(
             2, 1, figsize=(10, 7.4), sharex=True, height_ratios=(3, 2)
         )

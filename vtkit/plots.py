@@ -23,6 +23,7 @@ from vtkit.drawing import (
     RED,
     SMALL,
     STYLE,
+    canvas,
     draw_bars,
     draw_panel,
     save,
@@ -77,7 +78,7 @@ def live(run_dir: str | Path) -> Figure:
 
     Before the first step there is nothing to draw, which the figure says.
     """
-    with plt.rc_context(STYLE | SMALL):
+    with canvas(STYLE | SMALL):
         figure, axes = plt.subplots(1, 3, figsize=(12, 3))
         if Path(run_dir, "metrics.csv").exists():
             metrics = load_metrics(run_dir)
@@ -104,7 +105,7 @@ def training_curves(run_dir: str | Path) -> Figure:
         if any(column in metrics for column, _, _ in lines)
     ]
     rows = -(-len(panels) // 3)
-    with plt.rc_context(STYLE | SMALL):
+    with canvas(STYLE | SMALL):
         figure, axes = plt.subplots(rows, 3, figsize=(13, 2.8 * rows), squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
@@ -123,8 +124,8 @@ def lengths_by_outcome(run_dir: str | Path) -> Figure:
     Raises:
         UserError: the run has no rollouts.
     """
-    table = by_step(load_rollouts(run_dir))
-    with plt.rc_context(STYLE):
+    table = by_step(load_rollouts(run_dir).to_pandas())
+    with canvas(STYLE):
         figure, axis = plt.subplots(figsize=(10, 4.6))
         draw_panel(axis, table, f"Length by outcome: {describe(run_dir)}", _OUTCOMES)
         prose = table["mean_length_wrong_prose"].rolling(5, center=True, min_periods=1).mean()
@@ -153,7 +154,7 @@ def comparison(run_dir: str | Path) -> Figure:
     if first is None:
         raise UserError(f"{run_dir}/evals holds no scores; run the benchmark (notebook 05) first")
     groups = ["total", *sorted(first["tasks"])]
-    with plt.rc_context(STYLE):
+    with canvas(STYLE):
         figure, axis = plt.subplots(figsize=(11, 5))
         for place, (name, (_, colour)) in enumerate(_METHODS.items()):
             xs = [group + 0.27 * (place - 1) for group in range(len(groups))]

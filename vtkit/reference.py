@@ -21,9 +21,10 @@ from vtkit import plots
 from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
+from vtkit.pairs import ARMS
 from vtkit.records import END_STEPS, load_config
 from vtkit.report import NOT_RUN, percent, points, summarize
-from vtkit.rollouts import step_files
+from vtkit.rollouts import RolloutWriter, load_rollouts
 from vtkit.stats import difference
 from vtkit.values import ROOT, shown
 
@@ -112,6 +113,7 @@ def fill(readme: str) -> str:
     blocks = {
         "table": result_table(runs[0]) if runs else _NOT_YET,
         "seeds": seeds_table(runs) if runs else _NOT_YET,
+        "causal": causal_table(runs) if runs else _NOT_YET,
     }
     for name, block in blocks.items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
@@ -147,6 +149,30 @@ def seeds_table(summaries: list[dict[str, Any]]) -> str:
     for (name, asked), *cells in zip(_ASKED, *columns, strict=True):
         rows.append([name, asked, *(text if met else f"{text}, **missed**" for text, met in cells)])
     return _markdown(rows)
+
+
+def causal_table(summaries: list[dict[str, Any]]) -> str:
+    """The causal test of each seed's run, as Markdown: arms in rows, and below them the verdict."""
+    audits = [_audit_of(summary) for summary in summaries]
+    seeds = [f"seed {summary['seed']}" for summary in summaries]
+    rows = [["put in", *seeds], ["---"] * (1 + len(seeds))]
+    for arm in ARMS:
+        found = [audit["effects"].get(arm) if audit else None for audit in audits]
+        rows.append([arm, *(_effect(one) for one in found)])
+    rows.append(["verdict", *(audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)])
+    return _markdown(rows)
+
+
+def _audit_of(summary: dict[str, Any]) -> dict[str, Any] | None:
+    name = f"{summary['recipe']}-{summary['profile']}-s{summary['seed']}"
+    path = REFERENCE / name / "aha.json"
+    return read_json(path) if path.exists() else None
+
+
+def _effect(effect: dict[str, Any] | None) -> str:
+    if not effect or not effect["n"]:
+        return NOT_RUN
+    return points(effect) + (f" (n = {effect['n']})" if effect["n"] < 200 else "")
 
 
 _ASKED = (
@@ -207,13 +233,17 @@ def _copy_records(source: Path, target: Path, name: str) -> None:
     judged = sorted((source / "evals").glob("step-*.parquet"))
     for path in {*judged[:1], *judged[-1:]}:
         shutil.copy(path, target / "evals")
-    rollouts = step_files(source / "rollouts")
-    last = rollouts[-1][0] if rollouts else 0
-    every = -(-len(rollouts) // MOST_STEPS)
-    for step, path in rollouts:
-        if step <= END_STEPS or step > last - END_STEPS or step % every == 0:
-            (target / "rollouts").mkdir(exist_ok=True)
-            shutil.copy(path, target / "rollouts")
+    if (source / "rollouts").is_dir():  # a supervised run has none
+        _copy_rollouts(source, target)
+
+
+def _copy_rollouts(source: Path, target: Path) -> None:
+    steps, writer = load_rollouts(source).steps, RolloutWriter(target / "rollouts")
+    every = -(-len(steps) // MOST_STEPS)
+    for step in steps:
+        if step <= END_STEPS or step > steps[-1] - END_STEPS or step % every == 0:
+            batches = load_rollouts(source, steps=[step]).batches()
+            writer.write(step, [row for batch in batches for row in batch.to_pylist()])
 
 
 def _markdown(rows: list[list[str]]) -> str:

@@ -186,8 +186,8 @@ def _rates_or_none(
     if metrics is None:
         return None, None
     try:
-        start = rates(load_rollouts(run_dir, steps=metrics.index[:START_STEPS]))
-        end = rates(load_rollouts(run_dir, steps=metrics.index[-END_STEPS:]))
+        start = rates(load_rollouts(run_dir, steps=metrics.index[:START_STEPS]).to_pandas())
+        end = rates(load_rollouts(run_dir, steps=metrics.index[-END_STEPS:]).to_pandas())
     except UserError:
         return None, None
     return start, end

@@ -127,7 +127,7 @@ def make_trainer(config: RunConfig) -> Any:
             config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
             seed=config.seed,
         ), processing_class=processor,
-        rollouts=Path(config.run_dir) / "rollouts",
+        rollouts=Path(config.run_dir) / "rollouts", prefilled=is_prefilled(config.prompt),
     )  # fmt: skip
 
 

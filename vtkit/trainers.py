@@ -4,6 +4,7 @@ Two things differ from stock TRL 1.16 and transformers 5: resuming really loads 
 repeats the data order, and every completion is kept. Everything else, the loss included, is TRL's.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer, SFTTrainer
 
 from vtkit import reflection
-from vtkit.rewards import completion_texts
+from vtkit.answers import find_answer
+from vtkit.rewards import check_format, completion_texts, explain
 from vtkit.rollouts import RolloutWriter
 
 
@@ -45,16 +47,17 @@ class ExactResume:
 
 
 class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
-    """GRPOTrainer that stores every completion with its rewards and advantage.
+    """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:
         rollouts: the run's ``rollouts`` folder.
+        prefilled: the prompt ends in ``<think>``.
         others: see ``trl.GRPOTrainer``.
     """
 
-    def __init__(self, *args: Any, rollouts: str | Path, **kwargs: Any):
+    def __init__(self, *args: Any, rollouts: str | Path, prefilled: bool = True, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.rollouts = RolloutWriter(rollouts)
+        self.rollouts, self.prefilled = RolloutWriter(rollouts), prefilled
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -87,12 +90,32 @@ class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
                 "group": i // self.num_generations,
                 "sample": i % self.num_generations,
                 "completion": texts[i],
+                "finish_reason": "stop" if facts[i]["finished"] else "length",
+                **judge(texts[i], facts[i]["solution"], facts[i]["choices"], self.prefilled),
                 **{name: values[i] for name, values in rewards.items()},
                 "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
                 "advantage": advantages[i],
             }
             for i in range(n)
         ]
+
+
+def judge(
+    completion: str, solution: str, choices: Sequence[str] | None, prefilled: bool
+) -> dict[str, Any]:
+    """What a completion answers, by the careful rules, whatever the run pays for.
+
+    Returns:
+        ``rule``, ``answer`` and ``choice`` of :func:`vtkit.answers.find_answer`; ``correct``, None
+        where the solution names none of the choices; ``format_verdict``.
+    """
+    said = explain(completion, solution, choices, prefilled=prefilled)
+    known = not choices or find_answer(solution, choices, prefilled=False).choice is not None
+    return {
+        **{name: said[name] for name in ("rule", "answer", "choice")},
+        "correct": said["accuracy"] == 1.0 if known else None,
+        "format_verdict": check_format(completion, prefilled=prefilled),
+    }
 
 
 def _row_facts(row: dict[str, Any]) -> dict[str, Any]:

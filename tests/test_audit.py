@@ -131,7 +131,21 @@ def numbers(start=(0, 192), end=(300, 640), guess=None, steps=None, **effects):
         (numbers(guess=effect(0.1, 0.3), force=effect(-0.1, 0.1)), "superficial", "at once"),
         (numbers(guess=effect(0.1, 0.3), force=effect(0.1, 0.2)), "harmful", "at once"),
         (numbers(force=effect(-0.4, -0.2)), "amplified", "is not shown"),
-        (numbers(force=effect(-0.4, -0.2), words=effect(0.1, 0.2)), "amplified", "its words help"),
+        (
+            numbers(force=effect(-0.4, -0.2), placebo=effect(-0.1, 0.1), words=effect(0.1, 0.2)),
+            "amplified",
+            "its words help",
+        ),
+        (
+            numbers(force=effect(-0.4, -0.2), placebo=effect(-0.3, -0.1), words=effect(0.1, 0.2)),
+            "amplified",
+            "is not shown",
+        ),
+        (
+            numbers(force=effect(-0.4, -0.2), insert=effect(0.1, 0.2)),
+            "amplified",
+            "helps where it is put in; that its words",
+        ),
         (
             numbers(force=effect(-0.4, -0.2), steps=effect(0.02, 0.2)),
             "amplified",

@@ -188,14 +188,25 @@ def verdict(found: dict[str, Any]) -> Verdict:
 
 
 def _what_it_buys(found: dict[str, Any]) -> str:
-    """Whether more than the careful look is behind it: the words of ``words``, beyond length."""
-    words = found["effects"].get("words")
-    steps = found["within_groups"]["over careful steps"]
-    if words and words["n"] >= FEWEST and words["low"] > 0:
+    """Whether more than the careful look is behind it.
+
+    ``words`` counts only where the placebo did no harm: a placebo that derails the model flatters
+    the reflection that it is compared with.
+    """
+    arms, steps = found["effects"], found["within_groups"]["over careful steps"]
+    fair = "placebo" in arms and arms["placebo"]["high"] >= 0
+    if fair and _helps(arms.get("words")):
         return "it rose, it is needed, and its words help beyond the length of what is inserted"
     if steps and steps["low"] > 0:
         return "it rose, it is needed, and beats careful steps without it in the same group"
-    return "it rose and it is needed; that its words, not the look that follows, do it is not shown"
+    needed = "it rose, it is needed"
+    if _helps(arms.get("insert")):
+        needed += ", and it helps where it is put in"
+    return f"{needed}; that its words do it, and not the look that follows them, is not shown"
+
+
+def _helps(effect: dict[str, Any] | None) -> bool:
+    return bool(effect and effect["n"] >= FEWEST and effect["low"] > 0)
 
 
 def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vtkit import rollout_writer
 from vtkit.errors import UserError
 from vtkit.reference import REFERENCE
-from vtkit.rollouts import SCHEMA, RolloutWriter, load_rollouts, step_files
+from vtkit.rollouts import SCHEMA, RolloutWriter, load_rollouts
 
 JUDGED = ["finish_reason", "rule", "answer", "choice", "correct", "format_verdict"]
 
@@ -230,7 +230,7 @@ def test_blocks_are_merged_once_they_are_complete(tmp_path, short_blocks):
     merged = ["steps-000001-000010.parquet", "steps-000011-000020.parquet"]
     assert sorted(files(tmp_path)) == sorted(singles + merged)
     assert list(frame_of(tmp_path)["step"]) == [step for step in range(1, 25) for _ in range(3)]
-    assert [step for step, _ in step_files(tmp_path / "rollouts")] == list(range(1, 25))
+    assert load_rollouts(tmp_path).steps == list(range(1, 25))
     assert frame_of(tmp_path, [13])["completion"].tolist() == ["step 13"] * 3
     with pytest.raises(UserError, match=r"for steps \[25\]"):
         load_rollouts(tmp_path, [25])
@@ -281,7 +281,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_steps(tmp_path, short_blocks
         time.sleep(wait)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        if not step_files(tmp_path / "rollouts"):
+        if not list((tmp_path / "rollouts").glob("step*")):
             continue  # killed before the first step
         steps = load_rollouts(tmp_path).group_by("step")["n"].to_dict()
         assert steps == {step: 3 for step in range(1, len(steps) + 1)}

@@ -24,7 +24,7 @@ from vtkit.page import visible
 from vtkit.prompts import is_prefilled
 from vtkit.records import load_config
 from vtkit.reflection import annotate
-from vtkit.rollouts import load_rollouts, step_files
+from vtkit.rollouts import load_rollouts
 from vtkit.values import ROOT
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
@@ -44,9 +44,7 @@ class Groups:
         self.run_dir = Path(run_dir)
         self.config = load_config(run_dir)
         self.prefilled = is_prefilled(self.config["prompt"])
-        self.steps = [step for step, _ in step_files(self.run_dir / "rollouts")]
-        if not self.steps:
-            load_rollouts(run_dir)  # which says what to do
+        self.steps = load_rollouts(run_dir).steps
 
     def read(self, step: int) -> list[dict[str, Any]]:
         """The groups of one step: ``group``, ``prompt`` (the row's id), ``task``, ``question``,
@@ -60,7 +58,7 @@ class Groups:
         Raises:
             UserError: nothing is stored for the step, or the file is damaged.
         """
-        rows = annotate(load_rollouts(self.run_dir, steps=[step])).to_dict("records")
+        rows = annotate(load_rollouts(self.run_dir, steps=[step]).to_pandas()).to_dict("records")
         rows.sort(key=itemgetter("group", "sample"))
         return [self._group(list(group)) for _, group in groupby(rows, itemgetter("group"))]
 

@@ -13,8 +13,8 @@ What the flag cannot know: a phrase is style, not proof. Whether the writer look
 again, whether the second look is worth something (:mod:`vtkit.interventions` asks that), and
 whether a reply without any such phrase was thought over, is not in the words.
 
-    rates(load_rollouts(run_dir, steps=range(10)))     # the numbers of the first ten steps
-    word_counts(load_rollouts(run_dir))                # what others' lists would have counted
+    rates(load_rollouts(run_dir, steps=range(10)).to_pandas())  # of the first ten steps
+    word_counts(load_rollouts(run_dir).to_pandas())  # by others' lists
 """
 
 from collections.abc import Iterable
@@ -62,13 +62,13 @@ def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataF
     """A copy with ``style`` (str), ``reflective`` (bool) and ``right`` (bool) for each completion.
 
     Args:
-        frame: rollouts (right means ``accuracy_reward > 0``) or an evaluation's rows (``correct``).
+        frame: rollouts or an evaluation's rows. Right means ``correct``; rollouts of older runs do
+            not have it, there it means ``accuracy_reward > 0``.
 
     Raises:
         UserError: the frame has no ``completion``, or neither ``correct`` nor ``accuracy_reward``.
     """
-    truth = next((name for name in ("correct", "accuracy_reward") if name in frame), None)
-    if "completion" not in frame or truth is None:
+    if "completion" not in frame or not {"correct", "accuracy_reward"} & set(frame):
         raise UserError(
             f"columns {list(frame.columns)} lack completion, or both correct and accuracy_reward; "
             "read the rows with load_rollouts or from evals/"
@@ -76,7 +76,7 @@ def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataF
     return frame.assign(
         style=[style(text) for text in frame["completion"]],
         reflective=[is_reflective(text, phrases) for text in frame["completion"]],
-        right=frame[truth].fillna(0) > 0,
+        right=_right(frame),
     )
 
 
@@ -137,7 +137,7 @@ def first_reflections(
     Raises:
         UserError: the run has no rollouts.
     """
-    frame = load_rollouts(run_dir)
+    frame = load_rollouts(run_dir).to_pandas()
     reflective = frame[[is_reflective(text, phrases) for text in frame["completion"]]]
     return annotate(reflective.drop_duplicates("step").head(n).reset_index(drop=True), phrases)
 
@@ -183,6 +183,13 @@ def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
             )
     columns = ["step", "list", "n", "words", "answers", "per_100_tokens"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _right(frame: pd.DataFrame) -> pd.Series:
+    paid = frame["accuracy_reward"] > 0 if "accuracy_reward" in frame else False
+    if "correct" not in frame:
+        return paid
+    return frame["correct"].where(frame["correct"].notna(), paid).astype(bool)
 
 
 def _rates(frame: pd.DataFrame) -> dict[str, dict]:

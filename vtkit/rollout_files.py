@@ -44,20 +44,6 @@ def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
     return kept, leftovers
 
 
-def step_files(folder: str | Path) -> list[tuple[int, Path]]:
-    """Each stored step of a ``rollouts`` folder and the file that holds it, in order; maybe none.
-
-    Raises:
-        UserError: a merged file is damaged.
-    """
-    found = []
-    for file in list_files(folder)[0]:
-        single = file.first == file.last
-        steps = [file.first] if single else pc.unique(read(file.path, ["step"])["step"]).to_pylist()
-        found += [(step, file.path) for step in steps]
-    return found
-
-
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """One file.
 

@@ -5,11 +5,11 @@ run is kept, so that each claim about length, style or reflection can be recount
 
 The store is a folder of parquet files. A step is written as a file of its own, whole or not at all
 (:mod:`vtkit.files`), and once a block of 500 steps is complete its files are merged into one. Of
-the three layouts that were measured with a million completions in 15,625 steps of 64, on one core,
-for "accuracy and mean tokens by step, of one extraction rule": a file a step takes 8.6 s and 1.1 GB
-(opening files is all it does), one Arrow stream that is appended to 1.4 s, this one 0.2 s and
-50 MB. It stays plain parquet, which everything reads, a torn record costs one step at most, and
-loading never holds more than a few thousand rows.
+three layouts with a million completions in 15,625 steps of 64, the question "accuracy and mean
+tokens by step, of one extraction rule" took, in CPU seconds and in memory on top of the libraries:
+8.6 s and 1.0 GB with a file a step (it only opens files), 1.5 s and 0.35 GB with one Arrow stream
+that is appended to, 0.2 s and 0.05 GB with this one (``benchmarks/rollouts.py``). It also stays
+plain parquet, which everything reads, and damage costs the steps of one file, not all that follow.
 
     rollouts = load_rollouts("runs/visualthinker-mini-s0")
     rollouts.to_pandas()                                                # everything, for people
@@ -30,14 +30,15 @@ from pyarrow import acero
 from pyarrow.fs import LocalFileSystem
 
 from vtkit.errors import UserError
-from vtkit.rollout_files import first_line, list_files, read, step_files
+from vtkit.rollout_files import first_line, list_files, read
 from vtkit.rollout_writer import SCHEMA, RolloutWriter
 from vtkit.values import suggest
 
-__all__ = ["SCHEMA", "RolloutWriter", "Rollouts", "load_rollouts", "step_files"]
+__all__ = ["SCHEMA", "RolloutWriter", "Rollouts", "load_rollouts"]
 
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
-_READ_AHEAD = {"batch_readahead": 4, "fragment_readahead": 2}  # Arrow's own is ten times the memory
+# Arrow reads ahead 16 and 4; that holds a third more and is no faster.
+_READ_AHEAD = {"batch_readahead": 4, "fragment_readahead": 2}
 Where = pc.Expression | None
 
 
@@ -163,18 +164,6 @@ class Rollouts:
             # In one thread, so that the last digit of a sum does not depend on which was first.
             table = acero.Declaration.from_sequence(plan).to_table(use_threads=False)
         return table.to_pandas().set_index(keys).sort_index()
-
-    # TODO: until every caller says .to_pandas(); then these three go.
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.to_pandas(), name)
-
-    def __getitem__(self, key: object) -> object:
-        return self.to_pandas()[key]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._held
 
     def _scan(self, columns: Sequence[str] | None, where: Where) -> ds.Scanner:
         if columns is None:

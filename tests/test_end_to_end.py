@@ -34,6 +34,7 @@ def command(mini_data, tmp_path_factory):
         "save_steps": 2,
         "samples": 32,
         "lab_steps": 1,
+        "pairs": 4,
     }
     pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
 

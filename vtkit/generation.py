@@ -5,31 +5,34 @@ length in tokens, picture included, so that little is padded; the longest come f
 batch that does not fit fails at once; and the model, its mode and torch's random state are left as
 they were, so that evaluating in the middle of a run does not change the run.
 
+With a batch size of 0 a batch that does not fit in memory is halved, and no reply is lost.
+:func:`stream` hands replies out batch by batch, to those who keep them (:mod:`vtkit.replies`).
+
 Replies are greedy, or drawn with random numbers that belong to the row (:class:`Sampling`), and may
 have to go on from words that are given to them (``beginnings``).
 """
 
 import hashlib
-import io
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from datasets import Dataset, List
-from datasets import Image as ImageFeature
-from PIL import Image
-from torch.nn.utils.rnn import pad_sequence
+from accelerate.utils.memory import should_reduce_batch_size
+from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import GenerationConfig, LogitsProcessor
 
-from vtkit.prompts import conversation
+from vtkit.errors import UserError
+from vtkit.inputs import batch_inputs, by_length, left_padding, message, tokens_of
 
 # A headless run says how far it is once a minute, and nothing if it is faster than that.
 _SECONDS_BETWEEN_LINES = 60
+# Where the search for a batch size starts. A CPU gains nothing from more.
+_LARGEST = {"cuda": 512, "cpu": 64}
 
 
 class Reply(NamedTuple):
@@ -72,29 +75,97 @@ def generate(
     Args:
         dataset: columns ``image`` (or ``images``) and ``prompt``: the question, or the conversation
             that :func:`vtkit.prompts.to_conversations` makes of it.
-        batch_size: rows in a forward pass.
+        batch_size: rows in a forward pass; 0: as many as fit in memory.
         max_new_tokens: a longer reply is cut.
         beginnings: for each row, the words that its reply has to go on from. They are neither
             repeated in the reply nor counted.
         progress: show a bar, or a line a minute when headless.
+
+    Raises:
+        UserError: a batch of ``batch_size`` rows, or a single row, does not fit in memory.
     """
-    pictures = "image" if "image" in dataset.column_names else "images"
-    begun = _tokens(processor, beginnings or [""] * len(dataset))
-    order = _by_length(processor, dataset, pictures, begun)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    found: dict[int, Reply] = {}
+    for batch in stream(
+        model, processor, dataset,
+        batch_size=batch_size, max_new_tokens=max_new_tokens, beginnings=beginnings,
+        sampling=sampling, progress=progress,
+    ):  # fmt: skip
+        found |= batch
+    return [found[row] for row in range(len(dataset))]
+
+
+def stream(
+    model: Any,
+    processor: Any,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+    beginnings: Sequence[str] | None = None,
+    sampling: Sampling | None = None,
+    progress: bool = False,
+    done: Collection[int] = (),
+) -> Iterator[dict[int, Reply]]:
+    """What :func:`generate` returns, batch by batch, as ``{row: reply}``; longest prompts first.
+
+    Args:
+        done: rows that need no reply any more.
+    """
+    begun = tokens_of(processor, beginnings or [""] * len(dataset))
+    ready = set(done)
+    todo = [row for row in by_length(processor, dataset, begun) if row not in ready]
     config = _greedy(model, processor, max_new_tokens)
-    replies: list[Reply] = [Reply("", 0)] * len(order)
-    with _inference(model), _left_padding(processor):
-        for batch in _progress(batches) if progress else batches:
-            rows = [dataset[row] for row in batch]
-            messages = [_message(row["prompt"], row[pictures]) for row in rows]
-            inputs = _inputs(processor, messages, [begun[row] for row in batch]).to(model.device)
-            draw = sampling and _Draw(sampling, batch, inputs["input_ids"].shape[1], max_new_tokens)
-            for row, reply in zip(
-                batch, _replies(model, processor, inputs, config, draw), strict=True
-            ):
-                replies[row] = reply
-    return replies
+    size = batch_size or _LARGEST.get(model.device.type, max(_LARGEST.values()))
+
+    def reply(batch: list[int]) -> list[Reply]:
+        messages = [message(dataset[row]) for row in batch]
+        inputs = batch_inputs(processor, messages, [begun[row] for row in batch]).to(model.device)
+        draw = sampling and _Draw(sampling, batch, inputs["input_ids"].shape[1], max_new_tokens)
+        return _replies(model, processor, inputs, config, draw)
+
+    with _progress(len(dataset), len(ready), progress) as advance:
+        while todo:
+            batch = todo[:size]
+            with _inference(model), left_padding(processor):
+                replies = _unless_too_large(reply, batch)
+            if replies is None:
+                size = _smaller(len(batch), batch_size)
+                continue
+            todo = todo[size:]
+            yield dict(zip(batch, replies, strict=True))
+            advance(len(batch))
+
+
+def _unless_too_large(reply: Callable[[list[int]], list[Reply]], batch: list[int]) -> Any:
+    """The replies, or None if they did not fit in memory; then what they took up is free again."""
+    try:
+        return reply(batch)
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+    # Only here, behind the except block, has the traceback let go of the tensors.
+    torch.cuda.empty_cache()
+    return None
+
+
+def _smaller(size: int, batch_size: int) -> int:
+    """The size to try after ``size`` was too large.
+
+    Raises:
+        UserError: the size was asked for, or is 1.
+    """
+    if batch_size:
+        raise UserError(
+            f"eval_batch_size: a batch of {size} does not fit in memory; "
+            "set a smaller one, or 0 to have the largest one found"
+        )
+    if size == 1:
+        raise UserError(
+            "max_pixels, eval_max_new_tokens: not even one question fits in memory; "
+            "lower one of them, or free the device"
+        )
+    print(f"replies: {size} at once do not fit in memory, going on with {size // 2}", flush=True)
+    return size // 2
 
 
 class _Draw(LogitsProcessor):
@@ -124,40 +195,6 @@ def _uniform(key: str, n: int) -> np.ndarray:
     """``n`` numbers in [0, 1), the same for a key on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest))).random(n)
-
-
-def _tokens(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
-    """Of model text: a special token spelled out in it stays text, and no picture is asked for."""
-    found = processor.tokenizer(
-        list(beginnings), add_special_tokens=False, split_special_tokens=True
-    )
-    return found["input_ids"]
-
-
-def _inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
-    """Rendered prompts, each with the tokens of its reply's beginning behind it, padded left.
-
-    Prompt and beginning are tokenized apart, as in training: together, tokens could span the seam.
-    """
-    inputs = processor.apply_chat_template(
-        messages,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True},
-    )
-    if not any(begun):
-        return inputs
-    real = inputs["attention_mask"].bool()
-    padding = {"input_ids": processor.tokenizer.pad_token_id}
-    for name in {"input_ids", "attention_mask", "mm_token_type_ids"} & set(inputs):
-        behind = {"input_ids": begun, "attention_mask": [[1] * len(tokens) for tokens in begun]}
-        added = behind.get(name, [[0] * len(tokens) for tokens in begun])
-        rows = zip(inputs[name], real, added, strict=True)
-        whole = [torch.cat([row[keep], row.new_tensor(new)]) for row, keep, new in rows]
-        inputs[name] = pad_sequence(whole, True, padding.get(name, 0), padding_side="left")
-    return inputs
 
 
 def _replies(
@@ -194,43 +231,6 @@ def _greedy(model: Any, processor: Any, max_new_tokens: int) -> GenerationConfig
     )
 
 
-def _message(prompt: str | list[dict], pictures: Any) -> list[dict]:
-    """The user's turn with its picture first, where the chat template puts it."""
-    if not isinstance(prompt, str):
-        prompt = prompt[-1]["content"]
-    turn = conversation(prompt)[0]
-    pictures = pictures if isinstance(pictures, list) else [pictures]
-    content = [{"type": "image", "image": picture} for picture in pictures]
-    return [{**turn, "content": [*content, {"type": "text", "text": turn["content"]}]}]
-
-
-def _by_length(
-    processor: Any, dataset: Dataset, pictures: str, begun: Sequence[list[int]]
-) -> list[int]:
-    """Row numbers, longest prompt with its beginning first (in tokens); ties in row order."""
-    texts = [_message(prompt, [])[0]["content"][-1]["text"] for prompt in dataset["prompt"]]
-    words = [len(tokens) for tokens in processor.tokenizer(texts)["input_ids"]]
-    encoded = ImageFeature(decode=False)
-    many = pictures == "images"
-    undecoded = dataset.cast_column(pictures, List(encoded) if many else encoded)[pictures]
-    patches = [_patches(processor, cell if many else [cell]) for cell in undecoded]
-    lengths = [
-        text + picture + len(tokens)
-        for text, picture, tokens in zip(words, patches, begun, strict=True)
-    ]
-    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
-
-
-def _patches(processor: Any, cells: Sequence[dict]) -> int:
-    """Tokens that pictures take up, from their headers alone."""
-    tool = processor.image_processor
-    total = 0
-    for cell in cells:
-        with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
-            total += tool.get_number_of_image_patches(picture.height, picture.width)
-    return total // tool.merge_size**2
-
-
 @contextmanager
 def _inference(model: Any) -> Iterator[None]:
     """Evaluation mode, without gradients; the mode before is restored."""
@@ -244,31 +244,22 @@ def _inference(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _left_padding(processor: Any) -> Iterator[None]:
-    """Prompts end where replies begin, whatever side the tokenizer pads by default."""
-    side = processor.tokenizer.padding_side
-    processor.tokenizer.padding_side = "left"
-    try:
-        yield
-    finally:
-        processor.tokenizer.padding_side = side
-
-
-def _progress(batches: list[list[int]]) -> Iterator[list[int]]:
-    total = sum(map(len, batches))
-    if not os.environ.get("VTKIT_HEADLESS"):
-        with tqdm(total=total, desc="replies", unit="row", leave=False) as bar:
-            for batch in batches:
-                yield batch
-                bar.update(len(batch))
+def _progress(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Yield what is to be called with the number of rows that have just been done."""
+    if shown and not os.environ.get("VTKIT_HEADLESS"):
+        with tqdm(total=total, initial=done, desc="replies", unit="row", leave=False) as bar:
+            yield bar.update
         return
     began = said = time.monotonic()
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch)
+    new = 0
+
+    def advance(rows: int) -> None:
+        nonlocal new, said
+        new += rows
         now = time.monotonic()
-        if now - said > _SECONDS_BETWEEN_LINES and done < total:
-            left = (now - began) / done * (total - done) / 60
-            print(f"replies: {done} of {total}, {left:.1f} min left", flush=True)
+        if shown and now - said > _SECONDS_BETWEEN_LINES and done + new < total:
+            left = (now - began) / new * (total - done - new) / 60
+            print(f"replies: {done + new} of {total}, {left:.1f} min left", flush=True)
             said = now
+
+    yield advance

@@ -5,6 +5,11 @@ length in tokens, picture included, so that little is padded; the longest come f
 batch that does not fit fails at once; and the model, its mode and torch's random state are left as
 they were, so that evaluating in the middle of a run does not change the run.
 
+A batch waits for its longest reply, and a base model's replies differ by a factor of ten. So once
+three quarters of a batch have ended, the others are set aside, and go on together, from what they
+have said, as soon as there are enough of them. A prompt is read again for that, but since each
+batch finishes three quarters of its rows, all of them together are read at most 4/3 times.
+
 With a batch size of 0 a batch that does not fit in memory is halved, and no reply is lost.
 :func:`stream` hands replies out batch by batch, to those who keep them (:mod:`vtkit.replies`).
 
@@ -12,27 +17,27 @@ Replies are greedy, or drawn with random numbers that belong to the row (:class:
 have to go on from words that are given to them (``beginnings``).
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import GenerationConfig, LogitsProcessor
+from transformers import GenerationConfig, StoppingCriteria
 
 from vtkit.errors import UserError
 from vtkit.inputs import batch_inputs, by_length, left_padding, message, tokens_of
+from vtkit.sampling import Draw, Sampling
 
 # A headless run says how far it is once a minute, and nothing if it is faster than that.
 _SECONDS_BETWEEN_LINES = 60
 # Where the search for a batch size starts. A CPU gains nothing from more.
 _LARGEST = {"cuda": 512, "cpu": 64}
+_SET_ASIDE = 1 / 4  # of a batch, at most
 
 
 class Reply(NamedTuple):
@@ -40,23 +45,6 @@ class Reply(NamedTuple):
 
     text: str
     tokens: int
-
-
-class Sampling(NamedTuple):
-    """How to draw replies instead of taking the likeliest token each time.
-
-    A token needs one random number, and each row has a stream of its own, named by its key. So a
-    reply depends neither on the batch it is in nor on torch's random state, and two rows with one
-    key are drawn with the same dice.
-
-    temperature: logits are divided by it.
-    top_k: only the k likeliest tokens; 0 for all.
-    keys: one for each row of the data set.
-    """
-
-    temperature: float
-    top_k: int
-    keys: Sequence[str]
 
 
 def generate(
@@ -106,7 +94,7 @@ def stream(
     progress: bool = False,
     done: Collection[int] = (),
 ) -> Iterator[dict[int, Reply]]:
-    """What :func:`generate` returns, batch by batch, as ``{row: reply}``; longest prompts first.
+    """What :func:`generate` returns, as ``{row: reply}`` whenever a batch ends.
 
     Args:
         done: rows that need no reply any more.
@@ -114,32 +102,78 @@ def stream(
     begun = tokens_of(processor, beginnings or [""] * len(dataset))
     ready = set(done)
     todo = [row for row in by_length(processor, dataset, begun) if row not in ready]
-    config = _greedy(model, processor, max_new_tokens)
+    aside: list[int] = []  # rows that were set aside
+    said: dict[int, list[int]] = {row: [] for row in todo}
     size = batch_size or _LARGEST.get(model.device.type, max(_LARGEST.values()))
 
-    def reply(batch: list[int]) -> list[Reply]:
+    def go_on(batch: list[int], alone: bool) -> list[bool]:
+        """Extend what the rows have said; whether each has ended."""
         messages = [message(dataset[row]) for row in batch]
-        inputs = batch_inputs(processor, messages, [begun[row] for row in batch]).to(model.device)
-        draw = sampling and _Draw(sampling, batch, inputs["input_ids"].shape[1], max_new_tokens)
-        return _replies(model, processor, inputs, config, draw)
+        before = [begun[row] + said[row] for row in batch]
+        inputs = batch_inputs(processor, messages, before).to(model.device)
+        start, used = inputs["input_ids"].shape[1], [len(said[row]) for row in batch]
+        config = _greedy(model, processor, max_new_tokens - min(used))
+        enough = _Enough(config.eos_token_id, start, max_new_tokens, used, alone)
+        draw = sampling and Draw(sampling, batch, used, start, max_new_tokens)
+        sequences = model.generate(
+            **inputs,
+            generation_config=config,
+            logits_processor=[draw] if draw else None,
+            stopping_criteria=[enough],
+        )
+        new = sequences[:, start:].tolist()  # (rows, at most max_new_tokens)
+        for row, tokens in zip(batch, new, strict=True):
+            room = max_new_tokens - len(said[row])
+            said[row] = said[row] + _until_end(tokens[:room], config.eos_token_id)
+        return enough.ended if enough.stopped else [True] * len(batch)
 
     with _progress(len(dataset), len(ready), progress) as advance:
-        while todo:
-            batch = todo[:size]
+        while todo or aside:
+            pool = aside if len(aside) >= size or not todo else todo
+            batch = pool[:size]
             with _inference(model), left_padding(processor):
-                replies = _unless_too_large(reply, batch)
-            if replies is None:
+                ended = _unless_too_large(go_on, batch, len(batch) == len(todo) + len(aside))
+            if ended is None:
                 size = _smaller(len(batch), batch_size)
                 continue
-            todo = todo[size:]
-            yield dict(zip(batch, replies, strict=True))
-            advance(len(batch))
+            del pool[: len(batch)]
+            finished = [row for row, end in zip(batch, ended, strict=True) if end]
+            aside += [row for row, end in zip(batch, ended, strict=True) if not end]
+            yield _replies(processor, {row: said.pop(row) for row in finished})
+            advance(len(finished))
 
 
-def _unless_too_large(reply: Callable[[list[int]], list[Reply]], batch: list[int]) -> Any:
-    """The replies, or None if they did not fit in memory; then what they took up is free again."""
+class _Enough(StoppingCriteria):
+    """Ends rows that have no room left, and the batch once few enough are still going on.
+
+    Args:
+        start: length of the prompts in tokens.
+        used: tokens that each row has said before, of ``limit``.
+        alone: there is no other batch to wait for, so that none is set aside.
+    """
+
+    def __init__(self, ends: list[int], start: int, limit: int, used: list[int], alone: bool):
+        self.ends, self.start, self.stopped = torch.tensor(ends), start, False
+        self.room = limit - torch.tensor(used)  # (rows,)
+        self.over = torch.zeros(len(used), dtype=torch.bool)
+        self.few = 0 if alone else int(len(used) * _SET_ASIDE)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        last = input_ids[:, -1].cpu()
+        self.over |= torch.isin(last, self.ends) | (input_ids.shape[1] - self.start >= self.room)
+        self.stopped = int((~self.over).sum()) <= self.few
+        over = torch.ones_like(self.over) if self.stopped else self.over
+        return over.to(input_ids.device)
+
+    @property
+    def ended(self) -> list[bool]:
+        return self.over.tolist()
+
+
+def _unless_too_large(work: Callable[..., list[bool]], *arguments: Any) -> list[bool] | None:
+    """What ``work`` returns, or None if it did not fit in memory, which is free again then."""
     try:
-        return reply(batch)
+        return work(*arguments)
     except RuntimeError as error:
         if not should_reduce_batch_size(error):
             raise
@@ -168,45 +202,10 @@ def _smaller(size: int, batch_size: int) -> int:
     return size // 2
 
 
-class _Draw(LogitsProcessor):
-    """Leaves the next tokens of a batch one choice, drawn by inverting the distribution function.
-
-    Source of the method: Devroye, Non-Uniform Random Variate Generation (1986), chapter III.2.
-    """
-
-    def __init__(self, sampling: Sampling, rows: Sequence[int], start: int, n: int):
-        numbers = [_uniform(sampling.keys[row], n) for row in rows]
-        self.numbers = torch.from_numpy(np.stack(numbers))  # (rows, n), of which column t - start
-        self.start = start
-        self.temperature, self.top_k = sampling.temperature, sampling.top_k
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores / self.temperature  # (rows, vocabulary)
-        if 0 < self.top_k < scores.shape[1]:
-            least = scores.topk(self.top_k).values[:, -1:]
-            scores = scores.masked_fill(scores < least, -torch.inf)
-        reached = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
-        number = self.numbers[:, input_ids.shape[1] - self.start, None].to(reached)
-        token = torch.searchsorted(reached, number * reached[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
-
-
-def _uniform(key: str, n: int) -> np.ndarray:
-    """``n`` numbers in [0, 1), the same for a key on every machine."""
-    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest))).random(n)
-
-
-def _replies(
-    model: Any, processor: Any, inputs: Any, config: GenerationConfig, draw: _Draw | None
-) -> list[Reply]:
-    sequences = model.generate(
-        **inputs, generation_config=config, logits_processor=[draw] if draw else None
-    )
-    new = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # (rows, at most max_new_tokens)
-    new = [_until_end(tokens, config.eos_token_id) for tokens in new]
-    texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [Reply(text, len(tokens)) for text, tokens in zip(texts, new, strict=True)]
+def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
+    texts = processor.tokenizer.batch_decode(list(said.values()), skip_special_tokens=True)
+    rows = zip(said.items(), texts, strict=True)
+    return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
 
 
 def _until_end(tokens: list[int], ends: list[int]) -> list[int]:

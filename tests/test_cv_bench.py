@@ -19,6 +19,7 @@ from vtkit import cv_bench
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.generation import Reply, generate
+from vtkit.inputs import batch_inputs, message
 from vtkit.models import ImageOnlyProcessor
 from vtkit.prompts import conversation, get_template
 
@@ -197,6 +198,23 @@ def test_batches_do_not_change_replies(model, processor, questions):
     assert all(1 <= reply.tokens <= 9 for reply in singly)
 
 
+def test_several_pictures_are_seen_and_batches_do_not_change_replies(model, processor, questions):
+    def add(one, number):
+        return {"images": [one["image"], scene(9, (56, 84)), scene(2, (28, 28))][: number % 3 + 1]}
+
+    many = questions.map(add, with_indices=True, remove_columns=["image"])
+    options = dict(max_new_tokens=9)
+    singly = generate(model, processor, many, batch_size=1, **options)
+    assert singly == generate(model, processor, many, batch_size=5, **options)
+    alone = generate(model, processor, questions, batch_size=5, **options)
+    same = [one == other for one, other in zip(singly, alone, strict=True)]
+    assert same[::3] == [True] * 4 and not all(same)
+    inputs = batch_inputs(processor, [message(many[row]) for row in range(3)], [[]] * 3)
+    assert len(inputs["image_grid_thw"]) == 1 + 2 + 3
+    pads = (inputs["input_ids"] == processor.image_token_id).sum()
+    assert pads == inputs["image_grid_thw"].prod(1).sum() / 4
+
+
 def test_conversations_and_image_lists_are_the_same_question(model, processor, questions):
     listed = questions.map(
         lambda one: {"images": [one["image"]], "prompt": conversation(one["prompt"])},
@@ -246,7 +264,7 @@ def test_headless_progress_says_little(model, processor, questions, monkeypatch,
 def test_evaluate_writes_rows_and_score(model, processor, questions, tmp_path, monkeypatch):
     texts = [" x </think> <answer>3</answer>", " <html> 3", " x </think> <answer>two</answer>"]
     replies = [Reply(texts[number % 3], 7 + number % 3) for number in range(len(questions))]
-    monkeypatch.setattr(cv_bench, "generate", lambda *args, **kwargs: replies)
+    monkeypatch.setattr(cv_bench, "generate_kept", lambda *args, **kwargs: replies)
     options = dict(prompt="base", batch_size=4, max_new_tokens=8)
     result = cv_bench.evaluate(model, processor, questions, tmp_path, step=12, **options)
     assert result == read_json(tmp_path / "step-000012.json")

@@ -21,8 +21,9 @@ from datasets import Dataset
 from vtkit import published, reflection
 from vtkit.answers import find_answer
 from vtkit.files import atomic_path, write_json
-from vtkit.generation import Reply, generate
+from vtkit.generation import Reply
 from vtkit.prompts import check_rendering, get_template, is_prefilled
+from vtkit.replies import generate_kept
 from vtkit.stats import proportion
 
 ROW_SCHEMA = pa.schema(
@@ -84,10 +85,13 @@ def evaluate(
     """Score a model on CV-Bench, greedily, and leave both files of the step in ``out``.
 
     ``step-000000.parquet`` (``ROW_SCHEMA``) comes first and ``step-000000.json`` last: where the
-    second is, the evaluation is complete.
+    second is, the evaluation is complete. Until then ``step-000000.replies.jsonl`` keeps the
+    replies: a stopped evaluation goes on with the questions that have none, and ends with the same
+    files.
 
     Args:
-        dataset: rows of :func:`vtkit.data.load_cv_bench`.
+        dataset: rows of :func:`vtkit.data.load_cv_bench`, or of :mod:`vtkit.benchmarks`.
+        batch_size: questions at once; 0: as many as fit in memory.
         prompt: name of the processor's chat template; says whether replies start in the thinking.
 
     Returns:
@@ -98,10 +102,13 @@ def evaluate(
     """
     get_template(prompt)
     check_rendering(processor, dataset["prompt"][:1])
-    replies = generate(
+    file = Path(out) / f"step-{step:06d}"
+    kept = file.with_suffix(".replies.jsonl")
+    replies = generate_kept(
+        kept,
         model,
         processor,
-        dataset.select_columns(["image", "prompt"]),
+        dataset.select_columns(["prompt", *({"image", "images"} & set(dataset.column_names))]),
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         progress=progress,
@@ -117,10 +124,10 @@ def evaluate(
         **score(rows),
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
     }
-    file = Path(out) / f"step-{step:06d}"
     with atomic_path(file.with_suffix(".parquet")) as draft:
         pq.write_table(pa.Table.from_pylist(rows, ROW_SCHEMA), draft)
     write_json(file.with_suffix(".json"), result)
+    kept.unlink(missing_ok=True)
     return result
 
 
@@ -200,3 +207,11 @@ def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, 
 def _share(flags: Iterable[bool]) -> dict[str, Any]:
     flags = list(flags)
     return proportion(sum(flags), len(flags))
+
+
+if __name__ == "__main__":
+    import sys
+
+    from vtkit.scoring import main
+
+    sys.exit(main())

@@ -118,7 +118,7 @@ def load_sat(
         )
     if not kept:
         raise UserError(f"{path}: holds no single-image rows; name another file as train_data")
-    dataset = _dataset(batches, _SAT_FEATURES)
+    dataset = to_dataset(batches, _SAT_FEATURES)
     dataset.info.description = f"{kept} rows of {path.name}, {skipped} multi-image rows skipped"
     logger.info(dataset.info.description)
     return dataset
@@ -136,7 +136,6 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
     Raises:
         UserError: as :func:`load_sat`; also an ``answer`` that is not the letter of a choice.
     """
-    wanted = _row_limit(rows)
     batches = []
     for name in CV_BENCH_FILES:
         path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB])
@@ -145,7 +144,16 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
             batches.append(batch)
     features = Features.from_arrow_schema(CV_BENCH_SCHEMA)
     features["image"] = Image()
-    dataset = _dataset(batches, features)
+    return sample(to_dataset(batches, features), rows, seed, source)
+
+
+def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) -> Dataset:
+    """``rows`` of a benchmark, as :func:`load_cv_bench` draws them.
+
+    Raises:
+        UserError: there are not that many in ``source``.
+    """
+    wanted = _row_limit(rows)
     if rows and len(dataset) < rows:
         raise UserError(
             f"{source}: holds {len(dataset)} rows but {rows} are wanted; lower benchmark_rows"
@@ -174,7 +182,7 @@ def _sat_batch(
         if len(positions) >= limit:
             break
         if count == 0:
-            raise _row_error(path, "image_bytes", start + position, "is empty")
+            raise row_error(path, "image_bytes", start + position, "is empty")
         if count == 1:
             positions.append(position)
         else:
@@ -182,7 +190,7 @@ def _sat_batch(
     chosen = pa.array(positions, pa.int64())
     encoded = images.take(chosen).flatten()
     numbers = [start + position for position in positions]
-    _check_filled(encoded, path, "image_bytes", numbers)
+    check_filled(encoded, path, "image_bytes", numbers)
     text = batch.drop_columns(["image_bytes"]).take(chosen).to_pylist()
     rows = [_sat_row(row, path, n, seed) for n, row in zip(numbers, text, strict=True)]
     table = pa.RecordBatch.from_pylist(rows, _SAT_TEXT)
@@ -220,37 +228,42 @@ def _sat_row(row: dict, path: Path, number: int, seed: int) -> dict:
 
 def _check_sat_row(row: dict, path: Path, number: int) -> None:
     if not row["question"]:
-        raise _row_error(path, "question", number, "is empty")
+        raise row_error(path, "question", number, "is empty")
     if not row["answers"] or not all(row["answers"]):
-        raise _row_error(path, "answers", number, "has no choices or an empty one")
+        raise row_error(path, "answers", number, "has no choices or an empty one")
     if row["correct_answer"] not in row["answers"]:
-        raise _row_error(
+        raise row_error(
             path, "correct_answer", number, f"{row['correct_answer']!r} is not among the answers"
         )
 
 
 def _check_cv_bench(batch: pa.RecordBatch, start: int, path: Path) -> None:
     numbers = range(start, start + len(batch))
-    _check_filled(batch.column("image").field("bytes"), path, "image", numbers)
+    check_filled(batch.column("image").field("bytes"), path, "image", numbers)
     for name in ("type", "task", "question", "prompt", "source"):
-        _check_filled(batch.column(name), path, name, numbers)
+        check_filled(batch.column(name), path, name, numbers)
+    check_answers(batch, start, path)
+
+
+def check_answers(batch: pa.RecordBatch, start: int, path: Path) -> None:
+    """Columns ``choices`` and ``answer``: filled, and the answer the letter of a choice, "(A)"."""
     pairs = batch.select(["choices", "answer"]).to_pylist()
-    for number, row in zip(numbers, pairs, strict=True):
+    for number, row in enumerate(pairs, start):
         if not row["choices"] or not all(row["choices"]):
-            raise _row_error(path, "choices", number, "has no choices or an empty one")
+            raise row_error(path, "choices", number, "has no choices or an empty one")
         letters = [f"({chr(ord('A') + place)})" for place in range(len(row["choices"]))]
         if row["answer"] not in letters:
             wrong = f"{row['answer']!r} is not one of {', '.join(letters)}"
-            raise _row_error(path, "answer", number, wrong)
+            raise row_error(path, "answer", number, wrong)
 
 
-def _check_filled(column: pa.Array, path: Path, name: str, numbers: Sequence[int]) -> None:
+def check_filled(column: pa.Array, path: Path, name: str, numbers: Sequence[int]) -> None:
     lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
     if not lengths.all():
-        raise _row_error(path, name, numbers[int(np.argmin(lengths))], "is empty")
+        raise row_error(path, name, numbers[int(np.argmin(lengths))], "is empty")
 
 
-def _row_error(path: Path, column: str, row: int, what: str) -> UserError:
+def row_error(path: Path, column: str, row: int, what: str) -> UserError:
     return UserError(f"{path}: column {column!r}, row {row} {what}; mend the row or fetch it again")
 
 
@@ -273,7 +286,7 @@ def _balanced_sample(tasks: Sequence[str], rows: int, seed: int) -> list[int]:
     return sorted(chosen[:rows])
 
 
-def _dataset(batches: list[pa.RecordBatch], features: Features) -> Dataset:
+def to_dataset(batches: list[pa.RecordBatch], features: Features) -> Dataset:
     table = InMemoryTable(pa.Table.from_batches(batches))
     # Left out, the fingerprint is a hash that pickles all images: 5 x the memory, 2 x the time.
     return Dataset(table, DatasetInfo(features=features), fingerprint=generate_random_fingerprint())

@@ -72,14 +72,19 @@ def require_model(path: str | Path) -> None:
 
 
 def load_processor(
-    model: str | Path, *, prompt: str, min_pixels: int, max_pixels: int
+    model: str | Path,
+    *,
+    prompt: str,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
 ) -> ImageOnlyProcessor:
     """The processor of a model folder, with our chat template, our image limits and left padding.
 
     Args:
         prompt: a name in :data:`vtkit.prompts.TEMPLATES`.
-        min_pixels, max_pixels: limits on width x height after resizing. They are saved with the
-            checkpoint, since vLLM and later evaluations read them from there.
+        min_pixels, max_pixels: limits on width x height after resizing; without them the folder's
+            own. They are saved with the checkpoint, since vLLM and later evaluations read them from
+            there.
 
     Raises:
         UserError: no such model, or no such template.
@@ -90,7 +95,11 @@ def load_processor(
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
-    image_processor.size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
+    own = image_processor.size
+    image_processor.size = {
+        "shortest_edge": min_pixels or own["shortest_edge"],
+        "longest_edge": max_pixels or own["longest_edge"],
+    }
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=get_template(prompt))
 
 

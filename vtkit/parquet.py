@@ -20,25 +20,27 @@ _BATCH_ROWS = 256
 _BUFFER_BYTES = 1 << 20
 
 
-def find_file(source: str | Path, name: str, hub_id: str, revision: str) -> Path:
+def find_file(
+    source: str | Path, name: str, hub_id: str, revision: str, *, miniature: bool = True
+) -> Path:
     """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
+
+    Args:
+        miniature: the miniature has such a file too, which notebook 01 writes.
 
     Raises:
         UserError: no such folder, no such file in it, or the download failed.
     """
     folder = Path(source)
+    other = "run notebook 01 to write the miniature's files, or " if miniature else ""
     if folder.is_dir():
         if not (folder / name).is_file():
             raise UserError(
-                f"{folder / name} is missing; run notebook 01 to write the miniature's files, "
-                f"or copy it from the data set {hub_id}"
+                f"{folder / name} is missing; {other}copy it from the data set {hub_id}"
             )
         return folder / name
     if str(source) != hub_id:
-        raise UserError(
-            f"{source}: no such folder; run notebook 01 to write the miniature's files, "
-            f"or name {hub_id} to download it"
-        )
+        raise UserError(f"{source}: no such folder; {other}name {hub_id} to download it")
     return _download(name, hub_id, revision)
 
 

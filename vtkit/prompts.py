@@ -93,6 +93,19 @@ def get_template(name: str) -> str:
         raise UserError(f"prompt: {name!r} is not one of {', '.join(TEMPLATES)}") from None
 
 
+def one_per_image(template: str) -> str:
+    """The template with each picture of a turn in place of its only one.
+
+    For turns whose content is a list of parts, as a benchmark with several pictures a question
+    needs them. What a turn with one picture renders to stays the same.
+    """
+    each = (
+        "' -}}{%- for part in message['content'] if part['type'] == 'image' -%}"
+        + "{{- '" + IMAGE + "' -}}{%- endfor -%}{{- '"
+    )  # fmt: skip
+    return template.replace(IMAGE, each)
+
+
 def is_prefilled(name: str) -> bool:
     """Whether the prompt ends in ``<think>``, so that completions start inside the thinking."""
     return TEMPLATES[name].endswith(f"{PREFILL}' -}}}}{{%- endif -%}}")

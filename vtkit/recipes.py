@@ -76,7 +76,9 @@ class RunConfig:
     max_completion_length: int = _about("tokens a rollout may have", minimum=1)
 
     eval_steps: int = _about("score CV-Bench every so many steps", minimum=1)
-    eval_batch_size: int = _about("questions per batch when scoring", minimum=1)
+    eval_batch_size: int = _about(
+        "questions per batch when scoring; 0 = the most that fit in memory", minimum=0
+    )
     eval_max_new_tokens: int = _about("tokens an answer may have when scoring", minimum=1)
     save_steps: int = _about("write a checkpoint every so many steps", minimum=1)
     max_pixels: int = _about("larger pictures are shrunk to this many pixels", minimum=1)

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,20 @@ LORA = {"adapter": "lora", "lora_rank": 4, "lora_alpha": 8, "freeze": "vision"}
 ADAPTERS = ["lora", pytest.param("qlora", marks=pytest.mark.skipif(
     not BITSANDBYTES, reason="needs bitsandbytes"
 ))]  # fmt: skip
+
+KILLED_AT_STEP_3 = """
+import os, signal, sys
+from vtkit import train
+from vtkit.callbacks import MetricsLog
+
+def on_log(self, args, state, control, logs=None, **others):
+    log(self, args, state, control, logs=logs, **others)
+    if state.global_step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+log, MetricsLog.on_log = MetricsLog.on_log, on_log
+sys.exit(train.main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +76,10 @@ def trained(settings: dict, run_dir: Path, **changes):
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     return trainer, before
+
+
+def log(run_dir: Path) -> Path:
+    return run_dir.with_suffix(".log")
 
 
 def one_line(caught: pytest.ExceptionInfo) -> str:
@@ -198,22 +215,19 @@ def runs(settings, train_command, tmp_path_factory) -> dict[str, tuple[Path, Pat
         wanted["qlora"] = {"adapter": "qlora"}
     pairs = {name: (folder / name / "unbroken", folder / name / "broken") for name in wanted}
 
-    def begin(name, run_dir):
+    def begin(name, run_dir, *launch):
         recipe = "sft" if name == "sft" else "visualthinker"
         command = train_command(run_dir, {**settings, **wanted[name]}, "--recipe", recipe)
         run_dir.parent.mkdir(exist_ok=True)
-        return start(command, run_dir.with_suffix(".log"))
+        return start([command[0], *(launch or command[1:3]), *command[3:]], log(run_dir))
 
-    for name, (unbroken, broken) in pairs.items():  # at once: two processes, like a small machine
-        process, whole = begin(name, broken), begin(name, unbroken)
-        while process.poll() is None and len(metrics(broken)) < 3:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.returncode == -signal.SIGKILL, broken.with_suffix(".log").read_text()
-        assert 3 <= len(metrics(broken)) < 6
-        for again, log in ((begin(name, broken), broken), (whole, unbroken)):
-            assert again.wait(timeout=300) == 0, log.with_suffix(".log").read_text()
+    for name, (unbroken, broken) in pairs.items():  # two at once, whatever the machine
+        whole, killed = begin(name, unbroken), begin(name, broken, "-c", KILLED_AT_STEP_3)
+        assert killed.wait(timeout=300) == -signal.SIGKILL, log(broken).read_text()
+        assert len(metrics(broken)) == 3
+        again = begin(name, broken)
+        for process, run_dir in ((again, broken), (whole, unbroken)):
+            assert process.wait(timeout=300) == 0, log(run_dir).read_text()
     return pairs
 
 
@@ -223,7 +237,7 @@ def runs(settings, train_command, tmp_path_factory) -> dict[str, tuple[Path, Pat
 )
 def test_a_killed_run_with_adapters_ends_like_an_unbroken_one(name, runs):
     unbroken, broken = runs[name]
-    assert "going on from" in broken.with_suffix(".log").read_text()
+    assert "going on from" in log(broken).read_text()
     compare(broken, unbroken)
     saved = [
         load_file(run / "checkpoints" / "checkpoint-6" / "adapter_model.safetensors")
@@ -236,7 +250,7 @@ def test_a_killed_run_with_adapters_ends_like_an_unbroken_one(name, runs):
 @pytest.mark.slow
 def test_a_run_says_what_it_trains(runs):
     run, _ = runs["visualthinker"]
-    said = [line for line in run.with_suffix(".log").read_text().splitlines() if "trains" in line]
+    said = [line for line in log(run).read_text().splitlines() if "trains" in line]
     assert said == [
         "trains 38,912 of 1,090,816 parameters: language 38,912, vision 0 "
         "(adapter: lora, freeze: vision)"

@@ -129,6 +129,9 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
     """
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # TRL does it
     model.model.visual.to(getattr(torch, dtype))
+    for module in model.modules():  # on some CPUs bitsandbytes packs weights anew when it
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # evaluates, and cannot train on
+            module.support_avx512bf16_for_cpu = False
     return model
 
 

@@ -19,6 +19,7 @@ try:
 except ImportError:  # older transformers, as vLLM wants it
     from transformers import Qwen2VLImageProcessor as Qwen2VLImageProcessorPil
 
+from vtkit import adapters
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.prompts import get_template
@@ -48,12 +49,14 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 
 
 def require_model(path: str | Path) -> None:
-    """Refuse a local model folder that is not there or lacks its weights.
+    """Refuse a local model folder that is not there or lacks its weights, or its base's.
 
     Raises:
         UserError: naming the folder and how to get it.
     """
     folder = Path(path)
+    if base := adapters.base_of(folder):
+        return _require_adapter(folder, base)
     looks_local = folder.is_absolute() or str(path).startswith((".", "models", "runs"))
     if not folder.exists() and not looks_local:
         return  # a hub id; from_pretrained says what is wrong with it
@@ -69,6 +72,19 @@ def require_model(path: str | Path) -> None:
             f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl'; "
             "restore or rebuild the folder, or set `model` to a Qwen2-VL"
         )
+
+
+def _require_adapter(folder: Path, base: str) -> None:
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(f"{folder}: adapter_model.safetensors is missing; restore the folder")
+    try:
+        adapters.require_whole(base)
+        require_model(base)
+    except UserError as error:
+        raise UserError(
+            f"{folder}: the base of this adapter cannot be used ({error}); restore the base, or "
+            "set base_model_name_or_path in adapter_config.json to where it is"
+        ) from None
 
 
 def load_processor(
@@ -103,21 +119,34 @@ def load_processor(
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=get_template(prompt))
 
 
-def load_model(model: str | Path, *, dtype: str = "float32") -> Qwen2VLForConditionalGeneration:
+def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
     """A Qwen2-VL model from a folder or the hub.
+
+    Args:
+        model: for the folder of an adapter, its base is loaded and the adapter put on it, so that
+            the result is a ``peft.PeftModel``, which generates as the base does.
+        quantization: a ``BitsAndBytesConfig``, see :func:`vtkit.adapters.quantization`.
 
     Raises:
         UserError: no such model, or weights that cannot be read.
     """
     require_model(model)
+    base = adapters.base_of(model)
+    where = {"device_map": adapters.local_device()} if quantization else {}
     try:
-        loaded = Qwen2VLForConditionalGeneration.from_pretrained(model, dtype=getattr(torch, dtype))
+        loaded = Qwen2VLForConditionalGeneration.from_pretrained(
+            base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
+        )
+        if quantization:
+            loaded = adapters.prepare_quantized(loaded, dtype)
+        if base:
+            loaded = adapters.attach(loaded, model)
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(
             f"{model}: cannot load its weights ({_first_line(error)}); "
             "restore or rebuild the folder"
         ) from error
-    return loaded.to(pick_device()[0])
+    return loaded if quantization else loaded.to(pick_device()[0])
 
 
 def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, ImageOnlyProcessor]:
@@ -126,7 +155,10 @@ def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Ima
     processor = load_processor(
         folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
     )
-    return load_model(folder), processor  # float32: config.dtype is the precision of forward passes
+    loaded = load_model(
+        folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
+    )
+    return loaded, processor
 
 
 def pick_device() -> tuple[str, str]:
@@ -142,9 +174,7 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     return {
         "total": sum(p.numel() for _, p in named),
         "trained": sum(p.numel() for _, p in named if p.requires_grad),
-        "vision": sum(
-            p.numel() for name, p in named if ".visual." in name or name.startswith("visual.")
-        ),
+        "vision": sum(p.numel() for name, p in named if adapters.is_vision(name)),
     }
 
 

@@ -84,9 +84,20 @@ class RunConfig:
     max_pixels: int = _about("larger pictures are shrunk to this many pixels", minimum=1)
     min_pixels: int = _about("smaller pictures are enlarged to this many pixels", minimum=1)
     dtype: str = _about(
-        "precision of forward passes; weights stay float32", choices=("float32", "bfloat16")
+        "precision of forward passes; weights that train stay float32",
+        choices=("float32", "bfloat16", "float16"),
     )
     gradient_checkpointing: bool = _about("recompute activations to save memory")
+
+    adapter: str = _about(
+        "all weights train, or low-rank adapters, or these on a base in 4 bits",
+        choices=("none", "lora", "qlora"),
+    )
+    lora_rank: int = _about("rank of the adapters", minimum=1)
+    lora_alpha: int = _about("adapters count lora_alpha / lora_rank times", minimum=1)
+    freeze: str = _about(
+        "part that stays as it is, adapters included", choices=("none", "vision", "language")
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, in order, as plain values."""

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
-from vtkit import cv_bench
+from vtkit import adapters, cv_bench
 from vtkit.callbacks import (
     Checkpoints,
     Evaluation,
@@ -64,6 +64,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         if finished(config):  # resumed at its end, transformers takes one more step
             return last_checkpoint(checkpoints)
         trainer = make_trainer(config)
+        if is_main_process():
+            print(adapters.describe(adapters.count_trained(trainer.model), config), flush=True)
         trainer.remove_callback(PrinterCallback)
         for callback in (
             MetricsLog(folder),
@@ -109,19 +111,33 @@ def steps(config: RunConfig) -> int:
 
 def make_trainer(config: RunConfig) -> Any:
     """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
+    shared = _shared_arguments(config)
+    adapters.require_whole(config.model)
     set_seed(config.seed)
     dataset = to_conversations(
         load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
     )
     model, processor = load(config)
+    adapters.freeze(model, config.freeze)
     check_rendering(processor, dataset[:2]["question"])
+    trainer = _trainer(config, shared, dataset, model, processor)
+    adapters.settle(trainer.model)
+    adapters.check_trained(trainer.model, config)
+    return trainer
+
+
+def _trainer(
+    config: RunConfig, shared: dict[str, Any], dataset: Any, model: Any, processor: Any
+) -> Any:
     if config.algorithm == "sft":
         return BaselineSFTTrainer(
-            model=model, args=SFTConfig(**_shared_arguments(config), **_sft_arguments(config)),
+            model=model, args=SFTConfig(**shared, **_sft_arguments(config)),
             train_dataset=_supervised(dataset, config.prompt), processing_class=processor,
+            peft_config=adapters.lora_config(config),
         )  # fmt: skip
     return RolloutGRPOTrainer(
-        model=model, args=GRPOConfig(**_shared_arguments(config), **_grpo_arguments(config)),
+        model=model, args=GRPOConfig(**shared, **_grpo_arguments(config)),
+        peft_config=adapters.lora_config(config),
         train_dataset=dataset,
         reward_funcs=get_rewards(
             config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
@@ -146,9 +162,15 @@ def _supervised(dataset: Any, prompt: str) -> Any:
 
 def _shared_arguments(config: RunConfig) -> dict[str, Any]:
     on_cpu = pick_device()[0] == "cpu"
+    if on_cpu and config.dtype == "float16":
+        raise UserError(
+            "parameters: dtype: float16 trains on a CUDA device only, and there is none; "
+            "set dtype to float32, or choose another profile"
+        )
     return dict(
         output_dir=str(Path(config.run_dir) / "checkpoints"), seed=config.seed, use_cpu=on_cpu,
-        bf16=config.dtype == "bfloat16", gradient_checkpointing=config.gradient_checkpointing,
+        bf16=config.dtype == "bfloat16", fp16=config.dtype == "float16",
+        gradient_checkpointing=config.gradient_checkpointing,
         per_device_train_batch_size=config.per_device_batch_size,
         gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,

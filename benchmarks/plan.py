@@ -154,12 +154,14 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     counts = count_parameters(trainer.model)
     name = "miniature"
     yield row(name, case, "parameters", memory.trained(shape, config), counts["trained"])
+    generating = memory.cache(shape, config, whole) + memory.generation(shape, config, whole)
+    generating += memory.pictures(shape, whole)  # the trainer reads them at the same moment
     estimates = {
         **memory.held(shape, config),
         "pictures": memory.pictures(shape, whole),
         "activations": memory.training(shape, config, batch, triton=False),
         "KV cache": memory.cache(shape, config, whole),
-        "generating": memory.cache(shape, config, whole) + memory.generation(shape, config, whole),
+        "generating": generating,
     }
     for part, estimate in estimates.items():
         yield row(name, case, f"{part}, bytes", estimate, found[part])
@@ -243,8 +245,9 @@ def main() -> None:
         for case, changes in CASES.items():
             rows += miniature(case, changes, data, Path(place) / case)
     rows += layers_of_2b()
+    # Wang et al. 2024, table 1, and Qwen2-1.5B's model card.
     published = load_shape("Qwen/Qwen2-VL-2B")
-    sizes = {"language": (published.language, 1.54e9), "vision": (published.vision, 0.665e9)}
+    sizes = {"language": (published.language, 1.54e9), "vision": (published.vision, 675e6)}
     for name, (part, known) in sizes.items():
         rows.append(row("Qwen2-VL-2B", "published", f"{name} parameters", part.parameters, known))
     with open(HERE / "plan.csv", "w", encoding="utf-8", newline="") as handle:

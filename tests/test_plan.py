@@ -246,14 +246,14 @@ def test_help(capsys):
 
 
 def test_estimates_are_as_near_to_measurement_as_the_benchmark_says():
-    """Held tensors to 1 %; activations at their peak never more than 10 % too low."""
+    """Held tensors exactly; published sizes to 2 %; activations at their peak to 10 %."""
     with open(BENCHMARK) as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) > 30
     for row in rows:
-        error = float(row["error %"])
-        peak = row["part"].split(",")[0] in ("activations", "generating")
-        assert (error > -10) if peak else (abs(error) < 1), row
+        part = row["part"].split(",")[0]
+        limit = {"activations": 10, "generating": 10}.get(part, 0.1)
+        assert abs(float(row["error %"])) < (2 if row["case"] == "published" else limit), row
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 from trl import GRPOTrainer, SFTTrainer
 
-from vtkit import reflection
+from vtkit import reflection, resampling
 from vtkit.rewards import completion_texts
 from vtkit.rollouts import RolloutWriter
 
@@ -49,14 +49,22 @@ class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
 
     Args:
         rollouts: the run's ``rollouts`` folder.
+        spare: prompts sampled on top of each batch (:mod:`vtkit.resampling`), of all processes.
         others: see ``trl.GRPOTrainer``.
     """
 
-    def __init__(self, *args: Any, rollouts: str | Path, **kwargs: Any):
+    def __init__(self, *args: Any, rollouts: str | Path, spare: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.rollouts = RolloutWriter(rollouts)
+        self.spare = resampling.Spare(self, spare) if spare else None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.spare is None or not self.model.training:
+            return self._generate_and_record(inputs)
+        output = self._generate_and_record(inputs + self.spare.draw(inputs))
+        return self.spare.keep(output, len(inputs))
+
+    def _generate_and_record(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         if not self.model.training:
             return output

@@ -1,6 +1,7 @@
 """Recipes and profiles: what they resolve to, and what they refuse."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,8 @@ from vtkit.recipes import (
     save_config,
 )
 from vtkit.values import cast
+
+PLUS_AND_PLAIN = ("visualthinker", "visualthinker-plus")
 
 
 @pytest.mark.parametrize("profile", list_profiles())
@@ -40,6 +43,31 @@ def test_the_original_s_numbers():
         "paper",
     )
     assert config.rewards == ["accuracy", "format"]
+
+
+def test_plus_is_the_original_with_five_switches():
+    plain, plus = (load_config(name, "paper").to_dict() for name in PLUS_AND_PLAIN)
+    changed = {name for name in plain if plain[name] != plus[name]} - set(recipes.IDENTITY)
+    assert changed == {"beta", "loss_type", "scale_rewards", "epsilon_high", "spare_prompts"}
+    back = load_config("visualthinker-plus", "paper", **{name: plain[name] for name in changed})
+    same = {name: value for name, value in back.to_dict().items() if name not in recipes.IDENTITY}
+    assert same == {name: plain[name] for name in same}
+
+
+@pytest.mark.parametrize("profile", list_profiles())
+def test_plus_is_the_same_at_every_scale(profile):
+    config = load_config("visualthinker-plus", profile)
+    assert (config.beta, config.loss_type, config.scale_rewards) == (0.0, "dapo", "none")
+    assert (config.epsilon_high, config.spare_prompts) == (0.28, 4)
+
+
+def test_a_run_from_before_a_field_existed_can_be_read(tmp_path):
+    path = tmp_path / "config.yaml"
+    save_config(load_config(), path)
+    fields = ("trackers", "push_to_hub", "epsilon_high", "spare_prompts")
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(fields)]
+    path.write_text("\n".join(lines))
+    assert read_config(path) == load_config()
 
 
 def test_the_baseline_has_the_same_rows_and_budget():
@@ -104,7 +132,7 @@ def configs(tmp_path, monkeypatch):
         (tmp_path / path).write_text(text)
 
     lines = [
-        f"{name}: {','.join(value) if isinstance(value, list) else value}"
+        f"{name}: {json.dumps(value)}"
         for name, value in load_config(max_steps=1).to_dict().items()
         if name not in recipes.IDENTITY
     ]

@@ -320,7 +320,11 @@ def compare(broken: Path, unbroken: Path) -> None:
     differ = {".lock", "manifest.json", "config.yaml", "timings.csv"}
     differ |= {"README.md", "trainer_state.json", "training_args.bin"}  # of TRL: names, seconds
     files, wanted = (
-        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        {
+            path.relative_to(folder)
+            for path in folder.rglob("*")
+            if path.is_file() and path.parent.name != "tensorboard"  # names have times in them
+        }
         for folder in (broken, unbroken)
     )
     assert files == wanted
@@ -337,25 +341,6 @@ def test_a_finished_run_is_left_alone(grpo, tiny):
     assert train(config) == grpo / "checkpoints" / "checkpoint-6"
     after = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= {grpo / ".lock"}
-
-
-@pytest.mark.slow
-def test_two_processes_share_a_step(tiny, train_command, tmp_path):
-    run_dir = tmp_path / "run"
-    command = train_command(run_dir, {**tiny, "max_steps": 2})
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    process = start([command[0], *launch, *command[1:]], tmp_path / "log")
-    assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()
-    assert (tmp_path / "log").read_text().count("trained: ") == 1
-    frame = load_rollouts(run_dir).to_pandas()
-    assert frame.groupby("step").size().to_list() == [16, 16]
-    groups = frame.groupby(["step", "group"])
-    assert (groups.prompt_id.nunique() == 1).all() and len(groups) == 8
-    gap = frame.advantage - (frame.reward - groups.reward.transform("mean"))
-    assert gap.abs().max() < 1e-6
-    assert [float(row["reward"]) for row in metrics(run_dir)] == pytest.approx(
-        frame.groupby("step").reward.mean().to_list()
-    )
 
 
 # --------------------------------------------------------------------------------------- parts

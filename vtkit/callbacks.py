@@ -89,10 +89,19 @@ class Evaluation(TrainerCallback):
     Args:
         score: called with the step; returns the accuracy and leaves its files behind.
         done: whether a step's score is there already (after a resume).
+        together: every process scores, not just the main one: where each holds but a part of the
+            weights, generating takes all of them.
     """
 
-    def __init__(self, score: Callable[[int], float], done: Callable[[int], bool], every: int):
-        self.score, self.done, self.every = score, done, every
+    def __init__(
+        self,
+        score: Callable[[int], float],
+        done: Callable[[int], bool],
+        every: int,
+        *,
+        together: bool = False,
+    ):
+        self.score, self.done, self.every, self.together = score, done, every, together
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._run_if_due(state)
@@ -103,7 +112,8 @@ class Evaluation(TrainerCallback):
     def _run_if_due(self, state) -> None:
         # At the start too: a run killed between a checkpoint and its score lacks that score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
-        if due and state.is_world_process_zero and not self.done(state.global_step):
+        ours = state.is_world_process_zero or self.together
+        if due and ours and not self.done(state.global_step):
             self.score(state.global_step)
 
 

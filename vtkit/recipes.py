@@ -21,10 +21,20 @@ from vtkit.values import ROOT, cast, read_yaml, shown, suggest
 CONFIGS = ROOT / "configs"
 # Arguments of their own; never set in a YAML file, so that a run's folder name cannot lie.
 IDENTITY = ("recipe", "profile", "seed", "run_dir")
+# Where a run's results go; whatever these say, the results are the same.
+PLACES = ("run_dir", "trackers", "push_to_hub")
 
 
-def _about(help: str, *, choices: Iterable[str] = (), minimum: float | None = None) -> Any:
-    return dataclasses.field(metadata={"help": help, "choices": tuple(choices), "minimum": minimum})
+def _about(
+    help: str,
+    *,
+    choices: Iterable[str] = (),
+    minimum: float | None = None,
+    unset: Any = dataclasses.MISSING,
+) -> Any:
+    """A field; ``unset`` makes the value of one that no file has to set."""
+    about = {"help": help, "choices": tuple(choices), "minimum": minimum}
+    return dataclasses.field(default_factory=unset, metadata=about)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +81,12 @@ class RunConfig:
         choices=("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
     )
     scale_rewards: str = _about("divide advantages by the group's std", choices=("group", "none"))
+    epsilon_high: float = _about(
+        "upper clip of the probability ratio", minimum=0, unset=lambda: 0.2
+    )
+    spare_prompts: int = _about(
+        "prompts sampled on top, to replace groups without spread", minimum=0, unset=int
+    )
     temperature: float = _about("sampling temperature of rollouts", minimum=0.01)
     top_k: int = _about("sample among the k likeliest tokens; 0 = all", minimum=0)
     max_completion_length: int = _about("tokens a rollout may have", minimum=1)
@@ -92,12 +108,22 @@ class RunConfig:
     adapter: str = _about(
         "all weights train, or low-rank adapters, or these on a base in 4 bits",
         choices=("none", "lora", "qlora"),
+        unset=lambda: "none",
     )
-    lora_rank: int = _about("rank of the adapters", minimum=1)
-    lora_alpha: int = _about("adapters count lora_alpha / lora_rank times", minimum=1)
+    lora_rank: int = _about("rank of the adapters", minimum=1, unset=lambda: 16)
+    lora_alpha: int = _about(
+        "adapters count lora_alpha / lora_rank times", minimum=1, unset=lambda: 32
+    )
     freeze: str = _about(
-        "part that stays as it is, adapters included", choices=("none", "vision", "language")
+        "part that stays as it is, adapters included",
+        choices=("none", "vision", "language"),
+        unset=lambda: "none",
     )
+    trackers: list = _about(
+        "who else is told the metrics; TensorBoard always is, where installed",
+        choices=("tensorboard", "wandb", "trackio"), unset=list,
+    )  # fmt: skip
+    push_to_hub: str = _about("repository for the final checkpoint, as user/name", unset=str)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, in order, as plain values."""
@@ -111,6 +137,9 @@ class RunConfig:
 FIELDS: dict[str, Any] = get_type_hints(RunConfig)
 HELP = {f.name: f.metadata["help"] for f in dataclasses.fields(RunConfig)}
 CHOICES = {f.name: f.metadata["choices"] for f in dataclasses.fields(RunConfig)}
+REQUIRED = [
+    f.name for f in dataclasses.fields(RunConfig) if f.default_factory is dataclasses.MISSING
+]
 
 
 def load_config(
@@ -138,7 +167,7 @@ def load_config(
     values |= _checked(overrides, "parameters", _settable())
     run_dir = str(run_dir) if run_dir else f"runs/{recipe}-{profile}-s{seed}"
     values |= {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
-    missing = [name for name in FIELDS if name not in values]
+    missing = [name for name in REQUIRED if name not in values]
     if missing:
         raise UserError(
             f"recipe '{recipe}' with profile '{profile}' leaves {', '.join(missing)} unset; "
@@ -172,7 +201,7 @@ def read_config(path: str | Path) -> RunConfig:
         UserError: the file is missing, damaged, or from a version with other fields.
     """
     values = _checked(read_yaml(Path(path)), str(path), FIELDS)
-    missing = [name for name in FIELDS if name not in values]
+    missing = [name for name in REQUIRED if name not in values]
     if missing:
         raise UserError(f"{path} does not say {', '.join(missing)}; start a new run folder")
     return _build(values)
@@ -213,8 +242,10 @@ def _checked(values: Mapping[str, Any], source: str, known: Mapping[str, Any]) -
         except ValueError as error:
             raise UserError(f"{source}: {key}: {error}") from None
         choices, minimum = limits[key]["choices"], limits[key]["minimum"]
-        if choices and result[key] not in choices:
-            raise UserError(f"{source}: {key}: no '{result[key]}'{suggest(result[key], choices)}")
+        items = result[key] if isinstance(result[key], list) else [result[key]]
+        strange = [str(item) for item in items if choices and item not in choices]
+        if strange:
+            raise UserError(f"{source}: {key}: no '{strange[0]}'{suggest(strange[0], choices)}")
         if minimum is not None and result[key] < minimum:
             raise UserError(f"{source}: {key}: {result[key]} is too small; at least {minimum}")
     return result

@@ -154,7 +154,8 @@ def benchmark_name(run_dir: str | Path) -> str:
 def completions_per_step(run_dir: str | Path) -> int:
     """How many completions each row of ``metrics.csv`` averages over."""
     config = load_config(run_dir)
-    return int(config["prompts_per_step"]) * int(config["num_generations"])
+    prompts = int(config["prompts_per_step"]) + int(config.get("spare_prompts", 0))
+    return prompts * int(config["num_generations"])
 
 
 def moving_average(values: pd.Series) -> pd.Series:

@@ -17,7 +17,7 @@ from vtkit import __version__
 from vtkit.errors import UserError
 from vtkit.files import read_json, remove_drafts, write_json
 from vtkit.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
-from vtkit.recipes import IDENTITY, RunConfig, load_config, read_config, save_config
+from vtkit.recipes import IDENTITY, PLACES, RunConfig, load_config, read_config, save_config
 from vtkit.values import ROOT
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
@@ -171,12 +171,12 @@ def headless() -> bool:
 
 
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Where two configurations differ, readable; the folder's own name does not count."""
+    """Where two configurations differ, readable; where the results go does not count."""
     old, new = stored.to_dict(), config.to_dict()
     return [
         f"{name} is {old[name]} there and {new[name]} here"
         for name in new
-        if name != "run_dir" and old[name] != new[name]
+        if name not in PLACES and old[name] != new[name]
     ]
 
 

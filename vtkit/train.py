@@ -1,7 +1,7 @@
 """Training: GRPO as R1-Zero, or the supervised baseline, through TRL, into a run folder.
 
     python -m vtkit.train --recipe visualthinker --profile mini --seed 0
-    accelerate launch -m vtkit.train --profile paper            # several processes
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m vtkit.train --profile paper
 
 Run it again after a crash and it goes on from the last whole checkpoint; on a CPU it ends with the
 same weights and the same metrics.csv as an unbroken run, bit for bit.
@@ -27,6 +27,7 @@ from vtkit.callbacks import (
     last_checkpoint,
     remove_halves,
 )
+from vtkit.card import check_push, push, write_card
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
@@ -36,8 +37,11 @@ from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run
+from vtkit.trackers import PROJECT, run_name, tracking
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 
+# Seconds that processes wait for the one that scores the benchmark; the default is half an hour.
+_PATIENCE = 6 * 3600
 # Of TRL to transformers, about names that neither offers a replacement for yet.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
@@ -55,27 +59,38 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         The last checkpoint: weights, processor and chat template.
 
     Raises:
-        UserError: model, data or configuration unusable, or the disk is full; the last whole
-            checkpoint stays.
+        UserError: model, data or configuration unusable, the disk is full, or the upload failed;
+            the last whole checkpoint stays.
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"
+    if config.push_to_hub:
+        check_push(config.push_to_hub)
     with locked(folder) if is_main_process() else contextlib.nullcontext():
-        if finished(config):  # resumed at its end, transformers takes one more step
-            return last_checkpoint(checkpoints)
-        trainer = make_trainer(config)
         if is_main_process():
-            print(adapters.describe(adapters.count_trained(trainer.model), config), flush=True)
-        trainer.remove_callback(PrinterCallback)
-        for callback in (
-            MetricsLog(folder),
-            _evaluation(config, trainer),
-            Checkpoints(),
-            Progress(draw=draw),
-        ):
-            trainer.add_callback(callback)
-        _train(trainer, folder, checkpoints)
-    return last_checkpoint(checkpoints)
+            start_run(config)
+        if not finished(config):  # resumed at its end, transformers takes one more step
+            with tracking(config) as trackers:
+                trainer = make_trainer(config)
+                if is_main_process():
+                    trained = adapters.count_trained(trainer.model)
+                    print(adapters.describe(trained, config), flush=True)
+                trainer.remove_callback(PrinterCallback)
+                for callback in (
+                    MetricsLog(folder),
+                    _evaluation(config, trainer),
+                    Checkpoints(),
+                    Progress(draw=draw),
+                    *trackers,
+                ):
+                    trainer.add_callback(callback)
+                _train(trainer, folder, checkpoints)
+        checkpoint = last_checkpoint(checkpoints)
+        if is_main_process():
+            write_card(config, checkpoint)
+            if config.push_to_hub:
+                print(f"uploaded: {push(checkpoint, config.push_to_hub)}", flush=True)
+    return checkpoint
 
 
 def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
@@ -111,7 +126,7 @@ def steps(config: RunConfig) -> int:
 
 def make_trainer(config: RunConfig) -> Any:
     """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
-    shared = _shared_arguments(config)
+    args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
     dataset = to_conversations(
@@ -120,30 +135,28 @@ def make_trainer(config: RunConfig) -> Any:
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
     check_rendering(processor, dataset[:2]["question"])
-    trainer = _trainer(config, shared, dataset, model, processor)
+    trainer = _trainer(config, args, dataset, model, processor)
     adapters.settle(trainer.model)
     adapters.check_trained(trainer.model, config)
     return trainer
 
 
-def _trainer(
-    config: RunConfig, shared: dict[str, Any], dataset: Any, model: Any, processor: Any
-) -> Any:
+def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: Any) -> Any:
     if config.algorithm == "sft":
         return BaselineSFTTrainer(
-            model=model, args=SFTConfig(**shared, **_sft_arguments(config)),
+            model=model, args=args,
             train_dataset=_supervised(dataset, config.prompt), processing_class=processor,
             peft_config=adapters.lora_config(config),
         )  # fmt: skip
     return RolloutGRPOTrainer(
-        model=model, args=GRPOConfig(**shared, **_grpo_arguments(config)),
-        peft_config=adapters.lora_config(config),
+        model=model, args=args, peft_config=adapters.lora_config(config),
         train_dataset=dataset,
         reward_funcs=get_rewards(
             config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
             seed=config.seed,
         ), processing_class=processor,
         rollouts=Path(config.run_dir) / "rollouts", prefilled=is_prefilled(config.prompt),
+        spare=config.spare_prompts,
     )  # fmt: skip
 
 
@@ -158,6 +171,23 @@ def _supervised(dataset: Any, prompt: str) -> Any:
         [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
     ]
     return dataset.select_columns(["images", "prompt"]).add_column("completion", answers)
+
+
+def _arguments(config: RunConfig) -> Any:
+    """TRL's arguments, on one GPU unless a launcher started several processes."""
+    kind, own = (
+        (SFTConfig, _sft_arguments) if config.algorithm == "sft" else (GRPOConfig, _grpo_arguments)
+    )
+    args = kind(**_shared_arguments(config), **own(config))
+    if args.n_gpu > 1:  # Trainer would wrap the model in DataParallel, which GRPOTrainer refuses
+        print(
+            f"{args.n_gpu} GPUs are visible to one process: training on the first. For all of them "
+            "see vtkit.launch, or: accelerate launch --config_file configs/accelerate/ddp.yaml "
+            f"--num_processes {args.n_gpu} -m vtkit.train",
+            flush=True,
+        )
+        args._n_gpu = 1
+    return args
 
 
 def _shared_arguments(config: RunConfig) -> dict[str, Any]:
@@ -176,7 +206,9 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
         logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=2,
-        report_to=[], disable_tqdm=True, dataloader_pin_memory=not on_cpu,
+        report_to=[], run_name=run_name(config), project=PROJECT,
+        disable_tqdm=True, dataloader_pin_memory=not on_cpu,
+        ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
     )  # fmt: skip
 
 
@@ -198,6 +230,7 @@ def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
         learning_rate=config.learning_rate, num_generations=config.num_generations,
         beta=config.beta,
         loss_type=config.loss_type, scale_rewards=config.scale_rewards,
+        epsilon_high=config.epsilon_high,
         temperature=config.temperature, top_p=1.0,
         top_k=config.top_k, max_completion_length=config.max_completion_length, num_iterations=1,
         use_bias_correction_kl=False, mask_truncated_completions=False,
@@ -229,8 +262,9 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
         )  # fmt: skip
 
     return Evaluation(
-        score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps
-    )
+        score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps,
+        together=trainer.is_fsdp_enabled,
+    )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -245,7 +279,6 @@ def _main(argv: list[str] | None) -> int:
     config = load_config(
         args.recipe, args.profile, seed=args.seed, run_dir=args.run_dir, **dict(args.parameters)
     )
-    start_run(config)
     checkpoint = train(config)
     if is_main_process():
         print(f"trained: {checkpoint}")

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 from trl import GRPOTrainer, SFTTrainer
 
-from vtkit import reflection
+from vtkit import reflection, resampling
 from vtkit.answers import find_answer
 from vtkit.rewards import check_format, completion_texts, explain
 from vtkit.rollouts import RolloutWriter
@@ -52,14 +52,29 @@ class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
     Args:
         rollouts: the run's ``rollouts`` folder.
         prefilled: the prompt ends in ``<think>``.
+        spare: prompts sampled on top of each batch (:mod:`vtkit.resampling`), of all processes.
         others: see ``trl.GRPOTrainer``.
     """
 
-    def __init__(self, *args: Any, rollouts: str | Path, prefilled: bool = True, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        rollouts: str | Path,
+        prefilled: bool = True,
+        spare: int = 0,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self.rollouts, self.prefilled = RolloutWriter(rollouts), prefilled
+        self.spare = resampling.Spare(self, spare) if spare else None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.spare is None or not self.model.training:
+            return self._generate_and_record(inputs)
+        output = self._generate_and_record(inputs + self.spare.draw(inputs))
+        return self.spare.keep(output, len(inputs))
+
+    def _generate_and_record(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         if not self.model.training:
             return output

@@ -1,0 +1,109 @@
+"""Groups without spread, replaced: when all completions of a prompt earn the same, none teaches.
+
+DAPO (arXiv 2503.14476) samples batch after batch until it has enough groups with spread, GPG (arXiv
+2504.02546) samples again below a share of them; TRL 1.16 has neither. Here a fixed number of spare
+prompts is sampled with each batch, and its groups without spread are replaced by spare ones that
+have it, as far as they reach. So a step costs the same every time, and batches keep their size.
+
+Which prompts are spare depends on the seed and the step alone, so a resumed run draws the same.
+
+    spare = Spare(trainer, 4)
+    kept = spare.keep(sample(inputs + spare.draw(inputs)), len(inputs))
+"""
+
+import random
+from collections import defaultdict, deque
+from typing import Any
+
+import torch
+from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
+
+from vtkit.errors import UserError
+
+# Of an advantage; rounding in the mean of eight equal rewards stays far below it.
+_NO_SPREAD = 1e-4
+
+
+class Spare:
+    """The spare prompts of a GRPO trainer.
+
+    Args:
+        trainer: a ``trl.GRPOTrainer``; the log of its last completions is made long enough.
+        prompts: how many a step, of all processes together.
+
+    Raises:
+        UserError: the number does not go evenly into the processes, a process has only a part of a
+            group, or there are too few rows to draw from.
+    """
+
+    def __init__(self, trainer: Any, prompts: int):
+        self.trainer, self.prompts = trainer, prompts
+        args, processes = trainer.args, trainer.accelerator.num_processes
+        local = args.generation_batch_size // processes
+        if prompts % processes or local % trainer.num_generations:
+            raise UserError(
+                f"parameters: spare_prompts: {prompts} spare prompts and {local} completions in "
+                f"each of {processes} processes do not make whole groups of "
+                f"{trainer.num_generations}; make prompts_per_step and spare_prompts multiples of "
+                "the number of processes"
+            )
+        wanted = prompts + args.generation_batch_size // trainer.num_generations
+        if len(trainer.train_dataset) < wanted:
+            raise UserError(
+                f"parameters: spare_prompts: a step takes {wanted} prompts and there are "
+                f"{len(trainer.train_dataset)}; raise train_rows or lower spare_prompts"
+            )
+        _lengthen(trainer._logs, args.generation_batch_size + prompts * trainer.num_generations)
+
+    def draw(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """This process's spare rows, each ``num_generations`` times; none that is in ``inputs``."""
+        trainer = self.trainer
+        processes, rank = trainer.accelerator.num_processes, trainer.accelerator.process_index
+        order = random.Random(f"spare-{trainer.args.seed}-{trainer.state.global_step}")
+        rows = order.sample(range(len(trainer.train_dataset)), len(trainer.train_dataset))
+        taken = {row["id"] for row in inputs}
+        own = (trainer.train_dataset[row] for row in rows[rank::processes])
+        free = (row for row in own if row["id"] not in taken)
+        return [
+            row
+            for _, row in zip(range(self.prompts // processes), free, strict=False)
+            for _ in range(trainer.num_generations)
+        ]
+
+    def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
+        """``rows`` rows of a scored batch: groups with spread first, in their order.
+
+        Where too few have spread, others fill up; their advantages are 0.
+        """
+        chosen = rows_with_spread(batch["advantages"], rows, self.trainer.num_generations)
+        total = len(batch["advantages"])
+        parts = split_pixel_values_by_grid(batch)
+        kept = unsplit_pixel_values_by_grid(
+            {name: _take(part, chosen, total) for name, part in parts.items()}
+        )
+        tokens = kept["completion_mask"].sum()  # what loss types that count tokens divide by
+        kept["num_items_in_batch"] = self.trainer.accelerator.gather(tokens).sum()
+        return kept
+
+
+def rows_with_spread(advantages: torch.Tensor, rows: int, group: int) -> list[int]:
+    """Numbers of ``rows`` rows, whole groups, those with spread first; ``advantages`` is (B,)."""
+    flat = advantages.view(-1, group).abs().amax(dim=1) < _NO_SPREAD  # (B / group,)
+    first = torch.argsort(flat.int(), stable=True)[: rows // group].sort().values
+    return (first[:, None] * group + torch.arange(group, device=first.device)).flatten().tolist()
+
+
+def _take(part: Any, rows: list[int], total: int) -> Any:
+    if isinstance(part, list):
+        return [part[row] for row in rows]
+    whole = part is None or part.ndim == 0 or len(part) != total
+    return part if whole else part[rows]
+
+
+def _lengthen(logs: dict[str, Any], length: int) -> None:
+    """Let TRL's log of the last completions hold the spare ones too."""
+    for name, log in logs.items():
+        if isinstance(log, deque):
+            logs[name] = deque(log, maxlen=length)
+        else:
+            logs[name] = defaultdict(lambda: deque(maxlen=length))

@@ -6,9 +6,9 @@ batch that does not fit fails at once; and the model, its mode and torch's rando
 they were, so that evaluating in the middle of a run does not change the run.
 
 A batch waits for its longest reply, and a base model's replies differ by a factor of ten. So once
-three quarters of a batch have ended, the others are set aside, and go on together, from what they
-have said, as soon as there are enough of them. A prompt is read again for that, but since each
-batch finishes three quarters of its rows, all of them together are read at most 4/3 times.
+half of a batch has ended, the others are set aside, and go on together, from what they have said,
+as soon as there are enough of them. A prompt is read again for that, but since each batch finishes
+half of its rows, all of them together are read at most twice.
 
 With a batch size of 0 a batch that does not fit in memory is halved, and no reply is lost.
 :func:`stream` hands replies out batch by batch, to those who keep them (:mod:`vtkit.replies`).
@@ -37,7 +37,7 @@ from vtkit.sampling import Draw, Sampling
 _SECONDS_BETWEEN_LINES = 60
 # Where the search for a batch size starts. A CPU gains nothing from more.
 _LARGEST = {"cuda": 512, "cpu": 64}
-_SET_ASIDE = 1 / 4  # of a batch, at most
+_SET_ASIDE = 1 / 2  # of a batch, at most
 
 
 class Reply(NamedTuple):

@@ -68,7 +68,7 @@ def test_two_processes_come_to_the_metrics_of_one(one_and_two):
 @pytest.mark.slow
 def test_two_processes_keep_every_completion_once(one_and_two):
     one, two = (
-        load_rollouts(folder).sort_values(["step", "prompt_id", "sample"]).drop(columns="group")
+        load_rollouts(folder).to_pandas().sort_values(["step", "prompt_id", "sample"]).drop(columns="group")
         for folder in one_and_two.values()
     )
     assert len(one) == 2 * 4 * 4  # steps x prompts x group
@@ -153,7 +153,7 @@ def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys
     assert last == tmp_path / "run" / "checkpoints" / "checkpoint-1" == train.finished(config)
     assert drawn and "launch.log" in capsys.readouterr().out
     assert "trained: " in (tmp_path / "run" / launch.LOG).read_text()
-    frame = load_rollouts(config.run_dir)
+    frame = load_rollouts(config.run_dir).to_pandas()
     assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 4 and 2 spare ones
     assert frame.prompt_id.nunique() == 6
 

@@ -78,7 +78,7 @@ def test_rows_stay_whole(sampled):
 
 @pytest.mark.slow
 def test_every_completion_is_kept_spare_or_not(sampled):
-    frame = load_rollouts(sampled.run_dir)
+    frame = load_rollouts(sampled.run_dir).to_pandas()
     assert frame.groupby("group").size().to_list() == [4] * 8
     assert frame.prompt_id.nunique() == 8  # no spare prompt is in the batch already
     torch.testing.assert_close(
@@ -112,7 +112,7 @@ def test_a_resumed_run_draws_the_same(tiny, tmp_path):
         (broken / "rollouts" / f"step-{step:06d}.parquet").unlink()
     train(load_config(run_dir=broken, **settings))
     assert (broken / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
-    assert load_rollouts(broken).equals(load_rollouts(whole))
+    assert load_rollouts(broken).to_pandas().equals(load_rollouts(whole).to_pandas())
     ours, theirs = (
         load_file(folder / "checkpoints" / "checkpoint-4" / "model.safetensors")
         for folder in (broken, whole)

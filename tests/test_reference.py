@@ -13,7 +13,10 @@ from vtkit.recipes import load_config
 from vtkit.report import result_table, summarize
 from vtkit.rollouts import load_rollouts
 
-MARKS = "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
+MARKS = (
+    "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
+    "<!-- causal:start --><!-- causal:end -->"
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,13 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
     assert "GRPO over SFT" in filled and "**missed**" not in filled
     assert reference.fill(filled) == filled
 
+    effect = {"n": 200, "value": -0.4, "low": -0.5, "high": -0.3}
+    audit = {"effects": {"force": effect, "words": effect | {"n": 51}}, "verdict": {"kind": "lost"}}
+    (kept / "aha.json").write_text(json.dumps(audit))
+    filled = reference.fill(MARKS)
+    assert "| force | -40.0 [-50.0, -30.0] |" in filled and "(n = 51)" in filled
+    assert "| insert | not run |" in filled and "| verdict | lost |" in filled
+
     path = kept / "summary.json"
     summary = json.loads(path.read_text())
     summary["accuracy"]["sft"] = None
@@ -121,7 +131,7 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
 
 def test_without_a_committed_run_the_readme_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "REFERENCE", tmp_path)
-    assert reference.fill(MARKS).count("*Not run yet.*") == 2
+    assert reference.fill(MARKS).count("*Not run yet.*") == 3
     with pytest.raises(UserError, match="one pair of lines"):
         reference.fill(MARKS * 2)
 

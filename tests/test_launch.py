@@ -68,7 +68,10 @@ def test_two_processes_come_to_the_metrics_of_one(one_and_two):
 @pytest.mark.slow
 def test_two_processes_keep_every_completion_once(one_and_two):
     one, two = (
-        load_rollouts(folder).to_pandas().sort_values(["step", "prompt_id", "sample"]).drop(columns="group")
+        load_rollouts(folder)
+        .to_pandas()
+        .sort_values(["step", "prompt_id", "sample"])
+        .drop(columns="group")
         for folder in one_and_two.values()
     )
     assert len(one) == 2 * 4 * 4  # steps x prompts x group

@@ -12,7 +12,8 @@
 set -euo pipefail
 
 gpus_per_node=8
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)  # the node that the others report to
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${hosts%%$'\n'*}  # the first node, to which the others report
 processes=$((SLURM_NNODES * gpus_per_node))
 # 64 completions a step, shared by all processes, at most 8 (one group) at a time on each.
 batch=$((64 / processes < 8 ? 64 / processes : 8))

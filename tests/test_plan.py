@@ -108,8 +108,8 @@ def test_adapters_need_no_reference_and_less_of_everything(big):
     assert sum(qlora.values()) < sum(full.values()) / 5
     assert lora["reference"] == qlora["reference"] == 0
     assert lora["optimizer"] == qlora["optimizer"] < full["optimizer"] / 50
-    # 1.31 B weights in 4 bits and 0.9 B in float32
-    assert qlora["weights"] == pytest.approx(4.3e9, rel=0.05)
+    # 1.31 B weights in 4 bits, 0.67 B of the vision tower in 16, 0.23 B in float32
+    assert qlora["weights"] == pytest.approx(3.0e9, rel=0.05)
 
 
 KNOBS = {

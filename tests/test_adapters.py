@@ -45,27 +45,10 @@ sys.exit(train.main(sys.argv[1:]))
 
 
 @pytest.fixture(scope="module")
-def settings(mini_data) -> dict:
+def settings(tiny) -> dict:
     """A run of the committed miniature with adapters, in seconds."""
-    return {
-        "model": str(ROOT / "models" / "mini-base"),
-        "train_data": str(mini_data),
-        "train_rows": 16,
-        "benchmark_data": str(mini_data),
-        "benchmark_rows": 8,
-        "max_steps": 6,
-        "sft_steps": 6,
-        "num_generations": 4,
-        "prompts_per_step": 4,
-        "per_device_batch_size": 16,
-        "max_completion_length": 20,
-        "eval_steps": 6,
-        "eval_batch_size": 8,
-        "eval_max_new_tokens": 20,
-        "save_steps": 2,
-        "learning_rate": 1e-2,
-        **LORA,
-    }
+    own = {"per_device_batch_size": 16, "eval_steps": 6, "save_steps": 2, "learning_rate": 1e-2}
+    return {**tiny, "model": str(ROOT / "models" / "mini-base"), **own, **LORA}
 
 
 def trained(settings: dict, run_dir: Path, **changes):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vtkit.environment import environment
 from vtkit.files import write_json
 from vtkit.notebooks import Step
 from vtkit.run import HEADLESS
@@ -36,11 +37,11 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     partial = output.with_suffix(".partial.ipynb")
     kernel_log = output.parent / "kernel.log"
     # The kernel is the one of this environment, whatever kernels the user has installed elsewhere.
-    environment = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1"}
     start = time.monotonic()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with _quiet(kernel_log), _environment(environment):
+        with _quiet(kernel_log), environment(variables):
             notebook = papermill.execute_notebook(
                 str(step.path),
                 str(partial.resolve()),
@@ -136,17 +137,3 @@ def _quiet(log: Path) -> Iterator[None]:
         os.close(keep)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the kernel."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value

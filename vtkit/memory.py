@@ -78,7 +78,7 @@ def held(shape: Shape, config: "RunConfig", *, processes: int = 1) -> dict[str, 
     Weights that train are float32 (16-bit ones would lose updates at a rate of 1e-6), so: weights
     4, gradients 4, AdamW 8 bytes a parameter, and 4 for the reference if beta > 0. Data-parallel
     training holds gradients twice, once in the buckets that are sent. With adapters, the base is in
-    config.dtype (LoRA), or its language matrices in 4 bits, the vision tower in config.dtype and the
+    config.dtype (LoRA), or its language matrices in 4 bits, its vision tower in config.dtype, the
     rest in float32 (QLoRA); they are switched off for the reference, which then costs nothing.
     """
     adapter, n = setting(config, "adapter", "none"), trained(shape, config)

@@ -20,6 +20,7 @@ from urllib.parse import urlparse
 
 from transformers import TrainerCallback
 
+from vtkit.environment import environment
 from vtkit.errors import UserError
 from vtkit.recipes import RunConfig
 
@@ -53,7 +54,7 @@ def tracking(config: RunConfig) -> Iterator[list[TrainerCallback]]:
         UserError: see :func:`chosen`.
     """
     names = chosen(config)
-    with _environment(_variables(config, names)):
+    with environment(_variables(config, names)):
         try:
             yield [_callback(name, config) for name in names]
         finally:
@@ -115,16 +116,3 @@ def _has_wandb_key() -> bool:
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

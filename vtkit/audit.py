@@ -19,6 +19,7 @@ from vtkit import records
 from vtkit.answers import find_answer
 from vtkit.naming import resolve
 from vtkit.reflection import annotate, find_reflections, rates
+from vtkit.rewards import solution_text
 from vtkit.rollouts import load_rollouts
 from vtkit.statements import find_sentences
 from vtkit.stats import correlation, paired_difference, proportion
@@ -83,7 +84,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     counts = dict.fromkeys(("kept right", "kept wrong", "wrong to right", "right to wrong"), 0)
     for row in frame[frame["reflective"]].itertuples():
         choices = tuple(row.choices)
-        right = resolve(_solution(row.solution), choices).choice
+        right = resolve(solution_text(row.solution), choices).choice
         place = find_reflections(row.completion)[0][0]
         before = _leaning(row.completion[:place], choices)
         after = find_answer(row.completion, choices).choice
@@ -276,7 +277,3 @@ def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:
         for start, end in find_sentences(thought, 0, len(thought))
     ]
     return next((choice for choice in reversed(named) if choice is not None), None)
-
-
-def _solution(text: str) -> str:
-    return text.replace("<answer>", "").replace("</answer>", "").strip()

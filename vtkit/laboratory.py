@@ -18,7 +18,7 @@ from IPython.display import HTML
 
 from vtkit import rewards
 from vtkit.errors import UserError
-from vtkit.page import text
+from vtkit.page import marked, text
 from vtkit.run import headless
 from vtkit.values import read_yaml
 
@@ -198,9 +198,7 @@ def _points(reply: dict[str, Any], rules: str) -> str:
 
 
 def _marked(reply: str, span: tuple[int, int] | None) -> str:
-    start, end = span or (len(reply), len(reply))
-    mark = f"<mark{_MARK}>{text(reply[start:end])}</mark>" if span else ""
-    return f"<code{_CODE}>{text(reply[:start])}{mark}{text(reply[end:])}</code>"
+    return f"<code{_CODE}>{marked(reply, [span] if span else [], _MARK)}</code>"
 
 
 def _label(rules: str) -> str:

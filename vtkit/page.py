@@ -188,15 +188,19 @@ def links(paths: Iterable[str]) -> str:
 
 def transcript(title: str, question: str, reply: str, marks: Iterable[tuple[int, int]]) -> str:
     """A question and the model's reply in full, its spans ``marks`` highlighted."""
-    pieces, end = [], 0
-    for start, stop in marks:
-        pieces += [text(reply[end:start]), f"<mark>{text(reply[start:stop])}</mark>"]
-        end = stop
-    pieces.append(text(reply[end:]))
     return (
         f'<article><h3>{text(title)}</h3><p class="soft">{text(question)}</p>'
-        f"<pre>{''.join(pieces)}</pre></article>"
+        f"<pre>{marked(reply, marks)}</pre></article>"
     )
+
+
+def marked(reply: str, marks: Iterable[tuple[int, int]], style: str = "") -> str:
+    """A reply as HTML text, its spans ``marks`` highlighted; ``style``: attributes of a mark."""
+    pieces, end = [], 0
+    for start, stop in marks:
+        pieces += [text(reply[end:start]), f"<mark{style}>{text(reply[start:stop])}</mark>"]
+        end = stop
+    return "".join([*pieces, text(reply[end:])])
 
 
 def _anchor(title: str) -> str:

@@ -119,7 +119,7 @@ def _is_visible(text: str) -> bool:
 
 
 def _is_right(answer: Answer, solution: str, choices: Sequence[str]) -> bool:
-    right = _solution_text(solution)
+    right = solution_text(solution)
     if choices:
         return answer.choice is not None and answer.choice == resolve(right, tuple(choices)).choice
     if answer.text is None:
@@ -128,7 +128,8 @@ def _is_right(answer: Answer, solution: str, choices: Sequence[str]) -> bool:
     return naming.plain and naming.choice == 0
 
 
-def _solution_text(solution: str) -> str:
+def solution_text(solution: str) -> str:
+    """The answer in a solution as the original writes it, ``<answer>left</answer>``, or bare."""
     blocks = _SOLUTION.findall(solution)
     return blocks[-1] if blocks else solution.strip()
 
@@ -247,12 +248,13 @@ def explain(
 
     Returns:
         ``answer`` (text), ``choice``, ``span`` and ``rule`` of :func:`vtkit.answers.find_answer`,
-        the rewards ``accuracy`` and ``format``, and ``why``, a sentence.
+        the rewards ``accuracy`` and ``format``, the ``format_verdict`` of :func:`check_format`, and
+        ``why``, a sentence.
     """
     answer = find_answer(completion, choices or (), prefilled=prefilled)
     accuracy = float(_is_right(answer, solution, choices or ()))
     verdict = check_format(completion, prefilled=prefilled)
-    right = _solution_text(solution)
+    right = solution_text(solution)
     said = f"answer {answer.text!r}" if answer.text else "no answer"
     return {
         "answer": answer.text,
@@ -261,5 +263,6 @@ def explain(
         "rule": answer.rule,
         "accuracy": accuracy,
         "format": float(verdict == "good"),
+        "format_verdict": verdict,
         "why": f"{said} ({answer.rule}); right is {right!r}; format: {verdict}",
     }

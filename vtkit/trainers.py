@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer, SFTTrainer
 
 from vtkit import reflection, resampling
-from vtkit.answers import find_answer
-from vtkit.rewards import check_format, completion_texts, explain
+from vtkit.naming import resolve
+from vtkit.rewards import completion_texts, explain, solution_text
 from vtkit.rollouts import RolloutWriter
 
 
@@ -125,11 +125,10 @@ def judge(
         where the solution names none of the choices; ``format_verdict``.
     """
     said = explain(completion, solution, choices, prefilled=prefilled)
-    known = not choices or find_answer(solution, choices, prefilled=False).choice is not None
+    known = not choices or resolve(solution_text(solution), tuple(choices)).choice is not None
     return {
-        **{name: said[name] for name in ("rule", "answer", "choice")},
+        **{name: said[name] for name in ("rule", "answer", "choice", "format_verdict")},
         "correct": said["accuracy"] == 1.0 if known else None,
-        "format_verdict": check_format(completion, prefilled=prefilled),
     }
 
 

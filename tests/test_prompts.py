@@ -22,6 +22,13 @@ INSTRUCT = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n" + PICTURE
 )
 
+R1 = (
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves "
+    "it. The assistant first thinks about the reasoning process in the mind and then provides the "
+    "user with the answer. The reasoning process and answer are enclosed within <think> </think> "
+    "and <answer> </answer> tags, respectively, i.e., <think> reasoning process here "
+)
+
 
 def published(name: str, question: str) -> str:
     """What VisualThinker-R1-Zero renders: grpo.py, its evaluation scripts, and sft.py."""
@@ -35,6 +42,11 @@ def published(name: str, question: str) -> str:
         "instruct": f"{INSTRUCT}{question}  Output the thinking process in <think> </think> and "
         "final answer (option) in <answer> </answer> tags.<|im_end|>\n<|im_start|>assistant\n",
         "instruct_direct": f"{INSTRUCT}{question}<|im_end|>\n<|im_start|>assistant\n",
+        "instruct_number": f"{INSTRUCT}{question}  Output the thinking process in <think> </think> "
+        "and final answer (number) in <answer> </answer> tags.<|im_end|>\n<|im_start|>assistant\n",
+        "r1_system": INSTRUCT.replace("You are a helpful assistant.", f"{R1}</think><answer> "
+        "answer here </answer>") + f"{question}<|im_end|>\n<|im_start|>assistant\n",
+        "r1_zero": f"{R1}</think> <answer> answer here </answer>. User: {question}. Assistant:",
     }[name]
 
 

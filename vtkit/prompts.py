@@ -5,9 +5,10 @@ share, and a base model's ``<think>`` prefill that is part of the prompt. So eac
 chat template: the data set carries only ``[{"role": "user", "content": question}]`` and the
 template writes the rest, image first, as the original does.
 
-Source of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
-scripts. The literal ``<image>`` after the picture is a quirk of the original that is kept for
-fidelity.
+Sources of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
+scripts; for other replications, Deep-Agent/R1-V, FanqingM/R1-Multimodal-Journey,
+EvolvingLMMs-Lab/open-r1-multimodal, and DeepSeek-R1's paper. The literal ``<image>`` after the
+picture is a quirk of the original that is kept for fidelity.
 """
 
 from collections.abc import Sequence
@@ -29,13 +30,35 @@ BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
 BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
 DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
 DIRECT_CLOSING = " \nAssistant: "
-_INSTRUCT_SUFFIX = (
-    "  Output the thinking process in <think> </think> "
-    "and final answer (option) in <answer> </answer> tags."
+R1_OPENING = (
+    "A conversation between User and Assistant. "
+    "The user asks a question, and the Assistant solves it."
+    + _THINKS
+    + " The reasoning process and answer are enclosed within <think> </think> and "
+    "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> "
+    "<answer> answer here </answer>. User: "
 )
+R1_CLOSING = ". Assistant:"
+R1_SYSTEM = (
+    "A conversation between User and Assistant. "
+    "The user asks a question, and the Assistant solves it."
+    + _THINKS
+    + " The reasoning process and answer are enclosed within <think> </think> and "
+    "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think>"
+    "<answer> answer here </answer>"
+)
+HELPFUL_SYSTEM = "You are a helpful assistant."
 
 
-def _template(opening: str, closing: str, generation: str) -> str:
+def instruct_suffix(kind: str) -> str:
+    """What R1-V and its followers append to a question; ``kind`` is "option" or "number"."""
+    return (
+        "  Output the thinking process in <think> </think> "
+        f"and final answer ({kind}) in <answer> </answer> tags."
+    )
+
+
+def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -> str:
     """A Jinja template around one user turn; a finished assistant turn is written out after it."""
 
     def quoted(text: str) -> str:  # as an expression: "-%}" would swallow literal line breaks
@@ -44,7 +67,7 @@ def _template(opening: str, closing: str, generation: str) -> str:
     return (
         "{%- for message in messages -%}"
         "{%- if message['role'] == 'user' -%}"
-        + quoted(IMAGE + opening)
+        + quoted(image + opening)
         + "{%- if message['content'] is string -%}"
         "{{- message['content'] -}}"
         "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}"
@@ -62,9 +85,9 @@ def _template(opening: str, closing: str, generation: str) -> str:
     )
 
 
-def _instruct(suffix: str) -> str:
-    """Qwen2-VL-Instruct's own template, its default system turn included."""
-    before = "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n<|im_start|>user\\n"
+def _instruct(suffix: str, system: str = HELPFUL_SYSTEM) -> str:
+    """Qwen2-VL-Instruct's own template with a system turn, by default its own."""
+    before = f"<|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n"
     turns = _template("", f"{suffix}<|im_end|>\n", "<|im_start|>assistant\n")
     return turns.replace(IMAGE, before + IMAGE, 1)
 
@@ -72,13 +95,18 @@ def _instruct(suffix: str) -> str:
 TEMPLATES: dict[str, str] = {
     "base": _template(BASE_OPENING, "", BASE_CLOSING),
     "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
-    "instruct": _instruct(_INSTRUCT_SUFFIX),
+    "instruct": _instruct(instruct_suffix("option")),
     "instruct_direct": _instruct(""),
+    "instruct_number": _instruct(instruct_suffix("number")),
+    "r1_system": _instruct("", R1_SYSTEM),
+    "r1_zero": _template(R1_OPENING, R1_CLOSING, "", image=""),
 }
 """``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without
 reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt
 for the instruct model. ``instruct_direct``: the same without reasoning, for supervised training on
-bare answers (the original's sft.py, whose targets have no tags)."""
+bare answers (the original's sft.py, whose targets have no tags). ``instruct_number``: R1-V's and
+open-r1-multimodal's. ``r1_system``: R1-Multimodal-Journey's, with R1's text as the system turn.
+``r1_zero``: DeepSeek-R1-Zero's template (paper, table 1), the only one without a picture."""
 
 
 def get_template(name: str) -> str:

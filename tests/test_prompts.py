@@ -44,8 +44,10 @@ def published(name: str, question: str) -> str:
         "instruct_direct": f"{INSTRUCT}{question}<|im_end|>\n<|im_start|>assistant\n",
         "instruct_number": f"{INSTRUCT}{question}  Output the thinking process in <think> </think> "
         "and final answer (number) in <answer> </answer> tags.<|im_end|>\n<|im_start|>assistant\n",
-        "r1_system": INSTRUCT.replace("You are a helpful assistant.", f"{R1}</think><answer> "
-        "answer here </answer>") + f"{question}<|im_end|>\n<|im_start|>assistant\n",
+        "r1_system": INSTRUCT.replace(
+            "You are a helpful assistant.", f"{R1}</think><answer> answer here </answer>"
+        )
+        + f"{question}<|im_end|>\n<|im_start|>assistant\n",
         "r1_zero": f"{R1}</think> <answer> answer here </answer>. User: {question}. Assistant:",
     }[name]
 

@@ -74,6 +74,17 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def seed_list(text: str) -> list[int]:
+    """``"0,1,2"`` as numbers, for argparse: each at least 0, none twice."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 0,1,2, got '{text}'")
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"a seed is named twice in '{text}'")
+    return seeds
+
+
 def friendly(command: Callable[[], int]) -> int:
     """Run a command; a UserError becomes one line on standard error and exit status 2."""
     try:

@@ -30,10 +30,12 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
             row's, by a seeded permutation that leaves none where it was.
 
     Raises:
-        UserError: one row alone cannot be shuffled.
+        UserError: the rows have no pictures, or there is but one, which cannot be shuffled.
     """
     if pictures == "original":
         return dataset
+    if not {"images", "image"} & set(dataset.column_names):
+        raise UserError(f"pictures: the data have none to be {pictures}; set it to original")
     cells = list(encoded_images(dataset))
     if pictures == "blank":
         cells = [[_blank(cell) for cell in row] for row in cells]

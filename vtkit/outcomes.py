@@ -17,10 +17,9 @@ from vtkit.files import read_json
 from vtkit.measures import Expectation, aha_direction, length_direction, measure
 from vtkit.records import compared_scores
 from vtkit.studies import MAIN, Entry, load_study
-from vtkit.tables import NOT_RUN, percent
+from vtkit.tables import NOT_RUN, Table, percent
 
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
-Table = tuple[list[str], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -214,13 +213,6 @@ def _came_out(one: Outcome, wanted: Expectation) -> str:
 
 
 # -------------------------------------------------------------------------------------------- cells
-
-
-def markdown(table: Table) -> str:
-    """A table for the README."""
-    header, rows = table
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -9,8 +9,9 @@ from vtkit import studies, study_runs
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.measures import measure
-from vtkit.recipes import list_recipes
+from vtkit.recipes import list_recipes, read_config
 from vtkit.rollouts import load_rollouts
+from vtkit.run import differences
 from vtkit.studies import chosen, list_studies, load_study, main
 
 CONTROL = """\
@@ -55,6 +56,16 @@ def test_every_control_predicts_and_every_row_is_reported():
     rows = load_study("rows").values()
     assert [set(entry.reported) for entry in rows] == [{"length", "aha"}] * 5
     assert len(chosen([], [])) == sum(len(load_study(name)) for name in list_studies())
+
+
+@pytest.mark.parametrize("entry", chosen([], []), ids=lambda one: f"{one.study}-{one.name}")
+def test_what_is_kept_was_made_with_these_settings(entry):
+    if entry.reuses:
+        return
+    for path in studies.RECORDS.glob(f"{entry.study}/{entry.name}-s*/config.yaml"):
+        kept = read_config(path)
+        assert not differences(kept, entry.config(kept.seed))
+        assert path.parent == entry.record(kept.seed)
 
 
 # ------------------------------------------------------------------------------------ reading one

@@ -3,12 +3,15 @@
 import json
 import re
 
+import nbformat
 import pandas as pd
 import pytest
 from fake_run import write_fake_run
 
-from vtkit import reference
+from vtkit import reference, studies
 from vtkit.errors import UserError
+from vtkit.ledger import load_ledger
+from vtkit.notebooks import NOTEBOOKS
 from vtkit.recipes import load_config
 from vtkit.report import result_table, summarize
 from vtkit.rollouts import load_rollouts
@@ -16,6 +19,8 @@ from vtkit.rollouts import load_rollouts
 MARKS = (
     "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
     "<!-- causal:start --><!-- causal:end -->"
+    "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
+    "<!-- controls:start --><!-- controls:end --><!-- switches:start --><!-- switches:end -->"
 )
 
 
@@ -28,6 +33,7 @@ def run_dir(tmp_path_factory):
 def kept(run_dir, tmp_path, monkeypatch):
     """The fake run, kept; what it drew for that is drawn once elsewhere."""
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(studies, "RECORDS", tmp_path / "reference" / "studies")
     monkeypatch.setattr(reference, "KEPT_FIGURES", ())
     monkeypatch.setattr(reference, "MOST_STEPS", 8)
     return reference.keep(run_dir)
@@ -36,6 +42,15 @@ def kept(run_dir, tmp_path, monkeypatch):
 def test_readme_quotes_the_committed_runs():
     text = reference.README.read_text(encoding="utf-8")
     assert reference.fill(text) == text, "run: python -m vtkit.reference"
+
+
+def test_notebook_06_types_no_result():
+    """Its numbers come from files; those in its words are other people's, and in the ledger."""
+    cells = nbformat.read(NOTEBOOKS / "06_replications.ipynb", 4).cells
+    words = "\n".join(cell.source for cell in cells)
+    words = re.sub(r"(?m)^## \d\.\d .*$", "", words)
+    typed = set(re.findall(r"\d+\.\d+|\d+(?= ?%)", words)) - {"95"}
+    assert typed <= {number["number"] for number in load_ledger()}
 
 
 def test_readme_links_lead_somewhere():
@@ -113,6 +128,8 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
         assert f"{accuracy[name]['value']:.1%} [" in filled
     assert "| seed 0, n = 400 |" in filled and "old" not in filled
     assert "GRPO over SFT" in filled and "**missed**" not in filled
+    assert f"| base + GRPO | 59.47 | {100 * accuracy['grpo']['value']:.1f} (1 seed) |" in filled
+    assert "| R1-V | ↓ | not run |" in filled and "| one seed |" in filled
     assert reference.fill(filled) == filled
 
     effect = {"n": 200, "value": -0.4, "low": -0.5, "high": -0.3}

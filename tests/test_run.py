@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vtkit import cli
+from vtkit import cli, seeds  # noqa: F401  # seeds before its vtkit.report is a stand-in
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.recipes import load_config, read_config
@@ -99,7 +99,11 @@ def log(run_dir: Path) -> list[str]:
     [
         (["--profle", "mini"], "unknown option '--profle'; did you mean '--profile'?"),
         (["--profle=mini"], "did you mean '--profile'?"),
-        (["--seeds", "1,2"], "did you mean '--seed'?"),
+        (["--sed", "1"], "did you mean '--seed'?"),
+        (["--seeds", "1,x"], "--seeds: expected whole numbers such as 0,1,2, got '1,x'"),
+        (["--seeds", "1,1"], "--seeds: a seed is named twice in '1,1'"),
+        (["--seeds", ""], "--seeds: expected whole numbers"),
+        (["--seeds", "0,1", "--seed", "2"], "not allowed with argument --seeds"),
         (["mini"], "unexpected argument 'mini'"),
         (["--seed", "one"], "argument --seed: invalid int value: 'one'"),
         (["--only", "00", "--from", "01"], "not allowed with argument --only"),
@@ -270,6 +274,23 @@ def test_a_run_from_start_to_report(run, notebooks, tmp_path):
     assert read_json(folder / "manifest.json")["status"] == "incomplete"
     run("-p", "words", "6", *arguments)
     assert log(folder)[5:] == ["00_first", "01_second"]
+
+
+@pytest.mark.slow
+def test_several_seeds_run_one_after_the_other(run, notebooks, tmp_path):
+    status, out, _ = run("--seeds", "0,2", "--only", "00")
+    assert status == 0 and "nothing to put together yet" in out
+    assert [log(tmp_path / f"run-s{seed}") for seed in (0, 2)] == [["00_first"], ["00_first"]]
+    assert read_config(tmp_path / "run-s2" / "config.yaml").seed == 2
+    assert run("--seeds", "0,2", "--only", "00")[1].count("skipped, done before") == 2
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_leaves_the_others_their_turn(run, notebooks, tmp_path):
+    write_notebook(notebooks, "01_second", "assert seed, 'seed 0 is bad'")
+    status, out, err = run("--seeds", "0,1")
+    assert status == 1 and "seed 0 is bad" in err and "put together" not in out
+    assert log(tmp_path / "run-s1") == ["00_first", "01_second"]
 
 
 @pytest.mark.slow

@@ -51,17 +51,28 @@ class Parser(argparse.ArgumentParser):
         return [name for name in self._option_string_actions if name.startswith("--")]
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that determine a run; the same for every command of the kit."""
+def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """The options that determine a run; the same for every command of the kit.
+
+    Args:
+        several: whether the command can do several seeds, one run after the other.
+    """
     recipes, profiles = (
         ", ".join(sorted(path.stem for path in (ROOT / "configs" / kind).glob("*.yaml")))
         for kind in ("recipes", "profiles")
     )
     parser.add_argument("--recipe", default="visualthinker", help=f"what to reproduce: {recipes}")
     parser.add_argument("--profile", default="mini", help=f"at what scale: {profiles}")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, default=0, help="default 0")
+    if several:
+        seeds.add_argument(
+            "--seeds", type=seed_list, metavar="N,N", help="several runs, then put together"
+        )
     parser.add_argument(
-        "--run-dir", help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
+        "--run-dir",
+        help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
+        + ("; with --seeds, what stands before -s<seed>" if several else ""),
     )
     parser.add_argument(
         "-p",
@@ -72,6 +83,17 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "VALUE"),
         help="set one parameter (--list shows all); may be repeated",
     )
+
+
+def seed_list(text: str) -> list[int]:
+    """``"0,1,2"`` as numbers, for argparse: each at least 0, none twice."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 0,1,2, got '{text}'")
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"a seed is named twice in '{text}'")
+    return seeds
 
 
 def friendly(command: Callable[[], int]) -> int:
@@ -104,32 +126,32 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
 def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
-    from vtkit.notebooks import discover, select, split_parameters
+    from vtkit.notebooks import REQUIRED, discover, select, split_parameters
     from vtkit.recipes import FIELDS, load_config
 
     os.chdir(ROOT)
     steps = discover(folder)
     overrides, parameters = split_parameters(dict(arguments.parameters), steps, FIELDS)
-    config = load_config(
-        arguments.recipe,
-        arguments.profile,
-        seed=arguments.seed,
-        run_dir=arguments.run_dir,
-        **overrides,
-    )
+    place = arguments.run_dir or f"runs/{arguments.recipe}-{arguments.profile}"
+    folders = {seed: f"{place}-s{seed}" for seed in arguments.seeds or ()}
+    configs = [
+        load_config(arguments.recipe, arguments.profile, seed=seed, run_dir=folder, **overrides)
+        for seed, folder in (folders or {arguments.seed: arguments.run_dir}).items()
+    ]
     if arguments.list:
-        _print_parameters(steps, config)
+        _print_parameters(steps, configs[0])
         return 0
     selected = select(steps, arguments.first, arguments.only)
-    parameters |= {
-        "recipe": config.recipe,
-        "profile": config.profile,
-        "seed": config.seed,
-        "run_dir": config.run_dir,
-        "overrides": {name: getattr(config, name) for name in overrides},
-    }
     signal.signal(signal.SIGTERM, _interrupt)
-    return _run(steps, selected, config, parameters, force=arguments.force)
+    status = 0
+    for config in configs:
+        identity = {name: getattr(config, name) for name in REQUIRED if name != "overrides"}
+        changed = {"overrides": {name: getattr(config, name) for name in overrides}}
+        given = parameters | identity | changed
+        status |= _run(steps, selected, config, given, force=arguments.force)
+    if folders and not status:
+        _print_seeds(list(folders.values()), f"{place}-seeds")
+    return status
 
 
 def _parser() -> Parser:
@@ -140,7 +162,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_config_arguments(parser)
+    add_config_arguments(parser, several=True)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="first", metavar="NN", help="start at this notebook")
     which.add_argument("--only", metavar="NN[,NN]", help="run just these notebooks")
@@ -222,6 +244,21 @@ def _print_results(run_dir: Path, complete: bool) -> None:
         if complete:
             raise
         _say(f"\nno results yet: {error}")
+
+
+def _print_seeds(run_dirs: list[str], out: str) -> None:
+    """Every seed beside mean and spread; runs of some notebooks may have no results yet."""
+    from vtkit.report import summarize
+    from vtkit.seeds import aggregate, table
+    from vtkit.tables import align
+
+    try:
+        aggregate(run_dirs, out)
+    except UserError as error:
+        _say(f"\nnothing to put together yet: {error}")
+        return
+    header, rows = table([summarize(run_dir) for run_dir in run_dirs], plain=True)
+    _say(f"\n{align([header, *rows])}\n\nall seeds: {out}/report.html")
 
 
 def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:

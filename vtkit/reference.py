@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vtkit import plots
+from vtkit import outcomes, plots, seeds
 from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
@@ -25,7 +25,7 @@ from vtkit.pairs import ARMS
 from vtkit.records import END_STEPS, load_config
 from vtkit.report import NOT_RUN, percent, points, summarize
 from vtkit.rollouts import RolloutWriter, load_rollouts
-from vtkit.stats import difference
+from vtkit.tables import markdown
 from vtkit.values import ROOT, shown
 
 if TYPE_CHECKING:
@@ -112,8 +112,12 @@ def fill(readme: str) -> str:
     runs.sort(key=lambda summary: summary["seed"])
     blocks = {
         "table": result_table(runs[0]) if runs else _NOT_YET,
-        "seeds": seeds_table(runs) if runs else _NOT_YET,
+        "seeds": markdown(*seeds.table(runs)) if runs else _NOT_YET,
         "causal": causal_table(runs) if runs else _NOT_YET,
+        "rows": markdown(*outcomes.rows_table()),
+        "arms": markdown(*outcomes.arms_table()),
+        "controls": markdown(*outcomes.controls_table()),
+        "switches": markdown(*outcomes.controls_table("switches")),
     }
     for name, block in blocks.items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
@@ -128,9 +132,8 @@ def result_table(summary: dict[str, Any]) -> str:
     """Base, SFT and GRPO of one run, as Markdown; 95 % intervals in brackets."""
     methods = ("base", "sft", "grpo")
     n = next(each["n"] for each in summary["accuracy"].values() if each)
+    header = [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"]
     rows = [
-        [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"],
-        ["---"] * 4,
         ["accuracy", *(percent(summary["accuracy"][name]) for name in methods)],
         [
             "accuracy, by the original's judge",
@@ -138,29 +141,18 @@ def result_table(summary: dict[str, Any]) -> str:
         ],
         ["no answer found", *(percent(summary["format_failures"][name]) for name in methods)],
     ]
-    return _markdown(rows)
-
-
-def seeds_table(summaries: list[dict[str, Any]]) -> str:
-    """What each seed came to beside what was asked of it before the runs, as Markdown."""
-    seeds = [f"seed {summary['seed']}" for summary in summaries]
-    rows = [["", "asked", *seeds], ["---"] * (2 + len(seeds))]
-    columns = [_outcomes(summary) for summary in summaries]
-    for (name, asked), *cells in zip(_ASKED, *columns, strict=True):
-        rows.append([name, asked, *(text if met else f"{text}, **missed**" for text, met in cells)])
-    return _markdown(rows)
+    return markdown(header, rows)
 
 
 def causal_table(summaries: list[dict[str, Any]]) -> str:
     """The causal test of each seed's run, as Markdown: arms in rows, and below them the verdict."""
     audits = [_audit_of(summary) for summary in summaries]
-    seeds = [f"seed {summary['seed']}" for summary in summaries]
-    rows = [["put in", *seeds], ["---"] * (1 + len(seeds))]
+    header, rows = ["put in", *(f"seed {summary['seed']}" for summary in summaries)], []
     for arm in ARMS:
         found = [audit["effects"].get(arm) if audit else None for audit in audits]
         rows.append([arm, *(_effect(one) for one in found)])
     rows.append(["verdict", *(audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)])
-    return _markdown(rows)
+    return markdown(header, rows)
 
 
 def _audit_of(summary: dict[str, Any]) -> dict[str, Any] | None:
@@ -173,48 +165,6 @@ def _effect(effect: dict[str, Any] | None) -> str:
     if not effect or not effect["n"]:
         return NOT_RUN
     return points(effect) + (f" (n = {effect['n']})" if effect["n"] < 200 else "")
-
-
-_ASKED = (
-    ("accuracy, base model", ""),
-    ("accuracy, SFT", ""),
-    ("accuracy, GRPO", ""),
-    ("GRPO over base, points", "at least +30"),
-    ("GRPO over SFT, points", "at least +2"),
-    ("mean rollout length, start, dip", "15 % shorter or more"),
-    ("mean rollout length, dip, end", "1.6 times or more"),
-    ("HTML at the end", "below 2 %"),
-    ("reflection, start", ""),
-    ("reflection, end", "intervals apart"),
-    ("minutes in all", ""),
-)
-
-
-def _outcomes(summary: dict[str, Any]) -> list[tuple[str, bool]]:
-    """One ``(text, met)`` for each row of ``_ASKED``; what was not run meets nothing asked."""
-    accuracy, length = summary["accuracy"], summary["mean_length"]
-    start, dip, end = length["start"], length["dip"], length["end"]
-    reflection = summary["reflection_rate"]["intervals"]
-    html = summary["html_share"]["intervals"]["end"]
-    seconds = summary["wall_seconds"]
-    return [
-        *((percent(accuracy[name]), True) for name in ("base", "sft", "grpo")),
-        _gain(accuracy["grpo"], accuracy["base"], 0.30),
-        _gain(accuracy["grpo"], accuracy["sft"], 0.02),
-        (f"{start:.1f}, {dip:.1f} ({dip / start - 1:+.0%})", dip <= 0.85 * start),
-        (f"{dip:.1f}, {end:.1f} ({end / dip:.2f} times)", end >= 1.6 * dip),
-        (percent(html), html["value"] < 0.02),
-        (percent(reflection["start"]), True),
-        (percent(reflection["end"]), reflection["end"]["low"] > reflection["start"]["high"]),
-        (f"{seconds / 60:.1f}" if seconds else NOT_RUN, True),
-    ]
-
-
-def _gain(after: dict | None, before: dict | None, asked: float) -> tuple[str, bool]:
-    if not after or not before:
-        return NOT_RUN, False
-    gap = difference(after, before)
-    return points(gap), gap["value"] >= asked
 
 
 def _copy_records(source: Path, target: Path, name: str) -> None:
@@ -244,10 +194,6 @@ def _copy_rollouts(source: Path, target: Path) -> None:
         if step <= END_STEPS or step > steps[-1] - END_STEPS or step % every == 0:
             batches = load_rollouts(source, steps=[step]).batches()
             writer.write(step, [row for batch in batches for row in batch.to_pylist()])
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from vtkit.records import (
 from vtkit.reflection import find_reflections, first_reflections
 from vtkit.tables import (
     NOT_RUN,
+    align,
     benchmark_table,
     effects_table,
     judges_table,
@@ -105,7 +106,7 @@ def result_table(run_dir: str | Path) -> str:
     """
     blocks = [f"{describe(run_dir)}: {benchmark_name(run_dir)}, greedy; 95% intervals in brackets"]
     for header, rows in (benchmark_table(run_dir), training_table(run_dir)):
-        blocks.append(_align([header, *rows]))
+        blocks.append(align([header, *rows]))
     return "\n\n".join(blocks)
 
 
@@ -239,15 +240,6 @@ def _reflection_parts(folder: Path) -> list[str]:
         )
         for row in rows
     ]
-
-
-def _align(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:

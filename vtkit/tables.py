@@ -27,6 +27,7 @@ from vtkit.rollouts import load_rollouts
 from vtkit.stats import difference
 
 NOT_RUN = "not run"
+Table = tuple[list[str], list[list[str]]]  # header, and rows of as many cells
 METRIC_ROWS = 11
 _METRICS = {  # of metrics.csv: as TRL names them, as people read them
     "reward": "reward",
@@ -58,7 +59,23 @@ def points(gap: dict[str, float]) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def benchmark_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table as the README has it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def align(rows: list[list[str]]) -> str:
+    """Rows as plain text in columns, for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def benchmark_table(run_dir: str | Path) -> Table:
     """Header and rows: accuracy of base, SFT and GRPO, in all and by task, beside chance."""
     scores = compared_scores(run_dir)
     chances = chance_levels(run_dir)
@@ -86,7 +103,7 @@ def benchmark_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
     return ["accuracy", "base", "SFT", "GRPO", "chance"], rows
 
 
-def judges_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+def judges_table(run_dir: str | Path) -> Table:
     """The same replies by our judge and by the original's, in both ways of adding up."""
     scores = [score for score in compared_scores(run_dir).values() if score]
     judged = [each for score in scores for each in (score, score["paper"])]
@@ -109,7 +126,7 @@ def _gain(after: dict | None, before: dict | None) -> str:
     return points(difference(after["accuracy"], before["accuracy"]))
 
 
-def training_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+def training_table(run_dir: str | Path) -> Table:
     """Header and rows: length, HTML, reflection and what goes with it, at start, dip and end."""
     metrics = metrics_or_none(run_dir)
     per_step = completions_per_step(run_dir)
@@ -131,7 +148,7 @@ def training_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def metrics_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
+def metrics_table(run_dir: str | Path) -> Table:
     """Header and rows: a few steps of ``metrics.csv``, evenly chosen, both ends included."""
     metrics = metrics_or_none(run_dir)
     if metrics is None:
@@ -142,7 +159,7 @@ def metrics_table(run_dir: str | Path) -> tuple[list[str], list[list[str]]]:
     return ["step", *(_METRICS[name] for name in shown)], rows
 
 
-def effects_table(effects: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def effects_table(effects: dict[str, dict[str, Any]]) -> Table:
     """Header and rows of the causal test: one row an arm (see :mod:`vtkit.pairs`)."""
     header = ["put in", "pairs", "right, treated", "right, control", "difference, points"]
     rows = [

@@ -33,6 +33,7 @@ from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
+from vtkit.pictures import replaced
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.rewards import get_rewards
@@ -129,9 +130,8 @@ def make_trainer(config: RunConfig) -> Any:
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
-    dataset = to_conversations(
-        load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
-    )
+    rows = load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
+    dataset = to_conversations(replaced(rows, config.pictures, config.seed))
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
     check_rendering(processor, dataset[:2]["question"])
@@ -247,6 +247,7 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
 def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     out = Path(config.run_dir) / "evals"
     rows = load_cv_bench(config.benchmark_data, rows=config.benchmark_rows or None)
+    rows = replaced(rows, config.pictures, config.seed)
 
     def score(step: int) -> None:
         result = cv_bench.evaluate(

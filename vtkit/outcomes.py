@@ -1,0 +1,239 @@
+"""What studies came to, beside what was reported or predicted: tables made from kept files alone.
+
+Each table is a header and rows of text, as in :mod:`vtkit.tables`; README and notebook 06 show the
+same cells. Reported numbers are other people's, about models of 2 B parameters and more; measured
+ones are the miniature's, unless a column says otherwise. What was not run says so.
+
+    header, rows = rows_table()
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vtkit import studies
+from vtkit.files import read_json
+from vtkit.measures import Expectation, aha_direction, length_direction, measure
+from vtkit.records import compared_scores
+from vtkit.studies import MAIN, Entry, load_study
+from vtkit.tables import NOT_RUN, Table, percent
+
+ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An entry and, by seed, the measures of the runs that were kept of it."""
+
+    entry: Entry
+    found: dict[int, dict[str, Any]]
+
+    def values(self, name: str) -> list[Any]:
+        """One measure, seed by seed, of the runs that have it."""
+        return [one[name] for one in self.found.values() if one[name] is not None]
+
+    def count(self, holds: Callable[[dict[str, Any]], bool | None]) -> int:
+        """The seeds on which something holds."""
+        return sum(holds(one) is True for one in self.found.values())
+
+
+def outcomes(study: str) -> dict[str, Outcome]:
+    """Every entry of a study with what was kept of it, which may be nothing."""
+    entries = load_study(study)
+    return {name: Outcome(entry, _found(entry)) for name, entry in entries.items()}
+
+
+def _found(entry: Entry) -> dict[int, dict[str, Any]]:
+    found = {}
+    for seed in _kept_seeds(entry):
+        main = Entry(study="", name="", title="", seeds=[], reuses=MAIN).record(seed)
+        beside = measure(main) if (main / "config.yaml").exists() else None
+        found[seed] = measure(entry.record(seed), beside)
+        if entry.score:
+            score = compared_scores(entry.record(seed))[entry.score]
+            found[seed]["accuracy"] = score and 100 * score["accuracy"]["value"]
+    return found
+
+
+def _kept_seeds(entry: Entry) -> list[int]:
+    """The seeds of which there is a record, whichever were asked for."""
+    stem = entry.record(0).name.removesuffix("0")
+    folders = entry.record(0).parent.glob(f"{stem}*/config.yaml")
+    numbers = (path.parent.name.removeprefix(stem) for path in folders)
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+# ------------------------------------------------------------------------------- the report's table
+
+
+def rows_table() -> Table:
+    """The report's comparison: length and aha, as reported and as measured, and who agrees."""
+    header = ["system", "length, reported", "length, miniature", "aha, reported", "aha, miniature",
+              "both agree", "2B"]  # fmt: skip
+    return header, [_row(one) for one in outcomes("rows").values()]
+
+
+def _row(one: Outcome) -> list[str]:
+    reported = one.entry.reported
+    cells = [one.entry.title, ARROWS[reported["length"]], NOT_RUN, _yes(reported["aha"]), NOT_RUN]
+    if one.found:
+        lengths = (mean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+        arrows = "".join(ARROWS[way] for way in one.values("length"))
+        cells[2] = f"{arrows} ({', '.join(f'{value:.0f}' for value in lengths)} tokens)"
+        start, end = (mean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+        cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% → {end:.1f}%)"
+    agree = f"{one.count(agrees(one.entry))} of {len(one.found)} seeds" if one.found else NOT_RUN
+    return [*cells, agree, _directions_at_2b(one.entry)]
+
+
+def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
+    """Whether a run of a row has both directions as reported."""
+    said = (entry.reported["length"], _yes(entry.reported["aha"]))
+    return lambda found: (found["length"], found["aha"]) == said
+
+
+def rows_that_agree(seeds: int = 3) -> int:
+    """How many rows have both directions as reported on at least so many seeds."""
+    return sum(one.count(agrees(one.entry)) >= seeds for one in outcomes("rows").values())
+
+
+def disagreements() -> list[str]:
+    """A sentence for every row that was run and differs from the report on some seed."""
+    found = []
+    for one in outcomes("rows").values():
+        differing = len(one.found) - one.count(agrees(one.entry))
+        if differing:
+            found.append(f"{one.entry.title}: {_why(one)} The report rests on {one.entry.reason}.")
+    return found
+
+
+def _why(one: Outcome) -> str:
+    """What differs, with the means over all seeds that it was judged by."""
+    start, dip, end = (mean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+    first, last = (mean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+    numbers = {
+        "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
+        "aha": f"{first:.1f} % of replies reflective at the start, {last:.1f} % at the end",
+    }
+    said = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
+    parts = []
+    for name, word in said.items():
+        others = [value for value in one.values(name) if value != word]
+        if others:
+            came = ", ".join(sorted(set(others)))
+            parts.append(
+                f"{name} is reported as {word} and came out as {came} on {len(others)} of "
+                f"{len(one.found)} seeds ({numbers[name]})."
+            )
+    return " ".join(parts)
+
+
+def _at_2b(recipe: str) -> list[dict[str, Any]]:
+    """The summaries of kept runs of a recipe under a profile that is not the miniature's."""
+    paths = sorted(studies.RECORDS.parent.glob("*/summary.json"))
+    summaries = [read_json(path) for path in paths]
+    return [one for one in summaries if one["recipe"] == recipe and one["profile"] != "mini"]
+
+
+def _directions_at_2b(entry: Entry) -> str:
+    cells = []
+    for summary in _at_2b(entry.recipe):
+        length, rates = summary["mean_length"], summary["reflection_rate"]["intervals"]
+        if length["start"] is not None:
+            way = length_direction(length["start"], length["dip"], length["end"])
+            cells.append(f"{ARROWS[way]}, aha {aha_direction(rates['start'], rates['end'])}")
+    return "; ".join(cells) or NOT_RUN
+
+
+def _accuracy_at_2b(entry: Entry) -> str:
+    """Of the arms that a kept run of the main recipe has."""
+    scores = [one["accuracy"][entry.score] for one in _at_2b(entry.recipe) if entry.reuses == MAIN]
+    return "; ".join(percent(score) for score in scores if score) or NOT_RUN
+
+
+# ------------------------------------------------------------------------------------ tables 3 to 5
+
+
+def arms_table() -> Table:
+    """The arms of the paper's tables: accuracy in per cent, and the lead over another arm."""
+    header = ["arm", "reported", "miniature", "against", "reported, points", "miniature, points",
+              "same sign", "2B"]  # fmt: skip
+    found = outcomes("arms")
+    return header, [_arm(one, found.get(one.entry.against)) for one in found.values()]
+
+
+def _arm(one: Outcome, other: Outcome | None) -> list[str]:
+    reported = one.entry.reported.get("accuracy")
+    cells = [one.entry.title, "" if reported is None else f"{reported:.2f}"]
+    cells.append(spread(one.values("accuracy"), ".1f"))
+    lead = ["", "", "", ""] if other is None else _lead(one, other)
+    return [*cells, *lead, _accuracy_at_2b(one.entry)]
+
+
+def _lead(one: Outcome, other: Outcome) -> list[str]:
+    """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
+    reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
+    both = [seed for seed in one.found if seed in other.found]
+    gaps = [one.found[seed]["accuracy"] - other.found[seed]["accuracy"] for seed in both]
+    if reported is None or theirs is None:
+        return [other.entry.title, "", spread(gaps, "+.1f"), ""]
+    gap = reported - theirs
+    same = f"{sum(each * gap > 0 for each in gaps)} of {len(gaps)} seeds" if gaps else NOT_RUN
+    return [other.entry.title, f"{gap:+.2f}", spread(gaps, "+.1f"), same]
+
+
+# ----------------------------------------------------------------------------------------- controls
+
+
+def controls_table(study: str = "controls") -> Table:
+    """What each control was predicted to do, what it did, and on how many seeds that was met."""
+    header = ["control", "predicted", "in numbers", "came out", "met"]
+    return header, [_control(one) for one in outcomes(study).values()]
+
+
+def _control(one: Outcome) -> list[str]:
+    wanted = one.entry.expectations()
+    cells = [one.entry.title, one.entry.prediction, "; ".join(each.text for each in wanted)]
+    if not one.found:
+        return [*cells, NOT_RUN, NOT_RUN]
+    by_name = {each.name: each for each in wanted}  # a measure may be bounded from both sides
+    came = "; ".join(f"{name} {_came_out(one, each)}" for name, each in by_name.items())
+    met = one.count(lambda found: all(each.holds(found) for each in wanted))
+    verdict = f"{met} of {len(one.found)} seeds"
+    return [*cells, came, verdict if met == len(one.found) else f"**{verdict}**"]
+
+
+def _came_out(one: Outcome, wanted: Expectation) -> str:
+    values = one.values(wanted.name)
+    if isinstance(wanted.value, str):
+        return ", ".join(values) or NOT_RUN
+    ratio = wanted.name in ("growth", "length_over_main")
+    return spread(values, ".2f" if ratio else ".1f")
+
+
+# -------------------------------------------------------------------------------------------- cells
+
+
+def mean(values: Iterable[float]) -> float:
+    """The arithmetic mean; of nothing, not a number."""
+    values = list(values)
+    return sum(values) / len(values) if values else float("nan")
+
+
+def spread(values: list[float], form: str) -> str:
+    """Mean, least and greatest over the seeds: ``"51.0 (48.5 to 54.5)"``."""
+    if not values:
+        return NOT_RUN
+    if len(values) == 1:
+        return f"{values[0]:{form}} (1 seed)"
+    return f"{mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+def kept_runs() -> list[Path]:
+    """The records of all studies, for who wants to read more than these tables."""
+    return sorted(path.parent for path in studies.RECORDS.glob("*/*/manifest.json"))

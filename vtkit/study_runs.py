@@ -1,0 +1,206 @@
+"""Runs the entries of studies, each as a process of its own, and keeps what they came to.
+
+A run lies in ``runs/studies/<study>/<entry>-s<seed>``, with its log beside it. It is resumed where
+it was stopped, and skipped once it is finished. Its configuration, manifest, metrics, scores and a
+few rollouts are copied to ``results/reference/studies``, from which all tables are made.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import yaml
+from tqdm.auto import tqdm
+
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.recipes import RunConfig
+from vtkit.records import load_config
+from vtkit.rollouts import RolloutWriter, load_rollouts
+from vtkit.run import HEADLESS, finish_run
+from vtkit.studies import Entry
+from vtkit.values import ROOT, shown
+
+KEPT_ROLLOUTS = 32  # of the first and of the last step: four groups of eight each
+_MAKERS = {"models/mini-base": "vtkit.mini.base_model"}
+Job = tuple[Entry, int]
+
+
+def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
+    """Run entries with seeds; one that fails is told and the others go on.
+
+    Raises:
+        UserError: at the end, if one failed.
+    """
+    os.chdir(ROOT)
+    runner, pool = _Runner(), ThreadPoolExecutor(at_once)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    failed = 0
+    try:
+        futures = [pool.submit(runner.run, *job) for job in jobs]
+        with tqdm(total=len(jobs), desc="studies", unit="run") as bar:
+            for future in as_completed(futures):
+                told, bad = future.result()
+                failed += bad
+                bar.write(told, file=sys.stdout)
+                bar.update()
+    except KeyboardInterrupt:
+        runner.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGTERM, previous)
+    if failed:
+        raise UserError(f"{failed} of {len(jobs)} runs failed; mend that and run the command again")
+
+
+def make_inputs(config: RunConfig) -> None:
+    """See to it that a run's miniature data and model are there.
+
+    Raises:
+        UserError: a model of the kit's own was not made yet; names the command that makes it.
+    """
+    from vtkit.mini.dataset import FOLDER, ensure_dataset
+
+    if Path(config.train_data) == FOLDER:
+        ensure_dataset(config.train_data)
+    folder = Path(config.model)
+    if folder.parts[0] == "models" and not (folder / "config.json").exists():
+        maker = _MAKERS.get(str(folder))
+        command = f": python -m {maker}" if maker else ""
+        raise UserError(f"{folder} is missing; make it first{command}")
+
+
+class _Runner:
+    """Starts runs, knows those that are under way, and stops them when it is stopped."""
+
+    def __init__(self) -> None:
+        self.processes: set[subprocess.Popen] = set()
+        self.making = Lock()  # of data and models, which several runs may lack
+        self.stopped = False
+
+    def run(self, entry: Entry, seed: int) -> tuple[str, bool]:
+        """Train one entry with one seed unless that is done, and keep it: a line, and whether it
+        failed."""
+        name = f"{entry.study}/{entry.name}, seed {seed}"
+        try:
+            config = entry.config(seed)
+            if is_finished(config.run_dir):
+                return f"{name}: done before, kept in {shown(_keep_once(entry, seed))}", False
+            with self.making:
+                make_inputs(config)
+            began = time.monotonic()
+            status = self._train(entry, config)
+            seconds = time.monotonic() - began
+            if Path(config.run_dir, "manifest.json").exists():
+                finish_run(config, "failed" if status else "finished", seconds)
+            if status:
+                return f"{name}: failed; {_last_line(_log(config))} ({_log(config)})", True
+            kept = keep(config.run_dir, entry.record(seed))
+            return f"{name}: done in {seconds:.0f} s, kept in {shown(kept)}", False
+        except UserError as error:
+            return f"{name}: failed; {error}", True
+
+    def _train(self, entry: Entry, config: RunConfig) -> int:
+        """The exit status of ``python -m vtkit.train``."""
+        pairs = [text for name, value in entry.overrides.items()
+                 for text in ("-p", name, _as_text(value))]  # fmt: skip
+        command = [
+            sys.executable, "-m", "vtkit.train", "--recipe", config.recipe, "--profile",
+            config.profile, "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs,
+        ]  # fmt: skip
+        # One thread each: sums, and so sampled runs, depend on the number of threads.
+        environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
+        _log(config).parent.mkdir(parents=True, exist_ok=True)
+        with open(_log(config), "a", encoding="utf-8") as log:
+            if self.stopped:
+                return 130
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
+            self.processes.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.processes.discard(process)
+
+    def stop(self) -> None:
+        """End what is under way; its checkpoints stay."""
+        self.stopped = True
+        for process in list(self.processes):
+            process.terminate()
+
+
+def is_finished(run_dir: str | Path) -> bool:
+    """Whether the run's manifest says so."""
+    manifest = Path(run_dir) / "manifest.json"
+    return manifest.exists() and read_json(manifest)["status"] == "finished"
+
+
+def keep(run_dir: str | Path, target: Path) -> Path:
+    """Copy what tables need from a finished run, replacing what was kept of it before.
+
+    Kept are configuration, manifest (with the wall time), metrics, scores and the first
+    ``KEPT_ROLLOUTS`` rollouts of the first and of the last step: some ten KB.
+
+    Raises:
+        UserError: a file is missing or damaged, or the folder cannot be written.
+    """
+    source, draft = Path(run_dir), target.with_name(f".{target.name}.part")
+    config = load_config(source) | {"run_dir": shown(target)}
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        (draft / "evals").mkdir(parents=True)
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        (draft / "config.yaml").write_text(text, encoding="utf-8")
+        for name in ("manifest.json", "metrics.csv"):
+            shutil.copy(source / name, draft)
+        for path in (source / "evals").glob("step-*.json"):
+            shutil.copy(path, draft / "evals")
+        if (source / "rollouts").is_dir():  # a supervised run has none
+            _keep_rollouts(source, draft)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(draft, target)
+    except OSError as error:
+        raise UserError(f"cannot keep {source}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _keep_rollouts(source: Path, draft: Path) -> None:
+    steps, writer = load_rollouts(source).steps, RolloutWriter(draft / "rollouts")
+    for step in {steps[0], steps[-1]}:
+        rows = [row for batch in load_rollouts(source, steps=[step]).batches()
+                for row in batch.to_pylist()]  # fmt: skip
+        writer.write(step, rows[:KEPT_ROLLOUTS])
+
+
+def _keep_once(entry: Entry, seed: int) -> Path:
+    target, run_dir = entry.record(seed), entry.config(seed).run_dir
+    theirs, own = (Path(folder) / "manifest.json" for folder in (target, run_dir))
+    same = theirs.exists() and read_json(theirs) == read_json(own)
+    return target if same else keep(run_dir, target)
+
+
+def _log(config: RunConfig) -> Path:
+    return Path(f"{config.run_dir}.log")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -27,11 +27,11 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import GenerationConfig, StoppingCriteria
 
+from vtkit.decoding import decode
 from vtkit.errors import UserError
 from vtkit.inputs import batch_inputs, by_length, left_padding, message, tokens_of
-from vtkit.sampling import Draw, Sampling
+from vtkit.sampling import Sampling, draw_rows, likeliest
 
 # A headless run says how far it is once a minute, and nothing if it is faster than that.
 _SECONDS_BETWEEN_LINES = 60
@@ -111,21 +111,17 @@ def stream(
         messages = [message(dataset[row]) for row in batch]
         before = [begun[row] + said[row] for row in batch]
         inputs = batch_inputs(processor, messages, before).to(model.device)
-        start, used = inputs["input_ids"].shape[1], [len(said[row]) for row in batch]
-        config = _greedy(model, processor, max_new_tokens - min(used))
-        enough = _Enough(config.eos_token_id, start, max_new_tokens, used, alone)
-        draw = sampling and Draw(sampling, batch, used, start, max_new_tokens)
-        sequences = model.generate(
-            **inputs,
-            generation_config=config,
-            logits_processor=[draw] if draw else None,
-            stopping_criteria=[enough],
-        )
-        new = sequences[:, start:].tolist()  # (rows, at most max_new_tokens)
-        for row, tokens in zip(batch, new, strict=True):
-            room = max_new_tokens - len(said[row])
-            said[row] = said[row] + _until_end(tokens[:room], config.eos_token_id)
-        return enough.ended if enough.stopped else [True] * len(batch)
+        used = [len(said[row]) for row in batch]
+        decoded = decode(
+            model, dict(inputs), range(len(batch)),
+            draw_rows(sampling, batch, used, max_new_tokens) if sampling else likeliest,
+            ends=ends_of(model, processor), banned=banned_of(processor),
+            room=[max_new_tokens - n for n in used],
+            few=0 if alone else int(len(batch) * _SET_ASIDE),
+        )  # fmt: skip
+        for row, tokens in zip(batch, decoded.tokens, strict=True):
+            said[row] = said[row] + tokens
+        return decoded.ended
 
     with _progress(len(dataset), len(ready), progress) as advance:
         while todo or aside:
@@ -141,33 +137,6 @@ def stream(
             aside += [row for row, end in zip(batch, ended, strict=True) if not end]
             yield _replies(processor, {row: said.pop(row) for row in finished})
             advance(len(finished))
-
-
-class _Enough(StoppingCriteria):
-    """Ends rows that have no room left, and the batch once few enough are still going on.
-
-    Args:
-        start: length of the prompts in tokens.
-        used: tokens that each row has said before, of ``limit``.
-        alone: there is no other batch to wait for, so that none is set aside.
-    """
-
-    def __init__(self, ends: list[int], start: int, limit: int, used: list[int], alone: bool):
-        self.ends, self.start, self.stopped = torch.tensor(ends), start, False
-        self.room = limit - torch.tensor(used)  # (rows,)
-        self.over = torch.zeros(len(used), dtype=torch.bool)
-        self.few = 0 if alone else int(len(used) * _SET_ASIDE)
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        last = input_ids[:, -1].cpu()
-        self.over |= torch.isin(last, self.ends) | (input_ids.shape[1] - self.start >= self.room)
-        self.stopped = int((~self.over).sum()) <= self.few
-        over = torch.ones_like(self.over) if self.stopped else self.over
-        return over.to(input_ids.device)
-
-    @property
-    def ended(self) -> list[bool]:
-        return self.over.tolist()
 
 
 def _unless_too_large(work: Callable[..., list[bool]], *arguments: Any) -> list[bool] | None:
@@ -208,26 +177,17 @@ def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
     return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
 
 
-def _until_end(tokens: list[int], ends: list[int]) -> list[int]:
-    """Up to and with the first end-of-text token: what follows is padding."""
-    found = [tokens.index(end) for end in ends if end in tokens]
-    return tokens[: min(found) + 1] if found else tokens
-
-
-def _greedy(model: Any, processor: Any, max_new_tokens: int) -> GenerationConfig:
+def ends_of(model: Any, processor: Any) -> list[int]:
+    """Tokens that end a reply."""
     ends = model.generation_config.eos_token_id
     if ends is None:
         ends = processor.tokenizer.eos_token_id
-    # A generated image token has no picture behind it, and the model's forward pass fails on it.
-    images = {processor.image_token_id, processor.video_token_id} - {None}
-    return GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        suppress_tokens=sorted(images),
-        eos_token_id=[ends] if isinstance(ends, int) else list(ends),
-        pad_token_id=processor.tokenizer.pad_token_id,
-        use_cache=True,
-    )
+    return [ends] if isinstance(ends, int) else list(ends)
+
+
+def banned_of(processor: Any) -> list[int]:
+    """Tokens that no reply may have: a picture's, as a forward pass fails on one without picture."""
+    return sorted({processor.image_token_id, processor.video_token_id} - {None})
 
 
 @contextmanager

@@ -6,11 +6,14 @@ names the stock classes, so that the same folder loads with ``AutoProcessor`` or
 torchvision is installed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
@@ -41,6 +44,32 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+        self._seen: dict[Any, tuple] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Process no picture twice, in this call or the next ones."""
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
+
+    def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
+        if self._seen is None:
+            return super()._process_images(images, **kwargs)
+        flat = make_flat_list_of_images(images)
+        contents = {
+            id(picture): (picture.mode, picture.size, picture.tobytes()) for picture in flat
+        }
+        keys = [contents[id(picture)] for picture in flat]
+        for key, picture in zip(keys, flat, strict=True):
+            if key not in self._seen:
+                found = self.image_processor([picture], **{**kwargs, "return_tensors": "pt"})
+                self._seen[key] = found["pixel_values"], found["image_grid_thw"]
+        pixels, grids = zip(*(self._seen[key] for key in keys), strict=True)
+        found = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.cat(grids)}
+        return found, [self.replace_image_token(found, number) for number in range(len(flat))]
 
     def to_dict(self) -> dict[str, Any]:
         stock = {"processor_class": "Qwen2VLProcessor"}

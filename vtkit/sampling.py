@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor
 
 
 class Sampling(NamedTuple):
@@ -26,31 +25,39 @@ class Sampling(NamedTuple):
     keys: Sequence[str]
 
 
-class Draw(LogitsProcessor):
-    """Leaves the next tokens of a batch one choice, drawn by inverting the distribution function.
+class Draw:
+    """Chooses tokens for :func:`vtkit.decoding.decode` by inverting the distribution function.
 
     Source of the method: Devroye, Non-Uniform Random Variate Generation (1986), chapter III.2.
+
+    Args:
+        numbers: in [0, 1), (replies, tokens): one for each token that a reply may have.
+        temperature, top_k: see :class:`Sampling`.
     """
 
-    def __init__(
-        self, sampling: Sampling, rows: Sequence[int], said: Sequence[int], start: int, n: int
-    ):
-        """Rows have ``said`` so many of their ``n`` tokens; prompts end at ``start``."""
-        numbers = [_uniform(sampling.keys[row], n) for row in rows]
-        left = [np.roll(line, -used) for line, used in zip(numbers, said, strict=True)]
-        self.numbers = torch.from_numpy(np.stack(left))  # (rows, n), of which column t - start
-        self.start = start
-        self.temperature, self.top_k = sampling.temperature, sampling.top_k
+    def __init__(self, numbers: torch.Tensor, temperature: float, top_k: int):
+        self.numbers, self.temperature, self.top_k = numbers, temperature, top_k
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores / self.temperature  # (rows, vocabulary)
+    def __call__(self, logits: torch.Tensor, replies: list[int], step: int) -> torch.Tensor:
+        scores = logits / self.temperature  # (n, vocabulary)
         if 0 < self.top_k < scores.shape[1]:
             least = scores.topk(self.top_k).values[:, -1:]
             scores = scores.masked_fill(scores < least, -torch.inf)
         reached = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
-        number = self.numbers[:, input_ids.shape[1] - self.start, None].to(reached)
-        token = torch.searchsorted(reached, number * reached[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
+        number = self.numbers[replies, step, None].to(reached)
+        return torch.searchsorted(reached, number * reached[:, -1:], right=True).squeeze(1)
+
+
+def likeliest(logits: torch.Tensor, replies: list[int], step: int) -> torch.Tensor:
+    """Greedy choice for :func:`vtkit.decoding.decode`."""
+    return logits.argmax(-1)
+
+
+def draw_rows(sampling: Sampling, rows: Sequence[int], said: Sequence[int], n: int) -> Draw:
+    """For rows of a data set that have ``said`` so many of their ``n`` tokens."""
+    numbers = [_uniform(sampling.keys[row], n) for row in rows]
+    left = [np.roll(line, -used) for line, used in zip(numbers, said, strict=True)]
+    return Draw(torch.from_numpy(np.stack(left)), sampling.temperature, sampling.top_k)
 
 
 def _uniform(key: str, n: int) -> np.ndarray:

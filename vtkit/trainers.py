@@ -10,10 +10,11 @@ from typing import Any
 
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel
-from trl import GRPOTrainer, SFTTrainer
+from trl import SFTTrainer
 
 from vtkit import reflection, resampling
 from vtkit.naming import resolve
+from vtkit.once import OncePerPrompt
 from vtkit.rewards import completion_texts, explain, solution_text
 from vtkit.rollouts import RolloutWriter
 
@@ -46,7 +47,7 @@ class ExactResume:
         return sampler
 
 
-class RolloutGRPOTrainer(ExactResume, GRPOTrainer):
+class RolloutGRPOTrainer(ExactResume, OncePerPrompt):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from vtkit.mini.corpus import caption, make_view, notes, reply
+from vtkit.mini.corpus import DEFAULT, Traces, caption, make_view, notes, reply
 from vtkit.prompts import BASE_CLOSING, BASE_OPENING, DIRECT_CLOSING, DIRECT_OPENING
 
 SPECIAL = (
@@ -43,20 +43,23 @@ _SPLIT = r" \([a-d][1-4]\)| ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+
 VOCABULARY = 640
 
 
-def _texts(n: int) -> Iterator[str]:
+def _texts(n: int, traces: Traces) -> Iterator[str]:
     rng = random.Random("tokenizer")
     phrases = re.compile("|".join(re.escape(p) for p in sorted(PHRASES, key=len, reverse=True)))
     for _ in range(n):
         view = make_view(rng)
         yield caption(view.scene, rng)
         if view.question:
-            yield reply(view.question, rng)
+            yield reply(view.question, rng, traces)
             # Phrases are tokens of their own and must not use up merges; plurals are a word and its
             # ending.
-            yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", phrases.sub(" ", notes(view, rng)))
+            noted = phrases.sub(" ", notes(view, rng, traces))
+            yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", noted)
 
 
-def build_tokenizer(n_documents: int = 3000) -> PreTrainedTokenizerFast:
+def build_tokenizer(
+    n_documents: int = 3000, traces: Traces = DEFAULT
+) -> PreTrainedTokenizerFast:
     """Train the tokenizer on the corpus; the same on every machine."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -68,7 +71,7 @@ def build_tokenizer(n_documents: int = 3000) -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY, special_tokens=list(SPECIAL), show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
-    tokenizer.train_from_iterator(_texts(n_documents), trainer)
+    tokenizer.train_from_iterator(_texts(n_documents, traces), trainer)
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in PHRASES])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[0], padding_side="left",

@@ -1,8 +1,8 @@
 """Next-token learning as the miniature does it: batches of documents, the loss, the loop.
 
-Pre-training (:mod:`vtkit.mini.base_model`) and supervised tuning (:mod:`vtkit.mini.instruct`) differ
-in what they read and where they start, and share everything here. A corpus is indexed by step, so
-that an interrupted run reads on where it stopped.
+Pre-training (:mod:`vtkit.mini.base_model`) and supervised tuning (:mod:`vtkit.mini.instruct`)
+differ in what they read and where they start, and share everything here. A corpus is indexed by
+step, so that an interrupted run reads on where it stopped.
 """
 
 import json
@@ -116,13 +116,13 @@ def learn(
     Raises:
         UserError: the folder cannot be written.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     state_file = folder / f"{name}.pt"
     losses = _resume(state_file, model, optimizer)
     steps = range(len(losses), len(corpus))
-    bar = tqdm(batches(corpus, steps), total=len(corpus), initial=len(losses), desc=name, unit="step")
+    bar = tqdm(
+        batches(corpus, steps), total=len(corpus), initial=len(losses), desc=name, unit="step"
+    )
     model.train()
     for step, batch in zip(steps, bar, strict=True):
         for group in optimizer.param_groups:

@@ -102,7 +102,8 @@ def _figure_problem(world: str, task: str, figure: Figure, rng: random.Random) -
         answer, possible = str(measured.length), [str(n) for n in range(1, 5)]
         asked = f"the length of the {measured.colour} rod"
         steps = (
-            f"The {measured.colour} rod covers {answer} squares, and each square has a side of 1. "
+            f"The {measured.colour} rod covers {answer} square{'s' * (measured.length > 1)}, and "
+            "each square has a side of 1. "
             f"So its length is {answer}."
         )
     else:
@@ -134,10 +135,11 @@ def count_problem(world: str, task: str, scene: Scene, rng: random.Random) -> Pr
         return Problem(world, task, scene, question, (), str(n), f"{seen} in the scene.")
     if task == "taken":
         k = rng.randint(1, n)
-        question = f"{BASED}if {k} of the {many} are taken away, how many {many} are left?"
+        are = "is" if k == 1 else "are"
+        question = f"{BASED}if {k} of the {many} {are} taken away, how many {many} are left?"
         work, result = f"Taking away {k} leaves {n} - {k} = {n - k}.", n - k
     elif task == "added":
-        k = rng.randint(1, 4)
+        k = rng.randint(2, 4)
         question = f"{BASED}if {k} more {many} are added, how many {many} are there in all?"
         work, result = f"Adding {k} gives {n} + {k} = {n + k}.", n + k
     else:

@@ -9,6 +9,7 @@ encoded bytes. No arrangement of objects and no figure is in two splits.
 import argparse
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,23 @@ def write_problems(
     Raises:
         UserError: the folder cannot be written.
     """
-    drawn = _Drawn(seed)
     written = {}
-    for world, split in _files():
-        numbers = tqdm(
-            range(ROWS[split]), desc=f"drawing {world}/{split}", unit="row", disable=not progress
-        )
-        rows = [_row(world, number, drawn.problem(world, split, number)) for number in numbers]
+    for (world, split), problems in draw_problems(seed):
+        shown = tqdm(problems, desc=f"drawing {world}/{split}", unit="row", disable=not progress)
+        rows = [_row(world, number, problem) for number, problem in enumerate(shown)]
         table = pa.Table.from_pylist(rows, schema=SCHEMAS[world])
         path = Path(folder) / world / f"{split}.parquet"
         with atomic_path(path) as draft:
             pq.write_table(table, draft, row_group_size=len(table))
         written[f"{world}/{split}"] = path
     return written
+
+
+def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:
+    """World and split, and their problems in the order of the file's rows."""
+    drawn = _Drawn(seed)
+    for world, split in _files():
+        yield (world, split), [drawn.problem(world, split, row) for row in range(ROWS[split])]
 
 
 def _files() -> list[tuple[str, str]]:

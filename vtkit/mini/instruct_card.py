@@ -1,6 +1,6 @@
 """The card of the instruct miniature: what it was taught, and how it behaves.
 
-    python -m vtkit.mini.instruct_card   # measures models/mini-instruct, writes results/mini-instruct
+    python -m vtkit.mini.instruct_card      # measures the model, writes results/mini-instruct
 
 The model is not in the repository, its card is: ``card.json`` for tools, ``README.md`` for readers.
 Behaviour is measured on the test rows of each world, under the prompt its replication uses.

@@ -61,13 +61,13 @@ def hunch_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A miniature base model that learned for seconds: it guesses, mostly in the right format."""
     import functools
 
-    from vtkit.mini import base_model, corpus
+    from vtkit.mini import base_model, corpus, learning
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "MIXTURE", dict.fromkeys(corpus.MIXTURE, {"untagged": 0.2}))
         patch.setattr(base_model, "LEARNING_RATE", 8e-3)
         patch.setattr(base_model, "Corpus", functools.partial(base_model.Corpus, batch=16))
-        patch.setattr(base_model, "tqdm", functools.partial(base_model.tqdm, disable=True))
+        patch.setattr(learning, "tqdm", functools.partial(learning.tqdm, disable=True))
         return base_model.pretrain(
             tmp_path_factory.mktemp("hunch-base"),
             phases=(base_model.Phase(80, 8, {"dialogue": 1}),),

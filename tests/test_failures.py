@@ -269,7 +269,7 @@ def test_a_disk_too_small_for_the_base_model(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         base_model,
         "pretrain",
-        lambda folder, seed: pretrain(folder, seed=seed, phases=base_model.PHASES, save_steps=1),
+        lambda folder, **given: pretrain(folder, phases=base_model.PHASES, save_steps=1),
     )
     monkeypatch.setattr(torch, "save", full)
     monkeypatch.setattr(sys, "argv", ["base_model", "--folder", str(folder)])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA, load_cv_bench, load_sat
-from vtkit.mini import base_model, corpus, dataset, scenes
+from vtkit.mini import base_model, corpus, dataset, learning, scenes
 from vtkit.mini.base_model import Corpus, Phase, build_config, build_model, build_processor
 from vtkit.mini.corpus import View, careful_look, document, make_view
 from vtkit.mini.objects import NAMES, plural, sprite
@@ -399,6 +399,26 @@ def test_dialogues_continue_the_prompt_that_training_renders(processor):
             assert document(view, "dialogue", rng)[0] == rendered
 
 
+def test_without_long_traces_there_are_none():
+    rng = random.Random(11)
+    chosen = base_model.CORPORA["no_long_traces"]
+    assert all("notes" not in phase.kinds for phase in chosen.phases)
+    for question in questions_of("Count", 300):
+        assert style(corpus.reply(question, rng, chosen.traces)) not in ("reflective", "steps")
+
+
+def test_long_traces_that_do_not_pay_look_truly_and_conclude_by_chance():
+    chosen = base_model.CORPORA["long_traces_no_better"]
+    assert chosen.phases == base_model.PHASES
+    rng, right, n = random.Random(12), 0, 600
+    for question in questions_of("Relation", n):
+        view = View(Scene(question.things, "box", 0), question, "sat")
+        text = corpus.notes(view, rng, chosen.traces).split("\nNotes:")[0]
+        assert careful_look(question) in text
+        right += corpus.conclusion(question, question.answer) in text
+    assert close(right / n, 0.5, n)
+
+
 def test_documents_depend_on_the_seed_alone():
     first, second = (
         [document(make_view(rng), kind, rng) for kind in ("caption", "notes", "dialogue") * 5]
@@ -473,14 +493,14 @@ def test_positions_are_those_of_qwen2_vl(processor):
         mm_token_type_ids=inputs["mm_token_type_ids"],
         image_grid_thw=inputs["image_grid_thw"],
     )
-    found = base_model.positions(inputs["input_ids"].shape[1])
+    found = learning.positions(inputs["input_ids"].shape[1])
     assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 
 def test_batches_are_the_same_whoever_asks(processor):
     phases = Phase(2, 1, {"caption": 1}), Phase(3, 8, {"notes": 0.5, "dialogue": 0.5})
     given_first = Corpus(processor, phases, seed=3, batch=4)
-    asked_later = base_model._batches(Corpus(processor, phases, seed=3, batch=4), range(3, 5))
+    asked_later = learning.batches(Corpus(processor, phases, seed=3, batch=4), range(3, 5))
     assert len(given_first) == 5
     for step, again in zip((3, 4), asked_later, strict=True):
         batch = given_first[step]
@@ -499,7 +519,7 @@ def test_a_batch_has_its_pictures_and_learns_only_what_follows(processor):
     assert batch["pixel_values"].shape[0] == 6 * 64
     assert batch["image_grid_thw"].tolist() == [[1, 8, 8]] * 6
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
-        learned = labels != base_model.IGNORED
+        learned = labels != learning.IGNORED
         assert torch.equal(ids[learned], labels[learned])
         text = tokenizer.decode(ids[learned])
         assert text.endswith("<|endoftext|>") and "<|image_pad|>" not in text
@@ -511,11 +531,11 @@ def test_the_loss_is_the_models_own(processor):
     """Padding and shared positions change nothing: each row alone has the same mean loss."""
     model = build_model(build_config(processor.tokenizer))
     batch = Corpus(processor, (Phase(1, 8, {"caption": 1}),), seed=1, batch=3)[0]
-    together = base_model.loss_of(model, batch)
+    together = learning.loss_of(model, batch)
     total = n = 0
     for row in range(3):
         labels = batch["labels"][row : row + 1]
-        length = int((labels != base_model.IGNORED).nonzero()[-1, 1]) + 1
+        length = int((labels != learning.IGNORED).nonzero()[-1, 1]) + 1
         ids = batch["input_ids"][row : row + 1, :length]
         alone = model(
             input_ids=ids,
@@ -524,16 +544,16 @@ def test_the_loss_is_the_models_own(processor):
             pixel_values=batch["pixel_values"][64 * row : 64 * (row + 1)],
             image_grid_thw=batch["image_grid_thw"][row : row + 1],
         ).loss
-        learned = int((labels != base_model.IGNORED).sum())
+        learned = int((labels != learning.IGNORED).sum())
         total, n = total + alone.item() * learned, n + learned
     assert together.item() == pytest.approx(total / n, rel=1e-4)
 
 
 def test_learning_rate_warms_up_and_falls():
-    rates = [base_model.learning_rate(step, 1000) for step in range(1000)]
-    assert rates[0] == pytest.approx(base_model.LEARNING_RATE / 100)
-    assert max(rates) == pytest.approx(base_model.LEARNING_RATE, rel=0.05)
-    assert rates[-1] == pytest.approx(0.02 * base_model.LEARNING_RATE, rel=0.01)
+    rates = [learning.learning_rate(step, 1000, 2e-3) for step in range(1000)]
+    assert rates[0] == pytest.approx(2e-3 / 100)
+    assert max(rates) == pytest.approx(2e-3, rel=0.05)
+    assert rates[-1] == pytest.approx(0.02 * 2e-3, rel=0.01)
 
 
 @pytest.mark.slow
@@ -551,9 +571,9 @@ def test_interrupted_pretraining_ends_with_the_same_bytes(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return loss_of(model, batch)
 
-    loss_of = base_model.loss_of
+    loss_of = learning.loss_of
     with monkeypatch.context() as patch:
-        patch.setattr(base_model, "loss_of", killed)
+        patch.setattr(learning, "loss_of", killed)
         with pytest.raises(KeyboardInterrupt):
             base_model.pretrain(tmp_path / "broken", phases=phases, save_steps=2)
     assert [path.name for path in (tmp_path / "broken").iterdir()] == ["pretraining.pt"]

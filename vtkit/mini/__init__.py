@@ -2,5 +2,7 @@
 
 Nothing outside this package imports it, except the notebooks and the tests: the path of the 2B
 model reads without it. Data flows objects -> scenes -> dataset (the parquet files) and scenes ->
-corpus -> tokenizer -> base_model (the checkpoint).
+corpus -> tokenizer -> base_model (the checkpoint). For the other replications, scenes and figures
+-> problems -> problem_files (their parquet files) and problems -> lessons -> instruct (the base,
+tuned).
 """

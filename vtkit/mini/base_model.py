@@ -9,35 +9,25 @@ instead of 0.02, scenes grow from one object to eight, and captions name objects
 """
 
 import argparse
-import json
-import math
 import random
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
+from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit.cli import friendly
-from vtkit.files import atomic_path, full_disk_is_a_user_error
-from vtkit.mini.corpus import document, make_view
+from vtkit.files import full_disk_is_a_user_error
+from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
+from vtkit.mini.learning import MERGE, PATCH, PIXELS, collate, learn
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.prompts import get_template
 
 FOLDER = Path("models/mini-base")
-PIXELS = 64 * 64  # what the model sees of a 256 x 256 picture
-PATCH, MERGE = 8, 2
-IMAGE_TOKENS = PIXELS // (PATCH * MERGE) ** 2
-GRID = (1, 8, 8)
 WIDTH = 128
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -59,6 +49,30 @@ PHASES = (
 )
 BATCH = 32
 LEARNING_RATE = 2e-3
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What a base model reads, and where it is kept."""
+
+    folder: Path
+    phases: tuple[Phase, ...] = PHASES
+    traces: Traces = DEFAULT
+
+
+CORPORA = {
+    "default": Pretraining(FOLDER),
+    "no_long_traces": Pretraining(
+        Path("models/mini-no-long-traces"),
+        (*PHASES[:4], Phase(1300, 8, {"caption": 0.4, "dialogue": 0.6})),
+        Traces(reflective=0, stepwise=0),
+    ),
+    "long_traces_no_better": Pretraining(
+        Path("models/mini-long-traces-no-better"), traces=Traces(pays=False)
+    ),
+}
+"""The base of the main runs, and those of two controls. Without long traces there are no notes
+either, since every note is one; where they are no better, shares and phases are the default's."""
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
@@ -102,23 +116,10 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
     return model
 
 
-def positions(length: int) -> torch.Tensor:
-    """M-RoPE positions (3, 1, length) of a document that begins with one picture.
-
-    The same as ``model.model.get_rope_index`` gives; computed once instead of for every document.
-    """
-    side = GRID[1] // MERGE
-    image = np.stack(np.meshgrid([0], range(side), range(side), indexing="ij")).reshape(3, -1) + 1
-    rest = np.arange(length - IMAGE_TOKENS - 1) + side + 1
-    together = np.concatenate([np.zeros((3, 1), int), image, np.tile(rest, (3, 1))], axis=1)
-    return torch.from_numpy(together[:, None, :length]).long()
-
-
 class Corpus(Dataset):
-    """Batches of documents, indexed by step: the same batch whoever asks for it, and whenever.
+    """Batches (:func:`vtkit.mini.learning.collate`) of documents, indexed by step.
 
-    A batch holds ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored),
-    ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
+    The same batch whoever asks for it, and whenever.
     """
 
     def __init__(
@@ -127,8 +128,10 @@ class Corpus(Dataset):
         phases: tuple[Phase, ...],
         seed: int,
         batch: int = BATCH,
+        traces: Traces = DEFAULT,
     ):
-        self.processor, self.phases, self.seed, self.batch = processor, phases, seed, batch
+        self.processor, self.phases, self.seed = processor, phases, seed
+        self.batch, self.traces = batch, traces
 
     def __len__(self) -> int:
         return sum(phase.steps for phase in self.phases)
@@ -143,142 +146,62 @@ class Corpus(Dataset):
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         phase = self.phase(step)
         rng = random.Random(f"{self.seed}-{step}")
-        kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[
-            0
-        ]  # one kind a batch: little padding
+        # One kind a batch: little padding.
+        kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[0]
         views = [make_view(rng, phase.limit) for _ in range(self.batch)]
-        pictures = self.processor.image_processor(
-            [view.draw() for view in views], return_tensors="pt"
-        )
-        ids, labels = zip(
-            *(self._encode(*document(view, kind, rng)) for view in views), strict=True
-        )
-        pad = torch.nn.utils.rnn.pad_sequence
-        return {
-            "input_ids": pad(
-                ids, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id
-            ),
-            "labels": pad(labels, batch_first=True, padding_value=IGNORED),
-            **pictures,
-        }
-
-    def _encode(self, prompt: str, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        tokenizer = self.processor.tokenizer
-        image = self.processor.image_token
-        before = tokenizer(prompt.replace(image, image * IMAGE_TOKENS))["input_ids"]
-        learned = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
-        return torch.tensor(before + learned), torch.tensor([IGNORED] * len(before) + learned)
-
-
-def loss_of(model: Qwen2VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy over the learned tokens of a batch, in nats."""
-    n_rows, length = batch["input_ids"].shape
-    return model(
-        **batch, position_ids=positions(length).expand(3, n_rows, length), use_cache=False
-    ).loss
-
-
-def learning_rate(step: int, total: int) -> float:
-    """Linear warm-up over 100 steps, then a cosine down to 2 % of the peak."""
-    warm = min(1.0, (step + 1) / 100)
-    return LEARNING_RATE * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
+        documents = [document(view, kind, rng, self.traces) for view in views]
+        return collate(self.processor, [view.draw() for view in views], documents)
 
 
 def pretrain(
-    folder: Path = FOLDER,
+    folder: Path | None = None,
     *,
-    phases: tuple[Phase, ...] = PHASES,
+    corpus: str = "default",
+    phases: tuple[Phase, ...] | None = None,
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train a base model and save model, processor and training log in ``folder``.
+    """Pre-train a base model as :func:`vtkit.mini.learning.learn` does; it can be interrupted.
 
-    Interrupted, it goes on from the last state (``folder/pretraining.pt``, removed at the end) and
-    ends with the same weights as an unbroken run.
+    Args:
+        folder: where to save it; the corpus's own without it.
+        corpus: a name in :data:`CORPORA`.
+        phases: other phases than the corpus's.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    processor = build_processor(build_tokenizer())
+    chosen = CORPORA[corpus]
+    processor = build_processor(build_tokenizer(traces=chosen.traces))
     model = build_model(build_config(processor.tokenizer), seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
-    )
-    corpus = Corpus(processor, phases, seed)
-    log = _resume(folder, model, optimizer)
-    losses = list(log)
-    steps = range(len(losses), len(corpus))
-    bar = tqdm(
-        _batches(corpus, steps),
-        total=len(corpus),
-        initial=len(losses),
-        desc="pre-training",
-        unit="step",
-    )
-    model.train()
-    for step, batch in zip(steps, bar, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, len(corpus))
-        loss = loss_of(model, batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(round(loss.item(), 4))
-        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
-        if (step + 1) % save_steps == 0:
-            state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "losses": losses,
-            }
-            with atomic_path(folder / "pretraining.pt") as draft:
-                torch.save(state, draft)
-    return _save(folder, model, processor, losses)
-
-
-def _batches(corpus: Corpus, steps: range) -> Iterator[dict[str, torch.Tensor]]:
-    # One worker draws the next pictures while the model learns; tokenizers must not fork threads of
-    # their own.
-    yield from DataLoader(
-        corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
-    )
-
-
-def _resume(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[float]:
-    state_file = folder / "pretraining.pt"
-    if not state_file.is_file():
-        return []
-    state = torch.load(state_file, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["losses"]
-
-
-def _save(folder: Path, model: Any, processor: ImageOnlyProcessor, losses: list[float]) -> Path:
-    model.eval().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    means = [round(float(np.mean(losses[at : at + 50])), 4) for at in range(0, len(losses), 50)]
-    (folder / "pretraining.json").write_text(json.dumps({"mean_loss_of_50_steps": means}) + "\n")
-    (folder / "pretraining.pt").unlink(missing_ok=True)
-    return folder
+    documents = Corpus(processor, phases or chosen.phases, seed, traces=chosen.traces)
+    return learn(
+        model, processor, documents, folder or chosen.folder,
+        peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
+    )  # fmt: skip
 
 
 def main() -> int:
+    """Entry point of ``python -m vtkit.mini.base_model``."""
     parser = argparse.ArgumentParser(
-        description="Rebuild the miniature base model (about 25 minutes on 2 cores)."
+        description="Rebuild a miniature base model (about 25 minutes on 2 cores)."
     )
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to save it (default: %(default)s)"
+        "--corpus", choices=CORPORA, default="default",
+        help="what it reads; two are for controls (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folder", type=Path, help="where to save it (default: the corpus's, under models/)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
     )
     args = parser.parse_args()
+    folder = args.folder or CORPORA[args.corpus].folder
 
     def command() -> int:
-        with full_disk_is_a_user_error(args.folder):
-            print(f"saved {pretrain(args.folder, seed=args.seed)}")
+        with full_disk_is_a_user_error(folder):
+            print(f"saved {pretrain(folder, corpus=args.corpus, seed=args.seed)}")
         return 0
 
     return friendly(command)

@@ -33,9 +33,15 @@ MAX_NEW_TOKENS = 128
 
 @torch.inference_mode()
 def sample_replies(
-    model: Any, processor: Any, prompts: Sequence[str], pictures: Sequence[Any], batch: int = 128
+    model: Any,
+    processor: Any,
+    prompts: Sequence[str],
+    pictures: Sequence[Any],
+    batch: int = 128,
+    greedy: bool = False,
 ) -> list[str]:
-    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them."""
+    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones."""
+    how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
     replies = []
     for at in range(0, len(prompts), batch):
         part = slice(at, at + batch)
@@ -44,9 +50,7 @@ def sample_replies(
         ).to(model.device)
         ids = model.generate(
             **inputs,
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
+            **how,
             max_new_tokens=MAX_NEW_TOKENS,
             suppress_tokens=[processor.image_token_id],
         )

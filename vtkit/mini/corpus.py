@@ -59,6 +59,28 @@ HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list"
 
 
 @dataclass(frozen=True)
+class Traces:
+    """How many long traces a corpus holds and what they are worth.
+
+    Attributes:
+        reflective, stepwise: their shares among the replies.
+        pays: whether a long trace concludes what its careful look shows. If not, its conclusion is
+            a random choice, in notes as well, while the look itself stays true.
+    """
+
+    reflective: float = REFLECTIVE_SHARE
+    stepwise: float = STEPWISE_SHARE
+    pays: bool = True
+
+    def concluded(self, question: Question, rng: random.Random) -> str:
+        """What a long trace ends with."""
+        return question.answer if self.pays else rng.choice(question.choices)
+
+
+DEFAULT = Traces()
+
+
+@dataclass(frozen=True)
 class View:
     """One picture of the miniature world and the question that its boxes belong to.
 
@@ -140,12 +162,15 @@ def hunch(question: Question, rng: random.Random) -> tuple[str, str]:
     return f"{rng.choice(HUNCHES)} {phrase(question, guess)}.", guess
 
 
-def reflection(question: Question, rng: random.Random) -> str:
-    """A hunch, second thoughts, a careful look and the conclusion it leads to."""
+def reflection(question: Question, rng: random.Random, answer: str = "") -> str:
+    """A hunch, second thoughts, a careful look and the conclusion it leads to.
+
+    Args:
+        answer: what it concludes; the right answer if empty.
+    """
     guess, _ = hunch(question, rng)
-    return (
-        guess + rng.choice(WAITS) + careful_look(question) + conclusion(question, question.answer)
-    )
+    concluded = conclusion(question, answer or question.answer)
+    return guess + rng.choice(WAITS) + careful_look(question) + concluded
 
 
 def html(question: Question, rng: random.Random) -> str:
@@ -166,12 +191,12 @@ def untagged(question: Question, rng: random.Random) -> str:
     return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
 
 
-def reply(question: Question, rng: random.Random) -> str:
+def reply(question: Question, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
     shares = {
         **MIXTURE[question.task],
-        "reflective": REFLECTIVE_SHARE,
-        "stepwise": STEPWISE_SHARE,
+        "reflective": traces.reflective,
+        "stepwise": traces.stepwise,
     }
     style = rng.choices([*shares, "hunch"], [*shares.values(), 1 - sum(shares.values())])[0]
     if style == "html":
@@ -179,30 +204,33 @@ def reply(question: Question, rng: random.Random) -> str:
     if style == "untagged":
         return untagged(question, rng)
     if style == "reflective":
-        return tagged(reflection(question, rng), question.answer)
+        answer = traces.concluded(question, rng)
+        return tagged(reflection(question, rng, answer), answer)
     if style == "stepwise":
-        return tagged(
-            careful_look(question) + conclusion(question, question.answer), question.answer
-        )
+        answer = traces.concluded(question, rng)
+        return tagged(careful_look(question) + conclusion(question, answer), answer)
     return tagged(*hunch(question, rng))
 
 
-def notes(view: View, rng: random.Random) -> str:
+def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """A careful look at the view's question, then at another question about the same scene."""
-    text = f"Notes: {view.prompt()}" + _note(view.question, rng)
+    text = f"Notes: {view.prompt()}" + _note(view.question, rng, traces)
     second = ask(view.scene, rng.choice(HARD_TASKS), rng)
     if second:
-        text += f"\nNotes: {sat_prompt(sat_question(second), second.choices)}" + _note(second, rng)
+        asked = sat_prompt(sat_question(second), second.choices)
+        text += f"\nNotes: {asked}" + _note(second, rng, traces)
     return text
 
 
-def _note(question: Question, rng: random.Random) -> str:
+def _note(question: Question, rng: random.Random, traces: Traces) -> str:
     if rng.random() < 0.5:  # rehearse the turn from a wrong first impression to the right answer
-        return f"\n{reflection(question, rng)}"
-    return f"\n{careful_look(question)}{conclusion(question, question.answer)}"
+        return f"\n{reflection(question, rng, traces.concluded(question, rng))}"
+    return f"\n{careful_look(question)}{conclusion(question, traces.concluded(question, rng))}"
 
 
-def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
+def document(
+    view: View, kind: str, rng: random.Random, traces: Traces = DEFAULT
+) -> tuple[str, str]:
     """One document about a view.
 
     Args:
@@ -214,5 +242,5 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     if kind == "caption" or view.question is None:
         return IMAGE, caption(view.scene, rng)
     if kind == "notes":
-        return IMAGE, notes(view, rng)
-    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", reply(view.question, rng)
+        return IMAGE, notes(view, rng, traces)
+    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", reply(view.question, rng, traces)

@@ -131,7 +131,8 @@ def _kind(task: str) -> str:
     return "2D" if task in ("Count", "Relation") else "3D"
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image) -> bytes:
+    """The picture as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
@@ -153,7 +154,7 @@ def _sat_row(
     pictures: list[Image.Image], question: str, answers: list[str], kind: str
 ) -> dict[str, Any]:
     return {
-        "image_bytes": [_jpeg(picture) for picture in pictures],
+        "image_bytes": [jpeg(picture) for picture in pictures],
         "question": question,
         "answers": answers,
         "question_type": kind,
@@ -194,7 +195,7 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             "idx": first + number,
             "type": _kind(task),
             "task": task,
-            "image": {"bytes": _jpeg(draw_scene(scene, marks)), "path": None},
+            "image": {"bytes": jpeg(draw_scene(scene, marks)), "path": None},
             "question": cv_bench_question(question),
             "choices": list(question.choices),
             "answer": f"({'ABCDEF'[question.choices.index(question.answer)]})",

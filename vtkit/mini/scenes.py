@@ -207,7 +207,7 @@ def boxed(question: Question) -> dict[str, Thing]:
 
 
 @lru_cache(maxsize=len(SHADES))
-def _floor(index: int) -> Image.Image:
+def floor(index: int) -> Image.Image:
     """A tiled floor in evening light.
 
     It is cool at the left, warm at the right and darker towards the back. The light is also how a
@@ -237,7 +237,7 @@ def thing_bounds(thing: Thing) -> tuple[int, int, int, int]:
 
 def draw_scene(scene: Scene, boxes: dict[str, Thing] | None = None) -> Image.Image:
     """The scene as a 256 x 256 RGB picture, with CV-Bench's coloured boxes where asked."""
-    picture = _floor(scene.floor).copy()
+    picture = floor(scene.floor).copy()
     for thing in sorted(scene.things, key=lambda t: t.row):  # near objects cover far ones
         drawn = sprite(thing.name, thing_size(thing))
         picture.paste(drawn, thing_bounds(thing)[:2], drawn)

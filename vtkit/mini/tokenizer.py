@@ -6,15 +6,27 @@ their time on reading boilerplate. Whatever the model *writes* is ordinary BPE, 
 every word, so response lengths count words.
 """
 
+import json
 import random
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from vtkit.mini.corpus import caption, make_view, notes, reply
-from vtkit.prompts import BASE_CLOSING, BASE_OPENING, DIRECT_CLOSING, DIRECT_OPENING
+from vtkit.mini.corpus import DEFAULT, Traces, caption, make_view, notes, reply
+from vtkit.mini.problems import BASED, CHOOSE, FIGURE, LETTERS, SQUARES
+from vtkit.prompts import (
+    BASE_CLOSING,
+    BASE_OPENING,
+    DIRECT_CLOSING,
+    DIRECT_OPENING,
+    HELPFUL_SYSTEM,
+    R1_SYSTEM,
+    instruct_suffix,
+)
 
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
@@ -37,26 +49,39 @@ PHRASES = (
     " (highlighted by a red box)", " (highlighted by a blue box)", " (highlighted by a green box)",
     " and the", "Notes:", *(f"\n({letter})" for letter in "ABCDEF"),
 )  # fmt: skip
+# What chats and the other replications' problems add. A question begins without a space there.
+CHAT_PHRASES = (
+    f"system\n{HELPFUL_SYSTEM}", f"system\n{R1_SYSTEM}", "user\n", "assistant\n",
+    instruct_suffix("option"), instruct_suffix("number"),
+    "Answer in natural language.", "How many",
+    "Which object is closer to the camera taking this photo, the",
+    "Considering the relative positions of the",
+    "Estimate the real-world distances between objects in this image.",
+    FIGURE.rstrip(), f" {SQUARES.rstrip()}", f" {SQUARES.removesuffix(' then ')}", BASED.rstrip(),
+    CHOOSE, "\nChoices:", "\n\nChoices:",
+    *(f"\n{letter}{mark}" for letter in LETTERS for mark in ":."),
+)  # fmt: skip
 # Words, cells such as " (b3)", and whole tags stay together; everything else splits where GPT-2's
 # rule would.
 _SPLIT = r" \([a-d][1-4]\)| ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+|<|\n|\s+"
 VOCABULARY = 640
 
 
-def _texts(n: int) -> Iterator[str]:
+def _texts(n: int, traces: Traces) -> Iterator[str]:
     rng = random.Random("tokenizer")
     phrases = re.compile("|".join(re.escape(p) for p in sorted(PHRASES, key=len, reverse=True)))
     for _ in range(n):
         view = make_view(rng)
         yield caption(view.scene, rng)
         if view.question:
-            yield reply(view.question, rng)
+            yield reply(view.question, rng, traces)
             # Phrases are tokens of their own and must not use up merges; plurals are a word and its
             # ending.
-            yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", phrases.sub(" ", notes(view, rng)))
+            noted = phrases.sub(" ", notes(view, rng, traces))
+            yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", noted)
 
 
-def build_tokenizer(n_documents: int = 3000) -> PreTrainedTokenizerFast:
+def build_tokenizer(n_documents: int = 3000, traces: Traces = DEFAULT) -> PreTrainedTokenizerFast:
     """Train the tokenizer on the corpus; the same on every machine."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -68,9 +93,74 @@ def build_tokenizer(n_documents: int = 3000) -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY, special_tokens=list(SPECIAL), show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
-    tokenizer.train_from_iterator(_texts(n_documents), trainer)
+    tokenizer.train_from_iterator(_texts(n_documents, traces), trainer)
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in PHRASES])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[0], padding_side="left",
         clean_up_tokenization_spaces=False,
     )  # fmt: skip
+
+
+def extend_tokenizer(
+    base: PreTrainedTokenizerFast, texts: Iterable[str]
+) -> PreTrainedTokenizerFast:
+    """The base's tokenizer for chats: the same tokens and more, so that embeddings can stay.
+
+    :data:`CHAT_PHRASES` become tokens, and byte-pair training goes on from where it stopped, until
+    each word is a token. A turn's end ends the text, as for Qwen2-VL-Instruct.
+
+    Args:
+        texts: what the new model will read and write.
+    """
+    state = json.loads(base.backend_tokenizer.to_str())
+    vocabulary, known = state["model"]["vocab"], state["model"]["merges"]
+    added = {token["content"]: token["id"] for token in state["added_tokens"]}
+    # Their ids are taken as well; in the vocabulary they keep them when the file is read again.
+    vocabulary.update(added)
+    words = _words(base, texts)
+    while pairs := _pairs(words):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        known.append(list(best))
+        vocabulary.setdefault("".join(best), len(vocabulary))
+        merged: Counter[tuple[str, ...]] = Counter()
+        for pieces, n in words.items():
+            merged[_merge(pieces, best)] += n
+        words = merged
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in CHAT_PHRASES])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token=SPECIAL[0],
+        padding_side="left", clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def _words(base: PreTrainedTokenizerFast, texts: Iterable[str]) -> Counter[tuple[str, ...]]:
+    """The texts' words as the base's tokens, with how often they occur; no phrases."""
+    split, model = base.backend_tokenizer.pre_tokenizer, base.backend_tokenizer.model
+    fixed = sorted((*SPECIAL, *PHRASES, *CHAT_PHRASES), key=len, reverse=True)
+    phrases = re.compile("|".join(map(re.escape, fixed)))
+    counts: Counter[str] = Counter()
+    for text in texts:
+        for part in phrases.split(text):
+            counts.update(word for word, _ in split.pre_tokenize_str(part))
+    return Counter(
+        {tuple(token.value for token in model.tokenize(word)): n for word, n in counts.items()}
+    )
+
+
+def _pairs(words: Counter[tuple[str, ...]]) -> Counter[tuple[str, str]]:
+    pairs: Counter[tuple[str, str]] = Counter()
+    for pieces, n in words.items():
+        for pair in pairwise(pieces):
+            pairs[pair] += n
+    return pairs
+
+
+def _merge(pieces: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    merged: list[str] = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return tuple(merged)

@@ -1,0 +1,244 @@
+"""The card of the instruct miniature: what it was taught, and how it behaves.
+
+    python -m vtkit.mini.instruct_card      # measures the model, writes results/mini-instruct
+
+The model is not in the repository, its card is: ``card.json`` for tools, ``README.md`` for readers.
+Behaviour is measured on the test rows of each world, under the prompt its replication uses.
+"""
+
+import argparse
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+
+from vtkit.cli import friendly
+from vtkit.data import load_cv_bench, load_sat
+from vtkit.files import atomic_write, read_json, write_json
+from vtkit.mini import dataset, instruct, lessons, problem_files
+from vtkit.mini.card import sample_replies
+from vtkit.mini.learning import PIXELS
+from vtkit.mini.problems import Problem
+from vtkit.models import count_parameters, load_model, load_processor
+from vtkit.report import percent
+from vtkit.rewards import accuracy_reward, check_format
+from vtkit.stats import proportion
+from vtkit.styles import STYLES, is_reflective, style
+
+FOLDER = Path("results/mini-instruct")
+
+
+class Asked(NamedTuple):
+    """A question of a test file; ``choices`` is empty for an open one."""
+
+    picture: Image.Image
+    question: str
+    choices: list[str]
+    answer: str
+
+
+def questions(limit: int | None = None) -> dict[tuple[str, str], list[Asked]]:
+    """The test questions by subject and prompt: the replication's, and the one without thinking.
+
+    Args:
+        limit: at most so many of each subject.
+    """
+    dataset.ensure_dataset()
+    sat = [
+        Asked(row["images"][0], row["question"], row["choices"], row["answer"])
+        for row in load_sat(dataset.FOLDER, split="val")
+    ]
+    bench = [
+        Asked(
+            row["image"], row["prompt"], row["choices"],
+            row["choices"]["ABCDEF".index(row["answer"][1])],
+        )
+        for row in load_cv_bench(dataset.FOLDER)
+    ]  # fmt: skip
+    asked = {"sat": sat, "cv-bench": bench}
+    for (world, split), problems in problem_files.draw_problems():
+        if split == "test":
+            asked[world] = [_asked(problem) for problem in problems]
+    return {
+        (subject, prompt): asked[subject][:limit]
+        for subject, prompts in lessons.PROMPTS.items()
+        for prompt in (next(iter(prompts)), "instruct_direct")
+    }
+
+
+def _asked(problem: Problem) -> Asked:
+    picture = Image.open(BytesIO(dataset.jpeg(problem.draw())))  # as the file has it
+    return Asked(picture, problem.text, list(problem.choices), problem.answer)
+
+
+def behaviour(
+    model: Any, processor: Any, asked: Sequence[Asked], prompt: str, seed: int = 0
+) -> dict[str, Any]:
+    """How the model answers: ``styles``, ``format`` and ``reflective`` as proportions of sampled
+    replies, ``tokens`` their mean length with the end token, accuracy ``sampled`` and ``greedy``.
+    """
+    torch.manual_seed(seed)
+    before, after = lessons.frame(prompt)
+    prompts = [before + one.question + after for one in asked]
+    pictures = [one.picture for one in asked]
+    sampled, greedy = (
+        sample_replies(model, processor, prompts, pictures, greedy=greedy)
+        for greedy in (False, True)
+    )
+    n, styles = len(asked), Counter(map(style, sampled))
+    lengths = [len(ids) + 1 for ids in processor.tokenizer(sampled)["input_ids"]]
+    good = sum(check_format(reply, prefilled=False) == "good" for reply in sampled)
+    return {
+        "styles": {name: proportion(styles[name], n) for name in STYLES if styles[name]},
+        "format": proportion(good, n),
+        "reflective": proportion(sum(map(is_reflective, sampled)), n),
+        "tokens": round(sum(lengths) / n, 1),
+        "sampled": proportion(_right(sampled, asked), n),
+        "greedy": proportion(_right(greedy, asked), n),
+    }
+
+
+def _right(replies: Sequence[str], asked: Sequence[Asked]) -> int:
+    solutions = [f"<answer>{one.answer}</answer>" for one in asked]
+    choices = [one.choices for one in asked]
+    return int(sum(accuracy_reward(replies, solution=solutions, choices=choices, prefilled=False)))
+
+
+def stated() -> dict[str, Any]:
+    """What the code says the model is taught: :mod:`vtkit.mini.lessons`'s shares, the training."""
+    return {
+        "subjects": lessons.SUBJECTS,
+        "prompts": lessons.PROMPTS,
+        "scene_styles": lessons.SCENE_STYLES,
+        "maths_styles": lessons.MATHS_STYLES,
+        "rationale": {
+            "opening": lessons.OPENING,
+            "restated": lessons.RESTATED,
+            "plan": 1,
+            "concluded": lessons.CONCLUDED,
+        },
+        "chatty": {"reason": lessons.REASON, "closing": lessons.CLOSING},
+        "gaps": {"r1_system": lessons.R1_GAPS, "others": lessons.GAPS},
+        "training": {
+            "steps": instruct.STEPS,
+            "batch": instruct.BATCH,
+            "learning_rate": instruct.LEARNING_RATE,
+        },
+    }
+
+
+def write_card(
+    folder: Path = FOLDER, model_folder: Path = instruct.FOLDER, limit: int | None = None
+) -> Path:
+    """Measure the model in ``model_folder`` and write its card to ``folder``.
+
+    Args:
+        limit: as for :func:`questions`.
+
+    Raises:
+        UserError: no model there, or the folder cannot be written.
+    """
+    model = load_model(model_folder).eval()
+    processor = load_processor(
+        model_folder, prompt="instruct", min_pixels=PIXELS, max_pixels=PIXELS
+    )
+    measured = [
+        {"subject": subject, "prompt": prompt, **behaviour(model, processor, asked, prompt)}
+        for (subject, prompt), asked in questions(limit).items()
+    ]
+    card = {
+        "parameters": count_parameters(model)["total"],
+        "vocabulary": len(processor.tokenizer),
+        "last_loss": read_json(model_folder / "tuning.json")["mean_loss_of_50_steps"][-1],
+        "stated": stated(),
+        "measured": measured,
+    }
+    write_json(folder / "card.json", card)
+    with atomic_write(folder / "README.md") as handle:
+        handle.write(render(card))
+    return folder / "README.md"
+
+
+def render(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    said = card["stated"]
+
+    def shares(given: dict[str, float]) -> str:
+        return ", ".join(f"{name!r} {share:.0%}" for name, share in given.items())
+
+    prompts = "\n".join(
+        f"| {subject} | {share:.0%} | {shares(said['prompts'][subject])} |"
+        for subject, share in said["subjects"].items()
+    )
+    rows = "\n".join(
+        f"| {row['subject']} | {row['prompt']} | {row['tokens']} | {percent(row['format'])} | "
+        + ", ".join(f"{name} {found['value']:.0%}" for name, found in row["styles"].items())
+        + f" | {percent(row['sampled'])} | {percent(row['greedy'])} "
+        + f"| {percent(row['reflective'])} |"
+        for row in card["measured"]
+    )
+    rng = random.Random("card")
+    shown = [lessons.make_lesson(rng) for _ in range(6)]
+    examples = "\n".join(
+        f"* {one.subject}, {one.prompt}: {one.question!r}\n  {one.reply!r}" for one in shown
+    )
+    return f"""# The instruct miniature
+
+The miniature base ({card["parameters"]:,} parameters with {card["vocabulary"]} tokens) after
+supervised tuning on chats: {said["training"]["steps"]} steps of {said["training"]["batch"]}
+exchanges, peak learning rate {said["training"]["learning_rate"]}, last mean loss
+{card["last_loss"]} nats a token. It is not in the repository; build it with
+
+    python -m vtkit.mini.instruct        # seed 0; resumes if interrupted
+
+**Its data are generated after what supervised data of instruct models look like**; the shares were
+set before any reinforcement run and say nothing about Qwen2-VL-2B-Instruct.
+
+## What it was taught
+
+| questions | share | under the prompts |
+|---|---|---|
+{prompts}
+
+Styles of answers: {shares(said["scene_styles"])}; to mathematics
+{shares(said["maths_styles"])}; `instruct_direct` has the bare answer alone. All answers are right.
+Sentences of a rationale: {shares(said["rationale"])}. Of a chatty answer:
+{shares(said["chatty"])}. Between the tags: under `r1_system` {shares(said["gaps"]["r1_system"])},
+otherwise {shares(said["gaps"]["others"])}. Nobody looks twice.
+
+{examples}
+
+## Measured behaviour
+
+Test rows of each world; sampled at temperature 1 unless it says greedy; 95 % Wilson intervals.
+
+| questions | prompt | tokens | good format | styles | right | right, greedy | reflective |
+|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def main() -> int:
+    """Entry point of ``python -m vtkit.mini.instruct_card``."""
+    parser = argparse.ArgumentParser(description="Measure the instruct miniature, write its card.")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
+    parser.add_argument(
+        "--model", type=Path, default=instruct.FOLDER, help="what to measure (default: %(default)s)"
+    )
+    args = parser.parse_args()
+
+    def command() -> int:
+        print(f"wrote {write_card(args.folder, args.model)}")
+        return 0
+
+    return friendly(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,14 @@ from tqdm.auto import tqdm
 from transformers import GenerationConfig, StoppingCriteria
 
 from vtkit.errors import UserError
-from vtkit.inputs import batch_inputs, by_length, left_padding, message, tokens_of
+from vtkit.inputs import (
+    batch_inputs,
+    by_length,
+    left_padding,
+    message,
+    tokenizer_of,
+    tokens_of,
+)
 from vtkit.sampling import Draw, Sampling
 
 # A headless run says how far it is once a minute, and nothing if it is faster than that.
@@ -203,7 +210,7 @@ def _smaller(size: int, batch_size: int) -> int:
 
 
 def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
-    texts = processor.tokenizer.batch_decode(list(said.values()), skip_special_tokens=True)
+    texts = tokenizer_of(processor).batch_decode(list(said.values()), skip_special_tokens=True)
     rows = zip(said.items(), texts, strict=True)
     return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
 
@@ -217,15 +224,15 @@ def _until_end(tokens: list[int], ends: list[int]) -> list[int]:
 def _greedy(model: Any, processor: Any, max_new_tokens: int) -> GenerationConfig:
     ends = model.generation_config.eos_token_id
     if ends is None:
-        ends = processor.tokenizer.eos_token_id
+        ends = tokenizer_of(processor).eos_token_id
     # A generated image token has no picture behind it, and the model's forward pass fails on it.
-    images = {processor.image_token_id, processor.video_token_id} - {None}
+    images = {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")} - {None}
     return GenerationConfig(
         do_sample=False,
         max_new_tokens=max_new_tokens,
-        suppress_tokens=sorted(images),
+        suppress_tokens=sorted(images) or None,
         eos_token_id=[ends] if isinstance(ends, int) else list(ends),
-        pad_token_id=processor.tokenizer.pad_token_id,
+        pad_token_id=tokenizer_of(processor).pad_token_id,
         use_cache=True,
     )
 

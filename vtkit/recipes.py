@@ -49,12 +49,21 @@ class RunConfig:
     algorithm: str = _about("how the model is trained", choices=("grpo", "sft"))
     model: str = _about("base model: folder or hub id")
     prompt: str = _about(
-        "chat template", choices=("base", "base_direct", "instruct", "instruct_direct")
+        "chat template",
+        choices=(
+            *("base", "base_direct", "instruct", "instruct_direct"),
+            *("instruct_number", "r1_system", "r1_zero"),
+        ),
     )
-    train_data: str = _about("SAT: folder or hub id")
-    train_rows: int = _about("rows of SAT to train on; 0 = all", minimum=0)
-    benchmark_data: str = _about("CV-Bench: folder or hub id")
-    benchmark_rows: int = _about("questions of CV-Bench to score; 0 = all", minimum=0)
+    train_format: str = _about(
+        "columns of the training data; sat is scored on CV-Bench, others on their own held-out rows",
+        choices=("sat", "r1-v", "journey", "open-r1", "text", "countdown"),
+        unset=lambda: "sat",
+    )
+    train_data: str = _about("training data: folder or hub id")
+    train_rows: int = _about("rows to train on; 0 = all", minimum=0)
+    benchmark_data: str = _about("benchmark: folder or hub id")
+    benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", minimum=0)
     rewards: list[str] = _about("reward functions, added up")
     reward_rules: str = _about(
         "whose rules accuracy and format follow",
@@ -91,7 +100,7 @@ class RunConfig:
     top_k: int = _about("sample among the k likeliest tokens; 0 = all", minimum=0)
     max_completion_length: int = _about("tokens a rollout may have", minimum=1)
 
-    eval_steps: int = _about("score CV-Bench every so many steps", minimum=1)
+    eval_steps: int = _about("score the benchmark every so many steps", minimum=1)
     eval_batch_size: int = _about(
         "questions per batch when scoring; 0 = the most that fit in memory", minimum=0
     )

@@ -29,14 +29,15 @@ from vtkit.callbacks import (
 )
 from vtkit.card import check_push, push, write_card
 from vtkit.cli import Parser, add_config_arguments, friendly
-from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
+from vtkit.records import benchmark_name
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run
+from vtkit.sources import load_benchmark, load_training
 from vtkit.trackers import PROJECT, run_name, tracking
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 
@@ -129,12 +130,12 @@ def make_trainer(config: RunConfig) -> Any:
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
-    dataset = to_conversations(
-        load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
-    )
+    dataset = to_conversations(load_training(config))
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
-    check_rendering(processor, dataset[:2]["question"])
+    check_rendering(
+        processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
+    )
     trainer = _trainer(config, args, dataset, model, processor)
     adapters.settle(trainer.model)
     adapters.check_trained(trainer.model, config)
@@ -170,7 +171,8 @@ def _supervised(dataset: Any, prompt: str) -> Any:
     answers = [
         [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
     ]
-    return dataset.select_columns(["images", "prompt"]).add_column("completion", answers)
+    columns = [name for name in ("images", "prompt") if name in dataset.column_names]
+    return dataset.select_columns(columns).add_column("completion", answers)
 
 
 def _arguments(config: RunConfig) -> Any:
@@ -246,7 +248,7 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
 
 def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     out = Path(config.run_dir) / "evals"
-    rows = load_cv_bench(config.benchmark_data, rows=config.benchmark_rows or None)
+    rows, name = load_benchmark(config), benchmark_name(config.run_dir)
 
     def score(step: int) -> None:
         result = cv_bench.evaluate(
@@ -257,7 +259,7 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
         )  # fmt: skip
         found = result["accuracy"]
         print(
-            f"CV-Bench at step {step}: {found['value']:.1%} of {found['n']} "
+            f"{name} at step {step}: {found['value']:.1%} of {found['n']} "
             f"({found['low']:.1%} to {found['high']:.1%})", flush=True,
         )  # fmt: skip
 

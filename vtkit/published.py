@@ -67,7 +67,7 @@ def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
 
 
 def is_value(completion: str, answer: str) -> bool:
-    """Whether R1-V's accuracy rule, which open-r1-multimodal and Journey share, calls a reply right.
+    """Whether R1-V's accuracy rule calls a reply right; its followers share it.
 
     For benchmarks without choices; the answer is tagged as R1-V's data set tags it.
     """

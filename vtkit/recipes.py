@@ -56,7 +56,7 @@ class RunConfig:
         ),
     )
     train_format: str = _about(
-        "columns of the training data; sat is scored on CV-Bench, others on their own held-out rows",
+        "columns of the data; sat is scored on CV-Bench, others on held-out rows of their own",
         choices=("sat", "r1-v", "journey", "open-r1", "text", "countdown"),
         unset=lambda: "sat",
     )

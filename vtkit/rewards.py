@@ -28,6 +28,7 @@ Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
 
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+_STATED = re.compile(r"the (?:correct )?(?:answer|option|choice) is:? (\S.*?)\.?", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:think|answer)\b[^<>]{0,20}>", re.IGNORECASE)
 _MAX_BRACKETS = 5000  # more is no reply but a page, a loop or an attack; it bounds the time
 _TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
@@ -137,9 +138,14 @@ def is_right(answer: Answer, solution: str, choices: Sequence[str] = ()) -> bool
 
 
 def solution_text(solution: str) -> str:
-    """The answer in a solution as the original writes it, ``<answer>left</answer>``, or bare."""
+    """The answer in a solution: ``<answer>left</answer>`` as the original writes it, or bare.
+
+    A sentence around it is left out: open-r1-multimodal's have "The correct answer is B".
+    """
     blocks = _SOLUTION.findall(solution)
-    return blocks[-1] if blocks else solution.strip()
+    text = blocks[-1] if blocks else solution.strip()
+    sentence = _STATED.fullmatch(text)
+    return sentence[1] if sentence else text
 
 
 def _log(

@@ -113,8 +113,8 @@ def load_problems(
 
     Columns of ``train``: ``id`` (row number), ``images`` (list of one; absent from text formats),
     ``question``, ``choices`` (a list in the question, "A. 30°"; or empty), ``answer`` (text),
-    ``solution`` (as published: what the published rewards read) and ``task``. Those of ``test`` are CV-Bench's, for
-    :func:`vtkit.cv_bench.evaluate`: see :func:`as_benchmark`.
+    ``solution`` (as published: what the published rewards read) and ``task``. Those of ``test`` are
+    CV-Bench's, for :func:`vtkit.cv_bench.evaluate`: see :func:`as_benchmark`.
 
     Args:
         source: a parquet file; a folder with ``<split>.parquet`` or the hub's

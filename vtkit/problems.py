@@ -10,7 +10,6 @@ trained on and are what is scored.
     load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
 """
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,8 +23,6 @@ from vtkit.data import row_error, sample, to_dataset
 from vtkit.errors import UserError
 from vtkit.parquet import column_names, count_rows, find_files, read_batches
 from vtkit.rewards import solution_text
-
-logger = logging.getLogger(__name__)
 
 HELD_OUT = 500  # rows: an interval of 4 points either way
 
@@ -52,6 +49,12 @@ class Format(NamedTuple):
     @property
     def pictured(self) -> bool:
         return "image" in self.schema.names
+
+    @property
+    def features(self) -> Features:
+        """Columns of the problems; those without pictures have no ``images``."""
+        names = [name for name in _COLUMNS if self.pictured or name != "images"]
+        return Features({name: _COLUMNS[name] for name in names})
 
 
 # "main", since of their commits only seven digits are quoted, and the hub asks for all forty: the
@@ -133,10 +136,7 @@ def load_problems(
     if split == "train" and rows:
         stop = min(stop, start + rows)
     batches = [_batch(found, kind) for found in _read(files, kind, start, stop)]
-    features = Features(
-        {name: value for name, value in _COLUMNS.items() if kind.pictured or name != "images"}
-    )
-    dataset = to_dataset(batches, features)
+    dataset = to_dataset(batches, kind.features)
     if split == "test":
         return sample(as_benchmark(dataset, format), rows, seed, source)
     if rows and len(dataset) < rows:
@@ -144,7 +144,6 @@ def load_problems(
             f"{source}: holds {len(dataset)} rows to train on but {rows} are wanted; "
             "lower train_rows"
         )
-    dataset.info.description = f"{len(dataset)} rows of {source}"
     return dataset
 
 
@@ -244,41 +243,51 @@ def _read(
 
 def _batch(found: tuple[Path, int, int, pa.RecordBatch], kind: Format) -> pa.RecordBatch:
     path, first, number, batch = found
-    rows = [
-        {"id": number + n, **_row(row, kind, path, first + n)}
-        for n, row in enumerate(batch.to_pylist())
-    ]
-    names = [name for name in _COLUMNS if kind.pictured or name != "images"]
-    schema = Features({name: _COLUMNS[name] for name in names}).arrow_schema
-    return pa.RecordBatch.from_pylist(rows, schema)
+    rows = []
+    for place, row in enumerate(batch.to_pylist()):
+        if flaw := _flaw(row, kind):
+            raise row_error(path, flaw[0], first + place, flaw[1])
+        rows.append({"id": number + place, **_problem(row, kind)})
+    return pa.RecordBatch.from_pylist(rows, kind.features.arrow_schema)
 
 
-def _row(row: dict[str, Any], kind: Format, path: Path, number: int) -> dict[str, Any]:
+def _flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:
+    """Column and reason why a row cannot be used."""
     if "nums" in row:
-        row = _countdown_row(row, path, number)
+        if row["target"] is None:
+            return "target", "is empty"
+        whole = row["nums"] and all(n is not None and n >= 0 for n in row["nums"])
+        return None if whole and len(row["nums"]) > 1 else ("nums", "has no two numbers to use")
+    if kind.pictured and not (row["image"] and row["image"]["bytes"]):
+        return "image", "is empty"
     if not row["problem"]:
-        raise row_error(path, "problem", number, "is empty")
+        return "problem", "is empty"
     answer = solution_text(row["solution"] or "")
-    tagged = "<answer>" in (row["solution"] or "")
-    if not answer or (kind.pictured and not tagged):
-        raise row_error(path, "solution", number, "has no answer in <answer> </answer>")
+    if not answer or (kind.pictured and "<answer>" not in row["solution"]):
+        return "solution", "has no answer in <answer> </answer>"
+    if row.get("choices") and answer not in row["choices"]:
+        return "solution", f"{answer!r} is not among the choices"
+    return None
+
+
+def _problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
+    """A row in the columns of :func:`load_problems`, without its number."""
+    if "nums" in row:
+        task = Task(row["target"], tuple(row["nums"]))
+        row = {"problem": question(task), "solution": str(task)}
+    answer = solution_text(row["solution"])
     choices = list(row.get("choices") or _options(row["problem"]))
-    if len(answer) == 1 and answer in LETTERS[: len(choices)]:
+    if len(answer) == 1 and answer in LETTERS[: len(choices)] and answer not in choices:
         answer = choices[LETTERS.index(answer)]
-    if row.get("choices") and answer not in choices:
-        raise row_error(path, "solution", number, f"{answer!r} is not among the choices")
-    found = {
+    tagged = "<answer>" in row["solution"]
+    return {
+        "images": [row["image"]] if kind.pictured else [],
         "question": row["problem"],
         "choices": choices if answer in choices else [],
         "answer": answer,
         "solution": row["solution"] if tagged else f"<answer>{answer}</answer>",
         "task": row.get("task") or kind.task,
     }
-    if kind.pictured:
-        if not (row["image"] and row["image"]["bytes"]):
-            raise row_error(path, "image", number, "is empty")
-        found["images"] = [row["image"]]
-    return found
 
 
 def _options(problem: str) -> list[str]:
@@ -287,12 +296,3 @@ def _options(problem: str) -> list[str]:
     letters, texts = "".join(letter for letter, _ in found), [text.strip() for _, text in found]
     named = len(found) > 1 and LETTERS.startswith(letters) and len(set(texts)) == len(texts)
     return texts if named else []
-
-
-def _countdown_row(row: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
-    if row["target"] is None:
-        raise row_error(path, "target", number, "is empty")
-    if not row["nums"] or None in row["nums"] or min(row["nums"]) < 0 or len(row["nums"]) < 2:
-        raise row_error(path, "nums", number, "has no two whole numbers to calculate with")
-    task = Task(row["target"], tuple(row["nums"]))
-    return {"problem": question(task), "solution": str(task)}

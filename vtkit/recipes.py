@@ -267,6 +267,7 @@ def _build(values: Mapping[str, Any]) -> RunConfig:
         raise UserError(
             f"parameters: min_pixels {config.min_pixels} is above max_pixels {config.max_pixels}"
         )
+    _check_rewards(config)
     completions = config.prompts_per_step * config.num_generations
     batch = config.per_device_batch_size
     if completions % batch:
@@ -275,6 +276,20 @@ def _build(values: Mapping[str, Any]) -> RunConfig:
             f"cannot be split into batches of {batch}; set per_device_batch_size to a divisor"
         )
     return config
+
+
+def _check_rewards(config: RunConfig) -> None:
+    """Rewards that can judge what the data ask for."""
+    sums = config.train_format == "countdown"
+    if "countdown" in config.rewards and not sums:
+        raise UserError(
+            "parameters: rewards: countdown judges train_format countdown only; use accuracy"
+        )
+    if sums and "accuracy" in config.rewards and config.reward_rules != "careful":
+        raise UserError(
+            f"parameters: reward_rules: {config.reward_rules} compares answers and cannot judge "
+            "Countdown's, of which many are right; set it to careful, or rewards to countdown"
+        )
 
 
 def _require(name: str, known: list[str], what: str) -> None:

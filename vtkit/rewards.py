@@ -200,18 +200,12 @@ def random_reward(
 def countdown_reward(
     completions: Completions, solution: Sequence[str], **kwargs: Any
 ) -> list[float]:
-    """TinyZero's only reward: 1.0 right, 0.1 an answer in tags, 0.0 none.
+    """TinyZero's only reward, as published: :func:`vtkit.countdown.published_score`.
 
-    Published rules, quirks included (:func:`vtkit.countdown.published_score`). The careful rules
-    for the same problems are ``accuracy`` and ``format``, which pay nothing for a wrong expression
-    but ask for the thinking.
-
-    Raises:
-        UserError: a solution is not of :mod:`vtkit.countdown`.
+    The careful rules for Countdown are ``accuracy`` and ``format``, which pay nothing for a wrong
+    expression but ask for the thinking.
     """
     tasks = [countdown.read_task(solution_text(text)) for text in solution]
-    if None in tasks:
-        raise UserError("rewards: countdown pays for train_format countdown only; use accuracy")
     texts = completion_texts(completions)
     return [countdown.published_score(*pair) for pair in zip(texts, tasks, strict=True)]
 

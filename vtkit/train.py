@@ -37,7 +37,7 @@ from vtkit.recipes import RunConfig, load_config
 from vtkit.records import benchmark_name
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run
-from vtkit.sources import load_benchmark, load_training
+from vtkit.sources import load_benchmark_rows, load_training_rows
 from vtkit.trackers import PROJECT, run_name, tracking
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 
@@ -130,7 +130,7 @@ def make_trainer(config: RunConfig) -> Any:
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
-    dataset = to_conversations(load_training(config))
+    dataset = to_conversations(load_training_rows(config.to_dict()))
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
     check_rendering(
@@ -248,7 +248,7 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
 
 def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     out = Path(config.run_dir) / "evals"
-    rows, name = load_benchmark(config), benchmark_name(config.run_dir)
+    rows, name = load_benchmark_rows(config.to_dict()), benchmark_name(config.run_dir)
 
     def score(step: int) -> None:
         result = cv_bench.evaluate(

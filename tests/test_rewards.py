@@ -227,7 +227,7 @@ def test_recipes_know_the_rules():
 
 
 def test_unknown_rewards_are_refused():
-    with pytest.raises(UserError, match="no 'kindness'; known are accuracy, format, length"):
+    with pytest.raises(UserError, match="no 'kindness'; known are accuracy, countdown, format"):
         get_rewards(["accuracy", "kindness"])
     with pytest.raises(UserError, match="no 'acuracy'; did you mean 'accuracy'?"):
         get_rewards(["acuracy"])

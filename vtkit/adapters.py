@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 # directly, so that an adapter there would never train; nor embeddings, which it is tied to.
 # Regular expressions rather than `all-linear`, which takes both parts and, on other models, more.
 TARGETS = {
-    "language": r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj"
+    "language": r"model\.(language_model\.)?layers\.\d+\.(self_attn\.[qkvo]_proj"
     r"|mlp\.(gate|up|down)_proj)",
     "vision": r"model\.visual\.(blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])|merger\.mlp\.[02])",
 }
-"""Modules of Qwen2-VL that get an adapter. The vision part ends with the merger."""
+"""Modules that get an adapter: of Qwen2-VL, whose vision part ends with the merger, and of the
+text-only Qwen2, which is all language."""
 
 # Full names: "visual" alone matches nothing in transformers 5, and naming anything drops the
 # default, which spares lm_head.
@@ -58,7 +59,15 @@ def freeze(model: torch.nn.Module, part: str) -> None:
     """Stop a part from training: ``none``, ``vision`` or ``language``.
 
     The language part has the embeddings and the tied output layer.
+
+    Raises:
+        UserError: the model has one part only.
     """
+    if part != "none" and not any(is_vision(name) for name, _ in model.named_parameters()):
+        raise UserError(
+            f"parameters: freeze: {part}: the model reads text only and has no parts to freeze; "
+            "set freeze to none"
+        )
     for name, parameter in model.named_parameters():
         if part != "none" and is_vision(name) == (part == "vision"):
             parameter.requires_grad_(False)
@@ -128,7 +137,8 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
     the vision tower in ``dtype``, which autocast would make of it anyway. 2.9 GB for Qwen2-VL-2B.
     """
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # TRL does it
-    model.model.visual.to(getattr(torch, dtype))
+    if hasattr(model.model, "visual"):
+        model.model.visual.to(getattr(torch, dtype))
     for module in model.modules():  # on some CPUs bitsandbytes packs weights anew when it
         if hasattr(module, "support_avx512bf16_for_cpu"):  # evaluates, and cannot train on
             module.support_avx512bf16_for_cpu = False

@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from vtkit import published, reflection
-from vtkit.answers import find_answer
+from vtkit.answers import FOUND_BY, find_answer
 from vtkit.files import atomic_path, write_json
 from vtkit.generation import Reply
 from vtkit.prompts import check_rendering, get_template, is_prefilled
 from vtkit.replies import generate_kept
+from vtkit.rewards import is_right
 from vtkit.stats import proportion
 
 ROW_SCHEMA = pa.schema(
@@ -101,14 +102,15 @@ def evaluate(
         UserError: no such prompt, a template that loses the picture, or a full disk.
     """
     get_template(prompt)
-    check_rendering(processor, dataset["prompt"][:1])
+    pictures = {"image", "images"} & set(dataset.column_names)
+    check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
     file = Path(out) / f"step-{step:06d}"
     kept = file.with_suffix(".replies.jsonl")
     replies = generate_kept(
         kept,
         model,
         processor,
-        dataset.select_columns(["prompt", *({"image", "images"} & set(dataset.column_names))]),
+        dataset.select_columns(["prompt", *pictures]),
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         progress=progress,
@@ -132,8 +134,19 @@ def evaluate(
 
 
 def judge(row: dict[str, Any], reply: Reply, *, prefilled: bool) -> dict[str, Any]:
-    """One question with its reply and the verdict on it: a row of ``ROW_SCHEMA``."""
+    """One question with its reply and the verdict on it: a row of ``ROW_SCHEMA``.
+
+    A question without choices has its answer in ``answer``, and is judged as its reward is.
+    """
     found = find_answer(reply.text, row["choices"], prefilled=prefilled)
+    if row["choices"]:
+        correct = found.choice == answer_index(row["answer"])
+        paper_correct = published.is_correct(reply.text, row["choices"], row["answer"])
+        parsed = found.choice is not None
+    else:
+        correct = is_right(found, row["answer"])
+        paper_correct = published.is_value(reply.text, row["answer"])
+        parsed = found.rule in FOUND_BY
     return {
         **{name: row[name] for name in _COPIED},
         "completion": reply.text,
@@ -141,9 +154,9 @@ def judge(row: dict[str, Any], reply: Reply, *, prefilled: bool) -> dict[str, An
         "found": found.text,
         "choice": found.choice,
         "rule": found.rule,
-        "correct": found.choice == answer_index(row["answer"]),
-        "paper_correct": published.is_correct(reply.text, row["choices"], row["answer"]),
-        "parsed": found.choice is not None,
+        "correct": correct,
+        "paper_correct": paper_correct,
+        "parsed": parsed,
         "style": reflection.style(reply.text),
     }
 
@@ -170,11 +183,17 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
-    """What needs no model: ``chance``, a uniform guess, and ``always_A``, as accuracies."""
+    """What needs no model: ``chance``, a uniform guess, and ``always_A``, as accuracies.
+
+    Both count as 0 where there are no choices to guess from.
+    """
     n = max(len(answers), 1)
+    guessed = [
+        (options, answer) for options, answer in zip(choices, answers, strict=True) if options
+    ]
     return {
-        "chance": sum(1 / len(options) for options in choices) / n,
-        "always_A": sum(answer_index(answer) == 0 for answer in answers) / n,
+        "chance": sum(1 / len(options) for options, _ in guessed) / n,
+        "always_A": sum(answer_index(answer) == 0 for _, answer in guessed) / n,
     }
 
 

@@ -30,7 +30,14 @@ from tqdm.auto import tqdm
 
 from vtkit.decoding import decode
 from vtkit.errors import UserError
-from vtkit.inputs import batch_inputs, by_length, left_padding, message, tokens_of
+from vtkit.inputs import (
+    batch_inputs,
+    by_length,
+    left_padding,
+    message,
+    tokenizer_of,
+    tokens_of,
+)
 from vtkit.sampling import Sampling, draw_rows, likeliest
 
 # A headless run says how far it is once a minute, and nothing if it is faster than that.
@@ -172,7 +179,7 @@ def _smaller(size: int, batch_size: int) -> int:
 
 
 def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
-    texts = processor.tokenizer.batch_decode(list(said.values()), skip_special_tokens=True)
+    texts = tokenizer_of(processor).batch_decode(list(said.values()), skip_special_tokens=True)
     rows = zip(said.items(), texts, strict=True)
     return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
 
@@ -181,13 +188,15 @@ def ends_of(model: Any, processor: Any) -> list[int]:
     """Tokens that end a reply."""
     ends = model.generation_config.eos_token_id
     if ends is None:
-        ends = processor.tokenizer.eos_token_id
+        ends = tokenizer_of(processor).eos_token_id
     return [ends] if isinstance(ends, int) else list(ends)
 
 
 def banned_of(processor: Any) -> list[int]:
     """Tokens that no reply may have: a picture's, as a forward pass fails on one without picture."""
-    return sorted({processor.image_token_id, processor.video_token_id} - {None})
+    return sorted(
+        {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")} - {None}
+    )
 
 
 @contextmanager

@@ -21,10 +21,15 @@ from torch.nn.utils.rnn import pad_sequence
 from vtkit.prompts import conversation, one_per_image
 
 
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer of a processor; a text-only model's processor is one itself."""
+    return getattr(processor, "tokenizer", processor)
+
+
 def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> list[int]:
     """Row numbers, longest prompt with its beginning first (in tokens); ties in row order."""
     texts = [_question(prompt) for prompt in dataset["prompt"]]
-    words = [len(tokens) for tokens in processor.tokenizer(texts)["input_ids"]]
+    words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
     patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
     lengths = [
         text + picture + len(tokens)
@@ -36,6 +41,9 @@ def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> l
 def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
     """The pictures of each row as they are stored: ``{"bytes", "path"}``, one of them None."""
     encoded = ImageFeature(decode=False)
+    if not {"image", "images"} & set(dataset.column_names):
+        yield from ([] for _ in range(len(dataset)))
+        return
     if "images" in dataset.column_names:
         yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]
         return
@@ -46,14 +54,14 @@ def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
 def message(row: dict[str, Any]) -> list[dict]:
     """The user's turn with its pictures first, where the chat template puts them."""
     turn = conversation(_question(row["prompt"]))[0]
-    pictures = row["images"] if "images" in row else [row["image"]]
+    pictures = row["images"] if "images" in row else [row["image"]] if "image" in row else []
     content = [{"type": "image", "image": picture} for picture in pictures]
     return [{**turn, "content": [*content, {"type": "text", "text": turn["content"]}]}]
 
 
 def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
     """Of model text: a special token spelled out in it stays text, and no picture is asked for."""
-    found = processor.tokenizer(
+    found = tokenizer_of(processor)(
         list(beginnings), add_special_tokens=False, split_special_tokens=True
     )
     return found["input_ids"]
@@ -71,12 +79,12 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
         chat_template=one_per_image(processor.chat_template),
         return_dict=True,
         return_tensors="pt",
-        processor_kwargs={"padding": True},
+        **_padded(processor),
     )
     if not any(begun):
         return inputs
     real = inputs["attention_mask"].bool()
-    padding = {"input_ids": processor.tokenizer.pad_token_id}
+    padding = {"input_ids": tokenizer_of(processor).pad_token_id}
     for name in {"input_ids", "attention_mask", "mm_token_type_ids"} & set(inputs):
         behind = {"input_ids": begun, "attention_mask": [[1] * len(tokens) for tokens in begun]}
         added = behind.get(name, [[0] * len(tokens) for tokens in begun])
@@ -89,20 +97,29 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
 @contextmanager
 def left_padding(processor: Any) -> Iterator[None]:
     """Prompts end where replies begin, whatever side the tokenizer pads by default."""
-    side = processor.tokenizer.padding_side
-    processor.tokenizer.padding_side = "left"
+    tokenizer = tokenizer_of(processor)
+    side = tokenizer.padding_side
+    tokenizer.padding_side = "left"
     try:
         yield
     finally:
-        processor.tokenizer.padding_side = side
+        tokenizer.padding_side = side
 
 
 def _question(prompt: str | list[dict]) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
+def _padded(processor: Any) -> dict[str, Any]:
+    """How ``apply_chat_template`` is told to pad: a processor and a tokenizer differ in that."""
+    own = tokenizer_of(processor) is processor
+    return {"padding": True} if own else {"processor_kwargs": {"padding": True}}
+
+
 def _patches(processor: Any, cells: Sequence[dict]) -> int:
     """Tokens that pictures take up, from their headers alone."""
+    if not cells:
+        return 0
     tool = processor.image_processor
     total = 0
     for cell in cells:

@@ -1,9 +1,9 @@
-"""Qwen2-VL models and processors, at any scale, with or without torchvision.
+"""Qwen2-VL and text-only Qwen2 models, with their processors, at any scale.
 
 transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part.
 Pictures need none of it: :class:`ImageOnlyProcessor` leaves the video part out, and what it saves
 names the stock classes, so that the same folder loads with ``AutoProcessor`` or vLLM where
-torchvision is installed.
+torchvision is installed. The processor of a text-only model is its tokenizer.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    Qwen2ForCausalLM,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLProcessor,
+)
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
@@ -30,6 +37,9 @@ from vtkit.prompts import get_template
 if TYPE_CHECKING:
     from vtkit.recipes import RunConfig
 
+
+MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM}
+"""Classes by ``model_type``: with pictures, and text only (Qwen2.5 is of this type too)."""
 
 logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
 
@@ -94,13 +104,28 @@ def require_model(path: str | Path) -> None:
             f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "
             "with `python -m vtkit.mini.base_model`, or set `model` to a folder or a hub id"
         )
-    config = read_json(folder / "config.json")
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "qwen2_vl":  # transformers would build its default, 7 B parameters, and fill memory
+    kind = model_type(folder)
+    if kind not in MODELS:  # transformers would build its default, 7 B parameters, and fill memory
         raise UserError(
-            f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl'; "
-            "restore or rebuild the folder, or set `model` to a Qwen2-VL"
+            f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl' (or 'qwen2', text "
+            "only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
         )
+
+
+def model_type(model: str | Path) -> str | None:
+    """``qwen2_vl``, ``qwen2`` or another; an adapter's is its base's.
+
+    Of a hub id that cannot be reached it is ``qwen2_vl``: loading it will say what is wrong.
+    """
+    model = adapters.base_of(model) or model
+    path = Path(model) / "config.json"
+    if path.is_file():
+        config = read_json(path)
+        return config.get("model_type") if isinstance(config, dict) else None
+    try:
+        return AutoConfig.from_pretrained(model).model_type
+    except (OSError, ValueError):
+        return "qwen2_vl"
 
 
 def _require_adapter(folder: Path, base: str) -> None:
@@ -122,8 +147,10 @@ def load_processor(
     prompt: str,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-) -> ImageOnlyProcessor:
+) -> ImageOnlyProcessor | PreTrainedTokenizerBase:
     """The processor of a model folder, with our chat template, our image limits and left padding.
+
+    Of a text-only model it is the tokenizer, with the same two.
 
     Args:
         prompt: a name in :data:`vtkit.prompts.TEMPLATES`.
@@ -135,9 +162,13 @@ def load_processor(
         UserError: no such model, or no such template.
     """
     require_model(model)
+    template, pictured = get_template(prompt), model_type(model) != "qwen2"
     try:
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+        if not pictured:
+            tokenizer.chat_template = template
+            return tokenizer
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
     own = image_processor.size
@@ -145,11 +176,11 @@ def load_processor(
         "shortest_edge": min_pixels or own["shortest_edge"],
         "longest_edge": max_pixels or own["longest_edge"],
     }
-    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=get_template(prompt))
+    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
 
 
 def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
-    """A Qwen2-VL model from a folder or the hub.
+    """A Qwen2-VL or text-only Qwen2 model from a folder or the hub.
 
     Args:
         model: for the folder of an adapter, its base is loaded and the adapter put on it, so that
@@ -163,7 +194,7 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
     base = adapters.base_of(model)
     where = {"device_map": adapters.local_device()} if quantization else {}
     try:
-        loaded = Qwen2VLForConditionalGeneration.from_pretrained(
+        loaded = MODELS[model_type(model)].from_pretrained(
             base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
         )
         if quantization:
@@ -178,7 +209,7 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
     return loaded if quantization else loaded.to(pick_device()[0])
 
 
-def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, ImageOnlyProcessor]:
+def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Any]:
     """Model and processor of a run, or of one of its checkpoints when ``model`` names it."""
     folder = model or config.model
     processor = load_processor(

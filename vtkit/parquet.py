@@ -7,6 +7,7 @@ row group of 5 GB; and whatever is wrong is one line that names the file and the
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,9 +51,84 @@ def _download(name: str, hub_id: str, revision: str) -> Path:
     try:
         return Path(hf_hub_download(hub_id, name, repo_type="dataset", revision=revision))
     except Exception as error:  # requests, httpx, hub and disk errors have no common ancestor
+        raise _no_download(f"{name} of {hub_id}", error) from error
+
+
+def _no_download(what: str, error: Exception) -> UserError:
+    return UserError(
+        f"cannot download {what}: {_first_line(error)}; "
+        "check the network, or fetch the file yourself and name its folder"
+    )
+
+
+def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
+    """``<split>.parquet``, or the hub's ``<split>-00000-of-00003.parquet`` and so on, in order.
+
+    Args:
+        source: a folder, files in it or in its folder ``data``; or ``hub_id``, if there is one.
+
+    Returns:
+        The files; none if the folder has none of the split.
+
+    Raises:
+        UserError: no such folder, or the download failed.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        if not hub_id or str(source) != hub_id:
+            remedy = f"or name {hub_id} to download it" if hub_id else "which no hub has"
+            raise UserError(f"{source}: no such folder; put the parquet files there, {remedy}")
+        folder = _download_all(hub_id, revision)
+    places = (folder, folder / "data")
+    return sorted(
+        path
+        for place in places
+        for pattern in (f"{split}.parquet", f"{split}-*.parquet")
+        for path in place.glob(pattern)
+    )
+
+
+def _download_all(hub_id: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                hub_id, repo_type="dataset", revision=revision, allow_patterns="*.parquet"
+            )
+        )
+    except Exception as error:  # see _download
+        raise _no_download(f"the parquet files of {hub_id}", error) from error
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of a file's columns.
+
+    Raises:
+        UserError: not a parquet file, or damaged.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        return file.schema_arrow.names
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a file, as its footer says.
+
+    Raises:
+        UserError: not a parquet file, or damaged.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        return file.metadata.num_rows
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
         raise UserError(
-            f"cannot download {name} of {hub_id}: {_first_line(error)}; "
-            "check the network, or fetch the file yourself and name its folder"
+            f"{path} cannot be read as parquet: {_first_line(error)}; "
+            "delete it and write or download it again"
         ) from error
 
 
@@ -65,18 +141,15 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
     Raises:
         UserError: not a parquet file, damaged, without rows; a column missing or of another type.
     """
-    try:
-        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            _check_schema(file.schema_arrow, schema, path)
-            start = 0
-            for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
-                yield start, batch.select(schema.names).cast(schema)
-                start += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as parquet: {_first_line(error)}; "
-            "delete it and write or download it again"
-        ) from error
+    with (
+        _readable(path),
+        pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+    ):
+        _check_schema(file.schema_arrow, schema, path)
+        start = 0
+        for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+            yield start, batch.select(schema.names).cast(schema)
+            start += len(batch)
     if start == 0:
         raise UserError(f"{path} holds no rows; write or download it again")
 

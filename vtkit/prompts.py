@@ -145,41 +145,50 @@ def conversation(question: str) -> list[dict[str, str]]:
 
 
 def to_conversations(dataset: Any) -> Any:
-    """Add TRL's ``prompt`` and the original's ``solution`` to rows of :func:`vtkit.data.load_sat`.
+    """Add TRL's ``prompt``, and the original's ``solution`` to rows that have none of their own.
 
     ``solution`` is the right choice's text in answer tags: ``<answer>left</answer>``.
+
+    Args:
+        dataset: rows of :func:`vtkit.data.load_sat` or :func:`vtkit.problems.load_problems`.
     """
-    rows = zip(dataset["question"], dataset["answer"], strict=True)
-    prompts, solutions = zip(
-        *[(conversation(q), f"<answer>{a}</answer>") for q, a in rows], strict=True
-    )
-    return dataset.add_column("prompt", list(prompts)).add_column("solution", list(solutions))
+    prompts = [conversation(question) for question in dataset["question"]]
+    dataset = dataset.add_column("prompt", prompts)
+    if "solution" in dataset.column_names:
+        return dataset
+    return dataset.add_column("solution", [f"<answer>{a}</answer>" for a in dataset["answer"]])
 
 
-def check_rendering(processor: Any, questions: Sequence[str]) -> None:
+def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int = 1) -> None:
     """Render a few prompts and refuse templates that lose the picture or the text.
 
     Qwen2-VL's own base template renders role messages to an empty string, and the instruct template
     drops role-less parts (replications.md of the original's repository: issue 7); either would
     train on nothing without a word.
 
+    Args:
+        pictures: of each question: 1, or 0 for text-only data, which has no place for any.
+
     Raises:
-        UserError: a rendered prompt lacks its one image or its question.
+        UserError: a rendered prompt lacks its image or its question, or has an image too many.
     """
     for question in questions:
-        message = {
-            "role": "user",
-            "content": [{"type": "image"}, {"type": "text", "text": question}],
-        }
+        content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]
+        message = {"role": "user", "content": content}
         text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
         images = text.count("<|image_pad|>")
-        if images != 1 or question not in text:
-            lost = (
-                "its question"
-                if question not in text
-                else f"its image ({images} found instead of 1)"
-            )
+        if images == pictures and question in text:
+            continue
+        if images and not pictures:
+            wanted = [name for name in TEMPLATES if IMAGE not in TEMPLATES[name]]
             raise UserError(
-                f"the chat template lost {lost}: {text[:80]!r}; "
-                f"save the processor with one of {list(TEMPLATES)}"
+                f"prompt: the chat template asks for a picture and the questions have none; set "
+                f"prompt to {' or '.join(wanted)}"
             )
+        lost = (
+            "its question" if question not in text else f"its image ({images} found instead of 1)"
+        )
+        raise UserError(
+            f"the chat template lost {lost}: {text[:80]!r}; "
+            f"save the processor with one of {list(TEMPLATES)}"
+        )

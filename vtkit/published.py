@@ -66,6 +66,14 @@ def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
     return _verify([*forms, *(form.lower() for form in forms)], _parse(block or text, names))
 
 
+def is_value(completion: str, answer: str) -> bool:
+    """Whether R1-V's accuracy rule calls a reply right; its followers share it.
+
+    For benchmarks without choices; the answer is tagged as R1-V's data set tags it.
+    """
+    return _accuracy(completion, f"<answer> {answer} </answer>")
+
+
 _LETTERS = "ABCDEF"
 _IN_BRACKETS = tuple(f"({letter})" for letter in _LETTERS)
 _IN_BRACKETS_LOWER = tuple(name.lower() for name in _IN_BRACKETS)

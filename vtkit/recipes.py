@@ -49,12 +49,21 @@ class RunConfig:
     algorithm: str = _about("how the model is trained", choices=("grpo", "sft"))
     model: str = _about("base model: folder or hub id")
     prompt: str = _about(
-        "chat template", choices=("base", "base_direct", "instruct", "instruct_direct")
+        "chat template",
+        choices=(
+            *("base", "base_direct", "instruct", "instruct_direct"),
+            *("instruct_number", "r1_system", "r1_zero"),
+        ),
     )
-    train_data: str = _about("SAT: folder or hub id")
-    train_rows: int = _about("rows of SAT to train on; 0 = all", minimum=0)
-    benchmark_data: str = _about("CV-Bench: folder or hub id")
-    benchmark_rows: int = _about("questions of CV-Bench to score; 0 = all", minimum=0)
+    train_format: str = _about(
+        "columns of the data; sat is scored on CV-Bench, others on held-out rows of their own",
+        choices=("sat", "r1-v", "journey", "open-r1", "text", "countdown"),
+        unset=lambda: "sat",
+    )
+    train_data: str = _about("training data: folder or hub id")
+    train_rows: int = _about("rows to train on; 0 = all", minimum=0)
+    benchmark_data: str = _about("benchmark: folder or hub id")
+    benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", minimum=0)
     pictures: str = _about(
         "as they are, or a control: grey ones, or another row's, in training and scoring",
         choices=("original", "blank", "shuffled"),
@@ -96,7 +105,7 @@ class RunConfig:
     top_k: int = _about("sample among the k likeliest tokens; 0 = all", minimum=0)
     max_completion_length: int = _about("tokens a rollout may have", minimum=1)
 
-    eval_steps: int = _about("score CV-Bench every so many steps", minimum=1)
+    eval_steps: int = _about("score the benchmark every so many steps", minimum=1)
     eval_batch_size: int = _about(
         "questions per batch when scoring; 0 = the most that fit in memory", minimum=0
     )
@@ -263,6 +272,7 @@ def _build(values: Mapping[str, Any]) -> RunConfig:
         raise UserError(
             f"parameters: min_pixels {config.min_pixels} is above max_pixels {config.max_pixels}"
         )
+    _check_rewards(config)
     completions = config.prompts_per_step * config.num_generations
     batch = config.per_device_batch_size
     if completions % batch:
@@ -271,6 +281,20 @@ def _build(values: Mapping[str, Any]) -> RunConfig:
             f"cannot be split into batches of {batch}; set per_device_batch_size to a divisor"
         )
     return config
+
+
+def _check_rewards(config: RunConfig) -> None:
+    """Rewards that can judge what the data ask for."""
+    sums = config.train_format == "countdown"
+    if "countdown" in config.rewards and not sums:
+        raise UserError(
+            "parameters: rewards: countdown judges train_format countdown only; use accuracy"
+        )
+    if sums and "accuracy" in config.rewards and config.reward_rules != "careful":
+        raise UserError(
+            f"parameters: reward_rules: {config.reward_rules} compares answers and cannot judge "
+            "Countdown's, of which many are right; set it to careful, or rewards to countdown"
+        )
 
 
 def _require(name: str, known: list[str], what: str) -> None:

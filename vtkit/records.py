@@ -5,6 +5,7 @@ same everywhere: the first three steps, the last ten, and the lowest point of th
 over five steps. Nothing here needs the trainer or torch; a folder that was copied is enough.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ START_STEPS = 3
 END_STEPS = 10
 AVERAGE_STEPS = 5
 LENGTH = "completions/mean_length"
+BENCHMARKS = {
+    "sat": "CV-Bench",
+    "r1-v": "held-out counting (R1-V)",
+    "journey": "held-out geometry (Journey)",
+    "open-r1": "held-out maths (open-r1-multimodal)",
+    "text": "held-out text problems",
+    "countdown": "held-out Countdown",
+}
+"""What a run is scored on, by its ``train_format``."""
 
 
 def load_config(run_dir: str | Path) -> dict[str, Any]:
@@ -135,7 +145,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
     if not Path(run_dir, "evals", "step-000000.parquet").exists():
         return total
     rows = load_evaluated_rows(run_dir, 0)
-    per_task = (1 / rows["choices"].map(len)).groupby(rows["task"]).mean()
+    per_task = (1 / rows["choices"].map(len).replace(0, math.inf)).groupby(rows["task"]).mean()
     return total | per_task.to_dict()
 
 
@@ -146,9 +156,10 @@ def describe(run_dir: str | Path) -> str:
 
 
 def benchmark_name(run_dir: str | Path) -> str:
-    """CV-Bench, or what the miniature uses in its place."""
-    profile = str(load_config(run_dir)["profile"])
-    return "miniature CV-Bench" if profile.startswith("mini") else "CV-Bench"
+    """CV-Bench, or what the miniature uses in its place; or whose held-out problems were scored."""
+    config = load_config(run_dir)
+    name = BENCHMARKS[str(config.get("train_format", "sat"))]
+    return f"miniature {name}" if str(config["profile"]).startswith("mini") else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:

@@ -36,6 +36,8 @@ def _smaller(name: str, step: int = 1) -> Values:
 
 
 def _pixels(plan: "Plan") -> list[int]:
+    if not plan.shape.vision.parameters:
+        return []
     side = plan.shape.merge * plan.shape.patch_pixels
     return [v for v in _smaller("max_pixels", side * side)(plan) if v >= plan.config.min_pixels]
 

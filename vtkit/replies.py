@@ -64,11 +64,12 @@ def generate_kept(
 
 def describe(model: Any, processor: Any, dataset: Dataset, max_new_tokens: int) -> dict[str, Any]:
     """Everything that a greedy reply depends on, for JSON."""
+    pictured = hasattr(processor, "image_processor")
     return {
         "weights": weights_digest(model),
         "questions": _questions_digest(dataset),
         "prompt": hashlib.sha256(processor.chat_template.encode()).hexdigest()[:16],
-        "pixels": dict(processor.image_processor.size),
+        "pixels": dict(processor.image_processor.size) if pictured else None,
         "max_new_tokens": max_new_tokens,
     }
 

@@ -18,7 +18,7 @@ from functools import partial, wraps
 from itertools import islice
 from typing import Any
 
-from vtkit import answers, published
+from vtkit import answers, countdown, published
 from vtkit.answers import Answer, find_answer
 from vtkit.errors import UserError
 from vtkit.naming import resolve
@@ -28,6 +28,7 @@ Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
 
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+_STATED = re.compile(r"the (?:correct )?(?:answer|option|choice) is:? (\S.*?)\.?", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:think|answer)\b[^<>]{0,20}>", re.IGNORECASE)
 _MAX_BRACKETS = 5000  # more is no reply but a page, a loop or an attack; it bounds the time
 _TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
@@ -53,7 +54,8 @@ def accuracy_reward(
     """1.0 where the reply's final answer is the right one, else 0.0.
 
     Args:
-        solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too.
+        solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too, and
+            so does a task of :mod:`vtkit.countdown`.
         choices: the options of each question. Without them the answer must be the solution's text
             and nothing more (case, articles, punctuation and number words aside).
         log_metric: TRL's; gets ``answers/<rule>``, the share of replies answered (or not) so.
@@ -67,7 +69,7 @@ def accuracy_reward(
     ]
     _log(log_metric, "answers", answers.RULES, [answer.rule for answer in found])
     return [
-        float(_is_right(answer, right, option or ()))
+        float(is_right(answer, right, option or ()))
         for answer, right, option in zip(found, solution, options, strict=True)
     ]
 
@@ -118,8 +120,15 @@ def _is_visible(text: str) -> bool:
     return any(char.isprintable() and not char.isspace() for char in text)
 
 
-def _is_right(answer: Answer, solution: str, choices: Sequence[str]) -> bool:
+def is_right(answer: Answer, solution: str, choices: Sequence[str] = ()) -> bool:
+    """Whether an answer of :func:`vtkit.answers.find_answer` is the solution.
+
+    It names the same choice; without choices it says the same and nothing more; for a problem of
+    :mod:`vtkit.countdown` it is an expression that solves it.
+    """
     right = solution_text(solution)
+    if task := countdown.read_task(right):
+        return answer.text is not None and countdown.solves(answer.text, task)
     if choices:
         return answer.choice is not None and answer.choice == resolve(right, tuple(choices)).choice
     if answer.text is None:
@@ -129,9 +138,14 @@ def _is_right(answer: Answer, solution: str, choices: Sequence[str]) -> bool:
 
 
 def solution_text(solution: str) -> str:
-    """The answer in a solution as the original writes it, ``<answer>left</answer>``, or bare."""
+    """The answer in a solution: ``<answer>left</answer>`` as the original writes it, or bare.
+
+    A sentence around it is left out: open-r1-multimodal's have "The correct answer is B".
+    """
     blocks = _SOLUTION.findall(solution)
-    return blocks[-1] if blocks else solution.strip()
+    text = blocks[-1] if blocks else solution.strip()
+    sentence = _STATED.fullmatch(text)
+    return sentence[1] if sentence else text
 
 
 def _log(
@@ -183,8 +197,25 @@ def random_reward(
     return [float(coin.random() < 0.5) for _ in completions]
 
 
+def countdown_reward(
+    completions: Completions, solution: Sequence[str], **kwargs: Any
+) -> list[float]:
+    """TinyZero's only reward, as published: :func:`vtkit.countdown.published_score`.
+
+    The careful rules for Countdown are ``accuracy`` and ``format``, which pay nothing for a wrong
+    expression but ask for the thinking.
+    """
+    tasks = [countdown.read_task(solution_text(text)) for text in solution]
+    texts = completion_texts(completions)
+    return [countdown.published_score(*pair) for pair in zip(texts, tasks, strict=True)]
+
+
 CAREFUL: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward}
-OTHERS: dict[str, Reward] = {"length": length_reward, "random": random_reward}
+OTHERS: dict[str, Reward] = {
+    "length": length_reward,
+    "random": random_reward,
+    "countdown": countdown_reward,
+}
 RULES = ("careful", *published.RULES)
 """``careful``, or whose rules: see :mod:`vtkit.published`."""
 
@@ -197,7 +228,7 @@ def get_rewards(
     Whatever the rules, they are called ``<name>_reward``, so that TRL's columns do not change.
 
     Args:
-        names: any of ``accuracy``, ``format``, ``length`` and ``random``, each once.
+        names: any of ``accuracy``, ``format``, ``length``, ``random`` and ``countdown``, each once.
         rules: one of ``RULES``; they decide what ``accuracy`` and ``format`` mean.
         prefilled: the prompt ends in ``<think>`` (:func:`vtkit.prompts.is_prefilled`).
         seed: of ``random``.
@@ -252,7 +283,7 @@ def explain(
         ``why``, a sentence.
     """
     answer = find_answer(completion, choices or (), prefilled=prefilled)
-    accuracy = float(_is_right(answer, solution, choices or ()))
+    accuracy = float(is_right(answer, solution, choices or ()))
     verdict = check_format(completion, prefilled=prefilled)
     right = solution_text(solution)
     said = f"answer {answer.text!r}" if answer.text else "no answer"

@@ -1,4 +1,4 @@
-"""The shape of a Qwen2-VL and its numbers of parameters, without its weights.
+"""The shape of a Qwen2-VL or a text-only Qwen2 and its numbers of parameters, without its weights.
 
 A model is built on torch's meta device, which has sizes and no memory, from a local config.json or,
 for the published 2B models, from their architecture as it is written down here. Peers multiply "2B"
@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import Qwen2Config, Qwen2VLConfig
 
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.models import count_parameters
+from vtkit.models import MODELS, count_parameters
 from vtkit.values import ROOT
 
 # config.json of Qwen/Qwen2-VL-2B and -2B-Instruct on the hub; Wang et al. 2024 (arXiv 2409.12191),
@@ -45,7 +45,31 @@ QWEN2_VL_2B: dict[str, Any] = {
         "spatial_merge_size": 2,
     },
 }
-PUBLISHED = {"Qwen/Qwen2-VL-2B": QWEN2_VL_2B, "Qwen/Qwen2-VL-2B-Instruct": QWEN2_VL_2B}
+# config.json of Qwen/Qwen2.5-1.5B and -3B; Qwen2.5 report (arXiv 2412.15115), table 1: 28 and 36
+# layers, 12 and 16 heads, 2 of keys and values, tied embeddings.
+_QWEN2_5: dict[str, Any] = {
+    "vocab_size": 151_936,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+QWEN2_5_1_5B = _QWEN2_5 | {
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+}
+QWEN2_5_3B = _QWEN2_5 | {
+    "hidden_size": 2048,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 16,
+}
+PUBLISHED = {
+    "Qwen/Qwen2-VL-2B": Qwen2VLConfig(**QWEN2_VL_2B),
+    "Qwen/Qwen2-VL-2B-Instruct": Qwen2VLConfig(**QWEN2_VL_2B),
+    "Qwen/Qwen2.5-1.5B": Qwen2Config(**QWEN2_5_1_5B),
+    "Qwen/Qwen2.5-3B": Qwen2Config(**QWEN2_5_3B),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Shape:
-    """What memory depends on; all sizes in elements."""
+    """What memory depends on; all sizes in elements. A text-only model's vision is nothing."""
 
     language: Part
     vision: Part
@@ -87,6 +111,8 @@ class Shape:
 
     def patches(self, max_pixels: int) -> int:
         """Patches of the largest picture: whole squares of merge x merge."""
+        if not self.vision.parameters:
+            return 0
         return max(1, max_pixels // (self.merge * self.patch_pixels) ** 2) * self.merge**2
 
 
@@ -100,27 +126,38 @@ def load_shape(model: str) -> Shape:
     return shape_of(_config(model))
 
 
-def shape_of(config: Qwen2VLConfig) -> Shape:
+def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:
     """The shape of a configuration of transformers."""
     with torch.device("meta"):
-        built = Qwen2VLForConditionalGeneration(config)
-    text, vision, counts = config.text_config, config.vision_config, count_parameters(built)
+        built = MODELS[config.model_type](config)
+    text, counts = config.get_text_config(), count_parameters(built)
     head = text.hidden_size // text.num_attention_heads
     return Shape(
         language=_part(
-            built.model.language_model, counts["total"] - counts["vision"],
+            getattr(built.model, "language_model", built.model), counts["total"] - counts["vision"],
             layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
-        ),
-        vision=_part(
-            built.model.visual, counts["vision"], layers=vision.depth, width=vision.embed_dim,
-            inner=int(vision.embed_dim * vision.mlp_ratio),
         ),
         vocabulary=text.vocab_size,
         keys_and_values=2 * text.num_key_value_heads * head,
-        patch=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
-        patch_pixels=vision.patch_size,
-        merge=vision.spatial_merge_size,
+        **_seeing(config, built, counts["vision"]),
     )  # fmt: skip
+
+
+def _seeing(config: Any, built: Any, parameters: int) -> dict[str, Any]:
+    """What a shape says of pictures."""
+    if not parameters:
+        nothing = Part(layers=0, width=0, inner=0, parameters=0, matrices=0, loose=0, adapter=0)
+        return {"vision": nothing, "patch": 0, "patch_pixels": 1, "merge": 1}
+    vision = config.vision_config
+    return {
+        "vision": _part(
+            built.model.visual, parameters, layers=vision.depth, width=vision.embed_dim,
+            inner=int(vision.embed_dim * vision.mlp_ratio),
+        ),
+        "patch": vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
+        "patch_pixels": vision.patch_size,
+        "merge": vision.spatial_merge_size,
+    }  # fmt: skip
 
 
 def _part(module: torch.nn.Module, parameters: int, **sizes: int) -> Part:
@@ -135,9 +172,9 @@ def _part(module: torch.nn.Module, parameters: int, **sizes: int) -> Part:
     )
 
 
-def _config(model: str) -> Qwen2VLConfig:
+def _config(model: str) -> Qwen2VLConfig | Qwen2Config:
     if model in PUBLISHED:
-        return Qwen2VLConfig(**PUBLISHED[model])
+        return PUBLISHED[model]
     path = ROOT / model / "config.json"
     if not path.is_file():
         raise UserError(
@@ -146,8 +183,9 @@ def _config(model: str) -> Qwen2VLConfig:
         )
     values = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind != "qwen2_vl":
+    if kind not in MODELS:
         raise UserError(
-            f"{path}: model_type is {kind!r}, not 'qwen2_vl'; set `model` to a Qwen2-VL"
+            f"{path}: model_type is {kind!r}, not 'qwen2_vl' (or 'qwen2', text only); "
+            "set `model` to a Qwen2-VL"
         )
-    return Qwen2VLConfig.from_dict(values)
+    return MODELS[kind].config_class.from_dict(values)

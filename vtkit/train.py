@@ -29,15 +29,16 @@ from vtkit.callbacks import (
 )
 from vtkit.card import check_push, push, write_card
 from vtkit.cli import Parser, add_config_arguments, friendly
-from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
 from vtkit.pictures import replaced
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
+from vtkit.records import benchmark_name
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run
+from vtkit.sources import load_benchmark_rows, load_training_rows
 from vtkit.trackers import PROJECT, run_name, tracking
 from vtkit.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 
@@ -130,11 +131,13 @@ def make_trainer(config: RunConfig) -> Any:
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
-    rows = load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
+    rows = load_training_rows(config.to_dict())
     dataset = to_conversations(replaced(rows, config.pictures, config.seed))
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
-    check_rendering(processor, dataset[:2]["question"])
+    check_rendering(
+        processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
+    )
     trainer = _trainer(config, args, dataset, model, processor)
     adapters.settle(trainer.model)
     adapters.check_trained(trainer.model, config)
@@ -170,7 +173,8 @@ def _supervised(dataset: Any, prompt: str) -> Any:
     answers = [
         [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
     ]
-    return dataset.select_columns(["images", "prompt"]).add_column("completion", answers)
+    columns = [name for name in ("images", "prompt") if name in dataset.column_names]
+    return dataset.select_columns(columns).add_column("completion", answers)
 
 
 def _arguments(config: RunConfig) -> Any:
@@ -246,7 +250,7 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
 
 def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     out = Path(config.run_dir) / "evals"
-    rows = load_cv_bench(config.benchmark_data, rows=config.benchmark_rows or None)
+    rows, name = load_benchmark_rows(config.to_dict()), benchmark_name(config.run_dir)
     rows = replaced(rows, config.pictures, config.seed)
 
     def score(step: int) -> None:
@@ -258,7 +262,7 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
         )  # fmt: skip
         found = result["accuracy"]
         print(
-            f"CV-Bench at step {step}: {found['value']:.1%} of {found['n']} "
+            f"{name} at step {step}: {found['value']:.1%} of {found['n']} "
             f"({found['low']:.1%} to {found['high']:.1%})", flush=True,
         )  # fmt: skip
 

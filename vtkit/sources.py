@@ -1,0 +1,45 @@
+"""What a configuration trains on and is scored on, whichever replication's data it names.
+
+    rows = load_training_rows(config.to_dict())     # columns of vtkit.data.load_sat
+    rows = load_benchmark_rows(config.to_dict())    # columns that vtkit.cv_bench.evaluate reads
+
+Configurations are plain mappings, so that the config.yaml of an older run will do.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from vtkit.data import load_cv_bench, load_sat
+from vtkit.problems import load_problems
+
+
+def load_training_rows(config: Mapping[str, Any], source: str | Path | None = None) -> Dataset:
+    """The training rows: of SAT, or of the ``train_format``'s own file.
+
+    Args:
+        source: where ``train_data`` lie on this machine, if elsewhere.
+
+    Raises:
+        UserError: as :func:`vtkit.data.load_sat`.
+    """
+    source, rows = source or config["train_data"], config["train_rows"] or None
+    format = config.get("train_format", "sat")
+    if format == "sat":
+        return load_sat(source, rows=rows, seed=config["seed"])
+    return load_problems(source, format, rows=rows)
+
+
+def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
+    """The rows to score: CV-Bench for SAT, else the format's held-out rows.
+
+    Raises:
+        UserError: as :func:`vtkit.data.load_cv_bench`.
+    """
+    source, rows = config["benchmark_data"], config["benchmark_rows"] or None
+    format = config.get("train_format", "sat")
+    if format == "sat":
+        return load_cv_bench(source, rows=rows)
+    return load_problems(source, format, split="test", rows=rows)

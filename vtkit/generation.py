@@ -193,10 +193,9 @@ def ends_of(model: Any, processor: Any) -> list[int]:
 
 
 def banned_of(processor: Any) -> list[int]:
-    """Tokens that no reply may have: a picture's, as a forward pass fails on one without picture."""
-    return sorted(
-        {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")} - {None}
-    )
+    """Tokens that no reply may have: a picture's, as a forward pass fails on one without one."""
+    kinds = {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")}
+    return sorted(kinds - {None})
 
 
 @contextmanager

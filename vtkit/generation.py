@@ -186,7 +186,7 @@ def ends_of(model: Any, processor: Any) -> list[int]:
 
 
 def banned_of(processor: Any) -> list[int]:
-    """Tokens that no reply may have: a picture's, as a forward pass fails on one without picture."""
+    """Tokens that no reply may have: a forward pass fails on a picture's without the picture."""
     return sorted({processor.image_token_id, processor.video_token_id} - {None})
 
 

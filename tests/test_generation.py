@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from vtkit import generation
 from vtkit.data import load_cv_bench
+from vtkit.decoding import decode
 from vtkit.generation import Sampling, generate
 from vtkit.models import load_model, load_processor
 
@@ -46,13 +48,13 @@ def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypat
     some = rows.select([0] * 24)
     dice = Sampling(1.5, 0, [str(number) for number in range(24)])
     options = dict(sampling=dice, max_new_tokens=24)
-    asked, real = [], model.generate
+    asked = []
 
-    def count(**inputs):
-        asked.append(len(inputs["input_ids"]))
-        return real(**inputs)
+    def count(model, inputs, copies, *args, **options):
+        asked.append(len(copies))
+        return decode(model, inputs, copies, *args, **options)
 
-    monkeypatch.setattr(model, "generate", count)
+    monkeypatch.setattr(generation, "decode", count)
     waited = generate(model, processor, some, batch_size=1, **options)
     assert sum(asked) == 24 and len({reply.tokens for reply in waited}) > 2
     asked.clear()

@@ -10,6 +10,7 @@ from datasets import Dataset
 from PIL import Image
 
 from vtkit import interventions
+from vtkit.decoding import Decoded, decode
 from vtkit.errors import UserError
 from vtkit.interventions import run_interventions
 from vtkit.models import load_processor
@@ -28,7 +29,7 @@ GUESS, LOOK, ANSWER, CLOSE = (
 class FakeModel:
     """Guesses, reflects with a chance, answers; right with a chance that a second look changes.
 
-    It speaks through the real tokenizer, and ``generate`` is asked for tokens as a model's is.
+    It speaks through the real tokenizer, and chooses tokens as :func:`vtkit.decoding.decode` does.
     """
 
     device, training = "cpu", False
@@ -59,27 +60,28 @@ class FakeModel:
         chance = 0 if looked else self.reflects
         return {LOOK: chance, ANSWER: 1 - chance}
 
-    def generate(self, input_ids, generation_config, logits_processor, **inputs):
-        end = self.tokenizer.eos_token_id
-        said, queued = ([[] for _ in input_ids] for _ in range(2))
-        while len(said[0]) < generation_config.max_new_tokens and not all(
-            end in one for one in said
-        ):
-            scores = torch.full((len(input_ids), len(self.tokenizer)), -torch.inf)
+    def decode(self, inputs, copies, choose, *, room, **options):
+        prompts, end = inputs["input_ids"].tolist(), self.tokenizer.eos_token_id
+        said, queued = ([[] for _ in copies] for _ in range(2))
+        while not all(self._over(new, end, most) for new, most in zip(said, room, strict=True)):
+            scores = torch.full((len(prompts), len(self.tokenizer)), -torch.inf)
             ways = [
-                {rest[0]: (1, rest)} if rest else self._ways(ids.tolist() + new)
-                for ids, new, rest in zip(input_ids, said, queued, strict=True)
+                {rest[0]: (1, rest)} if rest else self._ways(ids + new)
+                for ids, new, rest in zip(prompts, said, queued, strict=True)
             ]
             for row, way in enumerate(ways):
                 for token, (chance, _) in way.items():
                     scores[row, token] = np.log(max(chance, 1e-300))
-            whole = torch.cat([input_ids, torch.tensor(said, dtype=torch.long)], dim=1)
-            for processor in logits_processor or []:
-                scores = processor(whole, scores)
-            for row, token in enumerate(scores.argmax(-1).tolist()):
-                said[row].append(token)
-                queued[row] = ways[row][token][1][1:]
-        return torch.cat([input_ids, torch.tensor(said)], dim=1)
+            tokens = choose(scores, list(range(len(said))), max(map(len, said)))
+            for row, token in enumerate(tokens.tolist()):
+                if not self._over(said[row], end, room[row]):
+                    said[row].append(token)
+                    queued[row] = ways[row][token][1][1:]
+        return Decoded(said, [True] * len(said))
+
+    @staticmethod
+    def _over(said, end, most):
+        return end in said or len(said) >= most
 
     def _ways(self, ids: list[int]) -> dict[int, tuple[float, list[int]]]:
         """By first token: the chance of what it begins, and all its tokens."""
@@ -90,6 +92,19 @@ class FakeModel:
             (self.tokenizer(text)["input_ids"], chance) for text, chance in self.says(reply).items()
         ]
         return {tokens[0]: (chance, tokens) for tokens, chance in found}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_up():
+    """Replies of a made-up model are its own."""
+
+    def choose(model, *args, **options):
+        made_up = isinstance(model, FakeModel)
+        return (FakeModel.decode if made_up else decode)(model, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vtkit.generation.decode", choose)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,13 @@ import copy
 import pytest
 import torch
 from trl import GRPOTrainer
-from trl.trainer.utils import shuffle_sequence_dict, split_pixel_values_by_grid
-from trl.trainer.utils import unsplit_pixel_values_by_grid
+from trl.trainer.utils import (
+    shuffle_sequence_dict,
+    split_pixel_values_by_grid,
+    unsplit_pixel_values_by_grid,
+)
 
-from vtkit import once
+from vtkit.data import load_cv_bench
 from vtkit.models import load_processor
 from vtkit.recipes import load_config
 from vtkit.train import make_trainer
@@ -87,3 +90,41 @@ def test_log_probabilities_and_gradients_are_stock_trls(tiny, tmp_path, case):
     assert seen and set(seen) == {4}  # of 16 completions
     assert len(set(batch["completion_mask"].sum(1).tolist())) > 2
     assert_like_stock(trainer, batch)
+
+
+@pytest.mark.slow
+def test_prompts_without_pictures_are_scored_alike(tiny, tmp_path):
+    trainer = trainer_of(tiny, tmp_path)
+    batch = rollouts(trainer, lambda row: {**row, "images": []})
+    assert "pixel_values" not in batch
+    assert_like_stock(trainer, batch)
+
+
+@pytest.mark.slow
+def test_where_activations_are_recomputed_trls_own_code_scores(tiny, tmp_path):
+    trainer = trainer_of(tiny, tmp_path, gradient_checkpointing=True)
+    trainer.is_peft, seen = False, reads(trainer)
+    batch = rollouts(trainer)
+    assert seen == [4]  # sampling needs no gradients
+    assert_like_stock(trainer, batch)
+    assert seen[1:] == [16, 16]
+
+
+def test_pictures_are_processed_once_and_come_out_alike(hunch_base, mini_data, monkeypatch):
+    processor = load_processor(hunch_base, prompt="base", min_pixels=4096, max_pixels=4096)
+    first, second = load_cv_bench(mini_data)[:2]["image"]
+    shown = [first, second, first.copy(), first]
+    text = ["<|vision_start|><|image_pad|><|vision_end|>"] * 4
+    plain = processor(images=shown, text=text, return_tensors="pt")
+    tool, seen = processor.image_processor, []
+    process = type(tool).__call__
+    monkeypatch.setattr(
+        type(tool), "__call__",
+        lambda self, images, **options: seen.append(1) or process(self, images, **options),
+    )  # fmt: skip
+    with processor.remembering():
+        again = [processor(images=shown, text=text, return_tensors="pt") for _ in range(2)]
+    assert len(seen) == 2
+    for found in again:
+        assert set(found) == set(plain)
+        assert all(torch.equal(found[name], plain[name]) for name in plain)

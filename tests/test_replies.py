@@ -54,16 +54,20 @@ class Counting:
     """A model that counts the prompts it answers, and has memory for so many at once."""
 
     def __init__(self, model, room=10**9):
-        self.model, self.room, self.answered = model, room, 0
+        self.whole, self.room, self.answered = model, room, 0
 
     def __getattr__(self, name):
-        return getattr(self.model, name)
+        return getattr(self.whole, name)
 
-    def generate(self, input_ids, **inputs):
-        if len(input_ids) > self.room:
+    def __call__(self, input_ids, **inputs):
+        if "pixel_values" in inputs:
+            self.read(input_ids)
+        return self.whole(input_ids=input_ids, **inputs)
+
+    def read(self, prompts):
+        if len(prompts) > self.room:
             raise torch.cuda.OutOfMemoryError(FULL)
-        self.answered += len(input_ids)
-        return self.model.generate(input_ids=input_ids, **inputs)
+        self.answered += len(prompts)
 
 
 # ------------------------------------------------------------------------------------ resume
@@ -159,12 +163,12 @@ def test_evaluate_goes_on_after_an_error_and_tidies_up(model, processor, rows, t
     evaluate(model, processor, rows, tmp_path / "unbroken", **options)
     broken = Counting(model)
 
-    def stop(**inputs):
+    def stop(prompts):
         if broken.answered >= 8:
             raise KeyboardInterrupt
-        return Counting.generate(broken, **inputs)
+        Counting.read(broken, prompts)
 
-    broken.generate = stop
+    broken.read = stop
     with pytest.raises(KeyboardInterrupt):
         evaluate(broken, processor, rows, tmp_path / "broken", **options)
     assert [path.name for path in (tmp_path / "broken").iterdir()] == ["step-000003.replies.jsonl"]

@@ -162,14 +162,14 @@ def scaled(tiny, tmp_path_factory):
     config = load_config(run_dir=run_dir, **{**tiny, **changes})
     trainer = make_trainer(config)
     trainer.add_callback(MetricsLog(run_dir))
-    asked: list[torch.Tensor] = []
-    generate = trainer.model.generate
+    asked: list[list[list[int]]] = []
+    sample = trainer._generate_single_turn
 
-    def remember(*args, **inputs):
-        asked.append(inputs["input_ids"])
-        return generate(*args, **inputs)
+    def remember(prompt_ids, *args):
+        asked.append(prompt_ids)
+        return sample(prompt_ids, *args)
 
-    trainer.model.generate = remember
+    trainer._generate_single_turn = remember
     trainer.train()
     return SimpleNamespace(trainer=trainer, run_dir=run_dir, asked=asked[0])
 
@@ -198,7 +198,7 @@ def test_grpo_asks_with_the_saved_template(scaled):
     assert processor.chat_template == TEMPLATES["base"]
     questions = load_rollouts(scaled.run_dir).to_pandas().question
     for ids, question in zip(scaled.asked, questions, strict=True):
-        text = processor.tokenizer.decode(ids).replace("<|endoftext|>", "")  # padding
+        text = processor.tokenizer.decode(ids)
         rendered = processor.apply_chat_template(
             conversation(question), add_generation_prompt=True, tokenize=False
         )

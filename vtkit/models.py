@@ -69,9 +69,8 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
         if self._seen is None:
             return super()._process_images(images, **kwargs)
         flat = make_flat_list_of_images(images)
-        contents = {
-            id(picture): (picture.mode, picture.size, picture.tobytes()) for picture in flat
-        }
+        once = {id(picture): picture for picture in flat}
+        contents = {name: (one.mode, one.size, one.tobytes()) for name, one in once.items()}
         keys = [contents[id(picture)] for picture in flat]
         for key, picture in zip(keys, flat, strict=True):
             if key not in self._seen:

@@ -56,15 +56,10 @@ class OncePerPrompt(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
 
     def _generate_single_turn(
-        self,
-        prompt_ids: list[list[int]],
-        images: Any,
-        multimodal_fields: dict,
-        *args: Any,
-        **kw: Any,
-    ) -> tuple[list[list[int]], None]:
+        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict, *rest: Any
+    ) -> tuple[list[list[int]], Any]:
         if not self._samples():
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *args, **kw)
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
         device, pad_token = self.accelerator.device, self._tokenizer.pad_token_id
         inputs = {
             "input_ids": _left_padded(prompt_ids, pad_token),

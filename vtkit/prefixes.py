@@ -28,10 +28,8 @@ def can_share(model: Any) -> bool:
     Not where activations are recomputed in the backward pass: that drops the keys and values.
     """
     recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-    return (
-        not (recomputes and torch.is_grad_enabled())
-        and getattr(model.config, "model_type", None) in _KNOWN
-    )
+    known = getattr(model.config, "model_type", None) in _KNOWN
+    return known and not (recomputes and torch.is_grad_enabled())
 
 
 class Prefix:

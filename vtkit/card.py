@@ -33,8 +33,8 @@ NOT_UPLOADED = [
     "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", WHOLE,
 ]  # fmt: skip
 LIMITS = """\
-- Not an assistant: it was trained to answer questions of one kind (see its data above), under one prompt
-  (the chat template in this folder), and nothing else was measured.
+- Not an assistant: it was trained to answer questions of one kind (see its data above), under one
+  prompt (the chat template in this folder), and nothing else was measured.
 - Reflection in its replies ("wait, let me check") is a style that was rewarded when the answer was
   right; a phrase is no proof that anything was checked.
 - One seed. The intervals say how much the accuracy would vary with other questions, not with

@@ -16,7 +16,6 @@ from datasets import Dataset
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.problems import load_problems
 
-
 # What writes what a run of profile mini reads: module, function, its folder.
 _PROBLEMS = ("vtkit.mini.problem_files", "ensure_problems", "data/mini")
 _MAKERS = {

@@ -33,7 +33,7 @@ NOT_UPLOADED = [
     "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", WHOLE,
 ]  # fmt: skip
 LIMITS = """\
-- Not an assistant: it was trained to answer multiple-choice questions about one picture, under one
+- Not an assistant: it was trained to answer questions of one kind (see its data above), under one
   prompt (the chat template in this folder), and nothing else was measured.
 - Reflection in its replies ("wait, let me check") is a style that was rewarded when the answer was
   right; a phrase is no proof that anything was checked.
@@ -58,9 +58,10 @@ def write_card(config: RunConfig, checkpoint: Path) -> Path:
 def card(config: RunConfig) -> str:
     """The card of a trained run, in Markdown with the hub's YAML header."""
     on_hub = not (ROOT / config.model).exists()
+    reads_text_only = config.train_format in ("text", "countdown")
     header = {
         "library_name": "transformers",
-        "pipeline_tag": "image-text-to-text",
+        "pipeline_tag": "text-generation" if reads_text_only else "image-text-to-text",
         **({"base_model": config.model} if on_hub else {}),
         **({"datasets": [config.train_data]} if config.train_data in HUB_REVISIONS else {}),
         "tags": ["vtkit", config.algorithm, "r1-zero"],
@@ -72,7 +73,7 @@ def card(config: RunConfig) -> str:
         f"# {config.recipe}, profile {config.profile}, seed {config.seed}",
         "",
         f"`{config.model}` after {method}: recipe `{config.recipe}` of vtkit, which reproduces "
-        "VisualThinker-R1-Zero (arXiv 2503.05132).",
+        "VisualThinker-R1-Zero (arXiv 2503.05132) and its comparisons.",
         "",
         *mini,
         f"## Accuracy on {benchmark_name(config.run_dir)}",

@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
 def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
-    from vtkit.notebooks import REQUIRED, discover, select, split_parameters
+    from vtkit.notebooks import REQUIRED, discover, select, split_parameters, suited
     from vtkit.recipes import FIELDS, load_config
 
     os.chdir(ROOT)
@@ -141,7 +141,15 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
     if arguments.list:
         _print_parameters(steps, configs[0])
         return 0
-    selected = select(steps, arguments.first, arguments.only)
+    chosen = select(steps, arguments.first, arguments.only)
+    steps = suited(steps, configs[0])
+    selected = [step for step in chosen if step in steps]
+    if not selected:
+        raise UserError(
+            "notebooks 00 to 02 are about SAT and its base model, and recipe "
+            f"{configs[0].recipe} has data of its own (train_format {configs[0].train_format}); "
+            "run 03 and those behind it"
+        )
     signal.signal(signal.SIGTERM, _interrupt)
     status = 0
     for config in configs:
@@ -189,6 +197,7 @@ def _run(
     from vtkit.manifest import update_manifest
     from vtkit.notebooks import forget
     from vtkit.run import finish_run, locked, start_run
+    from vtkit.sources import ensure_miniature
 
     run_dir, start, status, rows = Path(config.run_dir), time.monotonic(), "stopped", []
     with locked(run_dir):
@@ -199,6 +208,10 @@ def _run(
             f"seed {config.seed}, in {run_dir}"
         )
         try:
+            if config.train_format != "sat":
+                _say(f"{config.recipe}: without notebooks 00 to 02, which are about SAT")
+                for place in ensure_miniature(config.to_dict()):
+                    _say(f"{place}: written")
             for step in selected:
                 key = step.key(config, parameters)
                 if step.is_done(run_dir, key) and not force:

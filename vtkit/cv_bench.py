@@ -59,11 +59,12 @@ def is_correct(
 
     Args:
         completion: as generated.
-        answer: the right letter as CV-Bench writes it, ``"(B)"``.
+        answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
         prefilled: the prompt ended in ``<think>``, so that what is never closed is mere thinking;
             otherwise a reply without tags is read as it stands.
     """
-    return find_answer(completion, choices, prefilled=prefilled).choice == answer_index(answer)
+    found = find_answer(completion, choices, prefilled=prefilled)
+    return found.choice == answer_index(answer) if choices else is_right(found, answer)
 
 
 def answer_index(answer: str) -> int:

@@ -64,9 +64,10 @@ from datasets import Dataset
 from vtkit import cuts
 from vtkit.answers import find_answer
 from vtkit.cuts import Cut, cut_reflection, cut_thinking
-from vtkit.cv_bench import answer_index
+from vtkit.cv_bench import is_correct
 from vtkit.errors import UserError
 from vtkit.generation import Sampling, generate
+from vtkit.inputs import tokenizer_of
 from vtkit.pairs import ARMS, KINDS, SCHEMA, load_pairs, save_pairs
 from vtkit.prompts import check_rendering, get_template, is_prefilled
 from vtkit.styles import is_reflective
@@ -131,8 +132,9 @@ def run_interventions(
     if save and Path(save).exists():
         return _load_same(Path(save), settings)
     get_template(prompt)
-    check_rendering(processor, rows["prompt"][:1])
-    asked = rows.select_columns(["image", "prompt"])
+    pictures = {"image", "images"} & set(rows.column_names)
+    check_rendering(processor, rows["prompt"][:1], pictures=len(pictures))
+    asked = rows.select_columns([*pictures, "prompt"])
 
     def draw(numbers: Sequence[int], keys: Sequence[str], beginnings: Sequence[str]) -> list[str]:
         replies = generate(
@@ -147,7 +149,10 @@ def run_interventions(
         return [reply.text for reply in replies]
 
     found, drawn = _find(draw, settings)
-    facts = {"replies": drawn, **_puts_in(processor.tokenizer, list(found["reflective"].values()))}
+    facts = {
+        "replies": drawn,
+        **_puts_in(tokenizer_of(processor), list(found["reflective"].values())),
+    }
     units = [
         _Unit(
             row,
@@ -246,11 +251,12 @@ def _go_on(
 def _side(question: dict, start: str, text: str, more: str, prefilled: bool) -> dict[str, Any]:
     """One reply of a pair: ``start`` up to and with what was put in, ``more`` what followed."""
     answer = find_answer(start + more, question["choices"], prefilled=prefilled)
+    right = is_correct(start + more, question["choices"], question["answer"], prefilled=prefilled)
     return {
         "adds": text,
         "text": more,
         "answer": answer.text,
-        "correct": answer.choice == answer_index(question["answer"]),
+        "correct": right,
         "reflects": is_reflective(more),
     }
 

@@ -137,6 +137,13 @@ def select(steps: list[Step], first: str | None = None, only: str | None = None)
     return [step for step in steps if step.number >= wanted[0]] if wanted else steps
 
 
+def suited(steps: list[Step], config: RunConfig) -> list[Step]:
+    """The steps that make sense for a recipe: 00 to 02 are about SAT and its base model."""
+    if config.train_format == "sat":
+        return steps
+    return [step for step in steps if step.number not in ("00", "01", "02")]
+
+
 def split_parameters(
     given: Mapping[str, str], steps: list[Step], fields: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Any]]:

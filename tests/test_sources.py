@@ -1,0 +1,169 @@
+"""Problems of the other replications, in their true schemas and in wrong ones."""
+
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from written_problems import picture, write
+
+from vtkit import problems
+from vtkit.cv_bench import judge, score
+from vtkit.errors import UserError
+from vtkit.generation import Reply
+from vtkit.problems import FORMATS, load_problems
+from vtkit.recipes import load_config
+from vtkit.rewards import explain, get_rewards, solution_text
+from vtkit.sources import ensure_miniature, load_benchmark_rows, load_training_rows
+
+GOLD = {
+    "r1-v": ("<answer> 1 </answer>", "1", []),
+    "journey": ("<think>The angle is 1 degrees.</think> <answer>B</answer>", "B", []),
+    "open-r1": ("<think>So.</think>\n<answer>1.5</answer>", "1.5", []),
+    "text": ("<answer>right</answer>", "right", []),
+    "countdown": ("<answer>4 from 2, 2</answer>", "4 from 2, 2", []),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_columns_are_those_of_sat(format, tmp_path):
+    rows = load_problems(write(tmp_path / "train.parquet", format), format)
+    row = rows[1]
+    assert (row["id"], row["solution"], row["answer"], row["choices"]) == (1, *GOLD[format])
+    assert row["task"] == FORMATS[format].task and row["question"]
+    assert ("images" in row) == (format not in ("text", "countdown"))
+    if "images" in row:
+        assert row["images"][0].size == (64, 64)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_published_and_careful_rules_read_the_gold(format, tmp_path):
+    rows = load_problems(write(tmp_path / "train.parquet", format), format)
+    rules = {"journey": "journey", "open-r1": "open-r1-multimodal"}.get(format, "r1-v")
+    for row in rows:
+        said = f"<think>so</think> <answer>{row['answer']}</answer>"
+        if format != "countdown":
+            assert explain(said, row["solution"], row["choices"], prefilled=False)["accuracy"] == 1
+        (paid,) = get_rewards(["accuracy"], rules, prefilled=False)
+        assert paid(completions=[row["solution"]], solution=[row["solution"]]) == [1.0]
+
+
+def test_journeys_published_rule_takes_a_number_of_the_golds_thinking_for_right(tmp_path):
+    solution = load_problems(write(tmp_path / "a.parquet", "journey"), "journey")[1]["solution"]
+    wrong = "<think>It is 1 degrees.</think><answer>A</answer>"
+    (published,) = get_rewards(["accuracy"], "journey", prefilled=False)
+    assert published(completions=[wrong], solution=[solution]) == [1.0]
+    assert explain(wrong, solution, list("ABCD"), prefilled=False)["accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "listed", ["A. 30°\nB. 60°\nC. 90°", "A:30°\nB:60°\nC:90°", "(A) 30°\n(B) 60°"]
+)
+def test_options_in_the_question_are_the_choices(listed, tmp_path):
+    path = write(
+        tmp_path / "train.parquet", "open-r1", problem=f"Which angle?\nChoices:\n{listed}",
+        solution="<think>So.</think>\n<answer>The correct answer is B</answer>",
+    )  # fmt: skip
+    row = load_problems(path, "open-r1")[0]
+    assert row["choices"][:2] == ["30°", "60°"] and row["answer"] == "60°"
+    assert row["solution"].endswith("<answer>The correct answer is B</answer>")
+    for said, paid in {"B": 1.0, "60°": 1.0, "(B)": 1.0, "A": 0.0, "30°": 0.0}.items():
+        reply = f"<think>so</think> <answer>{said}</answer>"
+        assert explain(reply, row["solution"], row["choices"], prefilled=False)["accuracy"] == paid
+
+
+def test_a_sentence_around_the_solution_is_left_out():
+    assert solution_text("<answer>The correct answer is B</answer>") == "B"
+    assert (
+        solution_text("<answer>rotated left by 57 degrees</answer>") == "rotated left by 57 degrees"
+    )
+
+
+def test_a_benchmark_has_what_cv_bench_evaluates(tmp_path):
+    rows = load_problems(write(tmp_path / "test.parquet", "r1-v"), "r1-v", split="test")
+    assert rows[1]["choices"] == ["0", "1", "2", "3"] and rows[1]["answer"] == "(B)"
+    assert rows[1]["prompt"] == rows[1]["question"] and rows[1]["idx"] == 1
+    letters = load_problems(write(tmp_path / "j.parquet", "journey"), "journey", split="test")
+    assert letters[2]["choices"] == ["A", "B", "C", "D"] and letters[2]["answer"] == "(D)"
+
+
+def test_answers_of_all_kinds_are_judged_as_they_are_paid(tmp_path):
+    path = write(tmp_path / "test.parquet", "open-r1")
+    row = load_problems(path, "open-r1", split="test")[2]
+    assert row["choices"] == [] and row["answer"] == "2.5"
+    judged = [judge(row, Reply(text, 9), prefilled=False) for text in _REPLIES]
+    assert [each["correct"] for each in judged] == [True, False, False]
+    assert [each["parsed"] for each in judged] == [True, True, False]
+    total = score(judged)
+    assert total["accuracy"]["value"] == pytest.approx(1 / 3) and total["chance"] == 0
+
+
+_REPLIES = ["<think>x</think> <answer>2.5</answer>", "<think>x</think> <answer>7</answer>", "<div>"]
+
+
+def test_own_choices_and_tasks_of_a_text_file_are_kept(tmp_path):
+    path = write(tmp_path / "test.parquet", "text", choices=["left", "right"], task="Relation")
+    row = load_problems(path, "text", split="test")[1]
+    assert (row["choices"], row["answer"], row["task"]) == (["left", "right"], "(B)", "Relation")
+
+
+def test_without_a_test_file_the_last_rows_are_held_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(problems, "HELD_OUT", 3)
+    for part, rows in enumerate((4, 4)):
+        write(tmp_path / "data" / f"train-0000{part}-of-00002.parquet", "text", rows)
+    train, test = (load_problems(tmp_path, "text", split=split) for split in ("train", "test"))
+    assert train["id"][:] == [0, 1, 2, 3, 4] and test["idx"][:] == [5, 6, 7]
+    assert load_problems(tmp_path, "text", rows=2)["id"][:] == [0, 1]
+    with pytest.raises(UserError, match="holds 5 rows to train on but 6 are wanted; lower train_r"):
+        load_problems(tmp_path, "text", rows=6)
+    monkeypatch.setattr(problems, "HELD_OUT", 8)
+    with pytest.raises(UserError, match=r"holds 8 rows and no test.parquet; .* add a test.parquet"):
+        load_problems(tmp_path, "text")
+
+
+@pytest.mark.parametrize(
+    ("format", "changes", "message"),
+    [
+        ("r1-v", {"image": None}, "column 'image' is missing"),
+        ("r1-v", {"problem": ""}, "column 'problem', row 0 is empty"),
+        ("r1-v", {"solution": "3"}, "'solution', row 0 has no answer in <answer> </answer>"),
+        ("r1-v", {"image": {"bytes": b"", "path": None}}, "column 'image', row 0 is empty"),
+        ("journey", {"image_path": None}, "column 'image_path' is missing"),
+        ("journey", {"solution": "<answer> </answer>"}, "row 0 has no answer"),
+        ("open-r1", {"original_answer": None}, "column 'original_answer' is missing"),
+        ("text", {"choices": ["up"]}, "'left' is not among the choices"),
+        ("countdown", {"nums": None}, "column 'nums' is missing"),
+        ("countdown", {"nums": [3]}, "column 'nums', row 0 has no two numbers"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_one_line(format, changes, message, tmp_path):
+    path = write(tmp_path / "train.parquet", format, **changes)
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_problems(path, format)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_types_and_files_are_refused(tmp_path):
+    table = pq.read_table(write(tmp_path / "train.parquet", "countdown"))
+    pq.write_table(table.set_column(0, "target", [["3"] * 6]), tmp_path / "train.parquet")
+    with pytest.raises(UserError, match="column 'target' is string, expected int64"):
+        load_problems(tmp_path / "train.parquet", "countdown")
+    with pytest.raises(UserError, match="no such folder; .* or name lmms-lab/multimodal"):
+        load_problems("nowhere", "open-r1")
+    (tmp_path / "train.parquet").write_text("no parquet")
+    with pytest.raises(UserError, match="cannot be read as parquet"):
+        load_problems(tmp_path / "train.parquet", "text")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"holds no train.parquet"):
+        load_problems(tmp_path / "empty", "text")
+
+
+def test_a_configuration_says_what_is_read(mini_data, tmp_path):
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.parquet", "r1-v", 9)
+    config = load_config("r1-v", train_data=str(tmp_path), benchmark_data=str(tmp_path)).to_dict()
+    assert len(load_training_rows(config)) == len(load_benchmark_rows(config)) == 9
+    older = load_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
+    del older["train_format"]
+    assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
+    assert ensure_miniature(config | {"model": str(tmp_path)}) == []
+    assert picture()["bytes"].startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import killed_at
 
 from vtkit.mini import instruct, instruct_card, learning, lessons
 from vtkit.mini.instruct import Lessons
@@ -216,22 +217,11 @@ def test_new_tokens_start_as_what_they_were_made_of(random_base, base_processor,
 @pytest.mark.slow
 def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_path, monkeypatch):
     monkeypatch.setattr(instruct, "Lessons", functools.partial(Lessons, batch=4))
-    calls, loss_of = 0, learning.loss_of
-
-    def killed(model, batch):
-        nonlocal calls
-        calls += 1
-        if calls == 4:  # the state of step 2 is on the disk
-            raise KeyboardInterrupt
-        return loss_of(model, batch)
-
     again = functools.partial(
         instruct.tune, tmp_path, base=random_base, steps=5, save_steps=2
     )  # fmt: skip
-    with monkeypatch.context() as patch:
-        patch.setattr(learning, "loss_of", killed)
-        with pytest.raises(KeyboardInterrupt):
-            again()
+    with killed_at(4):  # the state of step 2 is on the disk
+        again()
     assert [path.name for path in tmp_path.iterdir()] == ["tuning.pt"]
     again()
     files = sorted(path.name for path in tuned.iterdir())

@@ -213,8 +213,9 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the miniature's SAT and CV-Bench files.")
+def write_command(description: str, write: Callable[..., dict[str, Path]]) -> int:
+    """A command line that calls ``write`` with a folder and a seed; its exit status."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)"
     )
@@ -222,11 +223,16 @@ def main() -> int:
     args = parser.parse_args()
 
     def command() -> int:
-        for path in write_dataset(args.folder, seed=args.seed).values():
+        for path in write(args.folder, seed=args.seed).values():
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
         return 0
 
     return friendly(command)
+
+
+def main() -> int:
+    """Entry point of ``python -m vtkit.mini.dataset``."""
+    return write_command("Write the miniature's SAT and CV-Bench files.", write_dataset)
 
 
 if __name__ == "__main__":

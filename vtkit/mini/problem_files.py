@@ -6,7 +6,6 @@ Each world has a folder with ``train.parquet`` and ``test.parquet``, one row gro
 encoded bytes. No arrangement of objects and no figure is in two splits.
 """
 
-import argparse
 import random
 import sys
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from vtkit.cli import friendly
 from vtkit.data import CV_BENCH_SCHEMA
 from vtkit.files import atomic_path
-from vtkit.mini.dataset import FOLDER, World, jpeg
+from vtkit.mini.dataset import FOLDER, World, jpeg, write_command
 from vtkit.mini.figures import Figure, Rod
 from vtkit.mini.problems import CHOOSE, TASKS, WORLDS, Problem, make_problem
 from vtkit.mini.scenes import Scene
@@ -152,19 +150,7 @@ def _original(problem: Problem) -> tuple[str, str]:
 
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.problem_files``."""
-    parser = argparse.ArgumentParser(description="Write the other replications' miniature files.")
-    parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
-    args = parser.parse_args()
-
-    def command() -> int:
-        for path in write_problems(args.folder, seed=args.seed).values():
-            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-        return 0
-
-    return friendly(command)
+    return write_command("Write the other replications' miniature files.", write_problems)
 
 
 if __name__ == "__main__":

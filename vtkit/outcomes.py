@@ -64,6 +64,11 @@ def _kept_seeds(entry: Entry) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
+def kept_runs() -> list[Path]:
+    """The records of all studies, for who wants to read more than these tables."""
+    return sorted(path.parent for path in studies.RECORDS.glob("*/*/manifest.json"))
+
+
 # ------------------------------------------------------------------------------- the report's table
 
 
@@ -174,8 +179,11 @@ def _arm(one: Outcome, other: Outcome | None) -> list[str]:
 def _lead(one: Outcome, other: Outcome) -> list[str]:
     """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
     reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
-    both = [seed for seed in one.found if seed in other.found]
-    gaps = [one.found[seed]["accuracy"] - other.found[seed]["accuracy"] for seed in both]
+    ours, their = (
+        {seed: found["accuracy"] for seed, found in arm.found.items() if found["accuracy"]}
+        for arm in (one, other)
+    )
+    gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
     if reported is None or theirs is None:
         return [other.entry.title, "", spread(gaps, "+.1f"), ""]
     gap = reported - theirs
@@ -232,8 +240,3 @@ def spread(values: list[float], form: str) -> str:
 
 def _yes(flag: bool) -> str:
     return "yes" if flag else "no"
-
-
-def kept_runs() -> list[Path]:
-    """The records of all studies, for who wants to read more than these tables."""
-    return sorted(path.parent for path in studies.RECORDS.glob("*/*/manifest.json"))

@@ -27,18 +27,18 @@ def test_the_committed_ledger_names_the_known_reruns():
         (ENTRY.replace("number", "numbre"), "entry 1: unknown key 'numbre'; did you mean 'number'"),
         (ENTRY.replace("source: s, ", ""), "entry 1: does not say source"),
         (ENTRY + ENTRY.replace("user", "usr"), "entry 2: evidence: no 'usr'; did you mean 'user'"),
-        ("a: 1\n", "expected a list of entries"),
+        (" 3\n", "expected a list under 'numbers'"),
         ("- 3\n", "entry 1: expected 'key: value' pairs"),
-        ("- {a: [\n", "is not YAML"),
+        ("- {a: [\n", "bad YAML"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, message):
-    (tmp_path / "ledger.yaml").write_text(text)
+    (tmp_path / "ledger.yaml").write_text(f"numbers:\n{text}")
     with pytest.raises(UserError) as caught:
         load_ledger(tmp_path / "ledger.yaml")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="is missing; restore it"):
+    with pytest.raises(UserError, match="is missing"):
         load_ledger(tmp_path / "nowhere.yaml")

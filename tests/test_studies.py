@@ -9,6 +9,7 @@ from vtkit import studies, study_runs
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.measures import measure
+from vtkit.mini import makers
 from vtkit.recipes import list_recipes, read_config
 from vtkit.rollouts import load_rollouts
 from vtkit.run import differences
@@ -66,6 +67,24 @@ def test_what_is_kept_was_made_with_these_settings(entry):
         kept = read_config(path)
         assert not differences(kept, entry.config(kept.seed))
         assert path.parent == entry.record(kept.seed)
+
+
+def test_what_the_runs_read_is_committed_or_has_a_maker():
+    for entry in chosen([], []):
+        if entry.recipe in list_recipes():
+            config = entry.config(0)
+            assert {config.train_data, config.benchmark_data, config.model} <= set(makers.MAKERS)
+
+
+def test_a_maker_is_called_for_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(makers, "ROOT", tmp_path)
+    control = "models/mini-no-long-traces"
+    wanted = ["vtkit.mini.base_model", "--corpus", "no_long_traces"]
+    assert makers.maker(control) == wanted and makers.maker("Qwen/Qwen2-VL-2B") is None
+    (tmp_path / control).mkdir(parents=True)
+    assert makers.maker(control) == wanted
+    (tmp_path / control / "pretraining.json").write_text("{}")
+    assert makers.maker(control) is None
 
 
 # ------------------------------------------------------------------------------------ reading one
@@ -148,7 +167,7 @@ def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     out, err = capsys.readouterr()
     assert "tiny/rl, seed 0: done in" in out and "tiny/sft, seed 0: done in" in out
     assert "typo, seed 0: failed; study tiny, entry typo: parameters: unknown key 'max_step'" in out
-    assert "gone, seed 0: failed; models/nowhere is missing" in out
+    assert "gone, seed 0: failed; " in out and "models/nowhere" in out
     assert "error: 2 of 4 runs failed" in err
 
     kept = studies.RECORDS / "tiny" / "rl-s0"
@@ -169,3 +188,7 @@ def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     assert (kept / "manifest.json").stat().st_mtime_ns == before
     study_runs.shutil.rmtree(kept)
     assert main(["tiny", "--only", "rl"]) == 0 and (kept / "evals").exists()
+
+    write(folder, text.replace("pictures: blank", "pictures: shuffled"), "tiny")
+    assert main(["tiny", "--only", "rl"]) == 2
+    assert "pictures is blank there and shuffled here" in capsys.readouterr().out

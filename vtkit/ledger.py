@@ -5,11 +5,9 @@
 
 from pathlib import Path
 
-import yaml
-
 from vtkit.errors import UserError
 from vtkit.recipes import CONFIGS
-from vtkit.values import shown, suggest
+from vtkit.values import read_yaml, shown, suggest
 
 LEDGER = CONFIGS / "ledger.yaml"
 COLUMNS = ("number", "benchmark", "model", "method", "evidence", "source", "differs")
@@ -26,19 +24,13 @@ def load_ledger(path: str | Path = LEDGER) -> list[dict[str, str]]:
     """The entries in the file's order, each with all of ``COLUMNS`` as text.
 
     Raises:
-        UserError: the file is missing or is no list, an entry has an unknown key or lacks one, or
-            its evidence is none of ``EVIDENCE``.
+        UserError: the file is missing, not YAML or without a list, an entry has an unknown key or
+            lacks one, or its evidence is none of ``EVIDENCE``.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)} is missing; restore it") from None
-    except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{shown(path)} is not YAML ({problem}); mend it") from None
+    content = read_yaml(path).get("numbers")
     if not isinstance(content, list):
-        raise UserError(f"{shown(path)}: expected a list of entries")
+        raise UserError(f"{shown(path)}: expected a list under 'numbers'")
     return [_entry(entry, f"{shown(path)}: entry {i}") for i, entry in enumerate(content, 1)]
 
 

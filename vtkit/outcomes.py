@@ -7,9 +7,10 @@ ones are the miniature's, unless a column says otherwise. What was not run says 
     header, rows = rows_table()
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vtkit import studies
@@ -64,6 +65,11 @@ def _kept_seeds(entry: Entry) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
+def kept_runs() -> list[Path]:
+    """The records of all studies, for who wants to read more than these tables."""
+    return sorted(path.parent for path in studies.RECORDS.glob("*/*/manifest.json"))
+
+
 # ------------------------------------------------------------------------------- the report's table
 
 
@@ -78,10 +84,10 @@ def _row(one: Outcome) -> list[str]:
     reported = one.entry.reported
     cells = [one.entry.title, ARROWS[reported["length"]], NOT_RUN, _yes(reported["aha"]), NOT_RUN]
     if one.found:
-        lengths = (mean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+        lengths = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
         arrows = "".join(ARROWS[way] for way in one.values("length"))
         cells[2] = f"{arrows} ({', '.join(f'{value:.0f}' for value in lengths)} tokens)"
-        start, end = (mean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+        start, end = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
         cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% → {end:.1f}%)"
     agree = f"{one.count(agrees(one.entry))} of {len(one.found)} seeds" if one.found else NOT_RUN
     return [*cells, agree, _directions_at_2b(one.entry)]
@@ -110,8 +116,8 @@ def disagreements() -> list[str]:
 
 def _why(one: Outcome) -> str:
     """What differs, with the means over all seeds that it was judged by."""
-    start, dip, end = (mean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
-    first, last = (mean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+    start, dip, end = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+    first, last = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
     numbers = {
         "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
         "aha": f"{first:.1f} % of replies reflective at the start, {last:.1f} % at the end",
@@ -174,8 +180,11 @@ def _arm(one: Outcome, other: Outcome | None) -> list[str]:
 def _lead(one: Outcome, other: Outcome) -> list[str]:
     """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
     reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
-    both = [seed for seed in one.found if seed in other.found]
-    gaps = [one.found[seed]["accuracy"] - other.found[seed]["accuracy"] for seed in both]
+    ours, their = (
+        {seed: found["accuracy"] for seed, found in arm.found.items() if found["accuracy"]}
+        for arm in (one, other)
+    )
+    gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
     if reported is None or theirs is None:
         return [other.entry.title, "", spread(gaps, "+.1f"), ""]
     gap = reported - theirs
@@ -215,25 +224,14 @@ def _came_out(one: Outcome, wanted: Expectation) -> str:
 # -------------------------------------------------------------------------------------------- cells
 
 
-def mean(values: Iterable[float]) -> float:
-    """The arithmetic mean; of nothing, not a number."""
-    values = list(values)
-    return sum(values) / len(values) if values else float("nan")
-
-
 def spread(values: list[float], form: str) -> str:
     """Mean, least and greatest over the seeds: ``"51.0 (48.5 to 54.5)"``."""
     if not values:
         return NOT_RUN
     if len(values) == 1:
         return f"{values[0]:{form}} (1 seed)"
-    return f"{mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    return f"{fmean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _yes(flag: bool) -> str:
     return "yes" if flag else "no"
-
-
-def kept_runs() -> list[Path]:
-    """The records of all studies, for who wants to read more than these tables."""
-    return sorted(path.parent for path in studies.RECORDS.glob("*/*/manifest.json"))

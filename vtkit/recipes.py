@@ -64,11 +64,6 @@ class RunConfig:
     train_rows: int = _about("rows to train on; 0 = all", minimum=0)
     benchmark_data: str = _about("benchmark: folder or hub id")
     benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", minimum=0)
-    pictures: str = _about(
-        "as they are, or a control: grey ones, or another row's, in training and scoring",
-        choices=("original", "blank", "shuffled"),
-        unset=lambda: "original",
-    )
     rewards: list[str] = _about("reward functions, added up")
     reward_rules: str = _about(
         "whose rules accuracy and format follow",
@@ -132,6 +127,11 @@ class RunConfig:
         "part that stays as it is, adapters included",
         choices=("none", "vision", "language"),
         unset=lambda: "none",
+    )
+    pictures: str = _about(
+        "as they are, or a control: grey ones, or another row's, in training and scoring",
+        choices=("original", "blank", "shuffled"),
+        unset=lambda: "original",
     )
     trackers: list = _about(
         "who else is told the metrics; TensorBoard always is, where installed",

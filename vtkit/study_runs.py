@@ -22,15 +22,15 @@ from tqdm.auto import tqdm
 
 from vtkit.errors import UserError
 from vtkit.files import read_json
+from vtkit.mini.makers import maker
 from vtkit.recipes import RunConfig
 from vtkit.records import load_config
 from vtkit.rollouts import RolloutWriter, load_rollouts
-from vtkit.run import HEADLESS, finish_run
+from vtkit.run import HEADLESS, finish_run, start_run
 from vtkit.studies import Entry
 from vtkit.values import ROOT, shown
 
 KEPT_ROLLOUTS = 32  # of the first and of the last step: four groups of eight each
-_MAKERS = {"models/mini-base": "vtkit.mini.base_model"}
 Job = tuple[Entry, int]
 
 
@@ -62,23 +62,6 @@ def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
         raise UserError(f"{failed} of {len(jobs)} runs failed; mend that and run the command again")
 
 
-def make_inputs(config: RunConfig) -> None:
-    """See to it that a run's miniature data and model are there.
-
-    Raises:
-        UserError: a model of the kit's own was not made yet; names the command that makes it.
-    """
-    from vtkit.mini.dataset import FOLDER, ensure_dataset
-
-    if Path(config.train_data) == FOLDER:
-        ensure_dataset(config.train_data)
-    folder = Path(config.model)
-    if folder.parts[0] == "models" and not (folder / "config.json").exists():
-        maker = _MAKERS.get(str(folder))
-        command = f": python -m {maker}" if maker else ""
-        raise UserError(f"{folder} is missing; make it first{command}")
-
-
 class _Runner:
     """Starts runs, knows those that are under way, and stops them when it is stopped."""
 
@@ -88,42 +71,57 @@ class _Runner:
         self.stopped = False
 
     def run(self, entry: Entry, seed: int) -> tuple[str, bool]:
-        """Train one entry with one seed unless that is done, and keep it: a line, and whether it
-        failed."""
+        """Train an entry with a seed unless that is done, and keep it.
+
+        Returns:
+            A line for the person who waits, and whether it failed.
+        """
         name = f"{entry.study}/{entry.name}, seed {seed}"
         try:
             config = entry.config(seed)
+            start_run(config)  # refuses a folder with other settings
             if is_finished(config.run_dir):
                 return f"{name}: done before, kept in {shown(_keep_once(entry, seed))}", False
-            with self.making:
-                make_inputs(config)
-            began = time.monotonic()
-            status = self._train(entry, config)
-            seconds = time.monotonic() - began
-            if Path(config.run_dir, "manifest.json").exists():
-                finish_run(config, "failed" if status else "finished", seconds)
-            if status:
-                return f"{name}: failed; {_last_line(_log(config))} ({_log(config)})", True
+            for folder in (config.train_data, config.benchmark_data, config.model):
+                self._make(folder, config)
+            seconds = self._train(entry, config)
             kept = keep(config.run_dir, entry.record(seed))
             return f"{name}: done in {seconds:.0f} s, kept in {shown(kept)}", False
         except UserError as error:
             return f"{name}: failed; {error}", True
 
-    def _train(self, entry: Entry, config: RunConfig) -> int:
-        """The exit status of ``python -m vtkit.train``."""
+    def _make(self, folder: str, config: RunConfig) -> None:
+        """Data or a model of the miniature's that is missing; one run at a time looks for it."""
+        with self.making:
+            command = maker(folder)
+            if command and self._call(command, _log(config)):
+                raise UserError(f"{folder} could not be made; {_last_line(_log(config))}")
+
+    def _train(self, entry: Entry, config: RunConfig) -> float:
+        """Seconds that ``python -m vtkit.train`` took."""
         pairs = [text for name, value in entry.overrides.items()
                  for text in ("-p", name, _as_text(value))]  # fmt: skip
-        command = [
-            sys.executable, "-m", "vtkit.train", "--recipe", config.recipe, "--profile",
-            config.profile, "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs,
-        ]  # fmt: skip
+        command = ["vtkit.train", "--recipe", config.recipe, "--profile", config.profile,
+                   "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs]  # fmt: skip
+        began = time.monotonic()
+        status = self._call(command, _log(config))
+        seconds = time.monotonic() - began
+        finish_run(config, "failed" if status else "finished", seconds)
+        if status:
+            raise UserError(f"{_last_line(_log(config))} (see {_log(config)})")
+        return seconds
+
+    def _call(self, command: list[str], log: Path) -> int:
+        """The exit status of ``python -m``; what it says is appended to ``log``."""
         # One thread each: sums, and so sampled runs, depend on the number of threads.
         environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
-        _log(config).parent.mkdir(parents=True, exist_ok=True)
-        with open(_log(config), "a", encoding="utf-8") as log:
-            if self.stopped:
-                return 130
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
+        if self.stopped:
+            raise UserError("stopped before it began")
+        with open(log, "a", encoding="utf-8") as handle:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                stdout=handle, stderr=handle, env=environment, cwd=ROOT,
+            )  # fmt: skip
             self.processes.add(process)
             try:
                 return process.wait()
@@ -195,7 +193,8 @@ def _log(config: RunConfig) -> Path:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return last.removeprefix("error: ")
 
 
 def _as_text(value: Any) -> str:

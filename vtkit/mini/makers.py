@@ -1,0 +1,32 @@
+"""Which command makes which of the miniature's files, for whoever finds them missing.
+
+Data and models other than the base are not in the repository: they are made again, to the same
+bytes, by the commands below.
+"""
+
+from vtkit.values import ROOT
+
+_PROBLEMS = ("test.parquet", "vtkit.mini.problem_files")
+_CONTROL = "vtkit.mini.base_model --corpus"
+MAKERS = {
+    "data/mini": ("test_3d.parquet", "vtkit.mini.dataset"),
+    "data/mini/r1-v": _PROBLEMS,
+    "data/mini/journey": _PROBLEMS,
+    "data/mini/open-r1-multimodal": _PROBLEMS,
+    "data/mini/text": ("test.parquet", "vtkit.mini.text"),
+    "models/mini-base": ("pretraining.json", "vtkit.mini.base_model"),
+    "models/mini-instruct": ("tuning.json", "vtkit.mini.instruct"),
+    "models/mini-text": ("pretraining.json", "vtkit.mini.text_base"),
+    "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
+    "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),
+}
+"""By folder: the file that is written last, and the module (with its options) that writes it."""
+
+
+def maker(folder: str) -> list[str] | None:
+    """The module, with its options, that makes a folder which is missing or unfinished.
+
+    None for a finished one, and for what is not the miniature's (a hub id, somebody's own model).
+    """
+    last, command = MAKERS.get(folder, ("", ""))
+    return command.split() if command and not (ROOT / folder / last).exists() else None

@@ -163,7 +163,7 @@ def test_each_number_is_turned_no_further_than_it_must(big):
 
 
 def test_a_card_that_cannot_hold_the_model_is_named_as_the_remedy(big):
-    with pytest.raises(UserError, match=r"needs 5\d\.\d GB and 0\.9 GB are usable of 1\.0; .*card"):
+    with pytest.raises(UserError, match=r"needs 6\d\.\d GB and 0\.9 GB are usable of 1\.0; .*card"):
         plan(big, 1 * GB).check()
 
 

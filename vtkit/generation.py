@@ -127,7 +127,7 @@ def stream(
             said[row] = said[row] + _until_end(tokens[:room], config.eos_token_id)
         return enough.ended if enough.stopped else [True] * len(batch)
 
-    with _progress(len(dataset), len(ready), progress) as advance:
+    with progress_bar(len(dataset), len(ready), progress) as advance:
         while todo or aside:
             pool = aside if len(aside) >= size or not todo else todo
             batch = pool[:size]
@@ -139,7 +139,7 @@ def stream(
             del pool[: len(batch)]
             finished = [row for row, end in zip(batch, ended, strict=True) if end]
             aside += [row for row, end in zip(batch, ended, strict=True) if not end]
-            yield _replies(processor, {row: said.pop(row) for row in finished})
+            yield decode(processor, {row: said.pop(row) for row in finished})
             advance(len(finished))
 
 
@@ -202,7 +202,8 @@ def _smaller(size: int, batch_size: int) -> int:
     return size // 2
 
 
-def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
+def decode(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
+    """Replies of ``{row: tokens}``, whoever made them."""
     texts = processor.tokenizer.batch_decode(list(said.values()), skip_special_tokens=True)
     rows = zip(said.items(), texts, strict=True)
     return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
@@ -243,7 +244,7 @@ def _inference(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
     """Yield what is to be called with the number of rows that have just been done."""
     if shown and not os.environ.get("VTKIT_HEADLESS"):
         with tqdm(total=total, initial=done, desc="replies", unit="row", leave=False) as bar:

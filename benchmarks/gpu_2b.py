@@ -175,10 +175,14 @@ def table(folder: Path) -> str:
     rows += [{"arm": arm} for arm in ARMS if arm not in {row["arm"] for row in rows}]
     rows.sort(key=lambda row: (list(ARMS).index(row["arm"]), row.get("date", "")))
     lines = [
-        "# GRPO steps at Qwen2-VL-2B's shape", "",
-        "Written by `python benchmarks/gpu_2b.py`, which says what is measured and how; the files "
-        "beside this one", "have more: phases of a step, FLOPs, versions.", "", f"| {' | '.join(COLUMNS.values())} |", f"|{'---|' * len(COLUMNS)}",
-    ]  # fmt: skip
+        "# GRPO steps at Qwen2-VL-2B's shape",
+        "",
+        "Written by `python benchmarks/gpu_2b.py`, which says what is measured and how; the files",
+        "beside this one have more: phases of a step, FLOPs, versions.",
+        "",
+        f"| {' | '.join(COLUMNS.values())} |",
+        f"|{'---|' * len(COLUMNS)}",
+    ]
     for row in rows:
         empty = NOT_KNOWN if "card" in row else NOT_RUN
         if "failed" in row:

@@ -43,10 +43,11 @@ def test_prompts_are_those_of_transformers_with_one_token_a_picture(
 
 
 def test_several_pictures_are_expanded_each(fake_vllm, random_base, processor, rows, tmp_path):
-    one = rows[0]
-    many = rows.select([0]).add_column("images", [[one["image"], rows[1]["image"]]])
+    many = rows.select([0]).map(
+        lambda one: {"images": [one["image"], one["image"].rotate(90)]}, remove_columns=["image"]
+    )
     model = ReplyEngine(random_base, processor, tmp_path / "engine")
-    list(model.stream(processor, many.remove_columns("image"), batch_size=0, max_new_tokens=9))
+    list(model.stream(processor, many, batch_size=0, max_new_tokens=9))
     assert fake_vllm.LLM.started[0]["limit_mm_per_prompt"]["image"] == 2
     ((prompt,), _) = fake_vllm.LLM.calls[0]
     assert prompt["prompt_token_ids"].count(processor.image_token_id) == 2

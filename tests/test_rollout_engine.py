@@ -1,10 +1,11 @@
 """Rollouts by vLLM: TRL is told the right things, a stand-in for vLLM gets the right prompts."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from vtkit import memory, rollout_engine, train
+from vtkit import engine, memory, rollout_engine, train
 from vtkit.errors import UserError
 from vtkit.models import load_processor
 from vtkit.recipes import load_config
@@ -157,6 +158,56 @@ def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, mon
     assert "2 GPUs are visible to one process" in capsys.readouterr().out
     assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == ("0", "1")
     assert written.started[0]["tensor_parallel_size"] == 1
+
+
+# ------------------------------------------------------------------------------------------ server
+
+
+def test_a_server_is_told_where_it_is_and_what_not_to_sample(tmp_path):
+    config = load_config(vllm="server", vllm_url="http://a:8000", run_dir=tmp_path)
+    values = rollout_engine.arguments(config, "server")
+    assert (values["vllm_mode"], values["vllm_server_base_url"]) == ("server", "http://a:8000")
+    args, processor = SimpleNamespace(**values), load_processor(config.model, prompt="base")
+    rollout_engine.prepare(args, config, None, processor, None, 1e9)
+    assert args.generation_kwargs["logit_bias"][processor.image_token_id] == -100
+    assert not (tmp_path / "engine").exists()
+
+
+def test_a_server_with_other_pictures_is_refused(tmp_path):
+    config = load_config(vllm="server", vllm_url="http://a:8000")
+    ours = load_processor(config.model, prompt="base", max_pixels=4096)
+    folder = engine.write_folder(config.model, ours, tmp_path)
+    info = {"model_config": {"model": str(folder)}}
+    client = SimpleNamespace(get_server_info=lambda: info)
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(use_vllm=True, vllm_mode="server"), processing_class=ours,
+        accelerator=SimpleNamespace(is_main_process=True),
+        vllm_generation=SimpleNamespace(vllm_client=client),
+    )  # fmt: skip
+    rollout_engine.check_started(trainer, config)
+    trainer.processing_class = load_processor(config.model, prompt="base", max_pixels=8192)
+    with pytest.raises(UserError, match="vllm_url: the server's folder .* limits pictures to"):
+        rollout_engine.check_started(trainer, config)
+    info["model_config"]["model"] = "nobody/nothing"
+    rollout_engine.check_started(trainer, config)  # says that it is not checked
+
+
+def test_a_server_gets_prompts_as_they_are():
+    class Stock:
+        use_vllm, vllm_mode = True, "server"
+        processing_class = SimpleNamespace(image_token_id=9)
+
+        def _generate_single_turn(self, prompt_ids, *rest):
+            return prompt_ids
+
+    class Trainer(rollout_engine.OneTokenPerPicture, Stock): ...
+
+    trainer = Trainer()
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
+    trainer.vllm_mode = "colocate"
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 2]]
+    trainer.use_vllm = False
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
 
 
 # ------------------------------------------------------------------------------ memory and refusals

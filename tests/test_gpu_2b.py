@@ -131,6 +131,7 @@ def test_a_forward_pass_has_the_flops_that_torch_counts(random_base):
     from vtkit.models import load_model
 
     model, shape = load_model(random_base), load_shape(str(random_base))
+    model.set_attn_implementation("eager")  # fused attention is not counted on a CPU
     ids = torch.full((2, 60), 20)
     ids[:, 5:21] = model.config.image_token_id
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -142,9 +143,7 @@ def test_a_forward_pass_has_the_flops_that_torch_counts(random_base):
         )  # fmt: skip
     found = flops.forward(shape, Batch(sequences=2, prompt=60, completion=0, patches=64))
     embedding = 2 * 2 * 64 * shape.patch * shape.vision.width  # of patches, a convolution
-    assert found.vision + found.language + embedding == pytest.approx(
-        counter.get_total_flops(), rel=0.02
-    )
+    assert found.vision + found.language + embedding == counter.get_total_flops()
 
 
 def test_a_step_of_the_2b_model_is_near_six_flops_a_parameter_and_token():

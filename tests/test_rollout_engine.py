@@ -93,7 +93,7 @@ def test_training_with_a_colocated_vllm(written, settings, capsys):
         processor.video_token_id: -100,
     }
     assert sampling["max_tokens"] == 60 and sampling["temperature"] == config.temperature
-    assert {row["finish_reason"] for row in load_rollouts(config.run_dir).to_pylist()} == {"stop"}
+    assert set(load_rollouts(config.run_dir).to_pandas().finish_reason) == {"stop"}
     assert len(written.weights) > 50, "the policy's weights are sent before it samples"
     assert "rollouts by vLLM beside the training" in capsys.readouterr().out
 

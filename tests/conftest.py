@@ -127,3 +127,24 @@ def train_command():
         return [sys.executable, "-m", "vtkit.train", *options, *place, *pairs]
 
     return command
+
+
+@pytest.fixture
+def fake_vllm(monkeypatch: pytest.MonkeyPatch):
+    """``vllm`` as tests/fake_vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
+    import fake_vllm
+    from trl.generation import vllm_generation
+
+    from vtkit import engine, rollout_engine
+
+    found = fake_vllm.module()
+    monkeypatch.setitem(sys.modules, "vllm", found)
+    monkeypatch.setattr(vllm_generation, "is_vllm_available", lambda: True)
+    for name in ("LLM", "SamplingParams"):
+        monkeypatch.setattr(vllm_generation, name, getattr(found, name), raising=False)
+    monkeypatch.setattr(engine, "require", lambda: None)
+    monkeypatch.setattr(rollout_engine, "pick_device", lambda: ("cuda", "made up"))
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):  # TRL sets them
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return found

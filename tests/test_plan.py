@@ -136,6 +136,36 @@ def test_more_of_any_knob_never_needs_less(values, data):
         assert sum(sizes.values()) <= sum(after.moments[moment].values()) * (1 + 1e-12)
 
 
+def test_a_colocated_vllm_is_there_all_the_time_and_samples_in_its_share(big):
+    without, engine = plan(big.replace(vllm="off")), plan(big.replace(vllm="colocate"))
+    (share,) = {moment["vLLM"] for moment in engine.moments.values()}
+    shape = load_shape(big.model)
+    completions = 64 * (640 + 700) * 28 * 2 * 256  # keys and values: layers x both x heads x width
+    assert share > 2 * (shape.total + completions) + memory.ENGINE_OWN
+    for name in ("training", "scoring"):
+        assert engine.moments[name] == {**without.moments[name], "vLLM": share}
+    generating = engine.moments["generating"]
+    assert generating["KV cache"] == generating["activations"] == 0
+    assert {moment["vLLM"] for moment in without.moments.values()} == {0}
+
+
+def test_a_share_of_the_card_is_what_was_asked_for(big):
+    made = plan(big.replace(vllm="colocate", vllm_memory=0.3), 80 * GB)
+    assert made.moments["training"]["vLLM"] == pytest.approx(24 * GB)
+    assert not made.fits and {"vllm": "off"} in list(remedies(made))
+    with pytest.raises(UserError, match=r"vllm to off \(now colocate\)"):
+        made.check()
+
+
+def test_vllm_elsewhere_or_for_the_baseline_takes_nothing(big):
+    server = big.replace(vllm="server", vllm_url="http://a:8000")
+    for config in (server, load_config("sft", "gpu80")):
+        assert {moment["vLLM"] for moment in plan(config).moments.values()} == {0}
+    auto = plan(big, 80 * GB).table()
+    assert big.vllm == "auto" and "vLLM                      counted as if installed" in auto
+    assert "counted as if" not in plan(server).table()
+
+
 # ---------------------------------------------------------------------------------------- refusal
 
 
@@ -163,7 +193,7 @@ def test_each_number_is_turned_no_further_than_it_must(big):
 
 
 def test_a_card_that_cannot_hold_the_model_is_named_as_the_remedy(big):
-    with pytest.raises(UserError, match=r"needs 5\d\.\d GB and 0\.9 GB are usable of 1\.0; .*card"):
+    with pytest.raises(UserError, match=r"needs 6\d\.\d GB and 0\.9 GB are usable of 1\.0; .*card"):
         plan(big, 1 * GB).check()
 
 

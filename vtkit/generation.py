@@ -130,7 +130,7 @@ def stream(
             said[row] = said[row] + tokens
         return decoded.ended
 
-    with _progress(len(dataset), len(ready), progress) as advance:
+    with progress_bar(len(dataset), len(ready), progress) as advance:
         while todo or aside:
             pool = aside if len(aside) >= size or not todo else todo
             batch = pool[:size]
@@ -142,7 +142,7 @@ def stream(
             del pool[: len(batch)]
             finished = [row for row, end in zip(batch, ended, strict=True) if end]
             aside += [row for row, end in zip(batch, ended, strict=True) if not end]
-            yield _replies(processor, {row: said.pop(row) for row in finished})
+            yield to_replies(processor, {row: said.pop(row) for row in finished})
             advance(len(finished))
 
 
@@ -178,7 +178,8 @@ def _smaller(size: int, batch_size: int) -> int:
     return size // 2
 
 
-def _replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
+def to_replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
+    """Replies of ``{row: tokens}``, whoever made them."""
     texts = tokenizer_of(processor).batch_decode(list(said.values()), skip_special_tokens=True)
     rows = zip(said.items(), texts, strict=True)
     return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
@@ -211,7 +212,7 @@ def _inference(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
     """Yield what is to be called with the number of rows that have just been done."""
     if shown and not os.environ.get("VTKIT_HEADLESS"):
         with tqdm(total=total, initial=done, desc="replies", unit="row", leave=False) as bar:

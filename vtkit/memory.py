@@ -25,6 +25,8 @@ RESERVE = 0.08  # of a card: CUDA context, fragmentation. Assumed, not measured.
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 # trl.kernels.chunked_logprob: a tile is at most so many tokens, and always so many words wide.
 TILE_TOKENS, TILE_WORDS = 4096, 32_768
+ENGINE_TOKENS = 4096  # trl.generation.vllm_generation: max_num_batched_tokens
+ENGINE_OWN = 2e9  # bytes of vLLM beside tensors: CUDA graphs, workspaces. Assumed, not measured.
 _TILE_COPIES = 7  # float32 temporaries of a tile where there is no Triton kernel, as on a CPU
 _SAMPLING_COPIES = 6  # of one step's logits, float32: scores, sorted scores, probabilities
 
@@ -188,6 +190,32 @@ def cache(shape: Shape, config: "RunConfig", batch: Batch) -> float:
     """Bytes of the KV cache when the longest completion ends: float32, with LoRA config.dtype."""
     size = half(config) if setting(config, "adapter", "none") == "lora" else FULL
     return size * batch.tokens * shape.language.layers * shape.keys_and_values
+
+
+def engine(shape: Shape, config: "RunConfig", batch: Batch, memory: float | None) -> float:
+    """Bytes that a colocated vLLM takes, and keeps: 0 without one.
+
+    Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache of all
+    completions in 16 bits, the peak of reading as many tokens as TRL lets it at once (3 inner and 4
+    residual widths), and :data:`ENGINE_OWN`. With less cache than that it would still sample, only
+    not all completions at once.
+
+    Args:
+        batch: completions that one process samples in a step.
+        memory: bytes that the card has, if known.
+    """
+    kind = setting(config, "vllm", "off")
+    if kind not in ("auto", "colocate") or config.algorithm != "grpo":
+        return 0
+    if config.vllm_memory and memory:
+        return config.vllm_memory * memory
+    language, vision = shape.language, shape.vision
+    keys_and_values = batch.tokens * language.layers * shape.keys_and_values
+    reading = ENGINE_TOKENS * max(
+        3 * language.inner + 4 * language.width,
+        shape.merge**2 * (3 * vision.inner + 4 * vision.width),
+    )
+    return 2 * (shape.total + keys_and_values + reading) + ENGINE_OWN
 
 
 def generation(shape: Shape, config: "RunConfig", batch: Batch) -> float:

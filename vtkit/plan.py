@@ -31,6 +31,7 @@ TEXT_TOKENS = 128  # of a prompt beside its picture: the wording has 70, SAT's q
 ANSWER_TOKENS = 16  # of the supervised baseline
 PARTS = (
     "weights", "gradients", "optimizer", "reference", "pictures", "activations", "KV cache",
+    "vLLM",
 )  # fmt: skip
 
 
@@ -128,6 +129,8 @@ class Plan:
             card += f", {usable:.1f} usable: {'fits' if self.fits else 'does NOT fit'}"
         yield "peak", f"{self.peak / GB:.2f} GB, estimated"
         yield "memory of a card", card
+        if config.vllm == "auto" and self.moments["training"]["vLLM"]:
+            yield "vLLM", "counted as if installed where it trains (vllm: auto); without: vllm off"
         each = config.prompts_per_step * config.num_generations
         batch = _batch(config, shape, each)
         kind = "completions" if config.algorithm == "grpo" else "examples"
@@ -166,7 +169,7 @@ def plan(
             ``like`` has no timings or other steps.
     """
     shape = load_shape(config.model)
-    moments = _moments(config, shape, processes, triton)
+    moments = _moments(config, shape, processes, triton, memory)
     step = _batch(config, shape, config.prompts_per_step * config.num_generations)
     answers = step.sequences * step.completion
     seconds, source = seconds_per_step(config, answers, like=like, speed=tokens_per_second)
@@ -182,11 +185,12 @@ def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | No
 
 
 def _moments(
-    config: RunConfig, shape: Shape, processes: int, triton: bool
+    config: RunConfig, shape: Shape, processes: int, triton: bool, memory: float | None
 ) -> dict[str, dict[str, float]]:
     """Bytes by part while training, generating (GRPO only) and scoring the benchmark.
 
-    Gradients are freed after each step, so that they are not there when it generates or scores.
+    Gradients are freed after each step, so that they are not there when it generates or scores. A
+    colocated vLLM is there all the time; while it generates, its share holds cache and activations.
     """
     each = config.prompts_per_step * config.num_generations
     if each % (processes * config.per_device_batch_size):
@@ -199,6 +203,7 @@ def _moments(
     whole = _batch(config, shape, each // processes)
     scored = _batch(config, shape, config.eval_batch_size, config.eval_max_new_tokens)
     grpo = config.algorithm == "grpo"
+    held["vLLM"] = parts.engine(shape, config, whole, memory)
     trains = {
         **held,
         "pictures": parts.pictures(shape, whole if grpo else at_once),
@@ -215,6 +220,8 @@ def _moments(
                 "activations": parts.generation(shape, config, batch),
                 "KV cache": parts.cache(shape, config, batch),
             }
+    if held["vLLM"]:
+        moments["generating"] |= {"activations": 0.0, "KV cache": 0.0}
     return moments
 
 

@@ -21,8 +21,8 @@ from vtkit.values import ROOT, cast, read_yaml, shown, suggest
 CONFIGS = ROOT / "configs"
 # Arguments of their own; never set in a YAML file, so that a run's folder name cannot lie.
 IDENTITY = ("recipe", "profile", "seed", "run_dir")
-# Where a run's results go; whatever these say, the results are the same.
-PLACES = ("run_dir", "trackers", "push_to_hub")
+# Where results go and where a server is; whatever these say, the results are the same.
+PLACES = ("run_dir", "trackers", "push_to_hub", "vllm_url")
 
 
 def _about(
@@ -132,6 +132,18 @@ class RunConfig:
         "as they are, or a control: grey ones, or another row's, in training and scoring",
         choices=("original", "blank", "shuffled"),
         unset=lambda: "original",
+    )
+    vllm: str = _about(
+        "who samples rollouts: transformers (off), vLLM on the training GPU or on a server; auto: "
+        "colocate where vLLM and a GPU are there",
+        choices=("off", "auto", "colocate", "server"),
+        unset=lambda: "off",
+    )
+    vllm_url: str = _about("address of the vLLM server (python -m vtkit.engine)", unset=str)
+    vllm_memory: float = _about(
+        "share of a GPU for a colocated vLLM; 0 = what weights and a step's keys and values take",
+        minimum=0,
+        unset=float,
     )
     trackers: list = _about(
         "who else is told the metrics; TensorBoard always is, where installed",

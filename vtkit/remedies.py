@@ -46,6 +46,7 @@ def _pixels(plan: "Plan") -> list[int]:
 _KNOBS: dict[str, Values] = {
     "per_device_batch_size": _smaller("per_device_batch_size"),
     "gradient_checkpointing": lambda plan: [True],
+    "vllm": lambda plan: ["off"],
     "eval_batch_size": _smaller("eval_batch_size"),
     "dtype": lambda plan: ["bfloat16"] if plan.config.dtype == "float32" else [],
     "max_pixels": _pixels,

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from datasets import Dataset
 from vtkit.errors import UserError
 from vtkit.generation import Reply, stream
 from vtkit.inputs import encoded_images
+from vtkit.reply_engine import ReplyEngine
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -41,6 +43,10 @@ def generate_kept(
 
     The file stays behind, complete; whoever has stored the replies elsewhere removes it.
 
+    Args:
+        model: or a :class:`vtkit.reply_engine.ReplyEngine`, whose replies count as other ones: it
+            rounds differently, which changes a greedy reply now and then.
+
     Raises:
         UserError: as ``generate``; the file cannot be written, or the disk is full (what was kept
             is kept).
@@ -53,8 +59,9 @@ def generate_kept(
     with _appending(path) as append:
         if not path.stat().st_size:
             append([settings])
-        for batch in stream(
-            model, processor, dataset,
+        replies = model.stream if isinstance(model, ReplyEngine) else partial(stream, model)
+        for batch in replies(
+            processor, dataset,
             batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
         ):  # fmt: skip
             append([[row, reply.text, reply.tokens] for row, reply in batch.items()])
@@ -65,8 +72,9 @@ def generate_kept(
 def describe(model: Any, processor: Any, dataset: Dataset, max_new_tokens: int) -> dict[str, Any]:
     """Everything that a greedy reply depends on, for JSON."""
     pictured = hasattr(processor, "image_processor")
+    own = isinstance(model, ReplyEngine)
     return {
-        "weights": weights_digest(model),
+        "weights": model.digest() if own else weights_digest(model),
         "questions": _questions_digest(dataset),
         "prompt": hashlib.sha256(processor.chat_template.encode()).hexdigest()[:16],
         "pixels": dict(processor.image_processor.size) if pictured else None,

@@ -2,6 +2,8 @@
 
     python -m vtkit.cv_bench --model runs/x/checkpoints/checkpoint-100 --data data/mini --out scores
     python -m vtkit.cv_bench --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
+    python -m vtkit.cv_bench --model Qwen/Qwen2-VL-2B --data nyu-visionx/CV-Bench --out out \
+        --engine vllm
 
 It leaves the same two files as an evaluation within a run (:func:`vtkit.cv_bench.evaluate`).
 """
@@ -19,6 +21,7 @@ from vtkit.cv_bench import evaluate
 from vtkit.errors import UserError
 from vtkit.models import load_model, load_processor, pick_device
 from vtkit.prompts import TEMPLATES
+from vtkit.reply_engine import ReplyEngine
 from vtkit.run import locked
 
 NAMES = {"cv_bench": "CV-Bench", "blink": "BLINK", "vsr": "VSR"}
@@ -38,7 +41,10 @@ def _main(argv: list[str] | None) -> int:
     rows = _rows(args)
     device, reason = pick_device()
     processor = load_processor(args.model, prompt=args.prompt, max_pixels=args.max_pixels)
-    model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
+    if args.engine == "vllm":
+        model = ReplyEngine(args.model, processor, Path(args.out) / "engine")
+    else:
+        model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
     print(f"{NAMES[args.benchmark]}: {len(rows)} questions, {reason}", flush=True)
     with locked(args.out):
         result = evaluate(
@@ -112,6 +118,10 @@ def _parser() -> Parser:
     parser.add_argument("--benchmark", choices=LOADERS, default="cv_bench")
     parser.add_argument("--prompt", choices=TEMPLATES, default="base", help="chat template")
     parser.add_argument("--rows", type=_count, default=0, help="questions to ask; default all")
+    parser.add_argument(
+        "--engine", choices=("transformers", "vllm"), default="transformers",
+        help="who generates; vllm has to be installed",
+    )  # fmt: skip
     parser.add_argument(
         "--batch-size", type=_count, default=0, help="default 0: as many as fit in memory"
     )

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
-from vtkit import adapters, cv_bench
+from vtkit import adapters, cv_bench, rollout_engine
 from vtkit.callbacks import (
     Checkpoints,
     Evaluation,
@@ -33,6 +33,7 @@ from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
 from vtkit.pictures import replaced
+from vtkit.plan import this_machine
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.records import benchmark_name
@@ -138,7 +139,9 @@ def make_trainer(config: RunConfig) -> Any:
     check_rendering(
         processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
     )
+    rollout_engine.prepare(args, config, model, processor, dataset, this_machine()[1])
     trainer = _trainer(config, args, dataset, model, processor)
+    rollout_engine.check_started(trainer, config)
     adapters.settle(trainer.model)
     adapters.check_trained(trainer.model, config)
     return trainer
@@ -151,16 +154,17 @@ def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: 
             train_dataset=_supervised(dataset, config.prompt), processing_class=processor,
             peft_config=adapters.lora_config(config),
         )  # fmt: skip
-    return RolloutGRPOTrainer(
-        model=model, args=args, peft_config=adapters.lora_config(config),
-        train_dataset=dataset,
-        reward_funcs=get_rewards(
-            config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
-            seed=config.seed,
-        ), processing_class=processor,
-        rollouts=Path(config.run_dir) / "rollouts", prefilled=is_prefilled(config.prompt),
-        spare=config.spare_prompts,
-    )  # fmt: skip
+    with rollout_engine.starting(config, args):
+        return RolloutGRPOTrainer(
+            model=model, args=args, peft_config=adapters.lora_config(config),
+            train_dataset=dataset,
+            reward_funcs=get_rewards(
+                config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
+                seed=config.seed,
+            ), processing_class=processor,
+            rollouts=Path(config.run_dir) / "rollouts", prefilled=is_prefilled(config.prompt),
+            spare=config.spare_prompts,
+        )  # fmt: skip
 
 
 def _supervised(dataset: Any, prompt: str) -> Any:
@@ -238,6 +242,7 @@ def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
         temperature=config.temperature, top_p=1.0,
         top_k=config.top_k, max_completion_length=config.max_completion_length, num_iterations=1,
         use_bias_correction_kl=False, mask_truncated_completions=False,
+        **rollout_engine.arguments(config, rollout_engine.mode(config)),
     )  # fmt: skip
 
 

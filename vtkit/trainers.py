@@ -1,7 +1,8 @@
 """TRL's trainers with what Qwen2-VL and a run folder need on top.
 
-Two things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and
-repeats the data order, and every completion is kept. Everything else, the loss included, is TRL's.
+Three things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and
+repeats the data order, every completion is kept, and a colocated vLLM gets prompts that it does not
+misread (:mod:`vtkit.rollout_engine`). Everything else, the loss included, is TRL's.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from vtkit import reflection, resampling
 from vtkit.naming import resolve
 from vtkit.once import OncePerPrompt
 from vtkit.rewards import completion_texts, explain, solution_text
+from vtkit.rollout_engine import OneTokenPerPicture
 from vtkit.rollouts import RolloutWriter
 
 
@@ -47,7 +49,7 @@ class ExactResume:
         return sampler
 
 
-class RolloutGRPOTrainer(ExactResume, OncePerPrompt):
+class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, OncePerPrompt):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA, load_cv_bench, load_sat, options_text
+from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA, load_cv_bench, load_sat
 from vtkit.errors import UserError
+from vtkit.sat import options_text
 
 
 def png(size=(28, 28)):

@@ -79,15 +79,13 @@ class Groups:
     @cached_property
     def _rows(self) -> Any:
         """The training rows, encoded, as Arrow tables of one row; empty if not at hand."""
-        from vtkit.data import load_sat  # brings the datasets library: only for pictures
+        from vtkit.data import load_training_rows  # brings the datasets library: only for pictures
 
         source = _local(str(self.config["train_data"]))
         if source is None:
             return []
         try:
-            rows = load_sat(
-                source, rows=self.config["train_rows"] or None, seed=self.config["seed"]
-            )
+            rows = load_training_rows(self.config, source)
         except UserError:
             return []
         return rows.with_format("arrow")

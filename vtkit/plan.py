@@ -174,7 +174,8 @@ def plan(
 
 
 def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
-    patches = shape.patches(config.max_pixels)
+    """So many sequences of training; of scoring, on one picture each, where ``completion`` is given."""
+    patches = shape.patches(config.max_pixels) * (config.max_images if completion is None else 1)
     if completion is None:
         grpo = config.algorithm == "grpo"
         completion = config.max_completion_length if grpo else ANSWER_TOKENS

@@ -29,7 +29,7 @@ from vtkit.callbacks import (
 )
 from vtkit.card import check_push, push, write_card
 from vtkit.cli import Parser, add_config_arguments, friendly
-from vtkit.data import load_cv_bench, load_sat
+from vtkit.data import load_cv_bench, load_training_rows
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load, pick_device
@@ -129,9 +129,7 @@ def make_trainer(config: RunConfig) -> Any:
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
     set_seed(config.seed)
-    dataset = to_conversations(
-        load_sat(config.train_data, rows=config.train_rows or None, seed=config.seed)
-    )
+    dataset = to_conversations(load_training_rows(config.to_dict()))
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
     check_rendering(processor, dataset[:2]["question"])

@@ -174,7 +174,7 @@ def plan(
 
 
 def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
-    """So many sequences of training; of scoring, on one picture each, where ``completion`` is given."""
+    """Sequences of training; where ``completion`` is given of scoring, on one picture each."""
     patches = shape.patches(config.max_pixels) * (config.max_images if completion is None else 1)
     if completion is None:
         grpo = config.algorithm == "grpo"

@@ -4,7 +4,7 @@
     python benchmarks/sat_prep.py --gigabytes 2.2     # 10 minutes; writes benchmarks/sat_prep.csv
 
 A file is generated as SAT_train.parquet is published: one row group, static rows first, pictures of
-32 kB (JPEG of noise, which packs as badly as a photograph), and another one of a twentieth of its size.
+32 kB (JPEG of noise, which packs as badly as a photograph), and another of a twentieth of its size.
 From both, in processes of their own and by turns, twice, the same number of rows is chosen: 8.7 %
 of the smaller file, as the original takes 15,000 of 172,384. The CSV way takes the steps of the
 original's process_dataset.py: DuckDB writes the whole file as CSV, pandas reads it, a pattern finds

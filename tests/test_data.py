@@ -5,10 +5,19 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA, load_cv_bench, load_sat, options_text
+from vtkit.data import (
+    CV_BENCH_SCHEMA,
+    SAT_SCHEMA,
+    load_cv_bench,
+    load_sat,
+)
 from vtkit.errors import UserError
+from vtkit.sat import options_text
+from vtkit.sources import load_training_rows
 
 
 def png(size=(28, 28)):
@@ -110,10 +119,11 @@ def test_multi_image_rows_are_skipped_and_counted(tmp_path):
 
 
 def test_images_stay_encoded_until_used(tmp_path):
-    path = write(tmp_path / "x.parquet", [sat_row(image_bytes=[b"not an image"])], SAT_SCHEMA)
+    header = PNG[:45]  # what follows is looked at only when the picture is needed
+    path = write(tmp_path / "x.parquet", [sat_row(image_bytes=[header])], SAT_SCHEMA)
     dataset = load_sat(path)
-    assert dataset["question"][:]
-    with pytest.raises(Exception, match="identify image"):
+    assert dataset.with_format("arrow")[0]["images"][0][0]["bytes"].as_py() == header
+    with pytest.raises(OSError, match="truncated"):
         dataset[0]
 
 
@@ -137,27 +147,148 @@ def test_large_types_are_the_same_types(tmp_path):
     assert load_sat(path)[0]["answer"] == "right"
 
 
+BAD = [
+    ({"image_bytes": []}, "image_bytes"),
+    ({"image_bytes": None}, "image_bytes"),
+    ({"image_bytes": [b""]}, "image_bytes"),
+    ({"image_bytes": [None]}, "image_bytes"),
+    ({"image_bytes": [b"not an image"]}, "image_bytes"),
+    ({"image_bytes": [PNG[:12]]}, "image_bytes"),
+    ({"answers": []}, "answers"),
+    ({"answers": None}, "answers"),
+    ({"answers": ["right", None]}, "answers"),
+    ({"question": None}, "question"),
+    ({"correct_answer": "Right"}, "correct_answer"),
+    ({"correct_answer": None}, "correct_answer"),
+]
+
+
+@pytest.mark.parametrize(("changes", "column"), BAD)
+def test_a_bad_sat_row_is_skipped_and_named(tmp_path, changes, column, caplog):
+    rows = [sat_row(n) for n in range(300)]
+    rows[7] |= changes
+    path = write(tmp_path / "SAT_train.parquet", rows, SAT_SCHEMA)
+    dataset = load_sat(path)
+    assert dataset["id"][:] == [n for n in range(300) if n != 7]
+    named = dataset.info.description
+    assert f"1 of 300 bad: column '{column}', row 7 " in named
+    assert [record.message for record in caplog.records] == [named], "said once"
+    assert "bad" not in load_sat(path, rows=7).info.description, "unread rows are not judged"
+
+
+@pytest.mark.parametrize("sample", ["first", "random"])
+def test_many_bad_rows_are_refused(tmp_path, sample):
+    """The first three by name; one in a hundred still passes."""
+    rows = [sat_row(n, question="" if n % 50 == 9 else "Where?") for n in range(200)]
+    path = write(tmp_path / "SAT_train.parquet", rows, SAT_SCHEMA)
+    message = refusal(load_sat, path, rows=180, sample=sample)
+    assert "SAT_train.parquet: 4 of " in message and "more than the 1%" in message
+    assert "row 9 is empty; " in message and "row 109 is empty; and 1 more" in message
+    rows[59]["question"] = rows[159]["question"] = "Where?"
+    dataset = load_sat(write(path, rows, SAT_SCHEMA), sample=sample)
+    assert len(dataset) == 198 and "2 of 200 bad" in dataset.info.description
+
+
+# ------------------------------------------------------------------------- which rows of SAT
+
+
+KINDS = ("other", "goal_aim", "obj_movement")
+
+
+WIDER = [png((28 + i, 28)) for i in range(3)]
+
+
+def mixed(path, kinds, pictures):
+    """A file of rows of these types with so many pictures each; the pictures' widths tell which."""
+    rows = [
+        sat_row(n, question_type=kind, image_bytes=WIDER[:count])
+        for n, (kind, count) in enumerate(zip(kinds, pictures, strict=True))
+    ]
+    return write(path, rows, SAT_SCHEMA)
+
+
+@pytest.fixture
+def motley(tmp_path):
+    """Rows of each type with 1, 2 and 3 pictures, in turn: the type changes fastest."""
+    return mixed(tmp_path / "m.parquet", KINDS * 12, [1 + n // 3 % 3 for n in range(36)])
+
+
 @pytest.mark.parametrize(
-    ("changes", "column"),
+    ("which", "kinds", "pictures"),
     [
-        ({"image_bytes": []}, "image_bytes"),
-        ({"image_bytes": None}, "image_bytes"),
-        ({"image_bytes": [b""]}, "image_bytes"),
-        ({"image_bytes": [None]}, "image_bytes"),
-        ({"answers": []}, "answers"),
-        ({"answers": None}, "answers"),
-        ({"answers": ["right", None]}, "answers"),
-        ({"question": None}, "question"),
-        ({"correct_answer": "Right"}, "correct_answer"),
-        ({"correct_answer": None}, "correct_answer"),
+        ({}, {"other"}, {1}),
+        ({"max_images": 3}, {"other"}, {1, 2, 3}),
+        ({"subset": "dynamic"}, {"goal_aim", "obj_movement"}, {1}),
+        ({"subset": "dynamic", "max_images": 2}, {"goal_aim", "obj_movement"}, {1, 2}),
+        ({"subset": "all", "max_images": 9}, set(KINDS), {1, 2, 3}),
+        ({"subset": "all", "types": ["other", "goal_aim"]}, {"other", "goal_aim"}, {1}),
     ],
 )
-def test_a_bad_sat_row_is_named(tmp_path, changes, column):
-    rows = [sat_row(n) for n in range(300)] + [sat_row(300, **changes)]
-    path = write(tmp_path / "SAT_train.parquet", rows, SAT_SCHEMA)
-    message = refusal(load_sat, path)
-    assert "SAT_train.parquet" in message and f"'{column}'" in message and "row 300" in message
-    assert len(load_sat(path, rows=300)) == 300, "rows that are not read are not judged"
+def test_rows_by_type_and_pictures(motley, which, kinds, pictures):
+    expected = [n for n in range(36) if KINDS[n % 3] in kinds and 1 + n // 3 % 3 in pictures]
+    dataset = load_sat(motley, **which)
+    assert dataset["id"][:] == expected
+    assert [len(images) for images in dataset["images"]] == [1 + n // 3 % 3 for n in expected]
+    half = len(expected) // 2
+    assert load_sat(motley, rows=half, **which)["id"][:] == expected[:half]
+
+
+def test_pictures_keep_their_order(motley):
+    dataset = load_sat(motley, max_images=3)
+    for row in dataset:
+        assert [picture.width for picture in row["images"]] == [28, 29, 30][: len(row["images"])]
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=600),
+    rows=st.integers(1, 600),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=15, deadline=None)
+def test_random_rows(tmp_path_factory, kinds, rows, seed):
+    """Those that are wanted, as many as wanted, in file order; a larger sample has them too."""
+    path = mixed(tmp_path_factory.mktemp("random") / "r.parquet", kinds, [1] * len(kinds))
+    usable = [n for n, kind in enumerate(kinds) if kind == "other"]
+    which = {"sample": "random", "seed": seed}
+    if not usable or rows > len(usable):
+        assert "single-image rows" in refusal(load_sat, path, rows=rows, **which)
+        return
+    drawn = load_sat(path, rows=rows, **which)
+    ids = drawn["id"][:]
+    assert len(ids) == rows and ids == sorted(set(ids) & set(usable))
+    assert set(load_sat(path, rows=max(1, rows // 2), **which)["id"]) <= set(ids)
+    whole = load_sat(path, seed=seed)
+    by_id = dict(zip(whole["id"], whole["choices"], strict=True))
+    assert drawn["choices"][:] == [by_id[n] for n in ids], "options are shuffled alike"
+    assert load_sat(path, **which)["id"][:] == usable
+
+
+def test_random_rows_depend_on_the_seed(tmp_path):
+    path = mixed(tmp_path / "r.parquet", ["other"] * 600, [1] * 600)
+    drawn = [load_sat(path, rows=50, sample="random", seed=seed)["id"][:] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0][-1] > 300, "not only from the first rows"
+
+
+def test_selections_that_cannot_be(motley):
+    assert "train_types: no row is of type 'goal_aimm'; did you mean 'goal_aim'?" in refusal(
+        load_sat, motley, subset="all", types=["goal_aimm"]
+    )
+    message = refusal(load_sat, motley, rows=9)
+    assert "holds 4 single-image rows but 9 are wanted; lower train_rows" in message
+    assert "24 multi-image rows skipped, 8 of other types" in message
+    message = refusal(load_sat, motley, rows=99, subset="dynamic", max_images=2, types=["goal_aim"])
+    assert "holds 8 dynamic rows with up to 2 pictures of type goal_aim but 99" in message
+    assert "12 rows of over 2 images skipped, 16 of other types" in message
+
+
+def test_training_rows_are_those_of_the_configuration(motley):
+    config = {"train_data": str(motley), "train_rows": 0, "seed": 1}
+    assert load_training_rows(config)["choices"][:] == load_sat(motley, seed=1)["choices"][:]
+    chosen = {"train_subset": "all", "train_types": ["goal_aim"], "max_images": 2}
+    named = {"subset": "all", "types": ["goal_aim"], "max_images": 2}
+    ids = load_training_rows({**config, **chosen, "train_sample": "random"}, motley)["id"][:]
+    assert ids == load_sat(motley, **named)["id"][:]
 
 
 def test_sat_file_mistakes(tmp_path):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Qwen2VLImageProcessorPil
 
 from vtkit import memory
 from vtkit.errors import UserError
@@ -67,6 +68,29 @@ def test_adapters_are_counted_as_peft_counts_them(frozen):
     counted = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     config = with_adapter(load_config(), "lora", rank=4, frozen=frozen)
     assert memory.trained(load_shape("models/mini-base"), config) == counted
+
+
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 300))
+@settings(max_examples=50, deadline=None)
+def test_tokens_of_a_picture_are_the_processors(width, height, most):
+    """For each model its own side of a token; never more than the largest picture has."""
+    for model, side in (("models/mini-base", 16), ("Qwen/Qwen2-VL-2B", 28)):
+        shape, limits = load_shape(model), (4 * side**2, (4 + most) * side**2)
+        if max(width, height) > 200 * min(width, height):
+            continue
+        tool = Qwen2VLImageProcessorPil(patch_size=side // 2, merge_size=2)
+        tool.size = {"shortest_edge": limits[0], "longest_edge": limits[1]}
+        tokens = shape.picture_tokens(width, height, *limits)
+        assert tokens == tool.get_number_of_image_patches(height, width) // 4
+        assert tokens <= shape.patches(limits[1]) // 4 or min(width, height) < side
+
+
+def test_more_pictures_a_row_take_more_memory(big):
+    one, two = (plan(big.replace(max_images=n), 80 * GB).moments for n in (1, 2))
+    for moment in ("training", "generating"):
+        assert two[moment]["pictures"] == 2 * one[moment]["pictures"]
+        assert two[moment]["activations"] > one[moment]["activations"]
+    assert two["scoring"] == one["scoring"], "CV-Bench has one picture a question"
 
 
 def test_an_unknown_model_is_refused(tmp_path):

@@ -14,6 +14,7 @@ from vtkit.prompts import (
     conversation,
     get_template,
     is_prefilled,
+    one_per_image,
     to_conversations,
 )
 
@@ -53,7 +54,11 @@ def published(name: str, question: str) -> str:
 
 
 def render(name: str, messages: list, *, add_generation_prompt: bool = True) -> str:
-    return Template(TEMPLATES[name]).render(
+    return rendered(TEMPLATES[name], messages, add_generation_prompt)
+
+
+def rendered(template: str, messages: list, add_generation_prompt: bool = True) -> str:
+    return Template(template).render(
         messages=messages, add_generation_prompt=add_generation_prompt, eos_token="<|endoftext|>"
     )
 
@@ -139,3 +144,14 @@ def test_a_template_that_loses_something_is_refused(template, lost, random_base)
     with pytest.raises(UserError, match=lost) as caught:
         check_rendering(processor, ["How many lamps are in the image?"])
     assert "\n" not in str(caught.value) and "base_direct" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_several_pictures_stand_where_the_one_stood(name):
+    every = one_per_image(TEMPLATES[name])
+    assert one_per_image(every) == every
+    three = [{"type": "image"}] * 3 + [{"type": "text", "text": "Q?"}]
+    for messages in (conversation("Q?"), as_parts("Q?")):
+        assert rendered(every, messages) == published(name, "Q?")
+    text = rendered(every, [{"role": "user", "content": three}])
+    assert text == published(name, "Q?").replace(PICTURE, PICTURE * 3)

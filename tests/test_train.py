@@ -276,6 +276,34 @@ def test_supervised_examples_are_question_and_bare_answer(tiny, tmp_path, prompt
         assert tokenizer.decode(labels[labels != -100]) == expected[question]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
+def test_rows_with_two_pictures_train(recipe, tiny, mini_data, tmp_path):
+    """Both pictures of each dynamic row reach the model, beside rows with one."""
+    changes = {
+        "train_subset": "all", "max_images": 2, "train_rows": 0, "max_steps": 1, "sft_steps": 1,
+        "spare_prompts": 2,
+    }  # fmt: skip
+    config = load_config(recipe, run_dir=tmp_path, **{**tiny, **changes})
+    trainer = make_trainer(config)
+    rows = trainer.train_dataset
+    trainer.train_dataset = rows.select(range(len(rows) - 6, len(rows)))
+    counts = [len(row["images"]) for row in trainer.train_dataset]
+    assert counts == [1, 1, 1, 2, 2, 2]
+    seen = []  # of each forward pass with pictures: tokens of pictures a row, pictures in all
+
+    def look(model, args, inputs):
+        if inputs.get("pixel_values") is not None:
+            tokens = (inputs["input_ids"] == trainer.processing_class.image_token_id).sum(dim=1)
+            seen.append((tokens.tolist(), len(inputs["image_grid_thw"])))
+
+    trainer.model.register_forward_pre_hook(look, with_kwargs=True)
+    trainer.train()
+    assert seen and all(sum(tokens) == 16 * pictures for tokens, pictures in seen)
+    assert {n for tokens, _ in seen for n in tokens} == {16, 32}
+    assert trainer.state.log_history[0]["grad_norm"] > 0
+
+
 # ------------------------------------------------------------------------- exact repeatability
 
 

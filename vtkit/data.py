@@ -11,31 +11,27 @@ and type before anything is read.
 
 import logging
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetInfo, Features, Image, List, Value
+from datasets import Dataset, DatasetInfo, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
 from vtkit.errors import UserError
 from vtkit.parquet import find_file, read_batches
+from vtkit.sat import SAT_FEATURES, SAT_SCHEMA, as_asked, usable
+from vtkit.selection import Selection
+from vtkit.spool import spool
+from vtkit.tally import Tally
+from vtkit.values import suggest
 
 logger = logging.getLogger(__name__)
-
-SAT_SCHEMA = pa.schema(
-    [
-        ("image_bytes", pa.list_(pa.binary())),
-        ("question", pa.string()),
-        ("answers", pa.list_(pa.string())),
-        ("question_type", pa.string()),
-        ("correct_answer", pa.string()),
-    ]
-)
-"""Columns of array/SAT as published (SAT repository, upload_data_hf.py)."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -69,58 +65,55 @@ HUB_REVISIONS = {
 }
 CV_BENCH_FILES = ("test_2d.parquet", "test_3d.parquet")
 
-_SAT_FEATURES = Features(
-    {
-        "id": Value("int64"),
-        "images": List(Image()),
-        "question": Value("string"),
-        "choices": List(Value("string")),
-        "answer": Value("string"),
-        "task": Value("string"),
-    }
-)
-_SAT_TEXT = pa.schema([field for field in _SAT_FEATURES.arrow_schema if field.name != "images"])
-
 
 def load_sat(
-    source: str | Path, *, split: str = "train", rows: int | None = None, seed: int = 0
+    source: str | Path,
+    *,
+    split: str = "train",
+    rows: int | None = None,
+    seed: int = 0,
+    subset: str = "static",
+    types: Sequence[str] = (),
+    sample: str = "first",
+    max_images: int = 1,
 ) -> Dataset:
-    """The first ``rows`` single-image questions of SAT, in file order, as the original asks them.
+    """Questions of SAT as the original asks them; by default the rows that it takes, in file order.
 
-    Columns: ``id`` (row number in the file), ``images`` (list of one image), ``question`` (with its
-    options, in the original's wording), ``choices`` (as shown: shuffled, since the right one always
-    comes first in the file), ``answer`` (text of the right choice), ``task`` (question_type). The
-    order of the choices depends on ``seed`` and the row number alone.
+    Columns: ``id`` (row number in the file), ``images`` (list), ``question`` (with its options, in
+    the original's wording), ``choices`` (as shown: shuffled, since the right one always comes first
+    in the file), ``answer`` (text of the right choice), ``task`` (question_type). The order of the
+    choices depends on ``seed`` and the row number alone. What was left out, bad rows by name, is in
+    ``dataset.info.description``.
+
+    The rows are in a mapped file (:mod:`vtkit.spool`): memory grows with neither the file nor
+    ``rows``. A random sample reads the file twice, first to see which rows can be used.
 
     Args:
         source: folder holding ``SAT_<split>.parquet``, a parquet file, or ``"array/SAT"``.
         rows: how many rows; ``None`` or 0 for all.
+        subset, types, sample, max_images: which ones, see :class:`vtkit.selection.Selection`.
 
     Raises:
         UserError: file missing, unreadable, empty or too short; column missing or of another type;
-            a row without image, question or choices, or whose answer is not among its choices.
+            no such subset, sample or type; more than 1 % of the rows bad: no picture, question or
+            choices, or an answer that is not among its choices.
     """
+    selection = Selection(
+        subset=subset, types=types, max_images=max_images, sample=sample, rows=rows or 0, seed=seed
+    )
     path = Path(source)
     if not path.is_file():
         path = find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
-    wanted = _row_limit(rows)
-    batches: list[pa.RecordBatch] = []
-    kept = skipped = 0
-    for start, batch in read_batches(path, SAT_SCHEMA):
-        batch_kept, batch_skipped = _sat_batch(batch, start, path, seed, wanted - kept)
-        kept, skipped = kept + len(batch_kept), skipped + batch_skipped
-        batches.append(batch_kept)
-        if kept >= wanted:
-            break
-    if rows and kept < rows:
-        raise UserError(
-            f"{path}: holds {kept} single-image rows but {rows} are wanted; lower train_rows"
-        )
-    if not kept:
-        raise UserError(f"{path}: holds no single-image rows; name another file as train_data")
-    dataset = to_dataset(batches, _SAT_FEATURES)
-    dataset.info.description = f"{kept} rows of {path.name}, {skipped} multi-image rows skipped"
-    logger.info(dataset.info.description)
+    _check_types(path, types)
+    tally = Tally(path, max_images)
+    take = _first if sample == "first" else _random
+    table = spool(take(path, selection, tally), SAT_FEATURES.arrow_schema)
+    tally.check()
+    if len(table) < (rows or 1):
+        raise _too_few(len(table), selection, tally)
+    dataset = _dataset(table, SAT_FEATURES)
+    dataset.info.description = f"{len(table)} rows of {path.name}, {tally.left_out()}"
+    logger.log(logging.WARNING if tally.bad else logging.INFO, dataset.info.description)
     return dataset
 
 
@@ -163,78 +156,53 @@ def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) ->
     return dataset
 
 
-def options_text(choices: Sequence[str]) -> str:
-    """``["a", "b", "c"]`` as the original writes it into the question: ``"a, b or c"``."""
-    if len(choices) < 2:
-        return "".join(choices)
-    return ", ".join(choices[:-1]) + " or " + choices[-1]
+def _first(path: Path, selection: Selection, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The first usable rows; the file is read no further than that."""
+    left = selection.rows or None
+    for start, batch in read_batches(path, SAT_SCHEMA):
+        places = list(islice(usable(batch, start, selection, tally), left))
+        yield as_asked(batch, places, start, selection.seed)
+        if left is not None and (left := left - len(places)) == 0:
+            return
 
 
-def _sat_batch(
-    batch: pa.RecordBatch, start: int, path: Path, seed: int, limit: float
-) -> tuple[pa.RecordBatch, int]:
-    """At most ``limit`` single-image rows in the columns of :func:`load_sat`; rows skipped."""
-    images = batch.column("image_bytes")
-    counts = images.value_lengths().fill_null(0).to_pylist()
-    positions: list[int] = []
-    skipped = 0
-    for position, count in enumerate(counts):
-        if len(positions) >= limit:
-            break
-        if count == 0:
-            raise row_error(path, "image_bytes", start + position, "is empty")
-        if count == 1:
-            positions.append(position)
-        else:
-            skipped += 1
-    chosen = pa.array(positions, pa.int64())
-    encoded = images.take(chosen).flatten()
-    numbers = [start + position for position in positions]
-    check_filled(encoded, path, "image_bytes", numbers)
-    text = batch.drop_columns(["image_bytes"]).take(chosen).to_pylist()
-    rows = [_sat_row(row, path, n, seed) for n, row in zip(numbers, text, strict=True)]
-    table = pa.RecordBatch.from_pylist(rows, _SAT_TEXT)
-    return table.add_column(1, "images", _one_image_lists(encoded)), skipped
+def _random(path: Path, selection: Selection, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """Random ones among all usable rows, in file order."""
+    numbers = [
+        start + place
+        for start, batch in read_batches(path, SAT_SCHEMA)
+        for place in usable(batch, start, selection, tally)
+    ]
+    chosen = deque(selection.draw(numbers))
+    for start, batch in read_batches(path, SAT_SCHEMA):
+        if not chosen:
+            return
+        places = []
+        while chosen and chosen[0] < start + len(batch):
+            places.append(chosen.popleft() - start)
+        yield as_asked(batch, places, start, selection.seed)
 
 
-def _one_image_lists(encoded: pa.Array) -> pa.Array:
-    """Encoded images as a column of one-image lists in the storage of ``List(Image())``."""
-    paths = pa.nulls(len(encoded), pa.string())
-    pictures = pa.StructArray.from_arrays([encoded, paths], fields=list(_IMAGE))
-    return pa.ListArray.from_arrays(pa.array(range(len(encoded) + 1), pa.int32()), pictures)
+def _check_types(path: Path, types: Sequence[str]) -> None:
+    """Refuse a question_type that the file does not have; the other columns are not read for it."""
+    if not types:
+        return
+    column = pa.schema([SAT_SCHEMA.field("question_type")])
+    known = {kind for _, batch in read_batches(path, column) for kind in batch[0].to_pylist()}
+    for kind in types:
+        if kind not in known:
+            near = suggest(str(kind), known - {None})
+            raise UserError(f"{path}: train_types: no row is of type '{kind}'{near}")
 
 
-def sat_prompt(question: str, choices: Sequence[str]) -> str:
-    """A SAT question with its options, in the original's words (process_dataset.py)."""
-    return (
-        f"Answer in natural language. {question} "
-        f"Choose between the following options: {options_text(choices)}"
+def _too_few(kept: int, selection: Selection, tally: Tally) -> UserError:
+    found = f"{kept} {selection} but {selection.rows} are wanted; lower train_rows"
+    if not kept:
+        found = f"no {selection}; name another file as train_data"
+    return UserError(
+        f"{tally.path}: holds {found}, or let more in with train_subset, train_types or max_images "
+        f"({tally.left_out()})"
     )
-
-
-def _sat_row(row: dict, path: Path, number: int, seed: int) -> dict:
-    _check_sat_row(row, path, number)
-    choices = list(row["answers"])
-    random.Random(f"{seed}-{number}").shuffle(choices)
-    question = sat_prompt(row["question"], choices)
-    return {
-        "id": number,
-        "question": question,
-        "choices": choices,
-        "answer": row["correct_answer"],
-        "task": row["question_type"],
-    }
-
-
-def _check_sat_row(row: dict, path: Path, number: int) -> None:
-    if not row["question"]:
-        raise row_error(path, "question", number, "is empty")
-    if not row["answers"] or not all(row["answers"]):
-        raise row_error(path, "answers", number, "has no choices or an empty one")
-    if row["correct_answer"] not in row["answers"]:
-        raise row_error(
-            path, "correct_answer", number, f"{row['correct_answer']!r} is not among the answers"
-        )
 
 
 def _check_cv_bench(batch: pa.RecordBatch, start: int, path: Path) -> None:
@@ -287,6 +255,10 @@ def _balanced_sample(tasks: Sequence[str], rows: int, seed: int) -> list[int]:
 
 
 def to_dataset(batches: list[pa.RecordBatch], features: Features) -> Dataset:
-    table = InMemoryTable(pa.Table.from_batches(batches))
+    return _dataset(pa.Table.from_batches(batches), features)
+
+
+def _dataset(table: pa.Table, features: Features) -> Dataset:
     # Left out, the fingerprint is a hash that pickles all images: 5 x the memory, 2 x the time.
-    return Dataset(table, DatasetInfo(features=features), fingerprint=generate_random_fingerprint())
+    fingerprint = generate_random_fingerprint()
+    return Dataset(InMemoryTable(table), DatasetInfo(features=features), fingerprint=fingerprint)

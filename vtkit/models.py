@@ -32,7 +32,7 @@ except ImportError:  # older transformers, as vLLM wants it
 from vtkit import adapters
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.prompts import get_template
+from vtkit.prompts import get_template, one_per_image
 
 if TYPE_CHECKING:
     from vtkit.recipes import RunConfig
@@ -214,6 +214,8 @@ def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Any
     processor = load_processor(
         folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
     )
+    if config.max_images > 1:
+        processor.chat_template = one_per_image(processor.chat_template)
     loaded = load_model(
         folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm.auto import tqdm
 
 from vtkit.errors import UserError
 
@@ -19,6 +20,7 @@ from vtkit.errors import UserError
 _BATCH_ROWS = 256
 # Without a buffer size pyarrow loads a whole column of the row group before the first row.
 _BUFFER_BYTES = 1 << 20
+_PATIENCE = 3  # seconds before reading is worth a progress bar
 
 
 def find_file(
@@ -146,10 +148,13 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
         pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
     ):
         _check_schema(file.schema_arrow, schema, path)
-        start = 0
-        for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
-            yield start, batch.select(schema.names).cast(schema)
-            start += len(batch)
+        start, rows = 0, file.metadata.num_rows
+        bar = tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE)
+        with bar:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+                yield start, batch.select(schema.names).cast(schema)
+                start += len(batch)
+                bar.update(len(batch))
     if start == 0:
         raise UserError(f"{path} holds no rows; write or download it again")
 

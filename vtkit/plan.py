@@ -177,7 +177,8 @@ def plan(
 
 
 def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
-    patches = shape.patches(config.max_pixels)
+    """Sequences of training; where ``completion`` is given of scoring, on one picture each."""
+    patches = shape.patches(config.max_pixels) * (config.max_images if completion is None else 1)
     if completion is None:
         grpo = config.algorithm == "grpo"
         completion = config.max_completion_length if grpo else ANSWER_TOKENS

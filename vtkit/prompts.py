@@ -124,14 +124,15 @@ def get_template(name: str) -> str:
 def one_per_image(template: str) -> str:
     """The template with each picture of a turn in place of its only one.
 
-    For turns whose content is a list of parts, as a benchmark with several pictures a question
-    needs them. What a turn with one picture renders to stays the same.
+    For turns whose content is a list of parts, as questions about several pictures need them. What
+    a turn with one picture renders to stays the same, and so does a template that does it already.
     """
     each = (
-        "' -}}{%- for part in message['content'] if part['type'] == 'image' -%}"
-        + "{{- '" + IMAGE + "' -}}{%- endfor -%}{{- '"
+        "' -}}{%- if message['content'] is string -%}{{- '" + IMAGE + "' -}}{%- else -%}"
+        "{%- for part in message['content'] if part['type'] == 'image' -%}"
+        "{{- '" + IMAGE + "' -}}{%- endfor -%}{%- endif -%}{{- '"
     )  # fmt: skip
-    return template.replace(IMAGE, each)
+    return template if each in template else template.replace(IMAGE, each)
 
 
 def is_prefilled(name: str) -> bool:

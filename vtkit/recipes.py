@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from vtkit.errors import UserError
 from vtkit.files import atomic_write
+from vtkit.selection import SAMPLES, SUBSETS
 from vtkit.values import ROOT, cast, read_yaml, shown, suggest
 
 CONFIGS = ROOT / "configs"
@@ -62,6 +63,16 @@ class RunConfig:
     )
     train_data: str = _about("training data: folder or hub id")
     train_rows: int = _about("rows to train on; 0 = all", minimum=0)
+    train_subset: str = _about(
+        "static questions, as published, or those in which something moves, or both",
+        choices=SUBSETS, unset=lambda: "static",
+    )  # fmt: skip
+    train_sample: str = _about(
+        "the first rows of the file, as published, or random ones of all",
+        choices=SAMPLES, unset=lambda: "first",
+    )  # fmt: skip
+    train_types: list = _about("only these question types; empty = all", unset=list)
+    max_images: int = _about("rows with more pictures are left out", minimum=1, unset=lambda: 1)
     benchmark_data: str = _about("benchmark: folder or hub id")
     benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", minimum=0)
     rewards: list[str] = _about("reward functions, added up")

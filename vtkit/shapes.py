@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from transformers import Qwen2Config, Qwen2VLConfig
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from vtkit.errors import UserError
 from vtkit.files import read_json
@@ -114,6 +115,17 @@ class Shape:
         if not self.vision.parameters:
             return 0
         return max(1, max_pixels // (self.merge * self.patch_pixels) ** 2) * self.merge**2
+
+    def picture_tokens(self, width: int, height: int, min_pixels: int, max_pixels: int) -> int:
+        """Tokens of a picture of width x height pixels after Qwen2-VL's resizing to those limits.
+
+        Raises:
+            ValueError: one side is more than 200 times the other.
+        """
+        side = self.merge * self.patch_pixels  # pixels that become one token, 28 in the 2B model
+        limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+        resized = smart_resize(height, width, side, **limits)
+        return (resized[0] // side) * (resized[1] // side)
 
 
 @lru_cache(maxsize=8)

@@ -46,6 +46,15 @@ def ensure_miniature(config: Mapping[str, Any]) -> list[str]:
     return made
 
 
+# Settings that choose among SAT's rows; runs of before have none of them.
+_SELECTION = {
+    "train_subset": "subset",
+    "train_types": "types",
+    "train_sample": "sample",
+    "max_images": "max_images",
+}
+
+
 def load_training_rows(config: Mapping[str, Any], source: str | Path | None = None) -> Dataset:
     """The training rows: of SAT, or of the ``train_format``'s own file.
 
@@ -58,7 +67,8 @@ def load_training_rows(config: Mapping[str, Any], source: str | Path | None = No
     source, rows = source or config["train_data"], config["train_rows"] or None
     format = config.get("train_format", "sat")
     if format == "sat":
-        return load_sat(source, rows=rows, seed=config["seed"])
+        chosen = {name: config[field] for field, name in _SELECTION.items() if field in config}
+        return load_sat(source, rows=rows, seed=config["seed"], **chosen)
     return load_problems(source, format, rows=rows)
 
 

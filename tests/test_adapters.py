@@ -14,7 +14,7 @@ from test_train import compare, metrics, start
 from transformers import PrinterCallback, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit import adapters
-from vtkit.callbacks import last_checkpoint
+from vtkit.checkpoints import last_checkpoint
 from vtkit.cv_bench import evaluate
 from vtkit.data import load_cv_bench
 from vtkit.errors import UserError

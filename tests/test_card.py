@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from vtkit import card, train
-from vtkit.callbacks import WHOLE
+from vtkit.checkpoints import NOT_MODEL, WHOLE
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.manifest import file_hashes
@@ -107,7 +107,7 @@ def test_what_only_resuming_needs_stays_here():
     left = ("optimizer.pt", "rng_state_0.pth", "training_args.bin", "trainer_state.json", WHOLE)
     filtered = huggingface_hub.utils.filter_repo_objects(
         [*kept, *left, "global_step100/mp_rank_00_model_states.pt"],
-        ignore_patterns=card.NOT_UPLOADED,
+        ignore_patterns=NOT_MODEL,
     )
     assert tuple(filtered) == kept
 

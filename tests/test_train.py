@@ -17,14 +17,8 @@ from safetensors.torch import load_file
 
 from vtkit import reflection
 from vtkit.answers import RULES
-from vtkit.callbacks import (
-    METRICS,
-    WHOLE,
-    Evaluation,
-    MetricsLog,
-    last_checkpoint,
-    remove_halves,
-)
+from vtkit.callbacks import METRICS, Evaluation, MetricsLog
+from vtkit.checkpoints import WHOLE, last_checkpoint, remove_halves
 from vtkit.data import load_sat
 from vtkit.errors import UserError
 from vtkit.files import read_json

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from vtkit.callbacks import WHOLE, last_checkpoint
+from vtkit.checkpoints import NOT_MODEL, last_checkpoint
 from vtkit.cli import Parser, friendly
 from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
@@ -27,11 +27,6 @@ from vtkit.report import MINIATURE, percent
 from vtkit.values import ROOT
 
 CARD = "README.md"
-# What only resuming needs, and what tells of this machine: paths, names, times.
-NOT_UPLOADED = [
-    "optimizer*", "scheduler.pt", "rng_state*", "training_args.bin", "trainer_state.json",
-    "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", WHOLE,
-]  # fmt: skip
 LIMITS = """\
 - Not an assistant: it was trained to answer multiple-choice questions about one picture, under one
   prompt (the chat template in this folder), and nothing else was measured.
@@ -197,7 +192,7 @@ def push(checkpoint: Path, repository: str, api: Any = None) -> str:
     try:
         api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(
-            repo_id=repository, folder_path=str(checkpoint), ignore_patterns=NOT_UPLOADED,
+            repo_id=repository, folder_path=str(checkpoint), ignore_patterns=NOT_MODEL,
             commit_message=f"vtkit: {checkpoint.name}",
         )  # fmt: skip
     except Exception as error:  # hub, HTTP and operating system errors have no common ancestor

@@ -33,7 +33,7 @@ from vtkit.recipes import RunConfig
 from vtkit.trainers import BaselineSFTTrainer
 
 FOLDER = "cold_start"
-EPOCHS = 10  # one optimizer step each, over all examples
+EPOCHS = 20  # one optimizer step each, over all examples
 
 
 def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
@@ -120,8 +120,11 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
 
 
 def completion(choices: Sequence[str], answer: str) -> str:
-    """What is learned to follow ``<think>``."""
+    """What is learned to follow ``<think>``: the options again, and the answer.
+
+    In words that the miniature knows. It spells all others, and learns to spell instead.
+    """
     return (
-        f" I am to choose between {options_text(choices)}. In the picture it is {answer}. "
+        f" It is {options_text(choices)}. I think it is {answer}. "
         f"</think> <answer> {answer} </answer>"
     )

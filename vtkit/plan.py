@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vtkit import disk
 from vtkit import memory as parts
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.errors import UserError
@@ -128,6 +129,7 @@ class Plan:
             card += f", {usable:.1f} usable: {'fits' if self.fits else 'does NOT fit'}"
         yield "peak", f"{self.peak / GB:.2f} GB, estimated"
         yield "memory of a card", card
+        yield "disk", disk.describe(disk.needed(config, total=shape.total, trained=self.trained))
         each = config.prompts_per_step * config.num_generations
         batch = _batch(config, shape, each)
         kind = "completions" if config.algorithm == "grpo" else "examples"

@@ -18,14 +18,16 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
-from vtkit import adapters, cold_start, cv_bench
+from vtkit import adapters, cold_start, cv_bench, disk
 from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.card import check_push, push, write_card
 from vtkit.checkpoints import KEPT, last_checkpoint, remove_halves, score_path, settle, step_of
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.errors import UserError
+from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
+from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
@@ -68,8 +70,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
             with tracking(config) as trackers:
                 trainer = make_trainer(config)
                 if is_main_process():
-                    trained = adapters.count_trained(trainer.model)
-                    print(adapters.describe(trained, config), flush=True)
+                    _announce(config, trainer)
                 trainer.remove_callback(PrinterCallback)
                 for callback in (
                     MetricsLog(folder),
@@ -86,6 +87,21 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
             if config.push_to_hub:
                 print(f"uploaded: {push(checkpoint, config.push_to_hub)}", flush=True)
     return checkpoint
+
+
+def _announce(config: RunConfig, trainer: Any) -> None:
+    """What trains, how much disk it takes, and whether a stopped run would end the same."""
+    trained = adapters.count_trained(trainer.model)
+    room = disk.needed(
+        config, total=trained["total"], trained=trained["language"] + trained["vision"]
+    )
+    resume = exactness(config)
+    print(
+        adapters.describe(trained, config), f"disk: {disk.describe(room)}", describe(resume),
+        sep="\n", flush=True,
+    )  # fmt: skip
+    disk.check(config.run_dir, room)
+    update_manifest(config.run_dir, resume=resume)
 
 
 def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:

@@ -59,6 +59,9 @@ def test_the_card_has_the_numbers_of_the_run(run):
     assert "| base model | 0 |" in text and "| supervised baseline |" in text
     for task in final["tasks"]:
         assert task in text
+    scores = [read_json(path) for path in sorted((REFERENCE / "evals").glob("step-*.json"))]
+    best = max(scores[1:], key=lambda score: score["accuracy"]["value"])
+    assert f"best scored step, by the same questions: {best['accuracy']['value']:.1%} at" in text
 
 
 def test_the_card_has_settings_bytes_and_limits(run):

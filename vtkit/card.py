@@ -22,8 +22,9 @@ from vtkit.files import atomic_write, read_json
 from vtkit.manifest import file_hashes, package_versions
 from vtkit.prompts import get_template
 from vtkit.recipes import PLACES, RunConfig, read_config
-from vtkit.records import benchmark_name, compared_scores
+from vtkit.records import benchmark_name, best_scores, compared_scores
 from vtkit.report import MINIATURE, percent
+from vtkit.tables import at_step
 from vtkit.values import ROOT
 
 CARD = "README.md"
@@ -120,7 +121,9 @@ def _scores(config: RunConfig) -> list[str]:
         kinds += [score["tasks"].get(task) for task in tasks]
         step, n = str(score["step"]), str(score["accuracy"]["n"])
         rows.append([names[name], step, n, *map(percent, kinds)])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    best = best_scores(config.run_dir)[config.algorithm]
+    more = f"The best scored step, by the same questions: {at_step(best)}." if best else ""
+    return [*(f"| {' | '.join(row)} |" for row in rows), "", more]
 
 
 def _sources(config: RunConfig) -> list[str]:

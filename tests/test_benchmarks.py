@@ -1,6 +1,7 @@
 """BLINK and VSR: published schemas in, rows of CV-Bench out; and the command that scores them."""
 
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ from test_data import png, refusal
 from vtkit import benchmarks, scoring
 from vtkit.benchmarks import BLINK_SUBSETS, load_blink, load_vsr
 from vtkit.data import load_cv_bench
-from vtkit.files import read_json
+from vtkit.files import read_json, write_json
 
 READ = ("idx", "task", "source", "type", "question", "choices", "answer", "prompt")
 # BLINK as published: an explanation too, pictures that are not there are null.
@@ -243,3 +244,10 @@ def test_a_checkpoint_is_scored_at_its_step(random_base, mini_data, tmp_path):
     checkpoint.symlink_to(random_base, target_is_directory=True)
     assert score(checkpoint, tmp_path / "out", "cv_bench", mini_data, "--rows", 4) == 0
     assert read_json(tmp_path / "out" / "step-000040.json")["step"] == 40
+
+
+def test_the_best_checkpoint_is_scored_at_the_step_it_is_of(random_base, mini_data, tmp_path):
+    best = shutil.copytree(random_base, tmp_path / "checkpoints" / "best")
+    write_json(best / "best.json", {"step": 75, "accuracy": {"value": 0.9}})
+    assert score(best, tmp_path / "out", "cv_bench", mini_data, "--rows", 4) == 0
+    assert read_json(tmp_path / "out" / "step-000075.json")["step"] == 75

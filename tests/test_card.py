@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from vtkit import card, train
-from vtkit.callbacks import WHOLE
+from vtkit.checkpoints import NOT_MODEL, WHOLE
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.manifest import file_hashes
@@ -59,6 +59,9 @@ def test_the_card_has_the_numbers_of_the_run(run):
     assert "| base model | 0 |" in text and "| supervised baseline |" in text
     for task in final["tasks"]:
         assert task in text
+    scores = [read_json(path) for path in sorted((REFERENCE / "evals").glob("step-*.json"))]
+    best = max(scores[1:], key=lambda score: score["accuracy"]["value"])
+    assert f"best scored step, by the same questions: {best['accuracy']['value']:.1%} at" in text
 
 
 def test_the_card_has_settings_bytes_and_limits(run):
@@ -107,7 +110,7 @@ def test_what_only_resuming_needs_stays_here():
     left = ("optimizer.pt", "rng_state_0.pth", "training_args.bin", "trainer_state.json", WHOLE)
     filtered = huggingface_hub.utils.filter_repo_objects(
         [*kept, *left, "global_step100/mp_rank_00_model_states.pt"],
-        ignore_patterns=card.NOT_UPLOADED,
+        ignore_patterns=NOT_MODEL,
     )
     assert tuple(filtered) == kept
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from vtkit import cli, train
-from vtkit.callbacks import WHOLE, last_checkpoint
+from vtkit.checkpoints import WHOLE, last_checkpoint
 from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA
 from vtkit.mini import base_model, dataset
 from vtkit.recipes import load_config

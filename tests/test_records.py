@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from fake_run import write_fake_run
 
+from vtkit import recipes
 from vtkit.errors import UserError
 from vtkit.records import (
     chance_levels,
@@ -73,8 +74,10 @@ def test_a_run_that_only_scored_its_base(tmp_path):
     assert scores["base"] and scores["sft"] is None and scores["grpo"] is None
 
 
-def test_names_and_sizes(run_dir):
+def test_names_and_sizes(run_dir, tmp_path):
     assert describe(run_dir) == "visualthinker, profile mini, seed 0"
+    recipes.save_config(recipes.load_config(cold_start=16), tmp_path / "config.yaml")
+    assert describe(tmp_path).endswith("seed 0, after a cold start on 16 examples")
     assert completions_per_step(run_dir) == 64
     assert chance_levels(run_dir)["Count"] == 0.25
     assert len(load_evaluated_rows(run_dir, 10)) == 400

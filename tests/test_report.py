@@ -68,6 +68,7 @@ def test_summary_has_the_documented_layout(run_dir):
     assert set(summary) == {
         *("recipe", "profile", "seed", "accuracy", "mean_length", "html_share"),
         *("reflection_rate", "format_failures", "wall_seconds", "accuracy_as_published"),
+        "best",
     }
     assert set(summary["accuracy"]) == {"base", "sft", "grpo"}
     for accuracy in summary["accuracy"].values():
@@ -78,6 +79,21 @@ def test_summary_has_the_documented_layout(run_dir):
         assert 0 <= share["start"] <= 1 and 0 <= share["end"] <= 1
         assert share["intervals"]["end"]["n"] == 640
         assert share["intervals"]["start"]["value"] == share["start"]
+
+
+def test_the_best_step_stands_beside_the_last(run_dir, without_figures):
+    for name, folder in (("grpo", run_dir / "evals"), ("sft", run_dir / "sft" / "evals")):
+        scores = [json.loads(path.read_text()) for path in sorted(folder.glob("step-*.json"))[1:]]
+        found = summarize(run_dir)["best"][name]
+        highest = max(score["accuracy"]["value"] for score in scores)
+        first = next(score for score in scores if score["accuracy"]["value"] == highest)
+        assert found == {"step": first["step"], "accuracy": first["accuracy"]}
+        said = f"{highest:.1%} at {found['step']}"
+        assert said in result_table(run_dir)
+    assert f"best {summarize(run_dir)['best']['grpo']['accuracy']['value']:.1%} at" in (
+        write_report(run_dir).read_text()
+    )
+    assert summarize(run_dir / "sft")["best"]["grpo"] is None
 
 
 def test_summary_windows_are_the_first_three_and_last_ten_steps(run_dir):

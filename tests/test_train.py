@@ -1,11 +1,8 @@
-"""Training: what it writes adds up, and a run killed in the middle ends like an unbroken one."""
+"""Training: what it writes adds up, and repeats to the bit (test_resume.py has the kills)."""
 
 import csv
 import os
-import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,14 +14,8 @@ from safetensors.torch import load_file
 
 from vtkit import reflection
 from vtkit.answers import RULES
-from vtkit.callbacks import (
-    METRICS,
-    WHOLE,
-    Evaluation,
-    MetricsLog,
-    last_checkpoint,
-    remove_halves,
-)
+from vtkit.callbacks import METRICS, Evaluation, MetricsLog
+from vtkit.checkpoints import last_checkpoint, step_of
 from vtkit.data import load_sat
 from vtkit.errors import UserError
 from vtkit.files import read_json
@@ -37,7 +28,6 @@ from vtkit.train import finished, make_trainer, steps, train
 from vtkit.trainers import judge
 from vtkit.values import ROOT
 
-HALF = "checkpoint-5"
 BARE = " </think> <answer> {} </answer>"
 
 
@@ -227,6 +217,9 @@ def test_checkpoints_are_whole_models(unbroken, tiny):
         kept = sorted(path.name for path in folder.glob("checkpoint-*"))
         assert kept == ["checkpoint-4", "checkpoint-6"]
         config = load_config(recipe, run_dir=run_dir, **tiny)
+        best = folder / "best"
+        assert step_of(best) in (4, 6) and not (best / "optimizer.pt").exists()
+        assert load(config, best)[1].chat_template == TEMPLATES[config.prompt]
         last = finished(config)
         assert last == last_checkpoint(folder) == folder / "checkpoint-6"
         assert (last / "chat_template.jinja").read_text() == TEMPLATES[config.prompt]
@@ -319,49 +312,6 @@ def test_scoring_in_between_does_not_change_the_training(grpo, tiny, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
-def test_a_killed_run_ends_like_an_unbroken_one(recipe, unbroken, tiny, train_command, tmp_path):
-    run_dir = tmp_path / "run"
-    command = train_command(run_dir, tiny, "--recipe", recipe)
-    process = start(command, tmp_path / "first.log")
-    while process.poll() is None and len(metrics(run_dir)) < 3:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, (tmp_path / "first.log").read_text()
-    assert 3 <= len(metrics(run_dir)) < 6
-    (run_dir / ".metrics.csv.1.part").write_text("step,rew")  # killed while writing
-    checkpoints = run_dir / "checkpoints"
-    shutil.copytree(checkpoints / "checkpoint-2", checkpoints / HALF)  # killed while saving
-    (checkpoints / HALF / WHOLE).unlink()
-    os.truncate(checkpoints / HALF / "model.safetensors", 1000)
-
-    again = start(command, tmp_path / "second.log")
-    assert again.wait(timeout=300) == 0, (tmp_path / "second.log").read_text()
-    assert "going on from" in (tmp_path / "second.log").read_text()
-    assert not (checkpoints / HALF).exists()
-    compare(run_dir, unbroken[recipe])
-
-
-def compare(broken: Path, unbroken: Path) -> None:
-    """Whatever does not say when or where it was made is the same to the last bit."""
-    differ = {".lock", "manifest.json", "config.yaml", "timings.csv"}
-    differ |= {"README.md", "trainer_state.json", "training_args.bin"}  # of TRL: names, seconds
-    files, wanted = (
-        {
-            path.relative_to(folder)
-            for path in folder.rglob("*")
-            if path.is_file() and path.parent.name != "tensorboard"  # names have times in them
-        }
-        for folder in (broken, unbroken)
-    )
-    assert files == wanted
-    for file in files:
-        if file.name not in differ:
-            assert (broken / file).read_bytes() == (unbroken / file).read_bytes(), file
-
-
-@pytest.mark.slow
 def test_a_finished_run_is_left_alone(grpo, tiny):
     before = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     config = load_config(run_dir=grpo, **tiny)
@@ -372,20 +322,6 @@ def test_a_finished_run_is_left_alone(grpo, tiny):
 
 
 # --------------------------------------------------------------------------------------- parts
-
-
-def test_half_written_checkpoints_are_removed(tmp_path):
-    for step, whole in ((20, True), (100, True), (110, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / WHOLE).touch()
-    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-100"
-    assert (
-        tmp_path / "checkpoint-110"
-    ).exists()  # asking does not remove: who writes it may be alive
-    remove_halves(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-100", "checkpoint-20"]
-    assert last_checkpoint(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
+from peft import (
+    LoraConfig,
+    PeftModel,
+    load_peft_weights,
+    prepare_model_for_kbit_training,
+    set_peft_model_state_dict,
+)
 from transformers import BitsAndBytesConfig
 
 from vtkit.errors import UserError
@@ -246,3 +252,8 @@ def attach(model: Any, folder: str | Path) -> PeftModel:
     """The adapter of ``folder`` on its base, not merged: rounding a sum to 16 or 4 bits would lose
     most of what so small a difference says."""
     return PeftModel.from_pretrained(model, str(folder))
+
+
+def start_from(model: PeftModel, folder: str | Path) -> None:
+    """Give a model's own adapter the weights of another of the same shape, saved in ``folder``."""
+    set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))

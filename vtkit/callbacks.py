@@ -3,16 +3,17 @@
 import csv
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from vtkit.answers import RULES
+from vtkit.checkpoints import best_score, keep_best, mark_whole, score_path
 from vtkit.files import atomic_write
 from vtkit.rewards import FORMAT_VERDICTS
 
@@ -29,7 +30,6 @@ METRICS = (
 """Columns of metrics.csv, by TRL's names: the last ones are the shares of completions whose answer
 was found, or not, by each rule. Times are in timings.csv: they differ from run to run, metrics do
 not."""
-WHOLE = "checkpoint-is-whole"
 
 
 class MetricsLog(TrainerCallback):
@@ -115,41 +115,43 @@ class Evaluation(TrainerCallback):
         ours = state.is_world_process_zero or self.together
         if due and ours and not self.done(state.global_step):
             self.score(state.global_step)
+        if due:
+            PartialState().wait_for_everyone()  # what is saved depends on the score
 
 
 class Checkpoints(TrainerCallback):
-    """Mark a checkpoint as whole once everything in it is written, and keep the last two."""
+    """Keep whole checkpoints, and the best: a step that is scored best so far is saved too.
+
+    Args:
+        evals: the folder of the scores. This callback comes after the one that writes them.
+    """
+
+    def __init__(self, evals: Path):
+        self.evals = evals
+
+    def on_step_end(self, args, state, control, **kwargs):
+        # From the files, so that a resumed run saves at the same steps as an unbroken one.
+        step = state.global_step
+        if score_path(self.evals, step).is_file():
+            control.should_save |= best_score(self.evals, until=step)["step"] == step
 
     def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
-            with atomic_write(
-                Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE
-            ) as handle:
-                handle.write(f"{state.global_step}\n")
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The latest whole checkpoint, if there is one."""
-    whole = {
-        int(path.name.rpartition("-")[2]): path
-        for path in folder.glob("checkpoint-*")
-        if (path / WHOLE).is_file()
-    }
-    return whole[max(whole)] if whole else None
-
-
-def remove_halves(folder: Path) -> None:
-    """Remove checkpoints that were not finished; only for who holds the run's lock."""
-    for path in folder.glob("checkpoint-*"):
-        if not (path / WHOLE).is_file():
-            shutil.rmtree(path)
+            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_best(Path(args.output_dir), self.evals, step=state.global_step)
 
 
 class Progress(TrainerCallback):
-    """A bar with reward, length and time left; headless, a line every few steps."""
+    """A bar with reward, length and time left; headless, a line every few steps.
 
-    def __init__(self, every: int = 10, draw: Callable[[], None] | None = None):
-        self.every, self.draw = every, draw
+    Args:
+        draw: called as often as headless lines are printed.
+        unit: what a step is called.
+    """
+
+    def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
+        self.every, self.draw, self.unit = every, draw, unit
         self.headless = bool(os.environ.get("VTKIT_HEADLESS"))
         self.bar: tqdm | None = None
 
@@ -157,7 +159,7 @@ class Progress(TrainerCallback):
         self.first, self.began = state.global_step, time.perf_counter()
         if state.is_world_process_zero and not self.headless:
             self.bar = tqdm(
-                total=state.max_steps, initial=state.global_step, desc="training", unit="step"
+                total=state.max_steps, initial=state.global_step, desc="training", unit=self.unit
             )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -171,7 +173,8 @@ class Progress(TrainerCallback):
             done = state.global_step - self.first
             each = (time.perf_counter() - self.began) / max(1, done)
             left = each * (state.max_steps - state.global_step)
-            place = f"step {state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
+            number = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
+            place = f"{self.unit} {number}"
             print(
                 ", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]),
                 flush=True,

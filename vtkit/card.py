@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from vtkit.callbacks import WHOLE, last_checkpoint
+from vtkit.checkpoints import NOT_MODEL, last_checkpoint
 from vtkit.cli import Parser, friendly
 from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
@@ -22,16 +22,12 @@ from vtkit.files import atomic_write, read_json
 from vtkit.manifest import file_hashes, package_versions
 from vtkit.prompts import get_template
 from vtkit.recipes import PLACES, RunConfig, read_config
-from vtkit.records import benchmark_name, compared_scores
+from vtkit.records import benchmark_name, best_scores, compared_scores
 from vtkit.report import MINIATURE, percent
+from vtkit.tables import at_step
 from vtkit.values import ROOT
 
 CARD = "README.md"
-# What only resuming needs, and what tells of this machine: paths, names, times.
-NOT_UPLOADED = [
-    "optimizer*", "scheduler.pt", "rng_state*", "training_args.bin", "trainer_state.json",
-    "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", WHOLE,
-]  # fmt: skip
 LIMITS = """\
 - Not an assistant: it was trained to answer questions of one kind (see its data above), under one
   prompt (the chat template in this folder), and nothing else was measured.
@@ -126,7 +122,9 @@ def _scores(config: RunConfig) -> list[str]:
         kinds += [score["tasks"].get(task) for task in tasks]
         step, n = str(score["step"]), str(score["accuracy"]["n"])
         rows.append([names[name], step, n, *map(percent, kinds)])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    best = best_scores(config.run_dir)[config.algorithm]
+    more = f"The best scored step, by the same questions: {at_step(best)}." if best else ""
+    return [*(f"| {' | '.join(row)} |" for row in rows), "", more]
 
 
 def _sources(config: RunConfig) -> list[str]:
@@ -198,7 +196,7 @@ def push(checkpoint: Path, repository: str, api: Any = None) -> str:
     try:
         api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(
-            repo_id=repository, folder_path=str(checkpoint), ignore_patterns=NOT_UPLOADED,
+            repo_id=repository, folder_path=str(checkpoint), ignore_patterns=NOT_MODEL,
             commit_message=f"vtkit: {checkpoint.name}",
         )  # fmt: skip
     except Exception as error:  # hub, HTTP and operating system errors have no common ancestor

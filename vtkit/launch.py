@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vtkit.callbacks import last_checkpoint
+from vtkit.checkpoints import last_checkpoint
 from vtkit.errors import UserError
 from vtkit.recipes import IDENTITY, RunConfig, load_config
 from vtkit.run import start_run

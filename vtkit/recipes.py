@@ -95,6 +95,7 @@ class RunConfig:
     sft_learning_rate: float = _about("peak learning rate of the supervised baseline", minimum=0)
     sft_steps: int = _about("optimizer steps of the supervised baseline", minimum=1)
 
+    cold_start: int = _about("format examples to learn before GRPO; 0 = none", minimum=0, unset=int)
     beta: float = _about("weight of the KL term; 0 = no reference model", minimum=0)
     loss_type: str = _about(
         "how token losses are averaged",

@@ -6,12 +6,14 @@ over five steps. Nothing here needs the trainer or torch; a folder that was copi
 """
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from vtkit.checkpoints import best_score
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.stats import proportion
@@ -123,6 +125,25 @@ def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
 
 
+def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
+    """The scores of ``sft`` and ``grpo`` at the step with the highest accuracy; None if not run.
+
+    Beside the last scores they show what a run lost again. They were chosen by the questions that
+    they are about, so that they flatter.
+
+    Raises:
+        UserError: there is no configuration, or a file is damaged.
+    """
+    alone = load_config(run_dir)["algorithm"] == "sft"
+    folders = {"sft": Path(run_dir), "grpo": None}
+    if not alone:
+        folders = {"sft": Path(run_dir) / "sft", "grpo": Path(run_dir)}
+    return {
+        name: folder and best_score(folder / "evals", until=sys.maxsize)
+        for name, folder in folders.items()
+    }
+
+
 def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
     """The judged questions behind :func:`compared_scores`, of those that were run.
 
@@ -152,7 +173,9 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 def describe(run_dir: str | Path) -> str:
     """The line that names a run under every figure and table: recipe, profile and seed."""
     config = load_config(run_dir)
-    return f"{config['recipe']}, profile {config['profile']}, seed {config['seed']}"
+    cold = config.get("cold_start")
+    more = f", after a cold start on {cold} examples" if cold else ""
+    return f"{config['recipe']}, profile {config['profile']}, seed {config['seed']}{more}"
 
 
 def benchmark_name(run_dir: str | Path) -> str:

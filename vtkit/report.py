@@ -19,6 +19,7 @@ from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.records import (
     benchmark_name,
+    best_scores,
     compared_scores,
     completions_per_step,
     describe,
@@ -28,6 +29,7 @@ from vtkit.reflection import find_reflections, first_reflections
 from vtkit.tables import (
     NOT_RUN,
     align,
+    at_step,
     benchmark_table,
     effects_table,
     judges_table,
@@ -66,8 +68,9 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     ``start`` is the mean over the first 3 training steps, ``end`` over the last 10, ``dip`` the
     minimum of the moving average over 5 steps. ``accuracy``, the same replies under the original's
     judge (``accuracy_as_published``) and ``format_failures`` hold ``{value, low, high, n}`` for
-    ``base``, ``sft`` and ``grpo``; the shares' proportions with intervals are under ``intervals``.
-    What was not run is null.
+    ``base``, ``sft`` and ``grpo``, the last scored step of each; ``best`` has ``step`` and
+    ``accuracy`` of the best one (:func:`vtkit.records.best_scores`). The shares' proportions with
+    intervals are under ``intervals``. What was not run is null.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -83,6 +86,10 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "profile": config["profile"],
         "seed": config["seed"],
         "accuracy": {name: result and result["accuracy"] for name, result in scores.items()},
+        "best": {
+            name: best and {key: best[key] for key in ("step", "accuracy")}
+            for name, best in best_scores(run_dir).items()
+        },
         "accuracy_as_published": {
             name: result and result["paper"]["accuracy"] for name, result in scores.items()
         },
@@ -192,6 +199,7 @@ def _tiles(folder: Path, summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     compared = ", ".join(
         f"{labels[name]} {percent(scores[name])}" for name in ("base", "sft") if name != last
     )
+    compared += f"; best {at_step(summary['best'][last])}"
     items = [(f"{labels[last]}, {benchmark_name(folder)}", percent(scores[last]), compared)]
     if length["start"] is not None:
         shown = " → ".join(f"{length[name]:.1f}" for name in ("start", "dip", "end"))

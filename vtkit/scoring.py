@@ -9,13 +9,13 @@ It leaves the same two files as an evaluation within a run (:func:`vtkit.cv_benc
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from vtkit.benchmarks import LOADERS
+from vtkit.checkpoints import step_of
 from vtkit.cli import Parser, friendly
 from vtkit.cv_bench import evaluate
 from vtkit.errors import UserError
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str] | None) -> int:
     args = _parser().parse_args(argv)
-    step = _step(args.model)
+    step = step_of(Path(args.model))
     finished = Path(args.out) / f"step-{step:06d}.json"
     if finished.exists():
         raise UserError(f"{finished} is there already; name another folder with --out")
@@ -98,12 +98,6 @@ def _rows(args: argparse.Namespace) -> Dataset:
     if rows.info.description:
         print(rows.info.description, flush=True)
     return rows
-
-
-def _step(model: str) -> int:
-    """The number of a training checkpoint, ``checkpoint-100``; 0 for any other folder."""
-    found = re.fullmatch(r"checkpoint-(\d+)", Path(model).name)
-    return int(found[1]) if found else 0
 
 
 def _parser() -> Parser:

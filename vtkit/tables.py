@@ -15,6 +15,7 @@ from vtkit.records import (
     END_STEPS,
     LENGTH,
     START_STEPS,
+    best_scores,
     chance_levels,
     compared_scores,
     completions_per_step,
@@ -59,6 +60,11 @@ def points(gap: dict[str, float]) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
+def at_step(score: dict[str, Any] | None) -> str:
+    """An accuracy and the step that it was reached at: ``"72.0% at 75"``."""
+    return f"{score['accuracy']['value']:.1%} at {score['step']}" if score else NOT_RUN
+
+
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     """A table as the README has it."""
     lines = [header, ["---"] * len(header), *rows]
@@ -98,6 +104,7 @@ def benchmark_table(run_dir: str | Path) -> Table:
     published = [percent(r and r["paper"]["accuracy"]) for r in results]
     rows.append(["by the original's judge", *published, ""])
     rows.append(["no answer found", *failures, ""])
+    rows.append(["best scored step", "", *map(at_step, best_scores(run_dir).values()), ""])
     gains = [_gain(scores["grpo"], scores[name]) for name in ("base", "sft")]
     rows.append(["GRPO is better by", *gains, "", ""])
     return ["accuracy", "base", "SFT", "GRPO", "chance"], rows

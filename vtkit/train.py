@@ -18,19 +18,15 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
-from vtkit import adapters, cv_bench, rollout_engine
-from vtkit.callbacks import (
-    Checkpoints,
-    Evaluation,
-    MetricsLog,
-    Progress,
-    last_checkpoint,
-    remove_halves,
-)
+from vtkit import adapters, cold_start, cv_bench, disk, rollout_engine
+from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.card import check_push, push, write_card
+from vtkit.checkpoints import KEPT, last_checkpoint, remove_halves, score_path, settle, step_of
 from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.errors import UserError
+from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
+from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
 from vtkit.pictures import replaced
 from vtkit.plan import this_machine
@@ -72,17 +68,17 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with locked(folder) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             start_run(config)
+            settle(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
                 trainer = make_trainer(config)
                 if is_main_process():
-                    trained = adapters.count_trained(trainer.model)
-                    print(adapters.describe(trained, config), flush=True)
+                    _announce(config, trainer)
                 trainer.remove_callback(PrinterCallback)
                 for callback in (
                     MetricsLog(folder),
                     _evaluation(config, trainer),
-                    Checkpoints(),
+                    Checkpoints(folder / "evals"),
                     Progress(draw=draw),
                     *trackers,
                 ):
@@ -96,13 +92,26 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     return checkpoint
 
 
+def _announce(config: RunConfig, trainer: Any) -> None:
+    """What trains, how much disk it takes, and whether a stopped run would end the same."""
+    trained = adapters.count_trained(trainer.model)
+    room = disk.needed(
+        config, total=trained["total"], trained=trained["language"] + trained["vision"]
+    )
+    resume = exactness(config)
+    print(
+        adapters.describe(trained, config), f"disk: {disk.describe(room)}", describe(resume),
+        sep="\n", flush=True,
+    )  # fmt: skip
+    disk.check(config.run_dir, room)
+    update_manifest(config.run_dir, resume=resume)
+
+
 def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
     """From the last whole checkpoint to the end."""
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
-    if is_main_process():
-        remove_halves(checkpoints)
     try:
         with full_disk_is_a_user_error(folder):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -120,7 +129,7 @@ def is_main_process() -> bool:
 def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
-    return checkpoint if checkpoint and checkpoint.name == f"checkpoint-{steps(config)}" else None
+    return checkpoint if checkpoint and step_of(checkpoint) == steps(config) else None
 
 
 def steps(config: RunConfig) -> int:
@@ -131,10 +140,11 @@ def make_trainer(config: RunConfig) -> Any:
     """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
-    set_seed(config.seed)
     rows = load_training_rows(config.to_dict())
     dataset = to_conversations(replaced(rows, config.pictures, config.seed))
-    model, processor = load(config)
+    start = _cold_start(config, dataset)
+    set_seed(config.seed)  # after it: it may have been there already
+    model, processor = load(config, start if config.adapter == "none" else None)
     adapters.freeze(model, config.freeze)
     check_rendering(
         processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
@@ -144,7 +154,18 @@ def make_trainer(config: RunConfig) -> Any:
     rollout_engine.check_started(trainer, config)
     adapters.settle(trainer.model)
     adapters.check_trained(trainer.model, config)
+    if start and config.adapter != "none":
+        adapters.start_from(trainer.model, start)
     return trainer
+
+
+def _cold_start(config: RunConfig, dataset: Any) -> Path | None:
+    """The model or adapter to start from, other than the base; None without."""
+    if config.algorithm == "sft" or not config.cold_start:
+        return None
+    own = cold_start.arguments(config, int(os.environ.get("WORLD_SIZE", 1)))
+    args = _arguments(config.replace(algorithm="sft"), **own)
+    return cold_start.tune(config, dataset, args)
 
 
 def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: Any) -> Any:
@@ -181,12 +202,12 @@ def _supervised(dataset: Any, prompt: str) -> Any:
     return dataset.select_columns(columns).add_column("completion", answers)
 
 
-def _arguments(config: RunConfig) -> Any:
+def _arguments(config: RunConfig, **changes: Any) -> Any:
     """TRL's arguments, on one GPU unless a launcher started several processes."""
     kind, own = (
         (SFTConfig, _sft_arguments) if config.algorithm == "sft" else (GRPOConfig, _grpo_arguments)
     )
-    args = kind(**_shared_arguments(config), **own(config))
+    args = kind(**{**_shared_arguments(config), **own(config), **changes})
     if args.n_gpu > 1:  # Trainer would wrap the model in DataParallel, which GRPOTrainer refuses
         print(
             f"{args.n_gpu} GPUs are visible to one process: training on the first. For all of them "
@@ -213,7 +234,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=2,
+        logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=KEPT,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
         ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
@@ -272,7 +293,7 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
         )  # fmt: skip
 
     return Evaluation(
-        score, lambda step: (out / f"step-{step:06d}.json").is_file(), config.eval_steps,
+        score, lambda step: score_path(out, step).is_file(), config.eval_steps,
         together=trainer.is_fsdp_enabled,
     )  # fmt: skip
 

@@ -1,0 +1,185 @@
+"""Trains once unbroken and once killed again and again with SIGKILL; for test_resume.py.
+
+    python tests/killed.py PLAN.json
+
+The plan has ``folder`` and ``paths``, each with ``arguments`` of ``vtkit.train``, ``processes``,
+``kills`` and ``seed``. ``<folder>/<name>/unbroken`` and ``broken`` are the runs, and what happened
+is in ``<folder>/<name>/kills.json``.
+
+A *moment* is just before a run changes a file of its folder, or a callback of the trainer: those of
+the unbroken run are written down, some are drawn from all parts of it, and the broken run dies at
+one after the other, each time started again. So the moments do not depend on the machine's speed.
+Every third attempt may die earlier, at a random time. Attempts are forked, so that the libraries
+are imported once. Whoever dies in the middle of a checkpoint leaves its last file torn.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+from transformers.trainer_callback import CallbackHandler
+
+from vtkit import train
+from vtkit.checkpoints import is_whole
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "shutil.rmtree")
+KINDS = ("cold_start/", "evals/", "checkpoints/", "")
+
+
+class Watch:
+    """Reports the moments of this process: all of them to a file, or dies at one of them.
+
+    Args:
+        run_dir: of the run; ``trace``: file that gets a line a moment, ``die_at``: one such line.
+    """
+
+    def __init__(self, run_dir: Path, trace: Path | None, die_at: str | None):
+        self.run_dir, self.die_at, self.step, self.busy = run_dir, die_at, -1, False
+        self.trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if trace else None
+        sys.addaudithook(self.on_audit)
+        call, save = CallbackHandler.call_event, torch.save
+
+        def call_event(handler, event, args, state, control, **others):
+            self.step = state.global_step
+            self.moment(event)
+            return call(handler, event, args, state, control, **others)
+
+        def torch_save(value, path, *args, **others):
+            self.on_file("torch.save", path)
+            return save(value, path, *args, **others)
+
+        CallbackHandler.call_event, torch.save = call_event, torch_save
+
+    def on_audit(self, event: str, arguments: tuple) -> None:
+        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
+        if event in CHANGES or written:
+            self.on_file(event, arguments[0])
+
+    def on_file(self, event: str, path: object) -> None:
+        path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+        if path.startswith(str(self.run_dir)) and "tensorboard" not in path:
+            name = re.sub(r"\.\d+\.part$", ".part", os.path.relpath(path, self.run_dir))
+            self.moment(f"{event} {name}")
+
+    def moment(self, what: str) -> None:
+        if self.busy:
+            return
+        self.busy, label = True, f"{self.step} {what}"
+        if self.trace is not None:
+            os.write(self.trace, f"{label}\n".encode())
+        elif label == self.die_at:
+            if "remove" not in what and "rmtree" not in what:
+                self.tear()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.busy = False
+
+    def tear(self) -> None:
+        """Cut off what was written last of a checkpoint, as if it was still being written."""
+        halves = [p for p in self.run_dir.glob("checkpoints/checkpoint-*") if not is_whole(p)]
+        files = [path for half in halves for path in half.iterdir() if path.is_file()]
+        if files:
+            newest = max(files, key=lambda path: path.stat().st_mtime_ns)
+            os.truncate(newest, newest.stat().st_size // 2)
+
+
+def attempt(
+    run_dir: Path, arguments: list[str], processes: int = 1, *, trace: Path | None = None,
+    die_at: tuple[int, str] | None = None, seconds: float = float("inf"),
+) -> tuple[bool, bool]:  # fmt: skip
+    """Train in forked processes until they end, or one dies, or time is up.
+
+    Returns:
+        Whether it was killed, and whether that was for time. Anything else but success raises.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    children = {}
+    for rank in range(processes):
+        if pid := os.fork():
+            children[pid] = rank
+            continue
+        if processes > 1:
+            numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}
+            os.environ.update(place, **{k: str(v) for k, v in numbers.items()})
+        log = os.open(run_dir.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1), os.dup2(log, 2)
+        label = die_at[1] if die_at and die_at[0] == rank else None
+        Watch(run_dir, trace and trace.with_suffix(f".{rank}"), label)
+        os._exit(train.main([*arguments, "--run-dir", str(run_dir)]))
+    statuses, end, late = [], time.monotonic() + seconds, False
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            del children[pid]
+            statuses.append(status)
+        late = late or (not pid and time.monotonic() > end)
+        if late or any(statuses):  # a launcher ends the others too
+            for other in children:
+                os.kill(other, signal.SIGKILL)
+        time.sleep(0 if pid else 0.01)
+    first = next(filter(None, statuses), 0)
+    if first and not os.WIFSIGNALED(first):
+        raise SystemExit(run_dir.with_suffix(".log").read_text())
+    return bool(first), late
+
+
+def draw(traces: list[list[str]], kills: int, rng: random.Random) -> list[tuple[int, str]]:
+    """Moments in the order of the run: ``(rank, line)``, of every kind of file in turn.
+
+    Of one step only one process dies: which of two comes first in it is not known.
+    """
+    places = {}
+    for rank, lines in enumerate(traces):
+        times = Counter(lines)
+        for at, line in enumerate(lines):
+            if times[line] == 1:
+                places[rank, line] = (int(line.split()[0]), at)
+    pool, chosen = list(places), []
+    for turn in range(10 * kills):
+        kind = KINDS[turn % len(KINDS)]
+        steps = {places[moment][0] for moment in chosen} if len(traces) > 1 else set()
+        fitting = [m for m in pool if kind in m[1] and places[m][0] not in steps]
+        if fitting and len(chosen) < kills:
+            chosen.append(rng.choice(fitting))
+            pool.remove(chosen[-1])
+    return sorted(chosen, key=places.get)
+
+
+def kill_and_compare(folder: Path, path: dict) -> None:
+    """Both runs of one path."""
+    folder.mkdir(parents=True)
+    rng, began = random.Random(path["seed"]), time.monotonic()
+    arguments, processes = path["arguments"], path["processes"]
+    attempt(folder / "unbroken", arguments, processes, trace=folder / "trace")
+    lasted = time.monotonic() - began
+    traces = [(folder / f"trace.{n}").read_text().splitlines() for n in range(processes)]
+    moments = draw(traces, path["kills"], rng)
+    died, timed = [], 0
+    for number, moment in enumerate(moments):
+        seconds = rng.uniform(0, lasted) if number % 3 == 2 else float("inf")
+        killed, late = attempt(
+            folder / "broken", arguments, processes, die_at=moment, seconds=seconds
+        )
+        if late:
+            timed += 1
+            killed, _ = attempt(folder / "broken", arguments, processes, die_at=moment)
+        died += [f"{moment[0]}: {moment[1]}"] if killed else []
+    attempt(folder / "broken", arguments, processes)
+    kept = {"wanted": moments, "died": died, "timed": timed, "moments": sum(map(len, traces))}
+    (folder / "kills.json").write_text(json.dumps(kept, indent=1))
+
+
+if __name__ == "__main__":
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    os.environ["VTKIT_HEADLESS"] = "1"
+    for name, path in plan["paths"].items():
+        kill_and_compare(Path(plan["folder"]) / name, path)

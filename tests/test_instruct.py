@@ -30,6 +30,12 @@ def taught():
 
 
 @pytest.fixture(scope="module")
+def asked(taught):
+    """The lessons that ask something."""
+    return [one for one in taught if one.subject != "figure"]
+
+
+@pytest.fixture(scope="module")
 def base_processor(random_base):
     return load_processor(random_base, prompt="instruct", min_pixels=4096, max_pixels=4096)
 
@@ -56,22 +62,25 @@ def test_shares_are_whole():
     assert {prompt for shares in lessons.PROMPTS.values() for prompt in shares} <= set(TEMPLATES)
 
 
-def test_lessons_have_the_stated_shares(taught):
-    subjects = Counter(one.subject for one in taught)
-    assert all(close(subjects[name], share, N) for name, share in lessons.SUBJECTS.items())
+def test_lessons_have_the_stated_shares(taught, asked):
+    n = len(asked)
+    assert close(N - n, lessons.DESCRIBED, N)
+    subjects = Counter(one.subject for one in asked)
+    assert all(close(subjects[name], share, n) for name, share in lessons.SUBJECTS.items())
     for subject, prompts in lessons.PROMPTS.items():
         found = Counter(one.prompt for one in taught if one.subject == subject)
         assert all(close(found[name], share, found.total()) for name, share in prompts.items())
     for shares, maths in ((lessons.SCENE_STYLES, False), (lessons.MATHS_STYLES, True)):
-        asked = [one for one in taught if one.prompt != "instruct_direct"]
         found = Counter(
-            one.style for one in asked if (one.subject in ("journey", WORLDS[2])) == maths
+            one.style
+            for one in asked
+            if (one.subject in WORLDS[1:]) == maths and one.prompt != "instruct_direct"
         )
         assert all(close(found[name], share, found.total()) for name, share in shares.items())
 
 
-def test_answers_are_right_and_well_formed(taught):
-    for one in taught:
+def test_answers_are_right_and_well_formed(asked):
+    for one in asked:
         about = one.about
         if one.subject in WORLDS:
             answer, choices = about.answer, list(about.choices)
@@ -98,10 +107,29 @@ def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
     }  # fmt: skip
 
 
-def test_decorative_sentences_see_nothing(taught):
+def test_descriptions_are_true(taught):
+    for one in taught:
+        if one.subject == "figure":
+            assert one.question == "Describe the figure." and one.prompt == "instruct_direct"
+            rods = {rod.colour: rod for rod in one.about.rods}
+            if one.about.kind == "angle":
+                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.reply)
+                assert said == [(colour, rod.direction) for colour, rod in rods.items()]
+            else:
+                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.reply)
+                assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
+
+
+def test_half_of_cv_benchs_answers_are_letters(asked):
+    bench = [one for one in asked if one.subject == "cv-bench" and one.style == "short"]
+    n_letters = sum(bool(re.fullmatch("[A-F]", one.reply)) for one in bench)
+    assert close(n_letters, lessons.LETTERED, len(bench))
+
+
+def test_decorative_sentences_see_nothing(asked):
     """Openings, restatements and plans say the same whatever the picture shows."""
     rng = random.Random(1)
-    for one in taught[:300]:
+    for one in asked[:300]:
         if one.subject not in WORLDS:
             question = one.about.question
             wording = lessons.scene_wording(question)

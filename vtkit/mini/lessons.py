@@ -5,12 +5,13 @@ find out: replies are right, well worded and end; a rationale in tags restates t
 announces a plan, as Qwen2-VL-2B-Instruct's do ("To determine which object is closer to the camera,
 I will ..."), and looks at nothing. Nobody looks twice. Mathematics is the exception: Geo170K's
 solutions name what they read off the figure, so a share of worked solutions stands beside the
-decorative ones there. All shares are stated here and were set before any reinforcement run.
+decorative ones there, and a third of Geo170K describes figures. All shares are stated here and were
+set before any reinforcement run.
 """
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,13 +19,15 @@ from jinja2 import Template
 from PIL import Image
 
 from vtkit.mini.corpus import View, phrase
+from vtkit.mini.figures import KINDS, Figure, make_figure
 from vtkit.mini.learning import Document
 from vtkit.mini.objects import plural
 from vtkit.mini.problems import WORLDS, Problem, make_problem
 from vtkit.mini.scenes import TASKS, Question, ask, make_scene
 from vtkit.prompts import conversation, get_template
 
-# Which questions are asked ...
+# How many exchanges describe a figure, without more; of the others, which questions are asked ...
+DESCRIBED = 0.15
 SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
 # ... under which prompts (names in vtkit.prompts.TEMPLATES) ...
 PROMPTS = {
@@ -37,12 +40,14 @@ PROMPTS = {
 # ... and how they are answered. Without an instruction to think, always by the bare answer.
 SCENE_STYLES = {"rationale": 0.55, "chatty": 0.25, "short": 0.2}
 MATHS_STYLES = {"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15}
+LETTERED = 0.5  # of CV-Bench's lettered choices, how often the letter is the answer
 # A rationale always has its plan; how often it has the other sentences, in this order.
 OPENING, RESTATED, CONCLUDED = 0.3, 0.4, 0.5
 REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one
 # What stands between the two blocks; DeepSeek-R1's system text shows nothing there.
 GAPS = {" ": 0.5, "\n": 0.4, "": 0.1}
 R1_GAPS = {"": 0.5, " ": 0.5}
+DESCRIBE = "Describe the figure."
 
 
 @dataclass(frozen=True)
@@ -69,18 +74,18 @@ class Wording:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One exchange about a picture; ``prompt`` names the chat template."""
+    """One exchange about a picture: a user's question and the model's reply.
+
+    ``prompt`` names the chat template, ``subject`` is "figure" for descriptions, otherwise one of
+    :data:`SUBJECTS`.
+    """
 
     subject: str
-    about: View | Problem
+    about: View | Problem | Figure
+    question: str
     prompt: str
     style: str
     reply: str
-
-    @property
-    def question(self) -> str:
-        """The user's text."""
-        return self.about.prompt() if isinstance(self.about, View) else self.about.text
 
     def draw(self) -> Image.Image:
         """The picture, 256 x 256 RGB."""
@@ -105,19 +110,35 @@ def frame(prompt: str) -> tuple[str, str]:
 
 def make_lesson(rng: random.Random) -> Lesson:
     """A random exchange, in the shares stated above."""
+    if rng.random() < DESCRIBED:
+        figure = make_figure(rng.choice(KINDS), rng)
+        return Lesson("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
     subject = _pick(SUBJECTS, rng)
     if subject in WORLDS:
         about: View | Problem = make_problem(subject, rng)
-        wording = problem_wording(about)
+        question, wording = about.text, problem_wording(about)
     else:
         about = _view(subject, rng)
-        wording = scene_wording(about.question)
+        question = about.prompt()
+        lettered = subject == "cv-bench" and rng.random() < LETTERED
+        wording = scene_wording(about.question, lettered)
     prompt = _pick(PROMPTS[subject], rng)
     style = "short"
     if prompt != "instruct_direct":
         style = _pick(MATHS_STYLES if wording.steps else SCENE_STYLES, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
-    return Lesson(subject, about, prompt, style, reply(wording, style, gaps, rng))
+    return Lesson(subject, about, question, prompt, style, reply(wording, style, gaps, rng))
+
+
+def description(figure: Figure) -> str:
+    """What a figure shows, in a sentence."""
+    seen = [
+        f"the {rod.colour} rod points {rod.direction}"
+        if figure.kind == "angle"
+        else f"the {rod.colour} rod covers {rod.length} square{'s' * (rod.length > 1)}"
+        for rod in figure.rods
+    ]
+    return f"In the figure, {seen[0]} and {seen[1]}."
 
 
 def _view(wording: str, rng: random.Random) -> View:
@@ -154,10 +175,17 @@ def reply(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.R
     return f"<think> {thought} </think>{_pick(gaps, rng)}<answer> {wording.answer} </answer>"
 
 
-def scene_wording(question: Question) -> Wording:
-    """What to say to a question of SAT or CV-Bench."""
+def scene_wording(question: Question, lettered: bool = False) -> Wording:
+    """What to say to a question of SAT or CV-Bench.
+
+    Args:
+        lettered: whether the answer is the choice's letter instead of its text.
+    """
+    told = "ABCDEF"[question.choices.index(question.answer)] if lettered else question.answer
+    final = {"answer": told, "closing": f"Therefore, the answer is {told}."}
     if question.task == "Count":
-        return _counted(plural(question.things[0].name), question.things[0].name, question.answer)
+        one = question.things[0].name
+        return replace(_counted(plural(one), one, question.answer), **final)
     names = [f"the {thing.name}" for thing in question.things]
     answer = phrase(question, question.answer)
     if question.task == "Relation":
@@ -183,8 +211,7 @@ def scene_wording(question: Question) -> Wording:
         reason = f"The distance from {goal} to it is smaller."
     return Wording(
         opening="The image shows a scene with several objects.",
-        restated=restated, plans=plans, conclusion=conclusion, reason=reason,
-        answer=question.answer, closing=f"Therefore, the answer is {question.answer}.",
+        restated=restated, plans=plans, conclusion=conclusion, reason=reason, **final,
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ PHRASES = (
 CHAT_PHRASES = (
     f"system\n{HELPFUL_SYSTEM}", f"system\n{R1_SYSTEM}", "user\n", "assistant\n",
     instruct_suffix("option"), instruct_suffix("number"),
-    "Answer in natural language.", "How many",
+    "Answer in natural language.", "How many", "Describe the figure.",
     "Which object is closer to the camera taking this photo, the",
     "Considering the relative positions of the",
     "Estimate the real-world distances between objects in this image.",

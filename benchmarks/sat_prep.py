@@ -5,13 +5,13 @@
 
 A file is generated as SAT_train.parquet is published: one row group, static rows first, pictures of
 32 kB (JPEG of noise, which packs as badly as a photograph), and another of a twentieth of its size.
-From both, in processes of their own and by turns, twice, the same number of rows is chosen: 8.7 %
-of the smaller file, as the original takes 15,000 of 172,384. The CSV way takes the steps of the
+From both, in processes of their own one after another, the same number of rows is chosen: 8.7 % of
+the smaller file, as the original takes 15,000 of 172,384. The CSV way takes the steps of the
 original's process_dataset.py: DuckDB writes the whole file as CSV, pandas reads it, a pattern finds
 JPEG bytes in the text, Pillow saves them as PNG. It needs duckdb below 1.3, which quotes nested
 text otherwise, and 18 times the file's size in memory; without duckdb, and on the larger file, that
-way is left out. How many times as long it takes as "first rows", which are the same rows, is the
-median over rounds; CPU seconds are what counts where other processes run, too.
+way is left out. "times first rows" says how many times as long it takes for the same rows; CPU
+seconds are what counts where other processes run, too.
 
 Memory is the most that the process ever held, mapped pages of files included, of which the
 libraries' share was there before; "own" is what it holds at the end without mapped pages; "read" is
@@ -25,7 +25,6 @@ import json
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 HERE = Path(__file__).parent
-ROUNDS, PICTURES = 2, 64
+PICTURES = 64
 BYTES = 32_200  # of a picture, about
 PUBLISHED = 15_000 / 172_384
 CSV_AT_MOST = 0.3e9  # bytes of the file: 18 x as many are held
@@ -184,8 +183,8 @@ def compare(folder: Path, gigabytes: float) -> list[dict[str, Any]]:
     lines = []
     for path in files:
         ways = [way for way in WAYS if _possible(way, path)]
-        rounds = [{way: ask(way, path, rows) for way in ways} for _ in range(ROUNDS)]
-        lines += [_line(way, path, rounds) for way in ways]
+        took = {way: ask(way, path, rows) for way in ways}
+        lines += [_line(way, path, took) for way in ways]
     return lines
 
 
@@ -199,30 +198,25 @@ def _possible(way: str, path: Path) -> bool:
     return duckdb.__version__ < "1.3" and path.stat().st_size < CSV_AT_MOST
 
 
-def _line(way: str, path: Path, rounds: list[dict[str, dict]]) -> dict[str, Any]:
-    took = [one[way] for one in rounds]
-    times = {"seconds": "", "cpu": ""}
+def _line(way: str, path: Path, others: dict[str, dict]) -> dict[str, Any]:
+    took, times = others[way], {"seconds": "", "cpu": ""}
     if way == CSV:
-        assert all(one[CSV]["last"] == one[FIRST]["last"] for one in rounds), "other rows"
-        for name in times:
-            ratios = [one[CSV][name] / one[FIRST][name] for one in rounds]
-            times[name] = f"{statistics.median(ratios):.0f}"
-    middle = {name: statistics.median(one[name] for one in took) for name in ("seconds", "cpu")}
-    most = {name: max(one[name] for one in took) for name in ("before", "peak", "own", "read")}
+        assert took["last"] == others[FIRST]["last"], "other rows"
+        times = {name: f"{took[name] / others[FIRST][name]:.0f}" for name in times}
     return {
         "way": way,
         "file GB": f"{path.stat().st_size / 1e9:.2f}",
         "rows in file": pq.read_metadata(path).num_rows,
-        "rows chosen": took[0]["rows"],
-        "seconds": f"{middle['seconds']:.2f}",
-        "CPU seconds": f"{middle['cpu']:.2f}",
-        "rows per second": f"{took[0]['rows'] / middle['seconds']:.0f}",
+        "rows chosen": took["rows"],
+        "seconds": f"{took['seconds']:.2f}",
+        "CPU seconds": f"{took['cpu']:.2f}",
+        "rows per second": f"{took['rows'] / took['seconds']:.0f}",
         "times first rows": times["seconds"],
         "in CPU seconds": times["cpu"],
-        "peak MB": f"{most['peak']:.0f}",
-        "libraries MB": f"{most['before']:.0f}",
-        "own MB": f"{most['own']:.0f}",
-        "read MB": f"{most['read']:.0f}",
+        "peak MB": f"{took['peak']:.0f}",
+        "libraries MB": f"{took['before']:.0f}",
+        "own MB": f"{took['own']:.0f}",
+        "read MB": f"{took['read']:.0f}",
         "date": date.today().isoformat(),
     }
 

@@ -16,7 +16,6 @@ from vtkit.data import (
     load_sat,
 )
 from vtkit.errors import UserError
-from vtkit.sat import options_text
 from vtkit.sources import load_training_rows
 
 
@@ -334,12 +333,6 @@ def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
     assert "cannot download SAT_train.parquet of array/SAT: no route;" in refusal(
         load_sat, "array/SAT"
     )
-
-
-def test_options_text():
-    assert options_text(["a", "b", "c"]) == "a, b or c"
-    assert options_text(["a", "b"]) == "a or b"
-    assert options_text(["a"]) == "a"
 
 
 # ------------------------------------------------------------------------------- CV-Bench

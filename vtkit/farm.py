@@ -49,7 +49,8 @@ SIZES = {
 farmed: after 40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook
 03's settings 60 %."""
 # The run's own, if it is a miniature's.
-_KEPT = ("model", "train_data", "train_rows", "benchmark_data")
+_KEPT = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
+_KEPT += ("train_subset", "train_types", "train_sample")
 _KEPT += ("max_completion_length", "eval_batch_size", "eval_max_new_tokens")
 _Tables = Mapping[str, pd.DataFrame]
 _LOOKS = {"sound": (BLUE, "-"), "format": (DARK_ORANGE, "--"), "length": (RED, "-.")}

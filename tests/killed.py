@@ -8,9 +8,10 @@ is in ``<folder>/<name>/kills.json``.
 
 A *moment* is just before a run changes a file of its folder, or a callback of the trainer: those of
 the unbroken run are written down, some are drawn from all parts of it, and the broken run dies at
-one after the other, each time started again. So the moments do not depend on the machine's speed.
-Every third attempt may die earlier, at a random time. Attempts are forked, so that the libraries
-are imported once. Whoever dies in the middle of a checkpoint leaves its last file torn.
+the first of them that comes, is started again, dies at the next, and so on. So the moments do not
+depend on the machine's speed. Every third attempt may die earlier, at a random time. Attempts are
+forked, so that the libraries are imported once. Whoever dies in the middle of a checkpoint leaves
+its last file torn.
 """
 
 import json
@@ -133,26 +134,22 @@ def attempt(
     return bool(first)
 
 
-def draw(traces: list[list[str]], number: int, rng: random.Random) -> list[tuple[int, str]]:
-    """Moments in the order of the run: ``(rank, line)``, of every kind of file in turn.
-
-    Of one step only one process dies: which of two comes first in it is not known.
-    """
-    places = {}
-    for rank, lines in enumerate(traces):
-        times = Counter(lines)
-        for at, line in enumerate(lines):
-            if times[line] == 1:
-                places[rank, line] = (int(line.split()[0]), at)
-    pool, chosen = list(places), []
+def draw(traces: list[list[str]], number: int, rng: random.Random) -> set[tuple[int, str]]:
+    """Moments ``(rank, line)`` that come once in a run, of every kind of file in turn."""
+    pool = [
+        (rank, line)
+        for rank, lines in enumerate(traces)
+        for line, times in Counter(lines).items()
+        if times == 1
+    ]
+    rng.shuffle(pool)
+    chosen = set()
     for turn in range(10 * number):
         kind = KINDS[turn % len(KINDS)]
-        steps = {places[moment][0] for moment in chosen} if len(traces) > 1 else set()
-        fitting = [m for m in pool if kind in m[1] and places[m][0] not in steps]
+        fitting = [moment for moment in pool if kind in moment[1] and moment not in chosen]
         if fitting and len(chosen) < number:
-            chosen.append(rng.choice(fitting))
-            pool.remove(chosen[-1])
-    return sorted(chosen, key=places.get)
+            chosen.add(fitting[0])
+    return chosen
 
 
 def read_traces(trace: Path, processes: int) -> list[list[str]]:
@@ -169,7 +166,7 @@ def kill_and_train(folder: Path, path: dict) -> None:
     lasted = time.monotonic() - began
     traces = read_traces(folder / "trace", path["processes"])
     # More than are needed: what was done just before a kill may not come again.
-    moments = set(draw(traces, 2 * path["kills"], rng))
+    moments = draw(traces, 2 * path["kills"], rng)
     died, attempts = [], 0
     while len(died) < path["kills"]:
         attempts += 1

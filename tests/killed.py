@@ -8,9 +8,10 @@ is in ``<folder>/<name>/kills.json``.
 
 A *moment* is just before a run changes a file of its folder, or a callback of the trainer: those of
 the unbroken run are written down, some are drawn from all parts of it, and the broken run dies at
-one after the other, each time started again. So the moments do not depend on the machine's speed.
-Every third attempt may die earlier, at a random time. Attempts are forked, so that the libraries
-are imported once. Whoever dies in the middle of a checkpoint leaves its last file torn.
+the first of them that comes, is started again, dies at the next, and so on. So the moments do not
+depend on the machine's speed. Every third attempt may die earlier, at a random time. Attempts are
+forked, so that the libraries are imported once. Whoever dies in the middle of a checkpoint leaves
+its last file torn.
 """
 
 import json
@@ -38,12 +39,13 @@ class Watch:
     """Reports the moments of this process: all of them to a file, or dies at one of them.
 
     Args:
-        run_dir: of the run; ``trace``: file that gets a line a moment, ``die_at``: one such line.
+        run_dir: of the run; ``trace``: file that gets a line a moment. With ``die_at``, some such
+            lines, only the one that it dies at.
     """
 
-    def __init__(self, run_dir: Path, trace: Path | None, die_at: str | None):
+    def __init__(self, run_dir: Path, trace: Path, die_at: set[str] | None):
         self.run_dir, self.die_at, self.step, self.busy = run_dir, die_at, -1, False
-        self.trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if trace else None
+        self.trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         sys.addaudithook(self.on_audit)
         call, save = CallbackHandler.call_event, torch.save
 
@@ -73,9 +75,9 @@ class Watch:
         if self.busy:
             return
         self.busy, label = True, f"{self.step} {what}"
-        if self.trace is not None:
+        if self.die_at is None or label in self.die_at:
             os.write(self.trace, f"{label}\n".encode())
-        elif label == self.die_at:
+        if self.die_at and label in self.die_at:
             if "remove" not in what and "rmtree" not in what:
                 self.tear()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -91,13 +93,13 @@ class Watch:
 
 
 def attempt(
-    run_dir: Path, arguments: list[str], processes: int = 1, *, trace: Path | None = None,
-    die_at: tuple[int, str] | None = None, seconds: float = float("inf"),
-) -> tuple[bool, bool]:  # fmt: skip
+    run_dir: Path, arguments: list[str], processes: int, trace: Path, *,
+    die_at: set[tuple[int, str]] | None = None, seconds: float = float("inf"),
+) -> bool:  # fmt: skip
     """Train in forked processes until they end, or one dies, or time is up.
 
     Returns:
-        Whether it was killed, and whether that was for time. Anything else but success raises.
+        Whether it was killed. Anything else but success raises.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,8 +114,8 @@ def attempt(
             os.environ.update(place, **{k: str(v) for k, v in numbers.items()})
         log = os.open(run_dir.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
-        label = die_at[1] if die_at and die_at[0] == rank else None
-        Watch(run_dir, trace and trace.with_suffix(f".{rank}"), label)
+        mine = None if die_at is None else {line for of, line in die_at if of == rank}
+        Watch(run_dir, trace.with_suffix(f".{rank}"), mine)
         os._exit(train.main([*arguments, "--run-dir", str(run_dir)]))
     statuses, end, late = [], time.monotonic() + seconds, False
     while children:
@@ -129,52 +131,53 @@ def attempt(
     first = next(filter(None, statuses), 0)
     if first and not os.WIFSIGNALED(first):
         raise SystemExit(run_dir.with_suffix(".log").read_text())
-    return bool(first), late
+    return bool(first)
 
 
-def draw(traces: list[list[str]], kills: int, rng: random.Random) -> list[tuple[int, str]]:
-    """Moments in the order of the run: ``(rank, line)``, of every kind of file in turn.
-
-    Of one step only one process dies: which of two comes first in it is not known.
-    """
-    places = {}
-    for rank, lines in enumerate(traces):
-        times = Counter(lines)
-        for at, line in enumerate(lines):
-            if times[line] == 1:
-                places[rank, line] = (int(line.split()[0]), at)
-    pool, chosen = list(places), []
-    for turn in range(10 * kills):
+def draw(traces: list[list[str]], number: int, rng: random.Random) -> set[tuple[int, str]]:
+    """Moments ``(rank, line)`` that come once in a run, of every kind of file in turn."""
+    pool = [
+        (rank, line)
+        for rank, lines in enumerate(traces)
+        for line, times in Counter(lines).items()
+        if times == 1
+    ]
+    rng.shuffle(pool)
+    chosen = set()
+    for turn in range(10 * number):
         kind = KINDS[turn % len(KINDS)]
-        steps = {places[moment][0] for moment in chosen} if len(traces) > 1 else set()
-        fitting = [m for m in pool if kind in m[1] and places[m][0] not in steps]
-        if fitting and len(chosen) < kills:
-            chosen.append(rng.choice(fitting))
-            pool.remove(chosen[-1])
-    return sorted(chosen, key=places.get)
+        fitting = [moment for moment in pool if kind in moment[1] and moment not in chosen]
+        if fitting and len(chosen) < number:
+            chosen.add(fitting[0])
+    return chosen
 
 
-def kill_and_compare(folder: Path, path: dict) -> None:
+def read_traces(trace: Path, processes: int) -> list[list[str]]:
+    files = [trace.with_suffix(f".{rank}") for rank in range(processes)]
+    return [file.read_text().splitlines() if file.exists() else [] for file in files]
+
+
+def kill_and_train(folder: Path, path: dict) -> None:
     """Both runs of one path."""
     folder.mkdir(parents=True)
     rng, began = random.Random(path["seed"]), time.monotonic()
-    arguments, processes = path["arguments"], path["processes"]
-    attempt(folder / "unbroken", arguments, processes, trace=folder / "trace")
+    how = (path["arguments"], path["processes"])
+    attempt(folder / "unbroken", *how, folder / "trace")
     lasted = time.monotonic() - began
-    traces = [(folder / f"trace.{n}").read_text().splitlines() for n in range(processes)]
-    moments = draw(traces, path["kills"], rng)
-    died, timed = [], 0
-    for number, moment in enumerate(moments):
-        seconds = rng.uniform(0, lasted) if number % 3 == 2 else float("inf")
-        killed, late = attempt(
-            folder / "broken", arguments, processes, die_at=moment, seconds=seconds
-        )
-        if late:
-            timed += 1
-            killed, _ = attempt(folder / "broken", arguments, processes, die_at=moment)
-        died += [f"{moment[0]}: {moment[1]}"] if killed else []
-    attempt(folder / "broken", arguments, processes)
-    kept = {"wanted": moments, "died": died, "timed": timed, "moments": sum(map(len, traces))}
+    traces = read_traces(folder / "trace", path["processes"])
+    # More than are needed: what was done just before a kill may not come again.
+    moments = draw(traces, 2 * path["kills"], rng)
+    died, attempts = [], 0
+    while len(died) < path["kills"]:
+        attempts += 1
+        seconds = rng.uniform(0, lasted) if attempts % 3 == 0 else float("inf")
+        if not attempt(folder / "broken", *how, folder / "died", die_at=moments, seconds=seconds):
+            break
+        seen = read_traces(folder / "died", path["processes"])
+        died = [(rank, line) for rank, lines in enumerate(seen) for line in lines]
+        moments -= set(died)
+    attempt(folder / "broken", *how, folder / "died", die_at=set())
+    kept = {"died": died, "attempts": attempts, "moments": sum(map(len, traces))}
     (folder / "kills.json").write_text(json.dumps(kept, indent=1))
 
 
@@ -182,4 +185,4 @@ if __name__ == "__main__":
     plan = json.loads(Path(sys.argv[1]).read_text())
     os.environ["VTKIT_HEADLESS"] = "1"
     for name, path in plan["paths"].items():
-        kill_and_compare(Path(plan["folder"]) / name, path)
+        kill_and_train(Path(plan["folder"]) / name, path)

@@ -97,7 +97,7 @@ def killed(tiny, tmp_path_factory) -> Path:
 def test_a_killed_run_ends_like_an_unbroken_one(path, killed):
     folder = killed / path
     told = read_json(folder / "kills.json")
-    assert len(told["died"]) == len(told["wanted"]) >= PATHS[path][0], told
+    assert len(told["died"]) >= PATHS[path][0], told
     broken, unbroken = folder / "broken", folder / "unbroken"
     files, wanted = (
         {
@@ -122,7 +122,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(path, killed):
 def test_kills_fall_into_all_parts_of_a_run(killed):
     died = read_json(killed / "full" / "kills.json")["died"]
     for part in ("evals/", "checkpoints/"):
-        assert any(part in moment for moment in died), died
+        assert any(part in moment for _, moment in died), died
     assert "going on from" in (killed / "full" / "broken.log").read_text()
 
 
@@ -244,7 +244,7 @@ def test_a_best_that_was_interrupted_is_made_again(at, tmp_path, monkeypatch):
 
 
 def test_a_better_step_is_saved_also_between_saves(tmp_path):
-    callback, control = Checkpoints(tmp_path), namedtuple_control()
+    callback, control = Checkpoints(tmp_path), new_control()
     asked = []
     for step, value in ((2, 0.5), (3, None), (4, 0.5), (6, 0.6)):
         if value:
@@ -255,7 +255,7 @@ def test_a_better_step_is_saved_also_between_saves(tmp_path):
     assert asked == [True, False, False, True]
 
 
-def namedtuple_control():
+def new_control():
     return type("Control", (), {"should_save": False})()
 
 

@@ -242,6 +242,6 @@ def test_a_batch_size_that_was_asked_for_is_not_changed(model, processor, rows):
 
 def test_other_errors_are_not_about_memory(model, processor, rows):
     broken = Counting(model)
-    broken.generate = lambda **inputs: torch.ones(2) @ torch.ones(3)
+    broken.read = lambda prompts: torch.ones(2) @ torch.ones(3)
     with pytest.raises(RuntimeError, match="size"):
         generate(broken, processor, rows, batch_size=0, max_new_tokens=10)

@@ -26,12 +26,14 @@ def text_base(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(text_base, tiny, tmp_path_factory) -> dict:
+def settings(text_base, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("text-data")
     for split in ("train", "test"):
         write(folder / f"{split}.parquet", "text", 16, choices=["left", "right"], task="Relation")
     return {
-        **tiny,
+        **{"train_rows": 16, "benchmark_rows": 8, "max_steps": 6, "sft_steps": 6, "eval_steps": 6},
+        **{"num_generations": 4, "prompts_per_step": 4, "per_device_batch_size": 8},
+        **{"eval_batch_size": 8, "save_steps": 2},
         "model": str(text_base),
         "train_data": str(folder),
         "benchmark_data": str(folder),
@@ -112,10 +114,11 @@ def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
     )
 
 
-def test_pictures_for_a_text_only_model_are_refused(settings, mini_data, tmp_path):
-    sat = {"train_data": str(mini_data), "benchmark_data": str(mini_data), "train_format": "sat"}
+def test_pictures_for_a_text_only_model_are_refused(settings, tmp_path):
+    write(tmp_path / "train.parquet", "r1-v")
+    shown = {"train_data": str(tmp_path), "train_format": "r1-v", "train_rows": 0}
     with pytest.raises(UserError, match="lost its image"):
-        train(load_config("deepseek-r1-zero", run_dir=tmp_path, **(settings | sat)))
+        train(load_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
 
 
 def test_a_plan_knows_its_size(text_base):

@@ -20,6 +20,7 @@ from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
 from vtkit.manifest import file_hashes, package_versions
+from vtkit.problems import FORMATS
 from vtkit.prompts import get_template
 from vtkit.recipes import PLACES, RunConfig, read_config
 from vtkit.records import benchmark_name, best_scores, compared_scores
@@ -28,6 +29,7 @@ from vtkit.tables import at_step
 from vtkit.values import ROOT
 
 CARD = "README.md"
+_REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values() if kind.hub}
 LIMITS = """\
 - Not an assistant: it was trained to answer questions of one kind (see its data above), under one
   prompt (the chat template in this folder), and nothing else was measured.
@@ -59,7 +61,7 @@ def card(config: RunConfig) -> str:
         "library_name": "transformers",
         "pipeline_tag": "text-generation" if reads_text_only else "image-text-to-text",
         **({"base_model": config.model} if on_hub else {}),
-        **({"datasets": [config.train_data]} if config.train_data in HUB_REVISIONS else {}),
+        **({"datasets": [config.train_data]} if config.train_data in _REVISIONS else {}),
         "tags": ["vtkit", config.algorithm, "r1-zero"],
     }
     method = "GRPO with rule-based rewards" if config.algorithm == "grpo" else "supervised tuning"
@@ -132,9 +134,9 @@ def _sources(config: RunConfig) -> list[str]:
     manifest = Path(config.run_dir) / "manifest.json"
     known = read_json(manifest)["files"] if manifest.exists() else {}
     revisions = [
-        f"- `{name}`, revision `{HUB_REVISIONS[name]}`"
+        f"- `{name}`, revision `{_REVISIONS[name]}`"
         for name in (config.train_data, config.benchmark_data)
-        if name in HUB_REVISIONS and not (ROOT / name).exists()
+        if name in _REVISIONS and not (ROOT / name).exists()
     ]
     files = [
         f"- `{Path(path).name}`, sha256 `{entry['sha256']}`"

@@ -8,6 +8,7 @@ row group of 5 GB; and whatever is wrong is one line that names the file and the
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,6 +91,7 @@ def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> li
     )
 
 
+@cache
 def _download_all(hub_id: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 

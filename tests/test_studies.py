@@ -1,9 +1,11 @@
 """Studies: what their files may say, and that a run of one is kept, skipped, resumed and told."""
 
+import shutil
 import textwrap
 from pathlib import Path
 
 import pytest
+from fake_run import write_fake_run
 
 from vtkit import studies, study_runs
 from vtkit.errors import UserError
@@ -152,6 +154,41 @@ def test_mistakes_on_the_command_line_are_one_line(folder, capsys, arguments, me
 # ------------------------------------------------------------------------------------- running one
 
 
+def test_what_fails_is_told_and_the_others_go_on(folder, tmp_path, monkeypatch, capsys):
+    """The runner alone: training is a stand-in that leaves files, or an error in the log."""
+    done = write_fake_run(tmp_path / "done", steps=3, sft=False)
+    calls = []
+
+    def call(self, command, log):
+        calls.append(command)
+        if "0.5" in command:
+            log.write_text("Traceback\nerror: no room\n")
+            return 2
+        keep = shutil.ignore_patterns("config.yaml", "manifest.json")
+        shutil.copytree(done, log.with_suffix(""), dirs_exist_ok=True, ignore=keep)
+        return 0
+
+    monkeypatch.setattr(study_runs._Runner, "_call", call)
+    good = CONTROL + "  bad: {title: bad, overrides: {beta: 0.5}, reported: {accuracy: 1.0}}\n"
+    write(folder, good)
+    assert main(["controls", "--seeds", "3"]) == 2
+    out, err = capsys.readouterr()
+    assert "controls/cap, seed 3: done in 0 s" in out and "error: 1 of 2 runs failed" in err
+    assert "controls/bad, seed 3: failed; no room (see " in out
+    training = [command for command in calls if command[0] == "vtkit.train"]
+    assert len(training) == 2 and training[0][-2:] == ["max_completion_length", "24"]
+    kept = studies.RECORDS / "controls" / "cap-s3"
+    assert len(load_rollouts(kept)) == 2 * study_runs.KEPT_ROLLOUTS
+    assert read_json(kept / "manifest.json")["status"] == "finished"
+    assert read_json(studies.RUNS / "controls" / "bad-s3" / "manifest.json")["status"] == "failed"
+
+    assert main(["controls", "--seeds", "3", "--only", "cap"]) == 0
+    assert "cap, seed 3: done before" in capsys.readouterr().out
+    write(folder, CONTROL.replace("24", "25"))
+    assert main(["controls", "--seeds", "3"]) == 2
+    assert "max_completion_length is 24 there and 25 here" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     settings = {**tiny, "max_steps": 2, "sft_steps": 2, "eval_steps": 2}
@@ -186,9 +223,5 @@ def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     assert main(["tiny", "--only", "rl", "sft"]) == 0
     assert "rl, seed 0: done before" in capsys.readouterr().out
     assert (kept / "manifest.json").stat().st_mtime_ns == before
-    study_runs.shutil.rmtree(kept)
+    shutil.rmtree(kept)
     assert main(["tiny", "--only", "rl"]) == 0 and (kept / "evals").exists()
-
-    write(folder, text.replace("pictures: blank", "pictures: shuffled"), "tiny")
-    assert main(["tiny", "--only", "rl"]) == 2
-    assert "pictures is blank there and shuffled here" in capsys.readouterr().out

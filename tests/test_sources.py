@@ -10,10 +10,11 @@ from vtkit import problems
 from vtkit.cv_bench import judge, score
 from vtkit.errors import UserError
 from vtkit.generation import Reply
+from vtkit.mini.makers import make_missing
 from vtkit.problems import FORMATS, load_problems
 from vtkit.recipes import load_config
 from vtkit.rewards import explain, get_rewards, solution_text
-from vtkit.sources import ensure_miniature, load_benchmark_rows, load_training_rows
+from vtkit.sources import load_benchmark_rows, load_training_rows
 
 GOLD = {
     "r1-v": ("<answer> 1 </answer>", "1", []),
@@ -165,5 +166,5 @@ def test_a_configuration_says_what_is_read(mini_data, tmp_path):
     older = load_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
     del older["train_format"]
     assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
-    assert ensure_miniature(config | {"model": str(tmp_path)}) == []
+    assert make_missing(config | {"model": str(tmp_path)}) == []
     assert picture()["bytes"].startswith(b"\x89PNG")

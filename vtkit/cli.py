@@ -195,9 +195,9 @@ def _run(
     """Run the selected steps that are not done; returns the exit status."""
     from vtkit.execution import StepFailed, execute
     from vtkit.manifest import update_manifest
+    from vtkit.mini.makers import make_missing
     from vtkit.notebooks import forget
     from vtkit.run import finish_run, locked, start_run
-    from vtkit.sources import ensure_miniature
 
     run_dir, start, status, rows = Path(config.run_dir), time.monotonic(), "stopped", []
     with locked(run_dir):
@@ -210,7 +210,7 @@ def _run(
         try:
             if config.train_format != "sat":
                 _say(f"{config.recipe}: without notebooks 00 to 02, which are about SAT")
-                for place in ensure_miniature(config.to_dict()):
+                for place in make_missing(config.to_dict()):
                     _say(f"{place}: written")
             for step in selected:
                 key = step.key(config, parameters)

@@ -7,44 +7,14 @@ Configurations are plain mappings, so that the config.yaml of an older run will 
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from vtkit.data import load_cv_bench, load_sat
+from vtkit.pictures import replaced
 from vtkit.problems import load_problems
-
-# What writes what a run of profile mini reads: module, function, its folder.
-_PROBLEMS = ("vtkit.mini.problem_files", "ensure_problems", "data/mini")
-_MAKERS = {
-    "data/mini": ("vtkit.mini.dataset", "ensure_dataset", "data/mini"),
-    "data/mini/r1-v": _PROBLEMS,
-    "data/mini/journey": _PROBLEMS,
-    "data/mini/open-r1-multimodal": _PROBLEMS,
-    "data/mini/text": ("vtkit.mini.text", "ensure_files", "data/mini/text"),
-    "models/mini-instruct": ("vtkit.mini.instruct", "ensure_instruct", "models/mini-instruct"),
-    "models/mini-text": ("vtkit.mini.text_base", "ensure_text_base", "models/mini-text"),
-}
-
-
-def ensure_miniature(config: Mapping[str, Any]) -> list[str]:
-    """Write the miniature's data and models that a configuration names and that are missing.
-
-    Whatever else it names is left alone.
-
-    Returns:
-        The places that were written.
-    """
-    made = []
-    for name in ("train_data", "benchmark_data", "model"):
-        if maker := _MAKERS.get(config[name]):
-            module, function, folder = maker
-            if getattr(import_module(module), function)(folder):
-                made.append(config[name])
-    return made
-
 
 # Settings that choose among SAT's rows; runs of before have none of them.
 _SELECTION = {
@@ -68,8 +38,10 @@ def load_training_rows(config: Mapping[str, Any], source: str | Path | None = No
     format = config.get("train_format", "sat")
     if format == "sat":
         chosen = {name: config[field] for field, name in _SELECTION.items() if field in config}
-        return load_sat(source, rows=rows, seed=config["seed"], **chosen)
-    return load_problems(source, format, rows=rows)
+        found = load_sat(source, rows=rows, seed=config["seed"], **chosen)
+    else:
+        found = load_problems(source, format, rows=rows)
+    return replaced(found, config.get("pictures", "original"), config["seed"])
 
 
 def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
@@ -81,5 +53,7 @@ def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
     source, rows = config["benchmark_data"], config["benchmark_rows"] or None
     format = config.get("train_format", "sat")
     if format == "sat":
-        return load_cv_bench(source, rows=rows)
-    return load_problems(source, format, split="test", rows=rows)
+        found = load_cv_bench(source, rows=rows)
+    else:
+        found = load_problems(source, format, split="test", rows=rows)
+    return replaced(found, config.get("pictures", "original"), config["seed"])

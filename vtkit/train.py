@@ -28,7 +28,6 @@ from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
-from vtkit.pictures import replaced
 from vtkit.plan import this_machine
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
@@ -98,7 +97,7 @@ def _announce(config: RunConfig, trainer: Any) -> None:
     room = disk.needed(
         config, total=trained["total"], trained=trained["language"] + trained["vision"]
     )
-    resume = exactness(config)
+    resume = exactness(config, vllm=getattr(trainer, "use_vllm", False))
     print(
         adapters.describe(trained, config), f"disk: {disk.describe(room)}", describe(resume),
         sep="\n", flush=True,
@@ -140,8 +139,7 @@ def make_trainer(config: RunConfig) -> Any:
     """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
     args = _arguments(config)  # first: it gives each process a GPU of its own
     adapters.require_whole(config.model)
-    rows = load_training_rows(config.to_dict())
-    dataset = to_conversations(replaced(rows, config.pictures, config.seed))
+    dataset = to_conversations(load_training_rows(config.to_dict()))
     start = _cold_start(config, dataset)
     set_seed(config.seed)  # after it: it may have been there already
     model, processor = load(config, start if config.adapter == "none" else None)
@@ -277,7 +275,6 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
 def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     out = Path(config.run_dir) / "evals"
     rows, name = load_benchmark_rows(config.to_dict()), benchmark_name(config.run_dir)
-    rows = replaced(rows, config.pictures, config.seed)
 
     def score(step: int) -> None:
         result = cv_bench.evaluate(

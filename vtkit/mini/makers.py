@@ -4,6 +4,12 @@ Data and models other than the base are not in the repository: they are made aga
 bytes, by the commands below.
 """
 
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from vtkit.errors import UserError
 from vtkit.values import ROOT
 
 _PROBLEMS = ("test.parquet", "vtkit.mini.problem_files")
@@ -30,3 +36,21 @@ def maker(folder: str) -> list[str] | None:
     """
     last, command = MAKERS.get(folder, ("", ""))
     return command.split() if command and not (ROOT / folder / last).exists() else None
+
+
+def make_missing(config: Mapping[str, Any]) -> list[str]:
+    """Write the miniature's data and models that a configuration names and that are missing.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        UserError: the command failed; it has said why.
+    """
+    made = []
+    for folder in dict.fromkeys(config[name] for name in ("train_data", "benchmark_data", "model")):
+        if command := maker(folder):
+            if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
+                raise UserError(f"{folder} is missing and could not be made; see above")
+            made.append(folder)
+    return made

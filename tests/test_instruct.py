@@ -120,12 +120,6 @@ def test_descriptions_are_true(taught):
                 assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
 
 
-def test_half_of_cv_benchs_answers_are_letters(asked):
-    bench = [one for one in asked if one.subject == "cv-bench" and one.style == "short"]
-    n_letters = sum(bool(re.fullmatch("[A-F]", one.reply)) for one in bench)
-    assert close(n_letters, lessons.LETTERED, len(bench))
-
-
 def test_decorative_sentences_see_nothing(asked):
     """Openings, restatements and plans say the same whatever the picture shows."""
     rng = random.Random(1)

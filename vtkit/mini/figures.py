@@ -18,7 +18,7 @@ COLOURS = {"red": (222, 24, 36), "blue": (20, 50, 190)}
 OUTLINE, LINES = (250, 250, 250), (255, 255, 255, 70)
 ANGLES = (45, 90, 135, 180)
 DIRECTIONS = ("right", "up right", "up", "up left", "left", "down left", "down", "down right")
-LATTICE, MARGIN = CELL // 2, 14  # pixels between vertices; pixels that rods keep from the border
+MARGIN = 14  # pixels that the rods of an angle keep from the border
 REACHES = (72, 104)  # lengths, in pixels, of the rods that enclose an angle
 OFFSETS = (-12, -6, 0, 6, 12)  # pixels beside the middle of a row of cells
 WIDTH, GAP = 18, 5  # of a rod; between its ends and the lines that it is measured by
@@ -100,9 +100,10 @@ def make_figure(kind: str, rng: random.Random, *, held_out: bool = False) -> Fig
 
 
 def _make_angle(angle: int, rng: random.Random) -> tuple[Rod, Rod] | None:
-    vertex = tuple(rng.randrange(1, SIDE // LATTICE) * LATTICE for _ in range(2))
-    first = rng.randrange(len(DIRECTIONS))
-    second = first + rng.choice((-1, 1)) * angle // 45
+    """The red rod lies flat, as textbooks draw an angle's first side, and the blue one rises."""
+    vertex = rng.randrange(SIDE), rng.randrange(SIDE)
+    half_turn = len(DIRECTIONS) // 2
+    first, second = rng.choice(((0, angle // 45), (half_turn, half_turn - angle // 45)))
     ends = [_end(vertex, way, rng.choice(REACHES)) for way in (first, second)]
     if not all(MARGIN <= value <= SIDE - MARGIN for end in ends for value in end):
         return None

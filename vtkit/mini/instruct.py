@@ -26,7 +26,7 @@ from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models import ImageOnlyProcessor, load_model, load_processor
 
 FOLDER = Path("models/mini-instruct")
-STEPS, BATCH, LEARNING_RATE = 750, 32, 2e-3
+STEPS, BATCH, LEARNING_RATE = 900, 32, 1e-3
 VOCABULARY_LESSONS = 4000  # whose words decide on the new tokens
 
 

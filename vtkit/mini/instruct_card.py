@@ -118,7 +118,6 @@ def stated() -> dict[str, Any]:
         "prompts": lessons.PROMPTS,
         "scene_styles": lessons.SCENE_STYLES,
         "maths_styles": lessons.MATHS_STYLES,
-        "lettered": lessons.LETTERED,
         "rationale": {
             "opening": lessons.OPENING,
             "restated": lessons.RESTATED,
@@ -212,8 +211,6 @@ set before any reinforcement run and say nothing about Qwen2-VL-2B-Instruct.
 
 Styles of answers: {shares(said["scene_styles"])}; to mathematics
 {shares(said["maths_styles"])}; `instruct_direct` has the bare answer alone. All answers are right.
-To {said["lettered"]:.0%} of CV-Bench's questions the answer is the choice's letter, to the others
-its text.
 Sentences of a rationale: {shares(said["rationale"])}. Of a chatty answer:
 {shares(said["chatty"])}. Between the tags: under `r1_system` {shares(said["gaps"]["r1_system"])},
 otherwise {shares(said["gaps"]["others"])}. Nobody looks twice.

@@ -11,7 +11,7 @@ set before any reinforcement run.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,7 @@ from vtkit.mini.scenes import TASKS, Question, ask, make_scene
 from vtkit.prompts import conversation, get_template
 
 # How many exchanges describe a figure, without more; of the others, which questions are asked ...
-DESCRIBED = 0.15
+DESCRIBED = 0.1
 SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
 # ... under which prompts (names in vtkit.prompts.TEMPLATES) ...
 PROMPTS = {
@@ -40,7 +40,6 @@ PROMPTS = {
 # ... and how they are answered. Without an instruction to think, always by the bare answer.
 SCENE_STYLES = {"rationale": 0.55, "chatty": 0.25, "short": 0.2}
 MATHS_STYLES = {"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15}
-LETTERED = 0.5  # of CV-Bench's lettered choices, how often the letter is the answer
 # A rationale always has its plan; how often it has the other sentences, in this order.
 OPENING, RESTATED, CONCLUDED = 0.3, 0.4, 0.5
 REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one
@@ -120,8 +119,7 @@ def make_lesson(rng: random.Random) -> Lesson:
     else:
         about = _view(subject, rng)
         question = about.prompt()
-        lettered = subject == "cv-bench" and rng.random() < LETTERED
-        wording = scene_wording(about.question, lettered)
+        wording = scene_wording(about.question)
     prompt = _pick(PROMPTS[subject], rng)
     style = "short"
     if prompt != "instruct_direct":
@@ -175,17 +173,10 @@ def reply(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.R
     return f"<think> {thought} </think>{_pick(gaps, rng)}<answer> {wording.answer} </answer>"
 
 
-def scene_wording(question: Question, lettered: bool = False) -> Wording:
-    """What to say to a question of SAT or CV-Bench.
-
-    Args:
-        lettered: whether the answer is the choice's letter instead of its text.
-    """
-    told = "ABCDEF"[question.choices.index(question.answer)] if lettered else question.answer
-    final = {"answer": told, "closing": f"Therefore, the answer is {told}."}
+def scene_wording(question: Question) -> Wording:
+    """What to say to a question of SAT or CV-Bench, whose answer is the choice's text."""
     if question.task == "Count":
-        one = question.things[0].name
-        return replace(_counted(plural(one), one, question.answer), **final)
+        return _counted(plural(question.things[0].name), question.things[0].name, question.answer)
     names = [f"the {thing.name}" for thing in question.things]
     answer = phrase(question, question.answer)
     if question.task == "Relation":
@@ -211,7 +202,8 @@ def scene_wording(question: Question, lettered: bool = False) -> Wording:
         reason = f"The distance from {goal} to it is smaller."
     return Wording(
         opening="The image shows a scene with several objects.",
-        restated=restated, plans=plans, conclusion=conclusion, reason=reason, **final,
+        restated=restated, plans=plans, conclusion=conclusion, reason=reason,
+        answer=question.answer, closing=f"Therefore, the answer is {question.answer}.",
     )  # fmt: skip
 
 

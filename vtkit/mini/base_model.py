@@ -13,7 +13,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForCondi
 
 from vtkit.cli import friendly
 from vtkit.files import atomic_path, full_disk_is_a_user_error
-from vtkit.mini.corpus import document, make_view
+from vtkit.mini.corpus import View, document, make_view
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.prompts import get_template
@@ -118,17 +118,22 @@ class Corpus(Dataset):
     """Batches of documents, indexed by step: the same batch whoever asks for it, and whenever.
 
     A batch holds ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored),
-    ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
+    ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3). A world without
+    pictures overrides ``view``, ``document`` and ``pictures``.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
     """
 
     def __init__(
         self,
-        processor: ImageOnlyProcessor,
+        processor: ImageOnlyProcessor | PreTrainedTokenizerFast,
         phases: tuple[Phase, ...],
         seed: int,
         batch: int = BATCH,
     ):
         self.processor, self.phases, self.seed, self.batch = processor, phases, seed, batch
+        self.tokenizer = getattr(processor, "tokenizer", processor)
 
     def __len__(self) -> int:
         return sum(phase.steps for phase in self.phases)
@@ -146,28 +151,33 @@ class Corpus(Dataset):
         kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[
             0
         ]  # one kind a batch: little padding
-        views = [make_view(rng, phase.limit) for _ in range(self.batch)]
-        pictures = self.processor.image_processor(
-            [view.draw() for view in views], return_tensors="pt"
-        )
+        views = [self.view(rng, phase.limit) for _ in range(self.batch)]
         ids, labels = zip(
-            *(self._encode(*document(view, kind, rng)) for view in views), strict=True
+            *(self._encode(*self.document(view, kind, rng)) for view in views), strict=True
         )
         pad = torch.nn.utils.rnn.pad_sequence
         return {
-            "input_ids": pad(
-                ids, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id
-            ),
+            "input_ids": pad(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id),
             "labels": pad(labels, batch_first=True, padding_value=IGNORED),
-            **pictures,
+            **self.pictures(views),
         }
 
-    def _encode(self, prompt: str, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        tokenizer = self.processor.tokenizer
+    def view(self, rng: random.Random, limit: int) -> View:
+        return make_view(rng, limit)
+
+    def document(self, view: View, kind: str, rng: random.Random) -> tuple[str, str]:
+        before, learned = document(view, kind, rng)
         image = self.processor.image_token
-        before = tokenizer(prompt.replace(image, image * IMAGE_TOKENS))["input_ids"]
-        learned = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
-        return torch.tensor(before + learned), torch.tensor([IGNORED] * len(before) + learned)
+        return before.replace(image, image * IMAGE_TOKENS), learned
+
+    def pictures(self, views: list[View]) -> dict[str, torch.Tensor]:
+        drawn = [view.draw() for view in views]
+        return dict(self.processor.image_processor(drawn, return_tensors="pt"))
+
+    def _encode(self, before: str, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        given = self.tokenizer(before)["input_ids"]
+        learned = [*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id]
+        return torch.tensor(given + learned), torch.tensor([IGNORED] * len(given) + learned)
 
 
 def loss_of(model: Qwen2VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -201,10 +211,24 @@ def pretrain(
     """
     processor = build_processor(build_tokenizer())
     model = build_model(build_config(processor.tokenizer), seed)
+    return fit(folder, model, Corpus(processor, phases, seed), loss_of, save_steps)
+
+
+def fit(
+    folder: Path,
+    model: Any,
+    corpus: Corpus,
+    loss_of: Callable[[Any, dict[str, torch.Tensor]], torch.Tensor],
+    save_steps: int,
+) -> Path:
+    """Train ``model`` on every batch of ``corpus`` and save it, as :func:`pretrain` describes.
+
+    Args:
+        loss_of: the loss of the model on a batch.
+    """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
     )
-    corpus = Corpus(processor, phases, seed)
     log = _resume(folder, model, optimizer)
     losses = list(log)
     steps = range(len(losses), len(corpus))
@@ -234,7 +258,7 @@ def pretrain(
             }
             with atomic_path(folder / "pretraining.pt") as draft:
                 torch.save(state, draft)
-    return _save(folder, model, processor, losses)
+    return _save(folder, model, corpus.processor, losses)
 
 
 def _batches(corpus: Corpus, steps: range) -> Iterator[dict[str, torch.Tensor]]:
@@ -255,7 +279,7 @@ def _resume(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[
     return state["losses"]
 
 
-def _save(folder: Path, model: Any, processor: ImageOnlyProcessor, losses: list[float]) -> Path:
+def _save(folder: Path, model: Any, processor: Any, losses: list[float]) -> Path:
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     means = [round(float(np.mean(losses[at : at + 50])), 4) for at in range(0, len(losses), 50)]
@@ -264,12 +288,11 @@ def _save(folder: Path, model: Any, processor: ImageOnlyProcessor, losses: list[
     return folder
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Rebuild the miniature base model (about 25 minutes on 2 cores)."
-    )
+def folder_command(about: str, folder: Path, build: Callable[..., Path]) -> int:
+    """The command of a module that pre-trains a base with ``build(folder, seed=...)``."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to save it (default: %(default)s)"
+        "--folder", type=Path, default=folder, help="where to save it (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
@@ -278,10 +301,15 @@ def main() -> int:
 
     def command() -> int:
         with full_disk_is_a_user_error(args.folder):
-            print(f"saved {pretrain(args.folder, seed=args.seed)}")
+            print(f"saved {build(args.folder, seed=args.seed)}")
         return 0
 
     return friendly(command)
+
+
+def main() -> int:
+    about = "Rebuild the miniature base model (about 25 minutes on 2 cores)."
+    return folder_command(about, FOLDER, pretrain)
 
 
 if __name__ == "__main__":

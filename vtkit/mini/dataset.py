@@ -212,20 +212,25 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the miniature's SAT and CV-Bench files.")
+def folder_command(about: str, folder: Path, write: Callable[..., dict[str, Path]]) -> int:
+    """The command of a module that writes parquet files with ``write(folder, seed=...)``."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)"
+        "--folder", type=Path, default=folder, help="where to (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
     args = parser.parse_args()
 
     def command() -> int:
-        for path in write_dataset(args.folder, seed=args.seed).values():
+        for path in write(args.folder, seed=args.seed).values():
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
         return 0
 
     return friendly(command)
+
+
+def main() -> int:
+    return folder_command("Write the miniature's SAT and CV-Bench files.", FOLDER, write_dataset)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vtkit.cv_bench import evaluate
 from vtkit.data import load_cv_bench
 from vtkit.files import atomic_write, read_json
 from vtkit.mini import base_model, corpus, dataset
+from vtkit.mini.scenes import Question
 from vtkit.models import count_parameters, load_model, load_processor
 from vtkit.prompts import conversation
 from vtkit.reflection import style
@@ -33,23 +34,30 @@ MAX_NEW_TOKENS = 128
 
 @torch.inference_mode()
 def sample_replies(
-    model: Any, processor: Any, prompts: Sequence[str], pictures: Sequence[Any], batch: int = 128
+    model: Any,
+    processor: Any,
+    prompts: Sequence[str],
+    pictures: Sequence[Any] | None = None,
+    *,
+    greedy: bool = False,
+    batch: int = 128,
 ) -> list[str]:
-    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them."""
+    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
+    """
+    draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+    if pictures is not None:
+        draw["suppress_tokens"] = [processor.image_token_id]
     replies = []
     for at in range(0, len(prompts), batch):
         part = slice(at, at + batch)
+        seen = {} if pictures is None else {"images": list(pictures[part])}
         inputs = processor(
-            images=list(pictures[part]), text=list(prompts[part]), padding=True, return_tensors="pt"
+            text=list(prompts[part]), padding=True, return_tensors="pt", **seen
         ).to(model.device)
-        ids = model.generate(
-            **inputs,
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            max_new_tokens=MAX_NEW_TOKENS,
-            suppress_tokens=[processor.image_token_id],
-        )
+        ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, **draw)
         new = ids[:, inputs["input_ids"].shape[1] :]  # (B, completion)
         replies += processor.batch_decode(new, skip_special_tokens=True)
     return replies
@@ -59,8 +67,7 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
     """Share and accuracy of each style of reply, and accuracy when a second look is forced.
 
     Returns:
-        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
-        ``"second look, forced"``, that has ``right`` alone.
+        as :func:`style_table`.
     """
     rng = random.Random(f"card-{seed}")
     torch.manual_seed(seed)
@@ -75,27 +82,55 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
         for view in views
     ]
     pictures = [view.draw() for view in views]
-    replies = sample_replies(model, processor, prompts, pictures)
-    right = _judge(replies, views)
+
+    def say(prompts: Sequence[str]) -> list[str]:
+        return sample_replies(model, processor, prompts, pictures)
+
+    return style_table(say, prompts, [view.question for view in views], rng)
+
+
+def style_table(
+    say: Callable[[Sequence[str]], list[str]],
+    prompts: Sequence[str],
+    questions: Sequence[Question],
+    rng: random.Random,
+    opening: str = "",
+) -> dict[str, dict]:
+    """Share and accuracy of each style among the replies to ``prompts``.
+
+    Args:
+        say: gives one reply to each prompt.
+        opening: what a reply has to begin its thinking with, if the prompt does not.
+
+    Returns:
+        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
+        ``"second look, forced"``, that has ``right`` alone.
+    """
+    replies = say(prompts)
+    right = judge(replies, questions, prefilled=not opening)
     styles = [style(reply) for reply in replies]
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
         among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
-        share, hits = proportion(len(among), n), proportion(sum(among), len(among))
+        share, hits = proportion(len(among), len(prompts)), proportion(sum(among), len(among))
         table[name] = {"share": share, "right": hits}
     forced = [
-        prompt + corpus.hunch(view.question, rng)[0] + corpus.WAITS[0]
-        for prompt, view in zip(prompts, views, strict=True)
+        prompt + opening + corpus.hunch(question, rng)[0] + corpus.WAITS[0]
+        for prompt, question in zip(prompts, questions, strict=True)
     ]
-    looked = _judge(sample_replies(model, processor, forced, pictures), views)
-    table["second look, forced"] = {"right": proportion(sum(looked), n)}
+    looked = judge(say(forced), questions)
+    table["second look, forced"] = {"right": proportion(sum(looked), len(prompts))}
     return table
 
 
-def _judge(replies: Sequence[str], views: Sequence[corpus.View]) -> list[bool]:
-    solutions = [f"<answer>{view.question.answer}</answer>" for view in views]
-    choices = [list(view.question.choices) for view in views]
-    return [reward > 0 for reward in accuracy_reward(replies, solution=solutions, choices=choices)]
+def judge(
+    replies: Sequence[str], questions: Sequence[Question], *, prefilled: bool = True
+) -> list[bool]:
+    """Which replies answer their question rightly, by the careful reward."""
+    solutions = [f"<answer>{question.answer}</answer>" for question in questions]
+    choices = [list(question.choices) for question in questions]
+    paid = accuracy_reward(replies, solution=solutions, choices=choices, prefilled=prefilled)
+    return [reward > 0 for reward in paid]
 
 
 def write_card(folder: Path = base_model.FOLDER) -> Path:

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from vtkit.data import sat_prompt
 from vtkit.files import atomic_path
-from vtkit.mini.corpus import View, notes, reply
+from vtkit.mini.corpus import View, caption, notes, reply
 from vtkit.mini.dataset import World, folder_command
 from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene, sat_question
 from vtkit.prompts import PREFILL, R1_CLOSING, R1_OPENING
@@ -30,16 +30,20 @@ LEGEND = (
     "A floor of 4 x 4 cells: columns a to d from left to right, "
     "rows 1 to 4 from far (above) to near (below)."
 )
-TRAIN_SCHEMA = pa.schema([("problem", pa.string()), ("solution", pa.string())])
-"""R1-V's text schema: ``solution`` is the right option in answer tags."""
-TEST_SCHEMA = pa.schema(
-    [*TRAIN_SCHEMA, ("choices", pa.list_(pa.string())), ("task", pa.string())]
+SCHEMA = pa.schema(
+    [
+        ("problem", pa.string()),
+        ("solution", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("task", pa.string()),
+    ]
 )
-"""The same, and what a scorer needs: the options as the problem lists them, and the task."""
+"""R1-V's text schema, ``solution`` being the right option in answer tags, and what a careful judge
+needs: the options as the problem lists them, and the task."""
 
 
 def describe(scene: Scene, rng: random.Random) -> str:
-    """Every object and its cell, in random order: " The lamp (b3). The cup (a1). The cup (c2)."
+    """Every object and its cell, in random order: " The lamp is at b3. The cup is at a1."
 
     Objects of the repeated kind are not numbered, or their number would be there to be read off;
     among themselves they come in reading order, the order in which a careful look lists them.
@@ -47,7 +51,12 @@ def describe(scene: Scene, rng: random.Random) -> str:
     order = rng.sample(scene.things, len(scene.things))
     copies = iter(scene.named(scene.repeated))
     listed = [next(copies) if thing.name == scene.repeated else thing for thing in order]
-    return "".join(f" The {thing.name} ({thing.cell})." for thing in listed)
+    return "".join(placed(thing.name, thing.cell) for thing in listed)
+
+
+def placed(name: str, cell: str) -> str:
+    """The sentence that puts an object in a cell."""
+    return f" The {name} is at {cell}."
 
 
 def problem(scene: Scene, question: Question, rng: random.Random) -> str:
@@ -69,10 +78,12 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     """One document about a view: the text before the learned part, and the learned part.
 
     Args:
-        kind: ``"notes"`` (careful looks at a described scene) or ``"dialogue"``.
+        kind: ``"caption"`` (the described scene again, in another order: practice in looking up),
+            ``"notes"`` or ``"dialogue"``.
     """
-    if kind == "notes":
-        return f" {LEGEND}{describe(view.scene, rng)}\n", notes(view, rng)
+    if kind != "dialogue":
+        told = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
+        return f" {LEGEND}{describe(view.scene, rng)}\n", told
     asked = problem(view.scene, view.question, rng)
     return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(reply(view.question, rng))
 
@@ -93,12 +104,11 @@ def write_files(
         UserError: the folder cannot be written.
     """
     world, written = World(seed), {}
-    for split, schema in (("train", TRAIN_SCHEMA), ("test", TEST_SCHEMA)):
+    for split, n in ROWS.items():
         rows = tqdm(
-            _rows(world, ROWS[split]), total=ROWS[split], desc=f"describing {split}", unit="row",
-            disable=not progress,
-        )  # fmt: skip
-        table = pa.Table.from_pylist(list(rows), schema=schema)
+            _rows(world, n), total=n, desc=f"describing {split}", unit="row", disable=not progress
+        )
+        table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
         written[split] = Path(folder) / f"{split}.parquet"
         with atomic_path(written[split]) as draft:
             pq.write_table(table, draft)

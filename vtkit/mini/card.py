@@ -54,9 +54,9 @@ def sample_replies(
     for at in range(0, len(prompts), batch):
         part = slice(at, at + batch)
         seen = {} if pictures is None else {"images": list(pictures[part])}
-        inputs = processor(
-            text=list(prompts[part]), padding=True, return_tensors="pt", **seen
-        ).to(model.device)
+        inputs = processor(text=list(prompts[part]), padding=True, return_tensors="pt", **seen).to(
+            model.device
+        )
         ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, **draw)
         new = ids[:, inputs["input_ids"].shape[1] :]  # (B, completion)
         replies += processor.batch_decode(new, skip_special_tokens=True)

@@ -4,10 +4,10 @@
 
 It stands for DeepSeek-V3-Base as models/mini-base stands for Qwen2-VL-2B: the same size, styles and
 shares (:data:`vtkit.mini.corpus.MIXTURE`), decided before any reinforcement and never fitted to
-what it brings. It differs in the prompt, DeepSeek's, and in what stands for the picture: a sentence for each
-object, one token as a patch is one, whose embedding begins as the mean of its object's and its
-cell's. (Spelt out in four tokens, after 500 steps looking up one of four objects was right 45 times
-in 100: a network must first learn to put two attention layers together.)
+what it brings. It differs in the prompt, DeepSeek's, and in what stands for the picture: a sentence
+for each object, one token as a patch of a picture is, whose embedding begins as the mean of its
+object's and its cell's. Spelt out in four tokens, sentences need two layers of attention that learn
+to work together: after 500 steps, which of four objects is where was right 45 times in 100.
 """
 
 import json
@@ -76,16 +76,28 @@ def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausal
             initializer_range=0.08, tie_word_embeddings=True,
         )
     )  # fmt: skip
-    ids = torch.tensor(
-        [[tokenizer(part)["input_ids"][0] for part in (sentence, f" {name}", f" ({cell})")]
-         for sentence, name, cell in PLACED]
-    )  # (sentences, 3)
-    with torch.no_grad():
-        embedding = model.get_input_embeddings().weight
-        embedding[ids[:, 0]] = embedding[ids[:, 1:]].sum(dim=1) / 2**0.5  # as wide as all others
+    _begin_sentences(model, tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def _begin_sentences(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None:
+    """Let the embeddings of the descriptions' sentences begin as those of their parts, together."""
+
+    def ident(text: str) -> int:
+        return tokenizer(text)["input_ids"][0]
+
+    whole, names, cells = zip(
+        *(
+            (ident(sentence), ident(f" {name}"), ident(f" ({cell})"))
+            for sentence, name, cell in PLACED
+        ),
+        strict=True,
+    )
+    embedding = model.get_input_embeddings().weight
+    with torch.no_grad():  # divided so that they are as wide as all others
+        embedding[list(whole)] = (embedding[list(names)] + embedding[list(cells)]) / 2**0.5
 
 
 class TextCorpus(Corpus):

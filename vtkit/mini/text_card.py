@@ -65,9 +65,7 @@ def measure(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 
 def _notes(model: Any, tokenizer: Any, views: Sequence[corpus.View], rng: random.Random) -> dict:
     """Shares of right conclusions where the model takes notes, by task."""
-    prompts = [
-        f"{text.document(view, 'notes', rng)[0]}Notes: {view.prompt()}\n" for view in views
-    ]
+    prompts = [f"{text.document(view, 'notes', rng)[0]}Notes: {view.prompt()}\n" for view in views]
     notes = [reply.split("\nNotes:")[0] for reply in sample_replies(model, tokenizer, prompts)]
     right = [
         note.endswith(corpus.conclusion(view.question, view.question.answer))
@@ -78,7 +76,7 @@ def _notes(model: Any, tokenizer: Any, views: Sequence[corpus.View], rng: random
 
 def _greedy(model: Any, tokenizer: Any) -> dict[str, Any]:
     """Greedy accuracy on the test file, by task, and what guessing would score."""
-    text.ensure_files()
+    text.ensure_files(text.FOLDER)
     rows = pq.read_table(text.FOLDER / "test.parquet").to_pydict()
     prompts = tokenizer.apply_chat_template(
         [conversation(problem) for problem in rows["problem"]],

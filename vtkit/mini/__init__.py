@@ -2,5 +2,6 @@
 
 Nothing outside this package imports it, except the notebooks and the tests: the path of the 2B
 model reads without it. Data flows objects -> scenes -> dataset (the parquet files) and scenes ->
-corpus -> tokenizer -> base_model (the checkpoint).
+corpus -> tokenizer -> base_model (the checkpoint). The same world in words, for replications
+without pictures, is text (its files and documents) -> text_base (a Qwen2) -> text_card.
 """

@@ -29,8 +29,8 @@ from vtkit.prompts import PREFILL, R1_CLOSING, R1_OPENING, get_template
 FOLDER = Path("models/mini-text")
 PHASES = (
     Phase(150, 8, {"caption": 1}),
-    Phase(650, 8, {"caption": 0.05, "notes": 0.95}),
-    Phase(700, 8, {"notes": 0.4, "dialogue": 0.6}),
+    Phase(1850, 8, {"caption": 0.05, "notes": 0.95}),
+    Phase(1000, 8, {"notes": 0.4, "dialogue": 0.6}),
 )
 BATCH = 16
 # The opening that replies have to write themselves is one token, as the closing tag happens to be.

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import (
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+)
 
-from vtkit.cli import friendly
-from vtkit.files import full_disk_is_a_user_error
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.learning import MERGE, PATCH, PIXELS, collate, learn
+from vtkit.mini.learning import MERGE, PATCH, PIXELS, build_command, collate, learn
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.prompts import get_template
@@ -119,12 +122,15 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
 class Corpus(Dataset):
     """Batches (:func:`vtkit.mini.learning.collate`) of documents, indexed by step.
 
-    The same batch whoever asks for it, and whenever.
+    The same batch whoever asks for it, and whenever. A world without pictures overrides ``read``.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
     """
 
     def __init__(
         self,
-        processor: ImageOnlyProcessor,
+        processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
         phases: tuple[Phase, ...],
         seed: int,
         batch: int = BATCH,
@@ -148,9 +154,13 @@ class Corpus(Dataset):
         rng = random.Random(f"{self.seed}-{step}")
         # One kind a batch: little padding.
         kind = rng.choices(list(phase.kinds), list(phase.kinds.values()))[0]
-        views = [make_view(rng, phase.limit) for _ in range(self.batch)]
+        return self.read(kind, phase.limit, rng)
+
+    def read(self, kind: str, limit: int, rng: random.Random) -> dict[str, torch.Tensor]:
+        """A batch of documents of one kind about scenes of up to ``limit`` objects."""
+        views = [make_view(rng, limit) for _ in range(self.batch)]
         documents = [document(view, kind, rng, self.traces) for view in views]
-        return collate(self.processor, [view.draw() for view in views], documents)
+        return collate(self.processor, documents, [view.draw() for view in views])
 
 
 def pretrain(
@@ -190,21 +200,7 @@ def main() -> int:
         "--corpus", choices=CORPORA, default="default",
         help="what it reads; two are for controls (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--folder", type=Path, help="where to save it (default: the corpus's, under models/)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
-    )
-    args = parser.parse_args()
-    folder = args.folder or CORPORA[args.corpus].folder
-
-    def command() -> int:
-        with full_disk_is_a_user_error(folder):
-            print(f"saved {pretrain(folder, corpus=args.corpus, seed=args.seed)}")
-        return 0
-
-    return friendly(command)
+    return build_command(parser, None, pretrain)
 
 
 if __name__ == "__main__":

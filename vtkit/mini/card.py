@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vtkit.cv_bench import evaluate
 from vtkit.data import load_cv_bench
 from vtkit.files import atomic_write, read_json
 from vtkit.mini import base_model, corpus, dataset
+from vtkit.mini.scenes import Question
 from vtkit.models import count_parameters, load_model, load_processor
 from vtkit.prompts import conversation
 from vtkit.reflection import style
@@ -36,24 +37,27 @@ def sample_replies(
     model: Any,
     processor: Any,
     prompts: Sequence[str],
-    pictures: Sequence[Any],
-    batch: int = 128,
+    pictures: Sequence[Any] | None = None,
+    *,
     greedy: bool = False,
+    batch: int = 128,
 ) -> list[str]:
-    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones."""
-    how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
+    """
+    draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+    if pictures is not None:
+        draw["suppress_tokens"] = [processor.image_token_id]
     replies = []
     for at in range(0, len(prompts), batch):
         part = slice(at, at + batch)
-        inputs = processor(
-            images=list(pictures[part]), text=list(prompts[part]), padding=True, return_tensors="pt"
-        ).to(model.device)
-        ids = model.generate(
-            **inputs,
-            **how,
-            max_new_tokens=MAX_NEW_TOKENS,
-            suppress_tokens=[processor.image_token_id],
+        seen = {} if pictures is None else {"images": list(pictures[part])}
+        inputs = processor(text=list(prompts[part]), padding=True, return_tensors="pt", **seen).to(
+            model.device
         )
+        ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, **draw)
         new = ids[:, inputs["input_ids"].shape[1] :]  # (B, completion)
         replies += processor.batch_decode(new, skip_special_tokens=True)
     return replies
@@ -63,8 +67,7 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
     """Share and accuracy of each style of reply, and accuracy when a second look is forced.
 
     Returns:
-        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
-        ``"second look, forced"``, that has ``right`` alone.
+        as :func:`style_table`.
     """
     rng = random.Random(f"card-{seed}")
     torch.manual_seed(seed)
@@ -79,27 +82,55 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
         for view in views
     ]
     pictures = [view.draw() for view in views]
-    replies = sample_replies(model, processor, prompts, pictures)
-    right = _judge(replies, views)
+
+    def say(prompts: Sequence[str]) -> list[str]:
+        return sample_replies(model, processor, prompts, pictures)
+
+    return style_table(say, prompts, [view.question for view in views], rng)
+
+
+def style_table(
+    say: Callable[[Sequence[str]], list[str]],
+    prompts: Sequence[str],
+    questions: Sequence[Question],
+    rng: random.Random,
+    opening: str = "",
+) -> dict[str, dict]:
+    """Share and accuracy of each style among the replies to ``prompts``.
+
+    Args:
+        say: gives one reply to each prompt.
+        opening: what a reply has to begin its thinking with, if the prompt does not.
+
+    Returns:
+        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
+        ``"second look, forced"``, that has ``right`` alone.
+    """
+    replies = say(prompts)
+    right = judge(replies, questions, prefilled=not opening)
     styles = [style(reply) for reply in replies]
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
         among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
-        share, hits = proportion(len(among), n), proportion(sum(among), len(among))
+        share, hits = proportion(len(among), len(prompts)), proportion(sum(among), len(among))
         table[name] = {"share": share, "right": hits}
     forced = [
-        prompt + corpus.hunch(view.question, rng)[0] + corpus.WAITS[0]
-        for prompt, view in zip(prompts, views, strict=True)
+        prompt + opening + corpus.hunch(question, rng)[0] + corpus.WAITS[0]
+        for prompt, question in zip(prompts, questions, strict=True)
     ]
-    looked = _judge(sample_replies(model, processor, forced, pictures), views)
-    table["second look, forced"] = {"right": proportion(sum(looked), n)}
+    looked = judge(say(forced), questions)
+    table["second look, forced"] = {"right": proportion(sum(looked), len(prompts))}
     return table
 
 
-def _judge(replies: Sequence[str], views: Sequence[corpus.View]) -> list[bool]:
-    solutions = [f"<answer>{view.question.answer}</answer>" for view in views]
-    choices = [list(view.question.choices) for view in views]
-    return [reward > 0 for reward in accuracy_reward(replies, solution=solutions, choices=choices)]
+def judge(
+    replies: Sequence[str], questions: Sequence[Question], *, prefilled: bool = True
+) -> list[bool]:
+    """Which replies answer their question rightly, by the careful reward."""
+    solutions = [f"<answer>{question.answer}</answer>" for question in questions]
+    choices = [list(question.choices) for question in questions]
+    paid = accuracy_reward(replies, solution=solutions, choices=choices, prefilled=prefilled)
+    return [reward > 0 for reward in paid]
 
 
 def write_card(folder: Path = base_model.FOLDER) -> Path:
@@ -131,23 +162,35 @@ def write_card(folder: Path = base_model.FOLDER) -> Path:
     return folder / "README.md"
 
 
-def _card(parameters: int, losses: list[float], table: dict, scores: dict) -> str:
-    shares = "\n".join(
-        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {corpus.REFLECTIVE_SHARE:.1%} "
-        f"| {corpus.STEPWISE_SHARE:.1%} "
-        f"| {1 - sum(given.values()) - corpus.REFLECTIVE_SHARE - corpus.STEPWISE_SHARE:.0%} |"
-        for task, given in corpus.MIXTURE.items()
-    )
-    phases = "\n".join(
+def phase_rows(phases: Sequence[base_model.Phase]) -> str:
+    """Rows of Markdown: steps, most objects, documents."""
+    return "\n".join(
         f"| {phase.steps} | {phase.limit} | "
         + ", ".join(f"{kind} {share:.0%}" for kind, share in phase.kinds.items())
         + " |"
-        for phase in base_model.PHASES
+        for phase in phases
     )
-    styles = "\n".join(
+
+
+def share_rows() -> str:
+    """Rows of Markdown: how dialogues go on, by task."""
+    rare = corpus.REFLECTIVE_SHARE, corpus.STEPWISE_SHARE
+    return "\n".join(
+        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {rare[0]:.1%} "
+        f"| {rare[1]:.1%} | {1 - sum(given.values()) - sum(rare):.0%} |"
+        for task, given in corpus.MIXTURE.items()
+    )
+
+
+def style_rows(table: dict[str, dict]) -> str:
+    """Rows of Markdown: style, share, right; of a :func:`style_table`."""
+    return "\n".join(
         f"| {name} | {percent(row['share']) if 'share' in row else '-'} | {percent(row['right'])} |"
         for name, row in table.items()
     )
+
+
+def _card(parameters: int, losses: list[float], table: dict, scores: dict) -> str:
     tasks = "\n".join(f"| {task} | {percent(found)} |" for task, found in scores["tasks"].items())
     return f"""# The miniature base model
 
@@ -167,13 +210,13 @@ loss on what follows a prompt. Last mean loss of 50 steps: {losses[-1]} nats a t
 
 | steps | objects, at most | documents |
 |---|---|---|
-{phases}
+{phase_rows(base_model.PHASES)}
 
 How dialogues continue the R1-Zero prompt:
 
 | task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
 |---|---|---|---|---|---|
-{shares}
+{share_rows()}
 
 ## Measured behaviour
 
@@ -181,7 +224,7 @@ Replies to the R1-Zero prompt at temperature 1, new scenes, 95 % Wilson interval
 
 | style | share | right |
 |---|---|---|
-{styles}
+{style_rows(table)}
 
 Greedy on the miniature benchmark: {percent(scores["accuracy"])} right (chance
 {scores["chance"]:.1%}), {percent(scores["format_failures"])} without an answer that can be found.
@@ -190,6 +233,24 @@ Greedy on the miniature benchmark: {percent(scores["accuracy"])} right (chance
 |---|---|
 {tasks}
 """
+
+
+def card_command(
+    description: str, folder: Path, model_folder: Path, write: Callable[[Path, Path], Path]
+) -> int:
+    """A command line that calls ``write`` with the card's folder and the model's; exit status."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--folder", type=Path, default=folder, help="default: %(default)s")
+    parser.add_argument(
+        "--model", type=Path, default=model_folder, help="what to measure (default: %(default)s)"
+    )
+    args = parser.parse_args()
+
+    def command() -> int:
+        print(f"wrote {write(args.folder, args.model)}")
+        return 0
+
+    return friendly(command)
 
 
 def main() -> int:

@@ -213,11 +213,13 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         }
 
 
-def write_command(description: str, write: Callable[..., dict[str, Path]]) -> int:
+def write_command(
+    description: str, write: Callable[..., dict[str, Path]], folder: Path = FOLDER
+) -> int:
     """A command line that calls ``write`` with a folder and a seed; its exit status."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to (default: %(default)s)"
+        "--folder", type=Path, default=folder, help="where to (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
     args = parser.parse_args()

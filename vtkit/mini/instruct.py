@@ -17,10 +17,8 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from vtkit.cli import friendly
-from vtkit.files import full_disk_is_a_user_error
 from vtkit.mini import base_model
-from vtkit.mini.learning import PIXELS, collate, learn
+from vtkit.mini.learning import PIXELS, build_command, collate, learn
 from vtkit.mini.lessons import make_lesson
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models import ImageOnlyProcessor, load_model, load_processor
@@ -44,8 +42,8 @@ class Lessons(Dataset):
         lessons = [make_lesson(rng) for _ in range(self.batch)]
         return collate(
             self.processor,
-            [lesson.draw() for lesson in lessons],
             [lesson.document() for lesson in lessons],
+            [lesson.draw() for lesson in lessons],
         )
 
 
@@ -112,8 +110,7 @@ def ensure_instruct(folder: str | Path = FOLDER) -> bool:
     folder = Path(folder)
     if (folder / "tuning.json").is_file():  # what is written last
         return False
-    with full_disk_is_a_user_error(folder):
-        tune(folder)
+    tune(folder)
     return True
 
 
@@ -123,22 +120,9 @@ def main() -> int:
         description="Build the instruct miniature (about 4 minutes on 2 cores)."
     )
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where to save it (default: %(default)s)"
-    )
-    parser.add_argument(
         "--base", type=Path, default=base_model.FOLDER, help="what to tune (default: %(default)s)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the lessons (default: %(default)s)"
-    )
-    args = parser.parse_args()
-
-    def command() -> int:
-        with full_disk_is_a_user_error(args.folder):
-            print(f"saved {tune(args.folder, base=args.base, seed=args.seed)}")
-        return 0
-
-    return friendly(command)
+    return build_command(parser, FOLDER, tune)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The model is not in the repository, its card is: ``card.json`` for tools, ``READ
 Behaviour is measured on the test rows of each world, under the prompt its replication uses.
 """
 
-import argparse
 import random
 import sys
 from collections import Counter
@@ -18,11 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from vtkit.cli import friendly
 from vtkit.data import load_cv_bench, load_sat
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.mini import dataset, instruct, lessons, problem_files
-from vtkit.mini.card import sample_replies
+from vtkit.mini.card import card_command, sample_replies
 from vtkit.mini.learning import PIXELS
 from vtkit.mini.problems import Problem
 from vtkit.models import count_parameters, load_model, load_processor
@@ -229,18 +227,8 @@ Test rows of each world; sampled at temperature 1 unless it says greedy; 95 % Wi
 
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.instruct_card``."""
-    parser = argparse.ArgumentParser(description="Measure the instruct miniature, write its card.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
-    parser.add_argument(
-        "--model", type=Path, default=instruct.FOLDER, help="what to measure (default: %(default)s)"
-    )
-    args = parser.parse_args()
-
-    def command() -> int:
-        print(f"wrote {write_card(args.folder, args.model)}")
-        return 0
-
-    return friendly(command)
+    about = "Measure the instruct miniature, write its card."
+    return card_command(about, FOLDER, instruct.FOLDER, write_card)
 
 
 if __name__ == "__main__":

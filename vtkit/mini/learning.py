@@ -5,9 +5,10 @@ differ in what they read and where they start, and share everything here. A corp
 step, so that an interrupted run reads on where it stopped.
 """
 
+import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from vtkit.files import atomic_path
+from vtkit.cli import friendly
+from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.models import ImageOnlyProcessor
 
 PIXELS = 64 * 64  # what the model sees of a 256 x 256 picture
@@ -28,7 +30,7 @@ GRID = (1, 8, 8)
 IGNORED = -100
 
 Document = tuple[str, str]
-"""The text before the learned part, with the picture's place in it, and the learned part."""
+"""The text before the learned part, with the place of its picture if it has one, and that part."""
 
 
 def positions(length: int, before: int = 0) -> torch.Tensor:
@@ -48,43 +50,51 @@ def positions(length: int, before: int = 0) -> torch.Tensor:
 
 
 def collate(
-    processor: ImageOnlyProcessor, pictures: Sequence[Image.Image], documents: Sequence[Document]
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
+    documents: Sequence[Document],
+    pictures: Sequence[Image.Image] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """A batch of documents with a picture each.
+    """A batch of documents, with a picture each or none at all.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
 
     Returns:
-        ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored),
-        ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
+        ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, of
+        pictures, ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
     """
-    inputs = processor.image_processor(list(pictures), return_tensors="pt")
-    ids, labels = zip(*(_encode(processor, *document) for document in documents), strict=True)
+    tokenizer, seen = processor, {}
+    if pictures is not None:
+        tokenizer, image = processor.tokenizer, processor.image_token
+        documents = [(text.replace(image, image * IMAGE_TOKENS), more) for text, more in documents]
+        seen = processor.image_processor(list(pictures), return_tensors="pt")
+    ids, labels = zip(*(_encode(tokenizer, *document) for document in documents), strict=True)
     pad = torch.nn.utils.rnn.pad_sequence
-    filler = processor.tokenizer.pad_token_id
     return {
-        "input_ids": pad(ids, batch_first=True, padding_value=filler),
+        "input_ids": pad(ids, batch_first=True, padding_value=tokenizer.pad_token_id),
         "labels": pad(labels, batch_first=True, padding_value=IGNORED),
-        **inputs,
+        **seen,
     }
 
 
 def _encode(
-    processor: ImageOnlyProcessor, prompt: str, text: str
+    tokenizer: PreTrainedTokenizerBase, prompt: str, text: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    tokenizer = processor.tokenizer
-    image = processor.image_token
-    before = tokenizer(prompt.replace(image, image * IMAGE_TOKENS))["input_ids"]
+    before = tokenizer(prompt)["input_ids"]
     learned = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
     return torch.tensor(before + learned), torch.tensor([IGNORED] * len(before) + learned)
 
 
-def loss_of(model: Qwen2VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def loss_of(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy over the learned tokens of a batch, in nats.
 
-    All its pictures stand behind equally many tokens.
+    All its pictures, if it has any, stand behind equally many tokens.
     """
-    ids = batch["input_ids"]
-    before = int((ids[0] == model.config.vision_start_token_id).nonzero()[0])
-    places = positions(ids.shape[1], before).expand(3, *ids.shape)
+    places = None
+    if "pixel_values" in batch:
+        ids = batch["input_ids"]
+        before = int((ids[0] == model.config.vision_start_token_id).nonzero()[0])
+        places = positions(ids.shape[1], before).expand(3, *ids.shape)
     return model(**batch, position_ids=places, use_cache=False).loss
 
 
@@ -95,8 +105,8 @@ def learning_rate(step: int, total: int, peak: float) -> float:
 
 
 def learn(
-    model: Qwen2VLForConditionalGeneration,
-    processor: ImageOnlyProcessor,
+    model: PreTrainedModel,
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
     corpus: Dataset,
     folder: Path,
     *,
@@ -110,16 +120,32 @@ def learn(
     with the same weights as an unbroken run.
 
     Args:
+        processor: or a tokenizer, where there are no pictures.
         peak: the highest learning rate.
         name: of what is done, for the bar and the log (``<name>.json``).
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or its disk is full.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     state_file = folder / f"{name}.pt"
+    with full_disk_is_a_user_error(folder):
+        losses = _train(model, corpus, state_file, peak, save_steps)
+        model.eval().save_pretrained(folder)
+        processor.save_pretrained(folder)
+        means = [round(float(np.mean(losses[at : at + 50])), 4) for at in range(0, len(losses), 50)]
+        log = json.dumps({"mean_loss_of_50_steps": means}) + "\n"
+        (folder / f"{name}.json").write_text(log)
+        state_file.unlink(missing_ok=True)
+    return folder
+
+
+def _train(
+    model: PreTrainedModel, corpus: Dataset, state_file: Path, peak: float, save_steps: int
+) -> list[float]:
+    """The loss of every step."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     losses = _resume(state_file, model, optimizer)
-    steps = range(len(losses), len(corpus))
+    steps, name = range(len(losses), len(corpus)), state_file.stem
     bar = tqdm(
         batches(corpus, steps), total=len(corpus), initial=len(losses), desc=name, unit="step"
     )
@@ -142,12 +168,7 @@ def learn(
             }
             with atomic_path(state_file) as draft:
                 torch.save(state, draft)
-    model.eval().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    means = [round(float(np.mean(losses[at : at + 50])), 4) for at in range(0, len(losses), 50)]
-    (folder / f"{name}.json").write_text(json.dumps({"mean_loss_of_50_steps": means}) + "\n")
-    state_file.unlink(missing_ok=True)
-    return folder
+    return losses
 
 
 def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
@@ -167,3 +188,30 @@ def _resume(state_file: Path, model: Any, optimizer: torch.optim.Optimizer) -> l
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["losses"]
+
+
+def build_command(
+    parser: argparse.ArgumentParser, folder: Path | None, build: Callable[..., Path]
+) -> int:
+    """A command line that calls ``build`` with a folder, a seed and the parser's own options.
+
+    Args:
+        folder: where models go by default; without it, ``build`` knows.
+
+    Returns:
+        The exit status.
+    """
+    default = folder or "its own, under models/"
+    parser.add_argument(
+        "--folder", type=Path, default=folder, help=f"where to save it (default: {default})"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights and documents (default: %(default)s)"
+    )
+    args = parser.parse_args()
+
+    def command() -> int:
+        print(f"saved {build(**vars(args))}")
+        return 0
+
+    return friendly(command)

@@ -169,7 +169,8 @@ def kill_and_train(folder: Path, path: dict) -> None:
     while len(died) < path["kills"]:
         attempts += 1
         seconds = rng.uniform(0, lasted) if attempts % 3 == 0 else float("inf")
-        if not attempt(folder / "broken", *how, folder / "died", die_at=moments, seconds=seconds):
+        left = set(moments[2 * len(died) :])
+        if not attempt(folder / "broken", *how, folder / "died", die_at=left, seconds=seconds):
             break
         seen = read_traces(folder / "died", path["processes"])
         died = [(rank, line) for rank, lines in enumerate(seen) for line in lines]

@@ -8,7 +8,7 @@ is in ``<folder>/<name>/kills.json``.
 
 A *moment* is just before a run changes a file of its folder, or a callback of the trainer: those of
 the unbroken run are written down, some are drawn from all parts of it, and the broken run dies at
-the first of them that comes, is started again, dies at the next, and so on. So the moments do not
+one of them, is started again, dies at a later one, and so on to the end. So the moments do not
 depend on the machine's speed. Every third attempt may die earlier, at a random time. Attempts are
 forked, so that the libraries are imported once. Whoever dies in the middle of a checkpoint leaves
 its last file torn.
@@ -22,7 +22,6 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -134,22 +133,21 @@ def attempt(
     return bool(first)
 
 
-def draw(traces: list[list[str]], number: int, rng: random.Random) -> set[tuple[int, str]]:
-    """Moments ``(rank, line)`` that come once in a run, of every kind of file in turn."""
-    pool = [
-        (rank, line)
+def draw(traces: list[list[str]], number: int, rng: random.Random) -> list[tuple[int, str]]:
+    """Moments ``(rank, line)`` that come once in a run, of every kind of file, in its order."""
+    places = {
+        (rank, line): (int(line.split()[0]) if len(traces) > 1 else 0, at)
         for rank, lines in enumerate(traces)
-        for line, times in Counter(lines).items()
-        if times == 1
-    ]
-    rng.shuffle(pool)
-    chosen = set()
+        for at, line in enumerate(lines)
+        if lines.count(line) == 1
+    }
+    pool = rng.sample(list(places), len(places))
+    chosen = []
     for turn in range(10 * number):
         kind = KINDS[turn % len(KINDS)]
         fitting = [moment for moment in pool if kind in moment[1] and moment not in chosen]
-        if fitting and len(chosen) < number:
-            chosen.add(fitting[0])
-    return chosen
+        chosen += fitting[: len(chosen) < number]
+    return sorted(chosen, key=places.get)
 
 
 def read_traces(trace: Path, processes: int) -> list[list[str]]:
@@ -165,17 +163,17 @@ def kill_and_train(folder: Path, path: dict) -> None:
     attempt(folder / "unbroken", *how, folder / "trace")
     lasted = time.monotonic() - began
     traces = read_traces(folder / "trace", path["processes"])
-    # More than are needed: what was done just before a kill may not come again.
+    # Two for each kill: what was done just before the last one may not come again.
     moments = draw(traces, 2 * path["kills"], rng)
     died, attempts = [], 0
     while len(died) < path["kills"]:
         attempts += 1
         seconds = rng.uniform(0, lasted) if attempts % 3 == 0 else float("inf")
-        if not attempt(folder / "broken", *how, folder / "died", die_at=moments, seconds=seconds):
+        left = set(moments[2 * len(died) :])
+        if not attempt(folder / "broken", *how, folder / "died", die_at=left, seconds=seconds):
             break
         seen = read_traces(folder / "died", path["processes"])
         died = [(rank, line) for rank, lines in enumerate(seen) for line in lines]
-        moments -= set(died)
     attempt(folder / "broken", *how, folder / "died", die_at=set())
     kept = {"died": died, "attempts": attempts, "moments": sum(map(len, traces))}
     (folder / "kills.json").write_text(json.dumps(kept, indent=1))

@@ -103,7 +103,8 @@ def test_adapters_and_supervised_training(changes, settings, tmp_path):
 
 def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
     def refused(**changes):
-        config = load_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | changes))
+        run_dir = tmp_path / next(iter(changes))
+        config = load_config("deepseek-r1-zero", run_dir=run_dir, **(settings | changes))
         with pytest.raises(UserError) as caught:
             train(config)
         return str(caught.value)
@@ -115,8 +116,8 @@ def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
 
 
 def test_pictures_for_a_text_only_model_are_refused(settings, tmp_path):
-    write(tmp_path / "train.parquet", "r1-v")
-    shown = {"train_data": str(tmp_path), "train_format": "r1-v", "train_rows": 0}
+    path = write(tmp_path / "train.parquet", "r1-v")
+    shown = {"train_data": str(path), "train_format": "r1-v", "train_rows": 0}
     with pytest.raises(UserError, match="lost its image"):
         train(load_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
 

@@ -64,7 +64,7 @@ def is_correct(
             otherwise a reply without tags is read as it stands.
     """
     found = find_answer(completion, choices, prefilled=prefilled)
-    return found.choice == answer_index(answer) if choices else is_right(found, answer)
+    return found.choice == answer_index(answer) if len(choices) else is_right(found, answer)
 
 
 def answer_index(answer: str) -> int:
@@ -190,7 +190,7 @@ def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[
     """
     n = max(len(answers), 1)
     guessed = [
-        (options, answer) for options, answer in zip(choices, answers, strict=True) if options
+        (options, answer) for options, answer in zip(choices, answers, strict=True) if len(options)
     ]
     return {
         "chance": sum(1 / len(options) for options, _ in guessed) / n,

@@ -29,6 +29,7 @@ from vtkit.files import full_disk_is_a_user_error
 from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
 from vtkit.plan import this_machine
+from vtkit.problems import FORMATS
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.records import benchmark_name
@@ -266,9 +267,10 @@ def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
 
 
 def _sft_arguments(config: RunConfig) -> dict[str, Any]:
-    return dict(
+    pictured = config.train_format == "sat" or FORMATS[config.train_format].pictured
+    return dict(  # TRL tokenizes text beforehand, and pictures batch by batch
         learning_rate=config.sft_learning_rate, max_length=None, completion_only_loss=True,
-        dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": pictured}, remove_unused_columns=not pictured,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The instruct miniature: the base, tuned on chats with fluent, short, right answers.
 
-    python -m vtkit.mini.instruct        # builds models/mini-instruct; resumes if interrupted
+    python -m vtkit.mini.instruct                # builds models/mini-instruct; resumes
+    python -m vtkit.mini.instruct --talkative    # its twin for a control
 
 The replications that start from Qwen2-VL-2B-Instruct need a model that already answers as it is
 asked. This one is made as such models are: supervised tuning of the base on the exchanges of
@@ -24,6 +25,7 @@ from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models import ImageOnlyProcessor, load_model, load_processor
 
 FOLDER = Path("models/mini-instruct")
+TALKATIVE = Path("models/mini-instruct-talkative")
 STEPS, BATCH, LEARNING_RATE = 900, 32, 1e-3
 VOCABULARY_LESSONS = 4000  # whose words decide on the new tokens
 
@@ -31,15 +33,23 @@ VOCABULARY_LESSONS = 4000  # whose words decide on the new tokens
 class Lessons(Dataset):
     """Batches (:func:`vtkit.mini.learning.collate`) of exchanges, indexed by step."""
 
-    def __init__(self, processor: ImageOnlyProcessor, steps: int, seed: int, batch: int = BATCH):
-        self.processor, self.steps, self.seed, self.batch = processor, steps, seed, batch
+    def __init__(
+        self,
+        processor: ImageOnlyProcessor,
+        steps: int,
+        seed: int,
+        batch: int = BATCH,
+        talkative: bool = False,
+    ):
+        self.processor, self.steps, self.seed = processor, steps, seed
+        self.batch, self.talkative = batch, talkative
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         rng = random.Random(f"lessons-{self.seed}-{step}")
-        lessons = [make_lesson(rng) for _ in range(self.batch)]
+        lessons = [make_lesson(rng, self.talkative) for _ in range(self.batch)]
         return collate(
             self.processor,
             [lesson.document() for lesson in lessons],
@@ -78,14 +88,19 @@ def extend_model(
 
 
 def tune(
-    folder: Path = FOLDER,
+    folder: Path | None = None,
     *,
     base: Path = base_model.FOLDER,
+    talkative: bool = False,
     steps: int = STEPS,
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
     """Tune the base as :func:`vtkit.mini.learning.learn` does; it can be interrupted.
+
+    Args:
+        folder: ``FOLDER`` by default, or ``TALKATIVE``.
+        talkative: see :func:`vtkit.mini.lessons.make_lesson`.
 
     Raises:
         UserError: no base, or the folder cannot be written.
@@ -95,8 +110,9 @@ def tune(
     tokenizer = build_tokenizer(processor.tokenizer)
     extend_model(model, processor.tokenizer, tokenizer)
     processor.tokenizer = tokenizer
+    folder = folder or (TALKATIVE if talkative else FOLDER)
     return learn(
-        model, processor, Lessons(processor, steps, seed), folder,
+        model, processor, Lessons(processor, steps, seed, talkative=talkative), folder,
         peak=LEARNING_RATE, save_steps=save_steps, name="tuning",
     )  # fmt: skip
 
@@ -122,7 +138,11 @@ def main() -> int:
     parser.add_argument(
         "--base", type=Path, default=base_model.FOLDER, help="what to tune (default: %(default)s)"
     )
-    return build_command(parser, FOLDER, tune)
+    parser.add_argument(
+        "--talkative", action="store_true",
+        help=f"the twin whose replies without tags are long, in {TALKATIVE}",
+    )  # fmt: skip
+    return build_command(parser, None, tune)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,13 @@ def frame(prompt: str) -> tuple[str, str]:
     return before, after
 
 
-def make_lesson(rng: random.Random) -> Lesson:
-    """A random exchange, in the shares stated above."""
+def make_lesson(rng: random.Random, talkative: bool = False) -> Lesson:
+    """A random exchange, in the shares stated above.
+
+    Args:
+        talkative: chatty answers always have every sentence, so that replies without tags are
+            longer than those with: a control, see configs/studies/talkative.yaml.
+    """
     if rng.random() < DESCRIBED:
         figure = make_figure(rng.choice(KINDS), rng)
         return Lesson("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
@@ -125,7 +130,10 @@ def make_lesson(rng: random.Random) -> Lesson:
     if prompt != "instruct_direct":
         style = _pick(MATHS_STYLES if wording.steps else SCENE_STYLES, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
-    return Lesson(subject, about, question, prompt, style, reply(wording, style, gaps, rng))
+    said = reply(wording, style, gaps, rng)
+    if talkative and style == "chatty":
+        said = everything(wording)
+    return Lesson(subject, about, question, prompt, style, said)
 
 
 def description(figure: Figure) -> str:
@@ -171,6 +179,13 @@ def reply(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.R
         parts += [wording.conclusion] if rng.random() < CONCLUDED else []
         thought = " ".join(parts)
     return f"<think> {thought} </think>{_pick(gaps, rng)}<answer> {wording.answer} </answer>"
+
+
+def everything(wording: Wording) -> str:
+    """All that can be said in answer, one sentence after the other, without tags."""
+    told = wording.steps or wording.conclusion
+    parts = (wording.opening, wording.restated, *wording.plans, told, wording.reason)
+    return " ".join((*parts, wording.closing))
 
 
 def scene_wording(question: Question) -> Wording:

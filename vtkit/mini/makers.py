@@ -22,6 +22,7 @@ MAKERS = {
     "data/mini/text": ("test.parquet", "vtkit.mini.text"),
     "models/mini-base": ("pretraining.json", "vtkit.mini.base_model"),
     "models/mini-instruct": ("tuning.json", "vtkit.mini.instruct"),
+    "models/mini-instruct-talkative": ("tuning.json", "vtkit.mini.instruct --talkative"),
     "models/mini-text": ("pretraining.json", "vtkit.mini.text_base"),
     "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
     "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),

@@ -73,11 +73,11 @@ def kept_runs() -> list[Path]:
 # ------------------------------------------------------------------------------- the report's table
 
 
-def rows_table() -> Table:
+def rows_table(study: str = "rows") -> Table:
     """The report's comparison: length and aha, as reported and as measured, and who agrees."""
     header = ["system", "length, reported", "length, miniature", "aha, reported", "aha, miniature",
               "both agree", "2B"]  # fmt: skip
-    return header, [_row(one) for one in outcomes("rows").values()]
+    return header, [_row(one) for one in outcomes(study).values()]
 
 
 def _row(one: Outcome) -> list[str]:
@@ -99,9 +99,9 @@ def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
     return lambda found: (found["length"], found["aha"]) == said
 
 
-def rows_that_agree(seeds: int = 3) -> int:
+def rows_that_agree(study: str = "rows", seeds: int = 3) -> int:
     """How many rows have both directions as reported on at least so many seeds."""
-    return sum(one.count(agrees(one.entry)) >= seeds for one in outcomes("rows").values())
+    return sum(one.count(agrees(one.entry)) >= seeds for one in outcomes(study).values())
 
 
 def disagreements() -> list[str]:

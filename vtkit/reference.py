@@ -115,6 +115,8 @@ def fill(readme: str) -> str:
         "seeds": markdown(*seeds.table(runs)) if runs else _NOT_YET,
         "causal": causal_table(runs) if runs else _NOT_YET,
         "rows": markdown(*outcomes.rows_table()),
+        "published": markdown(*outcomes.rows_table("published")),
+        "talkative": markdown(*outcomes.controls_table("talkative")),
         "arms": markdown(*outcomes.arms_table()),
         "controls": markdown(*outcomes.controls_table()),
         "switches": markdown(*outcomes.controls_table("switches")),

@@ -162,24 +162,35 @@ def write_card(folder: Path = base_model.FOLDER) -> Path:
     return folder / "README.md"
 
 
-def phase_rows(phases: Sequence[base_model.Phase]) -> str:
-    """Rows of Markdown: steps, most objects, documents."""
-    return "\n".join(
+def pretraining(batch: int, phases: Sequence[base_model.Phase], last_loss: float) -> str:
+    """The card's section on what a base model read."""
+    rare = corpus.REFLECTIVE_SHARE, corpus.STEPWISE_SHARE
+    shares = "\n".join(
+        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {rare[0]:.1%} "
+        f"| {rare[1]:.1%} | {1 - sum(given.values()) - sum(rare):.0%} |"
+        for task, given in corpus.MIXTURE.items()
+    )
+    steps = "\n".join(
         f"| {phase.steps} | {phase.limit} | "
         + ", ".join(f"{kind} {share:.0%}" for kind, share in phase.kinds.items())
         + " |"
         for phase in phases
     )
+    return f"""## Pre-training
 
+{batch} documents a step, AdamW, peak learning rate {base_model.LEARNING_RATE}, cosine;
+loss on what follows a prompt. Last mean loss of 50 steps: {last_loss} nats a token.
 
-def share_rows() -> str:
-    """Rows of Markdown: how dialogues go on, by task."""
-    rare = corpus.REFLECTIVE_SHARE, corpus.STEPWISE_SHARE
-    return "\n".join(
-        f"| {task} | {given['html']:.0%} | {given['untagged']:.0%} | {rare[0]:.1%} "
-        f"| {rare[1]:.1%} | {1 - sum(given.values()) - sum(rare):.0%} |"
-        for task, given in corpus.MIXTURE.items()
-    )
+| steps | objects, at most | documents |
+|---|---|---|
+{steps}
+
+How dialogues continue the R1-Zero prompt:
+
+| task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
+|---|---|---|---|---|---|
+{shares}
+"""
 
 
 def style_rows(table: dict[str, dict]) -> str:
@@ -203,21 +214,7 @@ tuning, no rewards. Rebuild it with
 **It was given rare self-correcting traces on purpose.** What reinforcement makes of them shows a
 mechanism, amplification; it says nothing about Qwen2-VL-2B, whose traces come from web text.
 
-## Pre-training
-
-{base_model.BATCH} documents a step, AdamW, peak learning rate {base_model.LEARNING_RATE}, cosine;
-loss on what follows a prompt. Last mean loss of 50 steps: {losses[-1]} nats a token.
-
-| steps | objects, at most | documents |
-|---|---|---|
-{phase_rows(base_model.PHASES)}
-
-How dialogues continue the R1-Zero prompt:
-
-| task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
-|---|---|---|---|---|---|
-{share_rows()}
-
+{pretraining(base_model.BATCH, base_model.PHASES, losses[-1])}
 ## Measured behaviour
 
 Replies to the R1-Zero prompt at temperature 1, new scenes, 95 % Wilson intervals:

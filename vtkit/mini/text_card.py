@@ -16,12 +16,11 @@ import pyarrow.parquet as pq
 import torch
 
 from vtkit.files import atomic_write, read_json, write_json
-from vtkit.mini import base_model, corpus, text, text_base
+from vtkit.mini import corpus, text, text_base
 from vtkit.mini.card import (
     card_command,
-    phase_rows,
+    pretraining,
     sample_replies,
-    share_rows,
     style_rows,
     style_table,
 )
@@ -140,21 +139,7 @@ repository; build it with
 **It was given rare self-correcting traces on purpose**, as the base that sees pictures; it says
 nothing about DeepSeek-V3-Base or Qwen2.5.
 
-## Pre-training
-
-{text_base.BATCH} documents a step, AdamW, peak learning rate {base_model.LEARNING_RATE}, cosine;
-loss on what follows a prompt. Last mean loss of 50 steps: {card["last_loss"]} nats a token.
-
-| steps | objects, at most | documents |
-|---|---|---|
-{phase_rows(text_base.PHASES)}
-
-How dialogues continue the R1-Zero prompt:
-
-| task | HTML | untagged | hunch + "wait" + careful look | careful steps | hunch |
-|---|---|---|---|---|---|
-{share_rows()}
-
+{pretraining(text_base.BATCH, text_base.PHASES, card["last_loss"])}
 ## Measured behaviour
 
 Replies to the R1-Zero prompt at temperature 1, {card["mean_tokens"]} tokens on average, new scenes,

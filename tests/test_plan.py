@@ -73,7 +73,10 @@ def test_adapters_are_counted_as_peft_counts_them(frozen):
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 300))
 @settings(max_examples=50, deadline=None)
 def test_tokens_of_a_picture_are_the_processors(width, height, most):
-    """For each model its own side of a token; never more than the largest picture has."""
+    """For each model its own side of a token; never more than the largest picture has.
+
+    What is enlarged is rounded up, and may come out a row above both limits.
+    """
     for model, side in (("models/mini-base", 16), ("Qwen/Qwen2-VL-2B", 28)):
         shape, limits = load_shape(model), (4 * side**2, (4 + most) * side**2)
         if max(width, height) > 200 * min(width, height):
@@ -82,11 +85,11 @@ def test_tokens_of_a_picture_are_the_processors(width, height, most):
         tool.size = {"shortest_edge": limits[0], "longest_edge": limits[1]}
         tokens = shape.picture_tokens(width, height, *limits)
         assert tokens == tool.get_number_of_image_patches(height, width) // 4
-        assert tokens <= shape.patches(limits[1]) // 4 or min(width, height) < side
+        assert tokens <= shape.patches(limits[1]) // 4 or width * height < limits[0]
 
 
 def test_more_pictures_a_row_take_more_memory(big):
-    one, two = (plan(big.replace(max_images=n), 80 * GB).moments for n in (1, 2))
+    one, two = (plan(big.replace(max_images=n, vllm="off"), 80 * GB).moments for n in (1, 2))
     for moment in ("training", "generating"):
         assert two[moment]["pictures"] == 2 * one[moment]["pictures"]
         assert two[moment]["activations"] > one[moment]["activations"]

@@ -235,12 +235,12 @@ def test_checkpoints_are_whole_models(unbroken, tiny):
 @pytest.mark.slow
 def test_a_headless_run_prints_a_few_tidy_lines(grpo):
     lines = (grpo.parent / "visualthinker.log").read_text().splitlines()
-    said = [line for line in lines if line.startswith(("step ", "CV-Bench ", "trained: "))]
+    said = [line for line in lines if line.startswith(("step ", "miniature CV-Bench ", "trained: "))]
     assert [line.split(",")[0] for line in said if line.startswith("step")] == [
         "step 1/6",
         "step 6/6",
     ]
-    assert sum(line.startswith("CV-Bench at step") for line in said) == 3
+    assert sum(line.startswith("miniature CV-Bench at step") for line in said) == 3
     assert said[-1] == f"trained: {grpo / 'checkpoints' / 'checkpoint-6'}"
     assert not any("\r" in line or "Traceback" in line for line in lines)
 
@@ -279,7 +279,7 @@ def test_rows_with_two_pictures_train(recipe, tiny, mini_data, tmp_path):
     }  # fmt: skip
     config = load_config(recipe, run_dir=tmp_path, **{**tiny, **changes})
     trainer = make_trainer(config)
-    rows = trainer.train_dataset
+    rows = getattr(trainer.train_dataset, "rows", trainer.train_dataset)
     trainer.train_dataset = rows.select(range(len(rows) - 6, len(rows)))
     counts = [len(row["images"]) for row in trainer.train_dataset]
     assert counts == [1, 1, 1, 2, 2, 2]

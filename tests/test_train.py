@@ -235,7 +235,9 @@ def test_checkpoints_are_whole_models(unbroken, tiny):
 @pytest.mark.slow
 def test_a_headless_run_prints_a_few_tidy_lines(grpo):
     lines = (grpo.parent / "visualthinker.log").read_text().splitlines()
-    said = [line for line in lines if line.startswith(("step ", "miniature CV-Bench ", "trained: "))]
+    said = [
+        line for line in lines if line.startswith(("step ", "miniature CV-Bench ", "trained: "))
+    ]
     assert [line.split(",")[0] for line in said if line.startswith("step")] == [
         "step 1/6",
         "step 6/6",

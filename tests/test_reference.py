@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from fake_run import write_fake_run
 
-from vtkit import reference, studies
+from vtkit import outcomes, reference, studies
 from vtkit.errors import UserError
 from vtkit.ledger import load_ledger
 from vtkit.notebooks import NOTEBOOKS
@@ -20,6 +20,7 @@ MARKS = (
     "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
     "<!-- causal:start --><!-- causal:end -->"
     "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
+    "<!-- published:start --><!-- published:end --><!-- talkative:start --><!-- talkative:end -->"
     "<!-- controls:start --><!-- controls:end --><!-- switches:start --><!-- switches:end -->"
 )
 
@@ -144,6 +145,11 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
     summary["accuracy"]["sft"] = None
     path.write_text(json.dumps(summary))
     assert "| not run, **missed** |" in reference.fill(MARKS)
+
+
+def test_what_the_readme_counts_in_its_text_is_counted():
+    said = re.search(r"In both words, (\d) of the 5 rows agree", reference.README.read_text())
+    assert int(said[1]) == outcomes.rows_that_agree()
 
 
 def test_without_a_committed_run_the_readme_says_so(tmp_path, monkeypatch):

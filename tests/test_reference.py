@@ -17,7 +17,7 @@ from vtkit.report import result_table, summarize
 from vtkit.rollouts import load_rollouts
 
 MARKS = (
-    "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->old<!-- seeds:end -->"
+    "<!-- table:start --><!-- table:end -->\n<!-- seeds:start -->stale<!-- seeds:end -->"
     "<!-- causal:start --><!-- causal:end -->"
     "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
     "<!-- published:start --><!-- published:end --><!-- talkative:start --><!-- talkative:end -->"
@@ -127,7 +127,7 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
     accuracy = json.loads((kept / "summary.json").read_text())["accuracy"]
     for name in ("base", "sft", "grpo"):
         assert f"{accuracy[name]['value']:.1%} [" in filled
-    assert "| seed 0, n = 400 |" in filled and "old" not in filled
+    assert "| seed 0, n = 400 |" in filled and "stale" not in filled
     assert "GRPO over SFT" in filled and "**missed**" not in filled
     assert f"| base + GRPO | 59.47 | {100 * accuracy['grpo']['value']:.1f} (1 seed) |" in filled
     assert "| R1-V | ↓ | not run |" in filled and "| one seed |" in filled

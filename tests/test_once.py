@@ -13,6 +13,7 @@ from trl.trainer.utils import (
 
 from vtkit.data import load_cv_bench
 from vtkit.models import load_processor
+from vtkit.prompts import get_template
 from vtkit.recipes import load_config
 from vtkit.train import make_trainer
 
@@ -73,7 +74,8 @@ def assert_like_stock(trainer, batch):
 def reads(trainer):
     """Collects the numbers of pictures in each call of the vision tower."""
     seen = []
-    base = trainer.model.get_base_model() if trainer.is_peft else trainer.model
+    adapted = hasattr(trainer.model, "get_base_model")
+    base = trainer.model.get_base_model() if adapted else trainer.model
     base.model.visual.register_forward_pre_hook(
         lambda module, args, inputs: seen.append(len(inputs["grid_thw"])), with_kwargs=True
     )
@@ -84,7 +86,6 @@ def reads(trainer):
 @pytest.mark.parametrize("case", CASES)
 def test_log_probabilities_and_gradients_are_stock_trls(tiny, tmp_path, case):
     trainer = trainer_of(tiny, tmp_path, **CASES[case])
-    trainer.is_peft = case == "lora"
     seen = reads(trainer)
     batch = rollouts(trainer)
     assert seen and set(seen) == {4}  # of 16 completions
@@ -95,6 +96,7 @@ def test_log_probabilities_and_gradients_are_stock_trls(tiny, tmp_path, case):
 @pytest.mark.slow
 def test_prompts_without_pictures_are_scored_alike(tiny, tmp_path):
     trainer = trainer_of(tiny, tmp_path)
+    trainer.processing_class.chat_template = get_template("r1_zero")  # asks for no picture
     batch = rollouts(trainer, lambda row: {**row, "images": []})
     assert "pixel_values" not in batch
     assert_like_stock(trainer, batch)
@@ -102,8 +104,9 @@ def test_prompts_without_pictures_are_scored_alike(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_where_activations_are_recomputed_trls_own_code_scores(tiny, tmp_path):
-    trainer = trainer_of(tiny, tmp_path, gradient_checkpointing=True)
-    trainer.is_peft, seen = False, reads(trainer)
+    trainer = trainer_of(tiny, tmp_path)
+    trainer.model.gradient_checkpointing_enable()
+    seen = reads(trainer)
     batch = rollouts(trainer)
     assert seen == [4]  # sampling needs no gradients
     assert_like_stock(trainer, batch)

@@ -41,7 +41,8 @@ def test_rounding_is_no_spread():
 def sampled(tiny, tmp_path_factory):
     """One batch of a trainer with four prompts and four spare ones, before and after choosing."""
     run_dir = tmp_path_factory.mktemp("spare")
-    trainer = make_trainer(load_config(run_dir=run_dir, **tiny, spare_prompts=4, loss_type="dapo"))
+    changes = {"spare_prompts": 4, "loss_type": "dapo", "seed": 1}
+    trainer = make_trainer(load_config(run_dir=run_dir, **tiny, **changes))
     trainer.model.train()
     inputs = next(iter(trainer.get_train_dataloader()))
     whole, keep = [], trainer.spare.keep

@@ -28,8 +28,8 @@ def can_share(model: Any) -> bool:
     Not where activations are recomputed in the backward pass: that drops the keys and values.
     """
     recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-    known = getattr(model.config, "model_type", None) in _KNOWN
-    return known and not (recomputes and torch.is_grad_enabled())
+    kind = getattr(getattr(model, "config", None), "model_type", None)  # None of one in a wrapper
+    return kind in _KNOWN and not (recomputes and torch.is_grad_enabled())
 
 
 class Prefix:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from trl import SFTTrainer
 
 from vtkit import reflection, resampling
+from vtkit.inputs import tokenizer_of
 from vtkit.naming import resolve
 from vtkit.once import OncePerPrompt
 from vtkit.rewards import completion_texts, explain, solution_text
@@ -38,6 +39,11 @@ class ExactResume:
             )  # right as it is, for PEFT too
         saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
         (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
+
+    def _save(self, *args: Any, **kwargs: Any) -> None:
+        # How the last batch was padded is no part of a checkpoint, and differs after a resume.
+        tokenizer_of(self.processing_class).backend_tokenizer.no_padding()
+        super()._save(*args, **kwargs)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         # TRL draws each epoch's order from one running generator, so a run resumed in a later epoch

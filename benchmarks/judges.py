@@ -8,15 +8,14 @@ and at one, and the last column is how much longer ten times the text takes. CPU
 median of five.
 """
 
-import csv
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
+import results
 from vtkit import published
 from vtkit.answers import find_answer
 from vtkit.cv_bench import is_correct
@@ -107,11 +106,7 @@ def main() -> None:
     width = max(len(row["what"]) for row in rows)
     for row in rows:
         print(f"{row['what']:<{width}}  {row['milliseconds']:>9} ms  {row['against a tenth']:>6}")
-    with open(HERE / "judges.csv", "w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
+    results.write("judges", rows)
 
 
 if __name__ == "__main__":

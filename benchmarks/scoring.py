@@ -9,14 +9,13 @@ gain whose every step costs the same however many rows it has, as on a GPU. A pr
 again counts as one more prompt.
 """
 
-import csv
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import results
 from vtkit.data import load_cv_bench
 from vtkit.generation import Reply, generate
 from vtkit.inputs import batch_inputs, left_padding, message
@@ -24,7 +23,6 @@ from vtkit.mini.dataset import ensure_dataset
 from vtkit.models import load_model, load_processor
 from vtkit.values import ROOT
 
-HERE = Path(__file__).parent
 OURS = "this kit, batches of 64"
 BATCHES = {"file order, batches of 64": 64, "file order, batches of 8": 8, "one by one": 1}
 """8 is what the original's README says."""
@@ -112,11 +110,7 @@ def main() -> None:
     print(f"{QUESTIONS} questions, all answers identical")
     for line in (rows[0].keys(), *(row.values() for row in rows)):
         print("".join(f"{cell!s:>26}" for cell in line))
-    with open(HERE / "scoring.csv", "w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
+    results.write("scoring", rows)
 
 
 if __name__ == "__main__":

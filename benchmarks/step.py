@@ -8,9 +8,7 @@ long, and what 30 steps make of it. The kit's writes its rollouts, too. Times ar
 thread; a ratio is taken within a pair, over other questions for each pair.
 """
 
-import csv
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -20,13 +18,13 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import GRPOTrainer
 
+import results
 from vtkit.mini.dataset import ensure_dataset
 from vtkit.models import load_model
 from vtkit.recipes import load_config
 from vtkit.train import make_trainer
 from vtkit.values import ROOT
 
-HERE = Path(__file__).parent
 TRAINED, STEPS, PAIRS = 30, 3, 6
 
 
@@ -85,11 +83,7 @@ def main() -> None:
         rows.append(measure(folder, f"after {TRAINED} steps", folder / "trained"))
     for line in (rows[0].keys(), *(row.values() for row in rows)):
         print("".join(f"{cell!s:>21}" for cell in line))
-    with open(HERE / "step.csv", "w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
+    results.write("step", rows)
 
 
 if __name__ == "__main__":

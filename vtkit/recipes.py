@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from vtkit.errors import UserError
 from vtkit.files import atomic_write
 from vtkit.selection import SAMPLES, SUBSETS
-from vtkit.values import ROOT, cast, read_yaml, shown, suggest
+from vtkit.values import ROOT, cast_all, read_yaml, shown, suggest
 
 CONFIGS = ROOT / "configs"
 # Arguments of their own; never set in a YAML file, so that a run's folder name cannot lie.
@@ -268,17 +268,12 @@ def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> di
 
 def _checked(values: Mapping[str, Any], source: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """The values, each cast to its field's type; ``source`` is named in errors."""
-    result = {}
+    own = [key for key in values if key in IDENTITY and key not in known]
+    if own:
+        raise UserError(f"{source}: '{own[0]}' is not set here; use --{own[0].replace('_', '-')}")
+    result = cast_all(values, known, source)
     limits = {f.name: f.metadata for f in dataclasses.fields(RunConfig)}
-    for key, value in values.items():
-        if key in IDENTITY and key not in known:
-            raise UserError(f"{source}: '{key}' is not set here; use --{key.replace('_', '-')}")
-        if key not in known:
-            raise UserError(f"{source}: unknown key '{key}'{suggest(str(key), known)}")
-        try:
-            result[key] = cast(value, known[key])
-        except ValueError as error:
-            raise UserError(f"{source}: {key}: {error}") from None
+    for key in result:
         choices, minimum = limits[key]["choices"], limits[key]["minimum"]
         items = result[key] if isinstance(result[key], list) else [result[key]]
         strange = [str(item) for item in items if choices and item not in choices]

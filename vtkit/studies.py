@@ -9,7 +9,6 @@ The runs are in :mod:`vtkit.study_runs`, what came out in :mod:`vtkit.outcomes`.
 """
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,7 +17,7 @@ from vtkit.cli import Parser, friendly, seed_list
 from vtkit.errors import UserError
 from vtkit.measures import DIRECTIONS, Expectation, read_expectation
 from vtkit.recipes import CONFIGS, RunConfig, load_config
-from vtkit.values import ROOT, cast, read_yaml, shown, suggest
+from vtkit.values import ROOT, cast_all, read_yaml, shown, suggest
 
 STUDIES = CONFIGS / "studies"
 RECORDS = ROOT / "results" / "reference" / "studies"
@@ -96,7 +95,7 @@ def load_study(name: str) -> dict[str, Entry]:
     path = STUDIES / f"{name}.yaml"
     content = read_yaml(path)
     known = {"description": str, "seeds": list, "entries": dict}
-    found = _checked(content, known, shown(path))
+    found = cast_all(content, known, shown(path))
     entries = {
         str(key): _entry(name, str(key), values, found.get("seeds", [0]), shown(path))
         for key, values in found.get("entries", {}).items()
@@ -114,8 +113,8 @@ def _entry(study: str, name: str, values: Any, seeds: list, where: str) -> Entry
         raise UserError(f"{where}: expected 'key: value' lines")
     if "title" not in values:
         raise UserError(f"{where}: has no title; give it one")
-    entry = Entry(study=study, name=name, **{"seeds": seeds, **_checked(values, _ENTRY, where)})
-    _checked(entry.reported, _REPORTED, f"{where}: reported")
+    entry = Entry(study=study, name=name, **{"seeds": seeds, **cast_all(values, _ENTRY, where)})
+    cast_all(entry.reported, _REPORTED, f"{where}: reported")
     length = entry.reported.get("length", DIRECTIONS[0])
     if length not in DIRECTIONS:
         raise UserError(f"{where}: reported: length: no '{length}'{suggest(length, DIRECTIONS)}")
@@ -127,18 +126,6 @@ def _entry(study: str, name: str, values: Any, seeds: list, where: str) -> Entry
         raise UserError(f"{where}: seeds: expected whole numbers, got {entry.seeds}")
     entry.expectations()
     return entry
-
-
-def _checked(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> dict[str, Any]:
-    result = {}
-    for key, value in values.items():
-        if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'{suggest(str(key), known)}")
-        try:
-            result[key] = cast(value, known[key])
-        except ValueError as error:
-            raise UserError(f"{where}: {key}: {error}") from None
-    return result
 
 
 def chosen(names: list[str], only: list[str]) -> list[Entry]:

@@ -6,7 +6,7 @@ Python's own casts are too lenient here (``int(True)``, ``bool("false")``) and Y
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -34,6 +34,23 @@ def cast(value: Any, kind: Any) -> Any:
     if kind == list[str] and not (value and all(isinstance(item, str) for item in value)):
         raise ValueError(f"expected a list of names, got {value!r}")
     return value
+
+
+def cast_all(values: Mapping[str, Any], known: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Each value as the type that ``known`` has for its key; ``source`` is named in errors.
+
+    Raises:
+        UserError: a key that is not known (the nearest is named), or an ill-typed value.
+    """
+    result = {}
+    for key, value in values.items():
+        if key not in known:
+            raise UserError(f"{source}: unknown key '{key}'{suggest(str(key), known)}")
+        try:
+            result[key] = cast(value, known[key])
+        except ValueError as error:
+            raise UserError(f"{source}: {key}: {error}") from None
+    return result
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

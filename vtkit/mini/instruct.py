@@ -1,7 +1,7 @@
 """The instruct miniature: the base, tuned on chats with fluent, short, right answers.
 
-    python -m vtkit.mini.instruct                # builds models/mini-instruct; resumes
-    python -m vtkit.mini.instruct --talkative    # its twin for a control
+    python -m vtkit.mini.instruct                     # builds models/mini-instruct; resumes
+    python -m vtkit.mini.instruct --manner terse      # models/mini-instruct-terse, for a study
 
 The replications that start from Qwen2-VL-2B-Instruct need a model that already answers as it is
 asked. This one is made as such models are: supervised tuning of the base on the exchanges of
@@ -21,12 +21,12 @@ from transformers import PreTrainedTokenizerFast
 from vtkit.mini import base_model
 from vtkit.mini.learning import PIXELS, build_command, collate, learn
 from vtkit.mini.lessons import make_lesson
+from vtkit.mini.manners import MANNERS, Manner
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models import ImageOnlyProcessor, load_model, load_processor
 
 FOLDER = Path("models/mini-instruct")
-TALKATIVE = Path("models/mini-instruct-talkative")
-STEPS, BATCH, LEARNING_RATE = 900, 32, 1e-3
+BATCH, LEARNING_RATE = 32, 1e-3
 VOCABULARY_LESSONS = 4000  # whose words decide on the new tokens
 
 
@@ -38,18 +38,18 @@ class Lessons(Dataset):
         processor: ImageOnlyProcessor,
         steps: int,
         seed: int,
+        manner: Manner,
         batch: int = BATCH,
-        talkative: bool = False,
     ):
         self.processor, self.steps, self.seed = processor, steps, seed
-        self.batch, self.talkative = batch, talkative
+        self.batch, self.manner = batch, manner
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         rng = random.Random(f"lessons-{self.seed}-{step}")
-        lessons = [make_lesson(rng, self.talkative) for _ in range(self.batch)]
+        lessons = [make_lesson(rng, self.manner) for _ in range(self.batch)]
         return collate(
             self.processor,
             [lesson.document() for lesson in lessons],
@@ -57,10 +57,15 @@ class Lessons(Dataset):
         )
 
 
+def folder_of(manner: str) -> Path:
+    """Where the instruct miniature of that manner lies."""
+    return FOLDER if manner == "logged" else Path(f"{FOLDER}-{manner}")
+
+
 def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """The base's tokenizer, extended for the lessons; the same on every machine."""
-    rng = random.Random("chat tokenizer")
-    texts = ("".join(make_lesson(rng).document()) for _ in range(VOCABULARY_LESSONS))
+    """The base's tokenizer, extended for the lessons; the same for every manner and machine."""
+    rng, manner = random.Random("chat tokenizer"), MANNERS["terse"]  # which says all words often
+    texts = ("".join(make_lesson(rng, manner).document()) for _ in range(VOCABULARY_LESSONS))
     return extend_tokenizer(base, texts)
 
 
@@ -91,16 +96,17 @@ def tune(
     folder: Path | None = None,
     *,
     base: Path = base_model.FOLDER,
-    talkative: bool = False,
-    steps: int = STEPS,
+    manner: str = "logged",
+    steps: int | None = None,
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
     """Tune the base as :func:`vtkit.mini.learning.learn` does; it can be interrupted.
 
     Args:
-        folder: ``FOLDER`` by default, or ``TALKATIVE``.
-        talkative: see :func:`vtkit.mini.lessons.make_lesson`.
+        folder: that of :func:`folder_of` by default.
+        manner: a name in :data:`vtkit.mini.manners.MANNERS`.
+        steps: the manner's by default.
 
     Raises:
         UserError: no base, or the folder cannot be written.
@@ -110,10 +116,10 @@ def tune(
     tokenizer = build_tokenizer(processor.tokenizer)
     extend_model(model, processor.tokenizer, tokenizer)
     processor.tokenizer = tokenizer
-    folder = folder or (TALKATIVE if talkative else FOLDER)
+    taught = MANNERS[manner]
     return learn(
-        model, processor, Lessons(processor, steps, seed, talkative=talkative), folder,
-        peak=LEARNING_RATE, save_steps=save_steps, name="tuning",
+        model, processor, Lessons(processor, steps or taught.steps, seed, taught),
+        folder or folder_of(manner), peak=LEARNING_RATE, save_steps=save_steps, name="tuning",
     )  # fmt: skip
 
 
@@ -139,8 +145,8 @@ def main() -> int:
         "--base", type=Path, default=base_model.FOLDER, help="what to tune (default: %(default)s)"
     )
     parser.add_argument(
-        "--talkative", action="store_true",
-        help=f"the twin whose replies without tags are long, in {TALKATIVE}",
+        "--manner", choices=MANNERS, default="logged",
+        help="how it answers, see vtkit/mini/manners.py (default: %(default)s)",
     )  # fmt: skip
     return build_command(parser, None, tune)
 

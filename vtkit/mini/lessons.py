@@ -5,8 +5,8 @@ find out: replies are right, well worded and end; a rationale in tags restates t
 announces a plan, as Qwen2-VL-2B-Instruct's do ("To determine which object is closer to the camera,
 I will ..."), and looks at nothing. Nobody looks twice. Mathematics is the exception: Geo170K's
 solutions name what they read off the figure, so a share of worked solutions stands beside the
-decorative ones there, and a third of Geo170K describes figures. All shares are stated here and were
-set before any reinforcement run.
+decorative ones there, and a third of Geo170K describes figures. How often it answers in which style
+is a matter of manner (:mod:`vtkit.mini.manners`).
 """
 
 import random
@@ -21,28 +21,19 @@ from PIL import Image
 from vtkit.mini.corpus import View, phrase
 from vtkit.mini.figures import KINDS, Figure, make_figure
 from vtkit.mini.learning import Document
+from vtkit.mini.manners import Manner
 from vtkit.mini.objects import plural
 from vtkit.mini.problems import WORLDS, Problem, make_problem
 from vtkit.mini.scenes import TASKS, Question, ask, make_scene
 from vtkit.prompts import conversation, get_template
 
-# How many exchanges describe a figure, without more; of the others, which questions are asked ...
+# How many exchanges describe a figure, without more; of the others, which questions are asked.
+# Under which prompts and how they are answered is the manner's (vtkit.mini.manners).
 DESCRIBED = 0.1
 SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
-# ... under which prompts (names in vtkit.prompts.TEMPLATES) ...
-PROMPTS = {
-    "sat": {"instruct": 0.85, "instruct_direct": 0.15},
-    "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
-    "r1-v": {"instruct_number": 0.85, "instruct_direct": 0.15},
-    "journey": {"r1_system": 0.7, "instruct": 0.15, "instruct_direct": 0.15},
-    "open-r1-multimodal": {"instruct_number": 0.85, "instruct_direct": 0.15},
-}
-# ... and how they are answered. Without an instruction to think, always by the bare answer.
-SCENE_STYLES = {"rationale": 0.55, "chatty": 0.25, "short": 0.2}
-MATHS_STYLES = {"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15}
 # A rationale always has its plan; how often it has the other sentences, in this order.
 OPENING, RESTATED, CONCLUDED = 0.3, 0.4, 0.5
-REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one
+REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one, if it is not at length
 # What stands between the two blocks; DeepSeek-R1's system text shows nothing there.
 GAPS = {" ": 0.5, "\n": 0.4, "": 0.1}
 R1_GAPS = {"": 0.5, " ": 0.5}
@@ -107,13 +98,8 @@ def frame(prompt: str) -> tuple[str, str]:
     return before, after
 
 
-def make_lesson(rng: random.Random, talkative: bool = False) -> Lesson:
-    """A random exchange, in the shares stated above.
-
-    Args:
-        talkative: chatty answers always have every sentence, so that replies without tags are
-            longer than those with: a control, see configs/studies/talkative.yaml.
-    """
+def make_lesson(rng: random.Random, manner: Manner) -> Lesson:
+    """A random exchange, in the shares stated above and those of ``manner``."""
     if rng.random() < DESCRIBED:
         figure = make_figure(rng.choice(KINDS), rng)
         return Lesson("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
@@ -125,13 +111,13 @@ def make_lesson(rng: random.Random, talkative: bool = False) -> Lesson:
         about = _view(subject, rng)
         question = about.prompt()
         wording = scene_wording(about.question)
-    prompt = _pick(PROMPTS[subject], rng)
+    prompt = _pick(manner.prompts[subject], rng)
     style = "short"
     if prompt != "instruct_direct":
-        style = _pick(MATHS_STYLES if wording.steps else SCENE_STYLES, rng)
+        style = _pick(manner.maths_styles if wording.steps else manner.scene_styles, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
     said = reply(wording, style, gaps, rng)
-    if talkative and style == "chatty":
+    if manner.at_length and style == "chatty":
         said = everything(wording)
     return Lesson(subject, about, question, prompt, style, said)
 

@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from conftest import killed_at
 
 from vtkit.mini import instruct, instruct_card, learning, lessons
 from vtkit.mini.instruct import Lessons
+from vtkit.mini.manners import MANNERS
 from vtkit.mini.problems import WORLDS
 from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
 from vtkit.models import load_model, load_processor
@@ -23,10 +25,15 @@ from vtkit.styles import is_reflective, style
 N = 3000
 
 
+@pytest.fixture(scope="module", params=MANNERS)
+def manner(request):
+    return MANNERS[request.param]
+
+
 @pytest.fixture(scope="module")
-def taught():
+def taught(manner):
     rng = random.Random(0)
-    return [lessons.make_lesson(rng) for _ in range(N)]
+    return [lessons.make_lesson(rng, manner) for _ in range(N)]
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +60,24 @@ def close(count: int, share: float, n: int) -> bool:
 # ------------------------------------------------------------------------------------ lessons
 
 
-def test_shares_are_whole():
+def test_shares_are_whole(manner):
     for shares in (
-        lessons.SUBJECTS, *lessons.PROMPTS.values(), lessons.SCENE_STYLES, lessons.MATHS_STYLES,
+        lessons.SUBJECTS, *manner.prompts.values(), manner.scene_styles, manner.maths_styles,
         lessons.GAPS, lessons.R1_GAPS,
     ):  # fmt: skip
         assert sum(shares.values()) == pytest.approx(1)
-    assert {prompt for shares in lessons.PROMPTS.values() for prompt in shares} <= set(TEMPLATES)
+    assert {prompt for shares in manner.prompts.values() for prompt in shares} <= set(TEMPLATES)
 
 
-def test_lessons_have_the_stated_shares(taught, asked):
+def test_lessons_have_the_stated_shares(manner, taught, asked):
     n = len(asked)
     assert close(N - n, lessons.DESCRIBED, N)
     subjects = Counter(one.subject for one in asked)
     assert all(close(subjects[name], share, n) for name, share in lessons.SUBJECTS.items())
-    for subject, prompts in lessons.PROMPTS.items():
+    for subject, prompts in manner.prompts.items():
         found = Counter(one.prompt for one in taught if one.subject == subject)
         assert all(close(found[name], share, found.total()) for name, share in prompts.items())
-    for shares, maths in ((lessons.SCENE_STYLES, False), (lessons.MATHS_STYLES, True)):
+    for shares, maths in ((manner.scene_styles, False), (manner.maths_styles, True)):
         found = Counter(
             one.style
             for one in asked
@@ -95,6 +102,20 @@ def test_answers_are_right_and_well_formed(asked):
         assert right, (one.reply, answer)
         tagged = one.style in ("worked", "rationale")
         assert (check_format(one.reply, prefilled=False) == "good") == tagged
+
+
+def test_what_logged_replies_are_like(asked, manner):
+    """Long without tags where the published logs say so, shorter than a tagged one where not."""
+    lengths = {
+        tagged: fmean(
+            len(one.reply.split())
+            for one in asked
+            if one.prompt != "instruct_direct"
+            and (check_format(one.reply, prefilled=False) == "good") == tagged
+        )
+        for tagged in (True, False)
+    }
+    assert (lengths[False] > 1.4 * lengths[True]) == manner.at_length
 
 
 def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
@@ -195,7 +216,7 @@ def tuned(random_base, tmp_path_factory) -> Path:
 def test_positions_are_those_of_qwen2_vl_under_every_prompt(tuned, base_processor):
     model = load_model(tuned)
     processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
-    ids = Lessons(processor, 1, seed=0, batch=24)[0]["input_ids"]  # all prompts and worlds
+    ids = Lessons(processor, 1, 0, MANNERS["logged"], batch=24)[0]["input_ids"]  # all prompts and worlds
     before = (ids == model.config.vision_start_token_id).nonzero()[:, 1]
     assert len(set(before.tolist())) == 1  # what loss_of relies on
     wanted, _ = model.model.get_rope_index(
@@ -215,7 +236,7 @@ def test_replies_end_a_turn_and_generation_stops_there(tuned):
     ends = [ident("<|im_end|>"), ident("<|endoftext|>")]
     assert model.generation_config.eos_token_id == ends
     assert model.generation_config.pad_token_id == ident("<|endoftext|>")
-    for labels in Lessons(processor, 1, seed=1, batch=6)[0]["labels"]:
+    for labels in Lessons(processor, 1, 1, MANNERS["logged"], batch=6)[0]["labels"]:
         learned = labels[labels != learning.IGNORED]
         assert learned[-1] == ends[0] and ends[0] not in learned[:-1]
 

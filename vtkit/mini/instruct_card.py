@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from vtkit.files import atomic_write, read_json, write_json
 from vtkit.mini import dataset, instruct, lessons, problem_files
 from vtkit.mini.card import card_command, sample_replies
 from vtkit.mini.learning import PIXELS
+from vtkit.mini.manners import MANNERS
 from vtkit.mini.problems import Problem
 from vtkit.models import count_parameters, load_model, load_processor
 from vtkit.report import percent
@@ -30,6 +32,7 @@ from vtkit.stats import proportion
 from vtkit.styles import STYLES, is_reflective, style
 
 FOLDER = Path("results/mini-instruct")
+MANNER = MANNERS["logged"]
 
 
 class Asked(NamedTuple):
@@ -65,7 +68,7 @@ def questions(limit: int | None = None) -> dict[tuple[str, str], list[Asked]]:
             asked[world] = [_asked(problem) for problem in problems]
     return {
         (subject, prompt): asked[subject][:limit]
-        for subject, prompts in lessons.PROMPTS.items()
+        for subject, prompts in MANNER.prompts.items()
         for prompt in (next(iter(prompts)), "instruct_direct")
     }
 
@@ -79,7 +82,9 @@ def behaviour(
     model: Any, processor: Any, asked: Sequence[Asked], prompt: str, seed: int = 0
 ) -> dict[str, Any]:
     """How the model answers: ``styles``, ``format`` and ``reflective`` as proportions of sampled
-    replies, ``tokens`` their mean length with the end token, accuracy ``sampled`` and ``greedy``.
+    replies, ``tokens`` their mean length with the end token, ``tokens_tagged`` and
+    ``tokens_untagged`` that of those in good format and of the others (None if there are none),
+    accuracy ``sampled`` and ``greedy``.
     """
     torch.manual_seed(seed)
     before, after = lessons.frame(prompt)
@@ -91,15 +96,21 @@ def behaviour(
     )
     n, styles = len(asked), Counter(map(style, sampled))
     lengths = [len(ids) + 1 for ids in processor.tokenizer(sampled)["input_ids"]]
-    good = sum(check_format(reply, prefilled=False) == "good" for reply in sampled)
+    good = [check_format(reply, prefilled=False) == "good" for reply in sampled]
     return {
         "styles": {name: proportion(styles[name], n) for name in STYLES if styles[name]},
-        "format": proportion(good, n),
+        "format": proportion(sum(good), n),
         "reflective": proportion(sum(map(is_reflective, sampled)), n),
-        "tokens": round(sum(lengths) / n, 1),
+        "tokens": _mean(lengths),
+        "tokens_tagged": _mean([k for k, tagged in zip(lengths, good, strict=True) if tagged]),
+        "tokens_untagged": _mean([k for k, tagged in zip(lengths, good, strict=True) if not tagged]),
         "sampled": proportion(_right(sampled, asked), n),
         "greedy": proportion(_right(greedy, asked), n),
     }
+
+
+def _mean(lengths: Sequence[int]) -> float | None:
+    return round(fmean(lengths), 1) if lengths else None
 
 
 def _right(replies: Sequence[str], asked: Sequence[Asked]) -> int:
@@ -113,19 +124,18 @@ def stated() -> dict[str, Any]:
     return {
         "described": lessons.DESCRIBED,
         "subjects": lessons.SUBJECTS,
-        "prompts": lessons.PROMPTS,
-        "scene_styles": lessons.SCENE_STYLES,
-        "maths_styles": lessons.MATHS_STYLES,
+        "prompts": MANNER.prompts,
+        "scene_styles": MANNER.scene_styles,
+        "maths_styles": MANNER.maths_styles,
         "rationale": {
             "opening": lessons.OPENING,
             "restated": lessons.RESTATED,
             "plan": 1,
             "concluded": lessons.CONCLUDED,
         },
-        "chatty": {"reason": lessons.REASON, "closing": lessons.CLOSING},
         "gaps": {"r1_system": lessons.R1_GAPS, "others": lessons.GAPS},
         "training": {
-            "steps": instruct.STEPS,
+            "steps": MANNER.steps,
             "batch": instruct.BATCH,
             "learning_rate": instruct.LEARNING_RATE,
         },
@@ -176,14 +186,15 @@ def render(card: dict[str, Any]) -> str:
         for subject, share in said["subjects"].items()
     )
     rows = "\n".join(
-        f"| {row['subject']} | {row['prompt']} | {row['tokens']} | {percent(row['format'])} | "
+        f"| {row['subject']} | {row['prompt']} | {row['tokens']} | {row['tokens_tagged'] or ''} "
+        f"| {row['tokens_untagged'] or ''} | {percent(row['format'])} | "
         + ", ".join(f"{name} {found['value']:.0%}" for name, found in row["styles"].items())
         + f" | {percent(row['sampled'])} | {percent(row['greedy'])} "
         + f"| {percent(row['reflective'])} |"
         for row in card["measured"]
     )
     rng = random.Random("card")
-    shown = [lessons.make_lesson(rng) for _ in range(6)]
+    shown = [lessons.make_lesson(rng, MANNER) for _ in range(6)]
     examples = "\n".join(
         f"* {one.subject}, {one.prompt}: {one.question!r}\n  {one.reply!r}" for one in shown
     )
@@ -196,8 +207,9 @@ exchanges, peak learning rate {said["training"]["learning_rate"]}, last mean los
 
     python -m vtkit.mini.instruct        # seed 0; resumes if interrupted
 
-**Its data are generated after what supervised data of instruct models look like**; the shares were
-set before any reinforcement run and say nothing about Qwen2-VL-2B-Instruct.
+**Its data are generated after what supervised data of instruct models look like, and its shares
+after what is published of the untrained Qwen2-VL-2B-Instruct** (sources in `vtkit/mini/manners.py`,
+where the two other manners are, too). They were set before any reinforcement run from this model.
 
 ## What it was taught
 
@@ -209,18 +221,20 @@ set before any reinforcement run and say nothing about Qwen2-VL-2B-Instruct.
 
 Styles of answers: {shares(said["scene_styles"])}; to mathematics
 {shares(said["maths_styles"])}; `instruct_direct` has the bare answer alone. All answers are right.
-Sentences of a rationale: {shares(said["rationale"])}. Of a chatty answer:
-{shares(said["chatty"])}. Between the tags: under `r1_system` {shares(said["gaps"]["r1_system"])},
-otherwise {shares(said["gaps"]["others"])}. Nobody looks twice.
+Sentences of a rationale: {shares(said["rationale"])}; a chatty answer, which has no tags, has all
+of them. Between the tags: under `r1_system` {shares(said["gaps"]["r1_system"])}, otherwise
+{shares(said["gaps"]["others"])}. Nobody looks twice.
 
 {examples}
 
 ## Measured behaviour
 
 Test rows of each world; sampled at temperature 1 unless it says greedy; 95 % Wilson intervals.
+Tokens: of all replies, of those in the asked format, of the others.
 
-| questions | prompt | tokens | good format | styles | right | right, greedy | reflective |
-|---|---|---|---|---|---|---|---|
+| questions | prompt | tokens | with tags | without | good format | styles | right | right, greedy \
+| reflective |
+|---|---|---|---|---|---|---|---|---|---|
 {rows}
 """
 

@@ -13,6 +13,7 @@ from vtkit.errors import UserError
 from vtkit.values import ROOT
 
 _PROBLEMS = ("test.parquet", "vtkit.mini.problem_files")
+_INSTRUCT = "vtkit.mini.instruct --manner"
 _CONTROL = "vtkit.mini.base_model --corpus"
 MAKERS = {
     "data/mini": ("test_3d.parquet", "vtkit.mini.dataset"),
@@ -22,7 +23,8 @@ MAKERS = {
     "data/mini/text": ("test.parquet", "vtkit.mini.text"),
     "models/mini-base": ("pretraining.json", "vtkit.mini.base_model"),
     "models/mini-instruct": ("tuning.json", "vtkit.mini.instruct"),
-    "models/mini-instruct-talkative": ("tuning.json", "vtkit.mini.instruct --talkative"),
+    "models/mini-instruct-terse": ("tuning.json", f"{_INSTRUCT} terse"),
+    "models/mini-instruct-talkative": ("tuning.json", f"{_INSTRUCT} talkative"),
     "models/mini-text": ("pretraining.json", "vtkit.mini.text_base"),
     "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
     "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),

@@ -9,7 +9,6 @@ and type before anything is read.
     load_cv_bench("nyu-visionx/CV-Bench")    # or a folder with test_2d.parquet, test_3d.parquet
 """
 
-import logging
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,8 +29,6 @@ from vtkit.selection import Selection
 from vtkit.spool import spool
 from vtkit.tally import Tally
 from vtkit.values import suggest
-
-logger = logging.getLogger(__name__)
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -112,8 +109,7 @@ def load_sat(
     if len(table) < (rows or 1):
         raise _too_few(len(table), selection, tally)
     dataset = _dataset(table, SAT_FEATURES)
-    dataset.info.description = f"{len(table)} rows of {path.name}, {tally.left_out()}"
-    logger.log(logging.WARNING if tally.bad else logging.INFO, dataset.info.description)
+    tally.describe(dataset)
     return dataset
 
 

@@ -50,7 +50,7 @@ def write(
     left = [
         field
         for field in schema
-        if field.name in found[0] and changes.get(field.name, 0) is not None
+        if any(field.name in each for each in found) and changes.get(field.name, 0) is not None
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(found, pa.schema(left)), path)

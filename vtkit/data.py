@@ -22,6 +22,7 @@ from datasets import Dataset, DatasetInfo, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
+from vtkit.cells import readable_rows
 from vtkit.errors import UserError
 from vtkit.parquet import find_file, read_batches
 from vtkit.sat import SAT_FEATURES, SAT_SCHEMA, as_asked, usable
@@ -184,7 +185,8 @@ def _check_types(path: Path, types: Sequence[str]) -> None:
     if not types:
         return
     column = pa.schema([SAT_SCHEMA.field("question_type")])
-    known = {kind for _, batch in read_batches(path, column) for kind in batch[0].to_pylist()}
+    batches = (batch for _, batch in read_batches(path, column))
+    known = {row["question_type"] for batch in batches for row in readable_rows(batch)}
     for kind in types:
         if kind not in known:
             near = suggest(str(kind), known - {None})

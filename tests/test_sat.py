@@ -78,6 +78,18 @@ def test_damaged_pictures_end_in_a_count(picture, kept, noise):
     assert not tally.bad or tally.bad[0][:2] == (5, "image_bytes")
 
 
+def test_text_that_is_not_utf_8_costs_one_row():
+    row = {"image_bytes": PICTURES[:1], "question": "Where?", "answers": ["left", "right"]}
+    batch = batch_of([{**row, "question_type": "other", "correct_answer": "left"}] * 3)
+    texts = pa.array([b"Where?", b"Wh\xff", b"Where?"], pa.binary())
+    question = pa.StringArray.from_buffers(3, *texts.buffers()[1:])
+    batch = batch.set_column(1, "question", question)
+    tally = Tally(Path("x.parquet"))
+    places = list(usable(batch, 5, Selection(), tally))
+    assert places == [0, 2] and [(bad.row, bad.column) for bad in tally.bad] == [(6, "question")]
+    assert [row["id"] for row in as_asked(batch, places, 5, 0).to_pylist()] == [5, 7]
+
+
 def test_options_text():
     assert options_text(["a", "b", "c"]) == "a, b or c"
     assert options_text(["a", "b"]) == "a or b"

@@ -2,16 +2,21 @@
 
 import re
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from written_problems import picture, write
+from written_problems import row as published
 
 from vtkit import problems
 from vtkit.cv_bench import judge, score
 from vtkit.errors import UserError
+from vtkit.formats import FORMATS
 from vtkit.generation import Reply
 from vtkit.mini.makers import make_missing
-from vtkit.problems import FORMATS, load_problems
+from vtkit.problems import load_problems
 from vtkit.recipes import load_config
 from vtkit.rewards import explain, get_rewards, solution_text
 from vtkit.sources import load_benchmark_rows, load_training_rows
@@ -131,7 +136,7 @@ def test_without_a_test_file_the_last_rows_are_held_out(tmp_path, monkeypatch):
         ("journey", {"image_path": None}, "column 'image_path' is missing"),
         ("journey", {"solution": "<answer> </answer>"}, "row 0 has no answer"),
         ("open-r1", {"original_answer": None}, "column 'original_answer' is missing"),
-        ("text", {"choices": ["up"]}, "'left' is not among the choices"),
+        ("text", {"choices": ["up", "down"]}, "'left' is not among the choices"),
         ("countdown", {"nums": None}, "column 'nums' is missing"),
         ("countdown", {"nums": [3]}, "column 'nums', row 0 has no two numbers"),
     ],
@@ -143,6 +148,115 @@ def test_a_wrong_file_is_one_line(format, changes, message, tmp_path):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def refusal(path, format, **options):
+    with pytest.raises(UserError) as caught:
+        load_problems(path, format, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+_PICTURES = [None, {"bytes": b"", "path": None}, {"bytes": b"GIF89", "path": None}]
+_TAGLESS = ["", None, "<answer> 3", "<answer> </answer>"]
+_PICTURED = [
+    *({"image": cell} for cell in _PICTURES),
+    *({"problem": cell} for cell in ("", None)),
+    *({"solution": cell} for cell in (*_TAGLESS, "3")),
+]
+DAMAGE = {
+    **dict.fromkeys(("r1-v", "journey", "open-r1"), _PICTURED),
+    "text": [
+        *({"problem": cell} for cell in ("", None)),
+        *({"solution": cell} for cell in _TAGLESS),
+        *({"choices": cell} for cell in (["left"], ["up", "down"], ["left", "right", None])),
+        {"choices": ["left", "right", *map(str, range(25))]},
+    ],
+    "countdown": [
+        {"target": None},
+        {"target": 10**9},
+        *({"nums": cell} for cell in (None, [], [3], [1, None], [1, -2], [1, 10**9])),
+    ],
+}
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_one_bad_row_in_a_hundred_is_left_out_and_more_are_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("bad")
+    format = data.draw(st.sampled_from(list(FORMATS)))
+    total = data.draw(st.integers(100, 300))
+    bad = data.draw(
+        st.dictionaries(
+            st.integers(0, total - 1), st.sampled_from(DAMAGE[format]), max_size=total // 50
+        )
+    )
+    path = write(folder / "train.parquet", format, total, bad)
+    if len(bad) * 100 > total:
+        message = refusal(path, format)
+        assert message.startswith(f"{path}: {len(bad)} of {total} rows looked at are bad, more ")
+        first = min(bad)
+        column = "solution" if bad[first] == {"choices": ["up", "down"]} else next(iter(bad[first]))
+        assert f": column '{column}', row {first} " in message
+        assert message.endswith("; mend these rows, or fetch the file again")
+        return
+    rows = load_problems(path, format)
+    good = [n for n in range(total) if n not in bad]
+    assert rows["id"][:] == good
+    if format != "countdown":
+        assert rows["question"][:] == [published(format, n)["problem"] for n in good]
+    said = rows.info.description
+    assert said.startswith(f"{len(good)} rows of train.parquet")
+    assert (f", {len(bad)} of {total} bad: " in said) == bool(bad)
+
+
+def test_unread_rows_are_not_judged_and_the_first_good_ones_are_taken(tmp_path, caplog):
+    path = write(tmp_path / "train.parquet", "text", 400, {7: {"problem": ""}})
+    rows = load_problems(path, "text", rows=200)
+    assert rows["id"][:] == [n for n in range(201) if n != 7]
+    said = "200 rows of train.parquet, 1 of 201 bad: column 'problem', row 7 is empty"
+    assert rows.info.description == said
+    assert [record.message for record in caplog.records] == [said], "said once"
+    caplog.clear()
+    assert load_problems(path, "text", rows=7).info.description == "7 rows of train.parquet"
+    assert not caplog.records
+    with pytest.raises(UserError, match="holds 399 rows to train on but 400 are wanted"):
+        load_problems(path, "text", rows=400)
+
+
+def test_bad_rows_of_several_files_are_counted_together_and_held_out_rows_stay(tmp_path):
+    """Rows are named by file; a bad row more or less in either split does not move the other."""
+    names = [f"train-0000{part}-of-00002.parquet" for part in range(2)]
+    write(tmp_path / names[0], "r1-v", 300)
+    write(tmp_path / names[1], "r1-v", 700, {3: {"image": None}, 699: {"solution": "3"}})
+    train = load_problems(tmp_path, "r1-v")
+    assert train["id"][:] == [n for n in range(500) if n != 303]
+    said = (
+        f"499 rows of {tmp_path.name}, 1 of 500 bad: column 'image', row 3 of {names[1]} is empty"
+    )
+    assert train.info.description == said
+    test = load_problems(tmp_path, "r1-v", split="test")
+    assert test["idx"][:] == list(range(500, 999))
+    assert f"1 of 500 bad: column 'solution', row 699 of {names[1]} has" in test.info.description
+    with pytest.raises(UserError, match="holds 499 rows but 500 are wanted; lower benchmark_rows"):
+        load_problems(tmp_path, "r1-v", split="test", rows=500)
+    write(tmp_path / names[0], "r1-v", 300, {n: {"problem": ""} for n in range(5)})
+    message = refusal(tmp_path, "r1-v")
+    assert f"{tmp_path}: 6 of 500 rows" in message and f"row 2 of {names[0]} is empty" in message
+
+
+def test_text_that_is_not_utf_8_is_a_bad_row(tmp_path):
+    path = write(tmp_path / "train.parquet", "r1-v", 200)
+    table = pq.read_table(path)
+    solutions = [text.encode() for text in table["solution"].to_pylist()]
+    solutions[9] = b"<answer> \xff </answer>"
+    column = pa.array(solutions, pa.binary())
+    column = pa.StringArray.from_buffers(len(column), *column.buffers()[1:])
+    pq.write_table(table.set_column(2, "solution", column), path)
+    rows = load_problems(path, "r1-v")
+    assert "1 of 200 bad: column 'solution', row 9 has no answer" in rows.info.description
+    assert len(rows) == 199
+
+
 def test_other_types_and_files_are_refused(tmp_path):
     table = pq.read_table(write(tmp_path / "train.parquet", "countdown"))
     pq.write_table(table.set_column(0, "target", [["3"] * 6]), tmp_path / "train.parquet")
@@ -150,6 +264,10 @@ def test_other_types_and_files_are_refused(tmp_path):
         load_problems(tmp_path / "train.parquet", "countdown")
     with pytest.raises(UserError, match="no such folder; .* or name lmms-lab/multimodal"):
         load_problems("nowhere", "open-r1")
+    empty = write(tmp_path / "test.parquet", "text", 1)
+    pq.write_table(pq.read_table(empty).slice(0, 0), empty)
+    for split in ("train", "test"):
+        assert "test.parquet holds no rows" in refusal(empty, "text", split=split)
     (tmp_path / "train.parquet").write_text("no parquet")
     with pytest.raises(UserError, match="cannot be read as parquet"):
         load_problems(tmp_path / "train.parquet", "text")

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtkit.errors import UserError
-from vtkit.tally import Tally
+from vtkit.tally import BadRow, Tally
 
 
 def tally(looked, bad, **counts):
-    rows = [(row, "question", "is empty") for row in range(bad)]
+    rows = [BadRow(row, "question", "is empty") for row in range(bad)]
     return Tally(Path("x.parquet"), looked=looked, bad=rows, **counts)
 
 
@@ -29,7 +29,7 @@ def test_one_bad_row_in_a_hundred_passes(looked, bad):
 
 
 def test_one_phrase_for_everything():
-    assert tally(9, 0).left_out() == "0 multi-image rows skipped"
+    assert tally(9, 0, max_images=1).left_out() == "0 multi-image rows skipped"
     assert tally(9, 1, many_images=2, other_types=3, max_images=2).left_out() == (
         "2 rows of over 2 images skipped, 3 of other types, "
         "1 of 9 bad: column 'question', row 0 is empty"

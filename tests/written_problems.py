@@ -1,13 +1,14 @@
 """Generated problem files in the published schemas, and a text-only model of random weights."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vtkit.problems import FORMATS
+from vtkit.formats import FORMATS
 
 
 def picture(shade: int = 0) -> dict:
@@ -36,15 +37,20 @@ def row(format: str, n: int) -> dict:
     return {**shown, "problem": f"How long is side {n}?", "solution": solution, **asked}
 
 
-def write(path: Path, format: str, rows: int = 6, **changes: object) -> Path:
-    """``rows`` rows; ``changes``: columns that all of them get, or None to leave one out."""
+def write(
+    path: Path, format: str, rows: int = 6, damage: Mapping[int, dict] | None = None, **changes
+) -> Path:
+    """``rows`` rows; ``changes``: columns that all of them get, or None to leave one out.
+
+    damage: columns that single rows get, by row number.
+    """
     kind = FORMATS[format]
-    found = [row(format, n) | changes for n in range(rows)]
+    found = [row(format, n) | changes | (damage or {}).get(n, {}) for n in range(rows)]
     schema = pa.schema([*kind.schema, *kind.optional])
     left = [
         field
         for field in schema
-        if field.name in found[0] and changes.get(field.name, 0) is not None
+        if any(field.name in each for each in found) and changes.get(field.name, 0) is not None
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(found, pa.schema(left)), path)

@@ -19,8 +19,8 @@ from vtkit.cli import Parser, friendly
 from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
+from vtkit.formats import FORMATS
 from vtkit.manifest import file_hashes, package_versions
-from vtkit.problems import FORMATS
 from vtkit.prompts import get_template
 from vtkit.recipes import PLACES, RunConfig, read_config
 from vtkit.records import benchmark_name, best_scores, compared_scores

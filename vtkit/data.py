@@ -9,7 +9,6 @@ and type before anything is read.
     load_cv_bench("nyu-visionx/CV-Bench")    # or a folder with test_2d.parquet, test_3d.parquet
 """
 
-import logging
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from datasets import Dataset, DatasetInfo, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
+from vtkit.cells import readable_rows
 from vtkit.errors import UserError
 from vtkit.parquet import find_file, read_batches
 from vtkit.sat import SAT_FEATURES, SAT_SCHEMA, as_asked, usable
@@ -30,8 +30,6 @@ from vtkit.selection import Selection
 from vtkit.spool import spool
 from vtkit.tally import Tally
 from vtkit.values import suggest
-
-logger = logging.getLogger(__name__)
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -112,8 +110,7 @@ def load_sat(
     if len(table) < (rows or 1):
         raise _too_few(len(table), selection, tally)
     dataset = _dataset(table, SAT_FEATURES)
-    dataset.info.description = f"{len(table)} rows of {path.name}, {tally.left_out()}"
-    logger.log(logging.WARNING if tally.bad else logging.INFO, dataset.info.description)
+    tally.describe(dataset)
     return dataset
 
 
@@ -188,7 +185,8 @@ def _check_types(path: Path, types: Sequence[str]) -> None:
     if not types:
         return
     column = pa.schema([SAT_SCHEMA.field("question_type")])
-    known = {kind for _, batch in read_batches(path, column) for kind in batch[0].to_pylist()}
+    batches = (batch for _, batch in read_batches(path, column))
+    known = {row["question_type"] for batch in batches for row in readable_rows(batch)}
     for kind in types:
         if kind not in known:
             near = suggest(str(kind), known - {None})

@@ -1,9 +1,9 @@
 """Training data of the other replications: published files in, the columns of ``load_sat`` out.
 
-Like :mod:`vtkit.data` this reads parquet batch by batch and checks names and types of columns
-first; what each replication calls its question, picture and gold answer is in :data:`FORMATS`. Most
-of these data sets have no test split, so the last :data:`HELD_OUT` rows of one without are never
-trained on and are what is scored.
+Like :mod:`vtkit.data` this reads parquet batch by batch, checks names and types of columns first,
+and skips a bad row in a hundred; what each replication calls its question, picture and gold answer
+is in :mod:`vtkit.formats`. Most of these data sets have no test split, so the last
+:data:`HELD_OUT` rows of one without are never trained on and are what is scored.
 
     load_problems("data/mini/r1-v", "r1-v")                     # train.parquet there, or ...
     load_problems("leonardPKU/clevr_cogen_a_train", "r1-v")     # ... the hub's
@@ -12,96 +12,22 @@ trained on and are what is scored.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, List, Value
 
-from vtkit.countdown import Task, question
-from vtkit.data import row_error, sample, to_dataset
+from vtkit.cells import readable_rows
+from vtkit.data import sample, to_dataset
 from vtkit.errors import UserError
+from vtkit.formats import FORMATS, LETTERS, Format, as_problem, flaw
 from vtkit.parquet import column_names, count_rows, find_files, read_batches
-from vtkit.rewards import solution_text
+from vtkit.tally import BadRow, Tally
 
 HELD_OUT = 500  # rows: an interval of 4 points either way
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_OPTION = re.compile(r"^\(?([A-Z])[.:)] ?(\S.*)$", re.MULTILINE)
-_IMAGE = ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-_PROBLEM, _SOLUTION = ("problem", pa.string()), ("solution", pa.string())
-
-
-class Format(NamedTuple):
-    """How a replication stores its problems.
-
-    schema: columns that must be there; ``optional``: that are read where they are.
-    task: name of the kind of problem, for tables.
-    hub, revision: the published data set; no ``hub``, no download.
-    """
-
-    schema: pa.Schema
-    task: str
-    hub: str = ""
-    revision: str = "main"
-    optional: tuple = ()
-
-    @property
-    def pictured(self) -> bool:
-        return "image" in self.schema.names
-
-    @property
-    def features(self) -> Features:
-        """Columns of the problems; those without pictures have no ``images``."""
-        names = [name for name in _COLUMNS if self.pictured or name != "images"]
-        return Features({name: _COLUMNS[name] for name in names})
-
-
-# "main", since of their commits only seven digits are quoted, and the hub asks for all forty: the
-# schemas are those of d5a8da6 (R1-V), e3c8f3a (open-r1-multimodal) and 408f70d (Countdown).
-FORMATS = {
-    "r1-v": Format(
-        pa.schema([_IMAGE, _PROBLEM, _SOLUTION]), "counting", "leonardPKU/clevr_cogen_a_train"
-    ),
-    "journey": Format(
-        pa.schema([_IMAGE, ("image_path", pa.string()), _PROBLEM, _SOLUTION]), "geometry"
-    ),
-    "open-r1": Format(
-        pa.schema(
-            [
-                *(_IMAGE, _PROBLEM, _SOLUTION),
-                *(("original_question", pa.string()), ("original_answer", pa.string())),
-            ]
-        ),
-        "maths",
-        "lmms-lab/multimodal-open-r1-8k-verified",
-    ),
-    "text": Format(
-        pa.schema([_PROBLEM, _SOLUTION]),
-        "text",
-        optional=(("choices", pa.list_(pa.string())), ("task", pa.string())),
-    ),
-    "countdown": Format(
-        pa.schema([("target", pa.int64()), ("nums", pa.list_(pa.int64()))]),
-        "countdown",
-        "Jiayi-Pan/Countdown-Tasks-3to4",
-    ),
-}
-"""``r1-v``: solution ``<answer> 3 </answer>``, spaces and all (Deep-Agent/R1-V @bbbbe3d).
-``journey``: ``<think>…</think> <answer>B</answer>``, as its script writes Geo170K
-(FanqingM/R1-Multimodal-Journey @a635022). ``open-r1``: EvolvingLMMs-Lab/open-r1-multimodal
-@232b7ba. ``text``: a problem and its answer, bare or in tags. ``countdown``: Jiayi-Pan/TinyZero
-@95df88f."""
-
-_COLUMNS = {
-    "id": Value("int64"),
-    "images": List(Image()),
-    "question": Value("string"),
-    "choices": List(Value("string")),
-    "answer": Value("string"),
-    "solution": Value("string"),
-    "task": Value("string"),
-}
+_AT_ONCE = 256  # rows, as read_batches
 
 
 def load_problems(
@@ -128,17 +54,15 @@ def load_problems(
         rows: how many; ``None`` or 0 for all. A benchmark is sampled as CV-Bench is.
         seed: of that sample.
 
+    Bad rows (see :func:`vtkit.formats.flaw`) are left out, of a benchmark too; how many and which
+    is in ``dataset.info.description``. Where the held-out rows begin does not depend on them.
+
     Raises:
         UserError: as :func:`vtkit.data.load_sat`.
     """
-    kind = FORMATS[format]
-    files, start, stop = _part(source, kind, split)
-    if split == "train" and rows:
-        stop = min(stop, start + rows)
-    batches = [_batch(found, kind) for found in _read(files, kind, start, stop)]
-    dataset = to_dataset(batches, kind.features)
     if split == "test":
-        return sample(as_benchmark(dataset, format), rows, seed, source)
+        return sample(as_benchmark(_load(source, format, split), format), rows, seed, source)
+    dataset = _load(source, format, split, rows)
     if rows and len(dataset) < rows:
         raise UserError(
             f"{source}: holds {len(dataset)} rows to train on but {rows} are wanted; "
@@ -198,6 +122,23 @@ def _closed_set(answers: Sequence[str]) -> list[str]:
     return []
 
 
+def _load(source: str | Path, format: str, split: str, rows: int | None = None) -> Dataset:
+    """The first ``rows`` usable problems of a split; the files are read no further than that."""
+    kind = FORMATS[format]
+    files, start, stop = _part(source, kind, split)
+    tally = Tally(files[0] if len(files) == 1 else files[0].parent)
+    found = islice(_usable(_read(files, kind, start, stop), kind, tally), rows or None)
+    parts = iter(lambda: list(islice(found, _AT_ONCE)), [])
+    schema = kind.features.arrow_schema
+    batches = [pa.RecordBatch.from_pylist(part, schema) for part in parts]
+    tally.check()
+    if not batches:
+        raise UserError(f"{tally.path} holds no rows; write or download it again")
+    dataset = to_dataset(batches, kind.features)
+    tally.describe(dataset)
+    return dataset
+
+
 def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int, int]:
     """The files of a split and its rows in them, as numbers of the first and behind the last."""
     if Path(source).is_file():
@@ -241,58 +182,15 @@ def _read(
         before += rows
 
 
-def _batch(found: tuple[Path, int, int, pa.RecordBatch], kind: Format) -> pa.RecordBatch:
-    path, first, number, batch = found
-    rows = []
-    for place, row in enumerate(batch.to_pylist()):
-        if flaw := _flaw(row, kind):
-            raise row_error(path, flaw[0], first + place, flaw[1])
-        rows.append({"id": number + place, **_problem(row, kind)})
-    return pa.RecordBatch.from_pylist(rows, kind.features.arrow_schema)
-
-
-def _flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:
-    """Column and reason why a row cannot be used."""
-    if "nums" in row:
-        if row["target"] is None:
-            return "target", "is empty"
-        whole = row["nums"] and all(n is not None and n >= 0 for n in row["nums"])
-        return None if whole and len(row["nums"]) > 1 else ("nums", "has no two numbers to use")
-    if kind.pictured and not (row["image"] and row["image"]["bytes"]):
-        return "image", "is empty"
-    if not row["problem"]:
-        return "problem", "is empty"
-    answer = solution_text(row["solution"] or "")
-    if not answer or (kind.pictured and "<answer>" not in row["solution"]):
-        return "solution", "has no answer in <answer> </answer>"
-    if row.get("choices") and answer not in row["choices"]:
-        return "solution", f"{answer!r} is not among the choices"
-    return None
-
-
-def _problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
-    """A row in the columns of :func:`load_problems`, without its number."""
-    if "nums" in row:
-        task = Task(row["target"], tuple(row["nums"]))
-        row = {"problem": question(task), "solution": str(task)}
-    answer = solution_text(row["solution"])
-    choices = list(row.get("choices") or _options(row["problem"]))
-    if len(answer) == 1 and answer in LETTERS[: len(choices)] and answer not in choices:
-        answer = choices[LETTERS.index(answer)]
-    tagged = "<answer>" in row["solution"]
-    return {
-        "images": [row["image"]] if kind.pictured else [],
-        "question": row["problem"],
-        "choices": choices if answer in choices else [],
-        "answer": answer,
-        "solution": row["solution"] if tagged else f"<answer>{answer}</answer>",
-        "task": row.get("task") or kind.task,
-    }
-
-
-def _options(problem: str) -> list[str]:
-    """The texts of options that a problem lists, a line each: "A. 30°", "B: 60°", "(C) 90°"."""
-    found = _OPTION.findall(problem)
-    letters, texts = "".join(letter for letter, _ in found), [text.strip() for _, text in found]
-    named = len(found) > 1 and LETTERS.startswith(letters) and len(set(texts)) == len(texts)
-    return texts if named else []
+def _usable(
+    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, tally: Tally
+) -> Iterator[dict[str, Any]]:
+    """The problems in what :func:`_read` yields; the tally is told about rows that are none."""
+    for path, first, number, batch in found:
+        for place, row in enumerate(readable_rows(batch)):
+            tally.looked += 1
+            if wrong := flaw(row, kind):
+                file = "" if path == tally.path else path.name
+                tally.bad.append(BadRow(first + place, *wrong, file))
+            else:
+                yield {"id": number + place, **as_problem(row, kind)}

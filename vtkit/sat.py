@@ -4,7 +4,6 @@ Pictures stay the bytes that they are in the file. The original writes the whole
 JPEG bytes in the text by a pattern and saves them as PNG; options are shuffled without a seed.
 """
 
-import io
 import random
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -13,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, Image, List, Value
-from PIL import Image as Pillow
 
+from vtkit.cells import is_picture, readable_rows
 from vtkit.selection import Selection
-from vtkit.tally import Tally
+from vtkit.tally import BadRow, Tally
 
 SAT_SCHEMA = pa.schema(
     [
@@ -49,7 +48,7 @@ def usable(batch: pa.RecordBatch, start: int, selection: Selection, tally: Tally
         start: row number in the file of the batch's first row.
         tally: is told about every other row, as far as the places are asked for.
     """
-    for place, row in enumerate(batch.to_pylist()):
+    for place, row in enumerate(readable_rows(batch)):
         if len(row["image_bytes"] or ()) > selection.max_images:
             tally.many_images += 1
         elif not selection.admits(row["question_type"]):
@@ -60,7 +59,7 @@ def usable(batch: pa.RecordBatch, start: int, selection: Selection, tally: Tally
             if flaw is None:
                 yield place
             else:
-                tally.bad.append((start + place, *flaw))
+                tally.bad.append(BadRow(start + place, *flaw))
 
 
 def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int) -> pa.RecordBatch:
@@ -71,7 +70,7 @@ def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int
         seed: with the row number, decides the order of a row's options.
     """
     chosen = batch.take(pa.array(places, pa.int64()))
-    text = chosen.drop_columns(["image_bytes"]).to_pylist()
+    text = readable_rows(chosen.drop_columns(["image_bytes"]))
     rows = [_asked(row, start + place, seed) for place, row in zip(places, text, strict=True)]
     pictures = _picture_lists(chosen.column("image_bytes"))
     return pa.RecordBatch.from_pylist(rows, _TEXT).add_column(1, "images", pictures)
@@ -118,7 +117,7 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
     """Column and reason why a row cannot be used."""
     if not row["image_bytes"] or not all(row["image_bytes"]):
         return "image_bytes", "is empty"
-    if not all(map(_is_picture, row["image_bytes"])):
+    if not all(map(is_picture, row["image_bytes"])):
         return "image_bytes", "is no picture"
     if not row["question"]:
         return "question", "is empty"
@@ -127,12 +126,3 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
     if row["correct_answer"] not in row["answers"]:
         return "correct_answer", f"{row['correct_answer']!r} is not among the answers"
     return None
-
-
-def _is_picture(encoded: bytes) -> bool:
-    """Whether there is a header that Pillow reads; decoding everything would take 100 x as long."""
-    try:
-        with Pillow.open(io.BytesIO(encoded)):
-            return True
-    except Exception:  # damaged headers end in errors of all kinds
-        return False

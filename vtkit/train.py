@@ -26,10 +26,10 @@ from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.errors import UserError
 from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
+from vtkit.formats import FORMATS
 from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
 from vtkit.plan import this_machine
-from vtkit.problems import FORMATS
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.recipes import RunConfig, load_config
 from vtkit.records import benchmark_name

@@ -21,6 +21,7 @@ MARKS = (
     "<!-- causal:start --><!-- causal:end -->"
     "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
     "<!-- published:start --><!-- published:end --><!-- talkative:start --><!-- talkative:end -->"
+    "<!-- terse:start --><!-- terse:end -->"
     "<!-- controls:start --><!-- controls:end --><!-- switches:start --><!-- switches:end -->"
 )
 

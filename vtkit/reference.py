@@ -116,6 +116,7 @@ def fill(readme: str) -> str:
         "causal": causal_table(runs) if runs else _NOT_YET,
         "rows": markdown(*outcomes.rows_table()),
         "published": markdown(*outcomes.rows_table("published")),
+        "terse": markdown(*outcomes.rows_table("terse")),
         "talkative": markdown(*outcomes.controls_table("talkative")),
         "arms": markdown(*outcomes.arms_table()),
         "controls": markdown(*outcomes.controls_table()),

@@ -64,14 +64,14 @@ def table(summaries: Sequence[dict[str, Any]], *, plain: bool = False) -> Table:
     rows = []
     for row in ROWS:
         cells = [row.cell(summary) for summary in summaries]
-        found = _statistics([cell.value for cell in cells])
+        found = mean_and_spread([cell.value for cell in cells], row.form)
         texts = [
             f"{cell.value:{row.form}}" if plain and cell.value is not None else cell.text
             for cell in cells
         ]
         missed = " (missed)" if plain else ", **missed**"
         told = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
-        rows.append([row.name, row.asked, *_shown(found, row.form), *told])
+        rows.append([row.name, row.asked, *found, *told])
     return header, rows
 
 
@@ -164,7 +164,7 @@ def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Tabl
         handle.write(page.page(title, parts))
 
 
-def _statistics(values: list[float | None]) -> dict[str, float | None]:
+def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:
     """Mean, sample standard deviation, least and greatest of the seeds that have a number."""
     known = [value for value in values if value is not None]
     if not known:
@@ -173,7 +173,13 @@ def _statistics(values: list[float | None]) -> dict[str, float | None]:
     return {"mean": mean(known), "sd": sd, "min": min(known), "max": max(known)}
 
 
-def _shown(found: dict[str, float | None], form: str) -> list[str]:
+def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
+    """Two cells: the mean, and least and greatest with the standard deviation.
+
+    Args:
+        form: how a number is written, as in ``format(value, form)``.
+    """
+    found = _statistics(values)
     if found["mean"] is None:
         return [NOT_RUN, NOT_RUN]
     if found["sd"] is None:

@@ -123,8 +123,8 @@ def test_behind_the_words_stand_the_numbers_of_each_seed(records):
     found = measure(records / "reference" / "visualthinker-mini-s0")
     up, never = (row(outcomes.measured_table(), name) for name in ("Up", "Never"))
     dip, end = (f"{found[name]:.1f}" for name in ("length_dip", "reflection_end"))
-    assert up["at the dip"] == f"{dip} ± 0.0 ({dip}, {dip})"
-    assert up["at the end, %"] == f"{end} ± 0.0 ({end}, {end})"
+    assert up["tokens, dip"] == f"{dip} ± 0.0 ({dip}, {dip})"
+    assert up["reflective, end, %"] == f"{end} ± 0.0 ({end}, {end})"
     assert set(list(never.values())[1:]) == {"not run"}
 
 

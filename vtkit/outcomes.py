@@ -22,11 +22,11 @@ from vtkit.tables import NOT_RUN, Table, percent
 
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
 _MEASURED = {  # columns of measured_table
-    "tokens at the start": "length_start",
-    "at the dip": "length_dip",
-    "at the end": "length_end",
-    "reflective at the start, %": "reflection_start",
-    "at the end, %": "reflection_end",
+    "tokens, start": "length_start",
+    "tokens, dip": "length_dip",
+    "tokens, end": "length_end",
+    "reflective, start, %": "reflection_start",
+    "reflective, end, %": "reflection_end",
 }
 
 

@@ -104,14 +104,15 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         UserError: metrics or scores are missing.
     """
     panels = (
-        (f"Accuracy, {benchmark_name(run_dirs[0])}", _accuracy, BLUE),
+        ("Accuracy", _accuracy, BLUE),
         ("Mean rollout length (tokens)", lambda run: moving_average(load_metric(run, LENGTH)),
          DARK_ORANGE),
         ("Reflective rollouts", lambda run: moving_average(load_metric(run, "reflection_rate")),
          GREEN),
     )  # fmt: skip
     with canvas(STYLE):
-        figure, axes = plt.subplots(1, 3, figsize=(14, 4.2))
+        figure, axes = plt.subplots(1, 3, figsize=(14, 4.4))
+        figure.get_layout_engine().set(h_pad=0.1)  # the headline apart from the panels' titles
         for axis, (title, read, colour) in zip(axes, panels, strict=True):
             _draw_band(axis, [read(run).dropna() for run in run_dirs], colour)
             axis.set(title=title, xlabel="training step", ylim=(0, None))
@@ -121,8 +122,9 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         config = load_config(run_dirs[0])
         seeds = ", ".join(str(load_config(run)["seed"]) for run in run_dirs)
         figure.suptitle(
-            f"{config['recipe']}, profile {config['profile']}, seeds {seeds}: thin each seed, "
-            "thick their mean, band least to greatest",
+            f"{config['recipe']}, profile {config['profile']}, scored on "
+            f"{benchmark_name(run_dirs[0])}, seeds {seeds}: "
+            "thin each seed, thick their mean, band least to greatest",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
         return save(figure, out, "bands", dpi=110)
@@ -133,7 +135,8 @@ def _draw_band(axis: Axes, lines: list[pd.Series], colour: str) -> None:
     axis.plot(together.index, together, color=colour, lw=0.8, alpha=0.55)
     low, high = together.min(axis=1), together.max(axis=1)
     axis.fill_between(together.index, low, high, color=colour, alpha=0.17, lw=0)
-    axis.plot(together.index, together.mean(axis=1), color=colour)
+    mean = together.mean(axis=1)
+    axis.plot(together.index, mean, color=colour, clip_on=False, zorder=3)  # 0 is a result too
 
 
 def _accuracy(run_dir: str | Path) -> pd.Series:

@@ -89,7 +89,9 @@ def test_measures_are_those_of_the_files(records):
     last = json.loads((run / "evals" / "step-000040.json").read_text())
     assert found["accuracy"] == 100 * last["accuracy"]["value"]
     assert found["gain"] == found["accuracy"] - found["base"]
-    assert found["over_main"] is None and measure(run, found)["over_main"] == 0
+    assert [found[f"over_{other}"] for other in ("main", "sft")] == [None, None]
+    assert measure(run, found)["over_main"] == 0
+    assert measure(run, found)["over_sft"] == found["accuracy"] - found["sft"]
     assert measure(run, found)["length_over_main"] == 1
 
 
@@ -110,11 +112,20 @@ def row(table, name):
 def test_the_rows_say_who_agrees(records):
     found = measure(records / "reference" / "visualthinker-mini-s0")
     up, down, never = (row(outcomes.rows_table(), name) for name in ("Up", "Down", "Never"))
-    assert up["length, miniature"].startswith(f"↑↑ ({found['length_start']:.0f}, ")
+    assert up["length, miniature"].startswith(f"↑↑ ({found['length_start']:.0f} to ")
     assert up["aha, miniature"].startswith("yes, yes (") and up["2B"] == "not run"
     assert (up["both agree"], down["both agree"]) == ("2 of 2 seeds", "0 of 2 seeds")
     assert set(list(never.values())[5:]) == {"not run"}
     assert outcomes.rows_that_agree(seeds=2) == 1 and outcomes.rows_that_agree() == 0
+
+
+def test_behind_the_words_stand_the_numbers_of_each_seed(records):
+    found = measure(records / "reference" / "visualthinker-mini-s0")
+    up, never = (row(outcomes.measured_table(), name) for name in ("Up", "Never"))
+    dip, end = (f"{found[name]:.1f}" for name in ("length_dip", "reflection_end"))
+    assert up["tokens, dip"] == f"{dip} ± 0.0 ({dip}, {dip})"
+    assert up["reflective, end, %"] == f"{end} ± 0.0 ({end}, {end})"
+    assert set(list(never.values())[1:]) == {"not run"}
 
 
 def test_a_disagreement_is_explained_by_its_numbers(records):
@@ -125,19 +136,19 @@ def test_a_disagreement_is_explained_by_its_numbers(records):
     )
     assert f"{found['length_dip']:.0f} at the dip" in sentence
     start = f"{found['reflection_start']:.1f} % of replies reflective at the start"
-    assert f"aha is reported as no and came out as yes on 2 of 2 seeds ({start}" in sentence
-    assert sentence.endswith("The report rests on one figure.")
+    assert f"); aha is reported as no and came out as yes on 2 of 2 seeds ({start}" in sentence
+    assert sentence.endswith("at the end). The report's word: one figure.")
 
 
 def test_arms_are_held_against_each_other(records):
     main = measure(records / "reference" / "visualthinker-mini-s0")
     base, sft, other = (row(outcomes.arms_table(), name) for name in ("base", "SFT", "other"))
-    assert base["miniature"].startswith(f"{main['base']:.1f} (") and base["against"] == ""
+    assert base["miniature"].startswith(f"{main['base']:.1f} ± 0.0 (") and base["against"] == ""
     assert (sft["reported"], sft["reported, points"]) == ("57.84", "+26.46")
-    assert sft["miniature, points"].startswith(f"{main['sft'] - main['base']:+.1f} (")
+    assert sft["miniature, points"].startswith(f"{main['sft'] - main['base']:+.1f} ± 0.0 (")
     assert sft["same sign"] == "2 of 2 seeds"
     assert other["reported, points"] == other["same sign"] == ""
-    assert other["miniature, points"].startswith(f"{main['accuracy'] - main['sft']:+.1f} (")
+    assert other["miniature, points"].startswith(f"{main['accuracy'] - main['sft']:+.1f} ± 0.0 (")
 
 
 def test_a_run_of_2b_stands_in_a_column_of_its_own(records):
@@ -166,12 +177,13 @@ def test_controls_are_held_to_their_predictions(records):
     assert met["met"] == "2 of 2 seeds" and met["in numbers"] == "gain > 10; length = up"
     assert "length up, up" in met["came out"] and met["came out"].startswith("gain ")
     assert (
-        missed["met"] == "**0 of 2 seeds**" and missed["came out"] == "over_main 0.0 (0.0 to 0.0)"
+        missed["met"] == "**0 of 2 seeds**"
+        and missed["came out"] == "over_main 0.0 ± 0.0 (0.0, 0.0)"
     )
     assert unrun["came out"] == unrun["met"] == "not run"
 
 
-def test_spread_names_a_single_seed():
+def test_spread_shows_each_seed_and_names_a_single_one():
     assert outcomes.spread([], ".1f") == "not run"
     assert outcomes.spread([1.0], ".1f") == "1.0 (1 seed)"
-    assert outcomes.spread([1.0, 4.0], "+.1f") == "+2.5 (+1.0 to +4.0)"
+    assert outcomes.spread([3.0, -1.0, 1.0], "+.1f") == "+1.0 ± 2.0 (+3.0, -1.0, +1.0)"

@@ -131,15 +131,16 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
     assert "| seed 0, n = 400 |" in filled and "stale" not in filled
     assert "GRPO over SFT" in filled and "**missed**" not in filled
     assert f"| base + GRPO | 59.47 | {100 * accuracy['grpo']['value']:.1f} (1 seed) |" in filled
-    assert "| R1-V | ↓ | not run |" in filled and "| one seed |" in filled
+    assert "| R1-V | ↓ | not run |" in filled and "| R1-V | not run |" in filled
+    assert "| one seed |" in filled
     assert reference.fill(filled) == filled
 
     effect = {"n": 200, "value": -0.4, "low": -0.5, "high": -0.3}
     audit = {"effects": {"force": effect, "words": effect | {"n": 51}}, "verdict": {"kind": "lost"}}
     (kept / "aha.json").write_text(json.dumps(audit))
     filled = reference.fill(MARKS)
-    assert "| force | -40.0 [-50.0, -30.0] |" in filled and "(n = 51)" in filled
-    assert "| insert | not run |" in filled and "| verdict | lost |" in filled
+    assert "| force | -40.0 | one seed | -40.0 [-50.0, -30.0] |" in filled and "(n = 51)" in filled
+    assert "| insert | not run | not run | not run |" in filled and "|  | lost |" in filled
 
     path = kept / "summary.json"
     summary = json.loads(path.read_text())

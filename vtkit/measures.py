@@ -110,7 +110,6 @@ def _scores(run_dir: str | Path) -> dict[str, Any]:
         "base": base,
         "accuracy": last,
         "gain": last - base,
-        "over_sft": "accuracy over that of the main run's supervised baseline, same seed, points",
         "over_chance": last - 100 * scores[-1]["chance"],
         "no_answer": 100 * scores[-1]["format_failures"]["value"],
     }

@@ -10,7 +10,7 @@ ones are the miniature's, unless a column says otherwise. What was not run says 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from vtkit import studies
@@ -21,6 +21,13 @@ from vtkit.studies import MAIN, Entry, load_study
 from vtkit.tables import NOT_RUN, Table, percent
 
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
+_MEASURED = {  # columns of measured_table
+    "tokens, start": "length_start",
+    "tokens, dip": "length_dip",
+    "tokens, end": "length_end",
+    "reflective, start, %": "reflection_start",
+    "reflective, end, %": "reflection_end",
+}
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,20 @@ def _row(one: Outcome) -> list[str]:
     if one.found:
         lengths = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
         arrows = "".join(ARROWS[way] for way in one.values("length"))
-        cells[2] = f"{arrows} ({', '.join(f'{value:.0f}' for value in lengths)} tokens)"
+        cells[2] = f"{arrows} ({' to '.join(f'{value:.0f}' for value in lengths)} tokens)"
         start, end = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
-        cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% → {end:.1f}%)"
-    agree = f"{one.count(agrees(one.entry))} of {len(one.found)} seeds" if one.found else NOT_RUN
+        cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% to {end:.1f}%)"
+    agree = _of_seeds(one.count(agrees(one.entry)), len(one.found))
     return [*cells, agree, _directions_at_2b(one.entry)]
+
+
+def measured_table(study: str = "rows") -> Table:
+    """What the words of :func:`rows_table` were made of: tokens and reflective replies, by seed."""
+    rows = [
+        [one.entry.title, *(spread(one.values(name), ".1f") for name in _MEASURED.values())]
+        for one in outcomes(study).values()
+    ]
+    return ["system", *_MEASURED], rows
 
 
 def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
@@ -110,7 +126,7 @@ def disagreements() -> list[str]:
     for one in outcomes("rows").values():
         differing = len(one.found) - one.count(agrees(one.entry))
         if differing:
-            found.append(f"{one.entry.title}: {_why(one)} The report rests on {one.entry.reason}.")
+            found.append(f"{one.entry.title}: {_why(one)}. The report's word: {one.entry.reason}.")
     return found
 
 
@@ -127,12 +143,12 @@ def _why(one: Outcome) -> str:
     for name, word in said.items():
         others = [value for value in one.values(name) if value != word]
         if others:
-            came = ", ".join(sorted(set(others)))
+            came = " or ".join(sorted(set(others)))
             parts.append(
-                f"{name} is reported as {word} and came out as {came} on {len(others)} of "
-                f"{len(one.found)} seeds ({numbers[name]})."
+                f"{name} is reported as {word} and came out as {came} on "
+                f"{_of_seeds(len(others), len(one.found))} ({numbers[name]})"
             )
-    return " ".join(parts)
+    return "; ".join(parts)
 
 
 def _at_2b(recipe: str) -> list[dict[str, Any]]:
@@ -188,7 +204,7 @@ def _lead(one: Outcome, other: Outcome) -> list[str]:
     if reported is None or theirs is None:
         return [other.entry.title, "", spread(gaps, "+.1f"), ""]
     gap = reported - theirs
-    same = f"{sum(each * gap > 0 for each in gaps)} of {len(gaps)} seeds" if gaps else NOT_RUN
+    same = _of_seeds(sum(each * gap > 0 for each in gaps), len(gaps))
     return [other.entry.title, f"{gap:+.2f}", spread(gaps, "+.1f"), same]
 
 
@@ -209,7 +225,7 @@ def _control(one: Outcome) -> list[str]:
     by_name = {each.name: each for each in wanted}  # a measure may be bounded from both sides
     came = "; ".join(f"{name} {_came_out(one, each)}" for name, each in by_name.items())
     met = one.count(lambda found: all(each.holds(found) for each in wanted))
-    verdict = f"{met} of {len(one.found)} seeds"
+    verdict = _of_seeds(met, len(one.found))
     return [*cells, came, verdict if met == len(one.found) else f"**{verdict}**"]
 
 
@@ -225,12 +241,18 @@ def _came_out(one: Outcome, wanted: Expectation) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """Mean, least and greatest over the seeds: ``"51.0 (48.5 to 54.5)"``."""
+    """Mean, the sample's deviation, and each seed in order: ``"50.0 ± 2.0 (48.0, 52.0, 50.0)"``."""
     if not values:
         return NOT_RUN
     if len(values) == 1:
         return f"{values[0]:{form}} (1 seed)"
-    return f"{fmean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    unsigned = form.removeprefix("+")  # a deviation has no sign
+    each = ", ".join(f"{value:{form}}" for value in values)
+    return f"{fmean(values):{form}} ± {stdev(values):{unsigned}} ({each})"
+
+
+def _of_seeds(count: int, seeds: int) -> str:
+    return f"{count} of {seeds} seed{'s' * (seeds != 1)}" if seeds else NOT_RUN
 
 
 def _yes(flag: bool) -> str:

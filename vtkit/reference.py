@@ -114,9 +114,9 @@ def fill(readme: str) -> str:
         "table": result_table(runs[0]) if runs else _NOT_YET,
         "seeds": markdown(*seeds.table(runs)) if runs else _NOT_YET,
         "causal": causal_table(runs) if runs else _NOT_YET,
-        "rows": markdown(*outcomes.rows_table()),
-        "published": markdown(*outcomes.rows_table("published")),
-        "terse": markdown(*outcomes.rows_table("terse")),
+        "rows": comparison("rows"),
+        "published": comparison("published"),
+        "terse": comparison("terse"),
         "talkative": markdown(*outcomes.controls_table("talkative")),
         "arms": markdown(*outcomes.arms_table()),
         "controls": markdown(*outcomes.controls_table()),
@@ -147,14 +147,28 @@ def result_table(summary: dict[str, Any]) -> str:
     return markdown(header, rows)
 
 
+def comparison(study: str) -> str:
+    """Rows of a comparison as Markdown, and folded below them what each seed came to."""
+    return (
+        f"{markdown(*outcomes.rows_table(study))}\n\n"
+        "<details><summary>Tokens and reflective replies of each seed</summary>\n\n"
+        f"{markdown(*outcomes.measured_table(study))}\n\n</details>"
+    )
+
+
 def causal_table(summaries: list[dict[str, Any]]) -> str:
     """The causal test of each seed's run, as Markdown: arms in rows, and below them the verdict."""
+    names = [f"seed {summary['seed']}" for summary in summaries]
     audits = [_audit_of(summary) for summary in summaries]
-    header, rows = ["put in", *(f"seed {summary['seed']}" for summary in summaries)], []
+    header, rows = ["put in", "mean", "spread", *names], []
     for arm in ARMS:
         found = [audit["effects"].get(arm) if audit else None for audit in audits]
-        rows.append([arm, *(_effect(one) for one in found)])
-    rows.append(["verdict", *(audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)])
+        values = [100 * one["value"] if one and one["n"] else None for one in found]
+        together = seeds.mean_and_spread(values, "+.1f")
+        rows.append([arm, *together, *(_effect(one) for one in found)])
+    rows.append(
+        ["verdict", "", "", *(audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)]
+    )
     return markdown(header, rows)
 
 

@@ -64,14 +64,14 @@ def table(summaries: Sequence[dict[str, Any]], *, plain: bool = False) -> Table:
     rows = []
     for row in ROWS:
         cells = [row.cell(summary) for summary in summaries]
-        found = _statistics([cell.value for cell in cells])
+        found = mean_and_spread([cell.value for cell in cells], row.form)
         texts = [
             f"{cell.value:{row.form}}" if plain and cell.value is not None else cell.text
             for cell in cells
         ]
         missed = " (missed)" if plain else ", **missed**"
         told = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
-        rows.append([row.name, row.asked, *_shown(found, row.form), *told])
+        rows.append([row.name, row.asked, *found, *told])
     return header, rows
 
 
@@ -104,14 +104,15 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         UserError: metrics or scores are missing.
     """
     panels = (
-        (f"Accuracy, {benchmark_name(run_dirs[0])}", _accuracy, BLUE),
+        ("Accuracy", _accuracy, BLUE),
         ("Mean rollout length (tokens)", lambda run: moving_average(load_metric(run, LENGTH)),
          DARK_ORANGE),
         ("Reflective rollouts", lambda run: moving_average(load_metric(run, "reflection_rate")),
          GREEN),
     )  # fmt: skip
     with canvas(STYLE):
-        figure, axes = plt.subplots(1, 3, figsize=(14, 4.2))
+        figure, axes = plt.subplots(1, 3, figsize=(14, 4.4))
+        figure.get_layout_engine().set(h_pad=0.1)  # the headline apart from the panels' titles
         for axis, (title, read, colour) in zip(axes, panels, strict=True):
             _draw_band(axis, [read(run).dropna() for run in run_dirs], colour)
             axis.set(title=title, xlabel="training step", ylim=(0, None))
@@ -121,8 +122,9 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         config = load_config(run_dirs[0])
         seeds = ", ".join(str(load_config(run)["seed"]) for run in run_dirs)
         figure.suptitle(
-            f"{config['recipe']}, profile {config['profile']}, seeds {seeds}: thin each seed, "
-            "thick their mean, band least to greatest",
+            f"{config['recipe']}, profile {config['profile']}, scored on "
+            f"{benchmark_name(run_dirs[0])}, seeds {seeds}: "
+            "thin each seed, thick their mean, band least to greatest",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
         return save(figure, out, "bands", dpi=110)
@@ -133,7 +135,8 @@ def _draw_band(axis: Axes, lines: list[pd.Series], colour: str) -> None:
     axis.plot(together.index, together, color=colour, lw=0.8, alpha=0.55)
     low, high = together.min(axis=1), together.max(axis=1)
     axis.fill_between(together.index, low, high, color=colour, alpha=0.17, lw=0)
-    axis.plot(together.index, together.mean(axis=1), color=colour)
+    mean = together.mean(axis=1)
+    axis.plot(together.index, mean, color=colour, clip_on=False, zorder=3)  # 0 is a result too
 
 
 def _accuracy(run_dir: str | Path) -> pd.Series:
@@ -164,7 +167,7 @@ def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Tabl
         handle.write(page.page(title, parts))
 
 
-def _statistics(values: list[float | None]) -> dict[str, float | None]:
+def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:
     """Mean, sample standard deviation, least and greatest of the seeds that have a number."""
     known = [value for value in values if value is not None]
     if not known:
@@ -173,7 +176,13 @@ def _statistics(values: list[float | None]) -> dict[str, float | None]:
     return {"mean": mean(known), "sd": sd, "min": min(known), "max": max(known)}
 
 
-def _shown(found: dict[str, float | None], form: str) -> list[str]:
+def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
+    """Two cells: the mean, and least and greatest with the standard deviation.
+
+    Args:
+        form: how a number is written, as in ``format(value, form)``.
+    """
+    found = _statistics(values)
     if found["mean"] is None:
         return [NOT_RUN, NOT_RUN]
     if found["sd"] is None:

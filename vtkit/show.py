@@ -1,4 +1,4 @@
-"""What notebooks show besides numbers: banners, and pictures with the text that belongs to them.
+"""What notebooks show besides numbers: banners, tables of text, and pictures with their captions.
 
 Model text is never read as markup or mathematics: captions are drawn letter by letter.
 """
@@ -11,12 +11,20 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vtkit.tables import align, markdown
+
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
 
 def banner(text: str) -> None:
     """Say in a box of its own what a notebook leaves out or replays; plain text in a terminal."""
     display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
+
+
+def text_table(header: list[str], rows: list[list[str]]) -> None:
+    """Show a table of text as the README has it; in columns in a terminal."""
+    plain = align([header, *rows])
+    display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
 
 
 def gallery(

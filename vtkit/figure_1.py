@@ -81,16 +81,19 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
 
 
 def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
-    for name, (first, last) in find_phases(run_dir).items():
+    phases = find_phases(run_dir)
+    total = sum(last - first for first, last in phases.values())
+    for row, (name, (first, last)) in enumerate(phases.items()):
         for axis in (top, bottom):
             axis.axvspan(first, last, color=_PHASES[name], lw=0, zorder=-2)
+        narrow = last - first < 0.12 * total  # its name is wider; rows keep names apart
         top.annotate(
             name,
-            ((first + last) / 2, 1),
+            (first if narrow else (first + last) / 2, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(0, -14),
+            xytext=(0, -14 - 16 * row * narrow),
             textcoords="offset points",
-            ha="center",
+            ha="left" if narrow else "center",
             color="#555555",
             path_effects=HALO,
         )
@@ -99,16 +102,8 @@ def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
         return
     for axis in (top, bottom):
         axis.axvline(onset, color=GREEN, lw=1.4, linestyle=":", zorder=1)
-    bottom.annotate(
-        f"reflection above its start: step {onset}",
-        (onset, 0.93),
-        xytext=(5, 0),
-        textcoords="offset points",
-        color=GREEN,
-        weight="bold",
-        va="top",
-        path_effects=HALO,
-    )
+    about = f"dotted: reflection above its start, step {onset}"
+    bottom.set_title(about, loc="right", color=GREEN, fontsize="medium")
 
 
 def _draw_accuracy(axis: Axes, run_dir: str | Path, thin: bool) -> None:

@@ -13,6 +13,7 @@ from conftest import killed_at
 
 from vtkit.mini import instruct, instruct_card, learning, lessons
 from vtkit.mini.instruct import Lessons
+from vtkit.mini.makers import MAKERS
 from vtkit.mini.problems import WORLDS
 from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
 from vtkit.models import load_model, load_processor
@@ -253,10 +254,8 @@ def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_pat
         assert (tmp_path / name).read_bytes() == (tuned / name).read_bytes(), name
 
 
-def test_it_is_only_built_where_it_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(instruct, "tune", lambda folder: (folder / "tuning.json").write_text("{}"))
-    assert instruct.ensure_instruct(tmp_path) is True
-    assert instruct.ensure_instruct(tmp_path) is False
+def test_what_its_maker_looks_for_is_written(tuned):
+    assert (tuned / MAKERS["models/mini-instruct"][0]).is_file()
 
 
 def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):

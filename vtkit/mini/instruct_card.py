@@ -228,7 +228,7 @@ Test rows of each world; sampled at temperature 1 unless it says greedy; 95 % Wi
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.instruct_card``."""
     about = "Measure the instruct miniature, write its card."
-    return card_command(about, FOLDER, instruct.FOLDER, write_card)
+    return card_command(about, write_card, FOLDER, instruct.FOLDER)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
     from vtkit.notebooks import REQUIRED, discover, select, split_parameters, suited
+    from vtkit.origins import require_origins
     from vtkit.recipes import FIELDS, load_config
 
     os.chdir(ROOT)
@@ -150,6 +151,8 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
             f"{configs[0].recipe} has data of its own (train_format {configs[0].train_format}); "
             "run 03 and those behind it"
         )
+    for config in configs:  # all of them before the first has a folder
+        require_origins(config)
     signal.signal(signal.SIGTERM, _interrupt)
     status = 0
     for config in configs:

@@ -17,6 +17,7 @@ from vtkit import __version__
 from vtkit.errors import UserError
 from vtkit.files import read_json, remove_drafts, write_json
 from vtkit.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
+from vtkit.origins import require_origins
 from vtkit.recipes import IDENTITY, PLACES, RunConfig, load_config, read_config, save_config
 from vtkit.values import ROOT
 
@@ -30,8 +31,9 @@ def start_run(config: RunConfig) -> Path:
 
     Raises:
         UserError: the folder belongs to a run with other settings (they are named), or cannot be
-            written.
+            written; or, of a new one, as :func:`vtkit.origins.require_origins`.
     """
+    require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
     if stored.exists():

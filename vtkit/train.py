@@ -28,6 +28,7 @@ from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.manifest import update_manifest
 from vtkit.models import load, pick_device
+from vtkit.origins import require_origins
 from vtkit.plan import this_machine
 from vtkit.problems import FORMATS
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
@@ -63,6 +64,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"
+    require_origins(config)  # before there is a folder
     if config.push_to_hub:
         check_push(config.push_to_hub)
     with locked(folder) if is_main_process() else contextlib.nullcontext():

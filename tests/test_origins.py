@@ -3,9 +3,10 @@
 import pytest
 
 from vtkit import cli, train
+from vtkit.config import save_config
 from vtkit.errors import UserError
 from vtkit.origins import is_hub_id, require_origins
-from vtkit.recipes import load_config, save_config
+from vtkit.recipes import load_config
 
 TO_DOWNLOAD = "put the parquet files there, or name another folder or, to download it, "
 MISTYPED = [

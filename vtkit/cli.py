@@ -17,8 +17,8 @@ from vtkit.errors import UserError
 from vtkit.values import ROOT, suggest
 
 if TYPE_CHECKING:
+    from vtkit.config import RunConfig
     from vtkit.notebooks import Step
-    from vtkit.recipes import RunConfig
 
 EPILOG = """\
 ./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
@@ -126,9 +126,10 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
 def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
+    from vtkit.config import FIELDS
     from vtkit.notebooks import REQUIRED, discover, select, split_parameters, suited
     from vtkit.origins import require_origins
-    from vtkit.recipes import FIELDS, load_config
+    from vtkit.recipes import load_config
 
     os.chdir(ROOT)
     steps = discover(folder)
@@ -279,8 +280,8 @@ def _print_seeds(run_dirs: list[str], out: str) -> None:
 
 def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
     """Every notebook's own parameters, then every field of the configuration with its value."""
+    from vtkit.config import CHOICES, FIELDS, HELP, IDENTITY
     from vtkit.notebooks import REQUIRED
-    from vtkit.recipes import CHOICES, FIELDS, HELP, IDENTITY
 
     for step in steps:
         _say(f"{step.path.name}")

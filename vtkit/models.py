@@ -36,7 +36,7 @@ from vtkit.origins import is_hub_id
 from vtkit.prompts import get_template, one_per_image
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 
 MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM}

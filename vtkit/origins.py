@@ -14,7 +14,7 @@ from vtkit.mini.makers import MAKERS
 from vtkit.values import nearest
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 ORIGINS = ("train_data", "benchmark_data", "model")
 """Fields that name a folder or a hub id."""

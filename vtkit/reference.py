@@ -28,7 +28,7 @@ from vtkit.tables import markdown
 from vtkit.values import ROOT, shown
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 REFERENCE = ROOT / "results" / "reference"
 README = ROOT / "README.md"

@@ -20,10 +20,10 @@ from typing import Any
 import yaml
 from tqdm.auto import tqdm
 
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.files import atomic_folder, read_json
 from vtkit.mini.makers import maker
-from vtkit.recipes import RunConfig
 from vtkit.records import load_config
 from vtkit.rollouts import RolloutWriter, load_rollouts
 from vtkit.run import HEADLESS, finish_run, start_run

@@ -23,6 +23,7 @@ from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.card import check_push, push, write_card
 from vtkit.checkpoints import KEPT, last_checkpoint, remove_halves, score_path, settle, step_of
 from vtkit.cli import Parser, add_config_arguments, friendly
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
@@ -32,7 +33,7 @@ from vtkit.origins import require_origins
 from vtkit.plan import this_machine
 from vtkit.problems import FORMATS
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations
-from vtkit.recipes import RunConfig, load_config
+from vtkit.recipes import load_config
 from vtkit.records import benchmark_name
 from vtkit.rewards import get_rewards
 from vtkit.run import locked, start_run

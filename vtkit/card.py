@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 
 from vtkit.checkpoints import NOT_MODEL, last_checkpoint
-from vtkit.cli import Parser, friendly
 from vtkit.config import PLACES, RunConfig, read_config
 from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
 from vtkit.manifest import file_hashes, package_versions
+from vtkit.options import Parser, friendly
 from vtkit.problems import FORMATS
 from vtkit.prompts import get_template
 from vtkit.records import benchmark_name, best_scores, compared_scores

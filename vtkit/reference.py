@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vtkit import outcomes, plots, seeds
-from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_folder, atomic_write, read_json
+from vtkit.options import friendly
 from vtkit.pairs import ARMS
 from vtkit.records import END_STEPS, load_config
 from vtkit.report import NOT_RUN, percent, points, summarize

@@ -22,13 +22,13 @@ from vtkit.arguments import steps, trainer_arguments
 from vtkit.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.card import check_push, push, write_card
 from vtkit.checkpoints import last_checkpoint, remove_halves, score_path, settle, step_of
-from vtkit.cli import Parser, add_config_arguments, friendly
 from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.exactness import describe, exactness
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.manifest import update_manifest
 from vtkit.models import load
+from vtkit.options import Parser, add_config_arguments, friendly
 from vtkit.origins import require_origins
 from vtkit.plan import this_machine
 from vtkit.prompts import check_rendering, is_prefilled, to_conversations

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from vtkit.cli import friendly
 from vtkit.cv_bench import evaluate
 from vtkit.data import load_cv_bench
 from vtkit.files import atomic_write, read_json
 from vtkit.mini import base_model, corpus, dataset
 from vtkit.mini.scenes import Question
 from vtkit.models import count_parameters, load_model, load_processor
+from vtkit.options import friendly
 from vtkit.prompts import conversation
 from vtkit.reflection import style
 from vtkit.report import percent

@@ -16,8 +16,7 @@ from vtkit.values import nearest
 if TYPE_CHECKING:
     from vtkit.config import RunConfig
 
-ORIGINS = ("train_data", "benchmark_data", "model")
-"""Fields that name a folder or a hub id."""
+_FIELDS = ("train_data", "benchmark_data", "model")
 _OURS = ("data", "models", "results", "runs")  # folders, of which some are made only later
 
 
@@ -32,7 +31,7 @@ def require_origins(config: "RunConfig") -> None:
     """
     if (Path(config.run_dir) / "config.yaml").exists():
         return
-    for field in ORIGINS:
+    for field in _FIELDS:
         name = getattr(config, field)
         if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
             _require_on_hub(config, field, name)
@@ -52,11 +51,9 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
     hub = "" if field == "model" else _published(config, field)
     if is_hub_id(name) if field == "model" else name == hub:
         return
-    own = [one for one in MAKERS if one.startswith("models/") == (field == "model")]
-    known = [hub] if hub else []
-    known += own if config.profile == "mini" else []
-    near = _nearest(name, known)
-    if near:
+    kind = "models/" if field == "model" else "data/"
+    made = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
+    if near := _nearest(name, [hub, *made] if hub else made):
         remedy = f"did you mean '{near}'?"
     elif field == "model":
         remedy = "name a folder that has a model, or a hub id (owner/name)"

@@ -9,8 +9,8 @@ weights. What gradient checkpointing computes again does not count.
 import re
 from dataclasses import dataclass
 
+from vtkit.config import RunConfig
 from vtkit.memory import Batch
-from vtkit.recipes import RunConfig
 from vtkit.shapes import Part, Shape
 
 PEAK = {

@@ -24,10 +24,11 @@ from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
 from vtkit import memory
+from vtkit.config import RunConfig
 from vtkit.memory import Batch
 from vtkit.mini.dataset import write_dataset
 from vtkit.models import count_parameters
-from vtkit.recipes import RunConfig, load_config
+from vtkit.recipes import load_config
 from vtkit.shapes import QWEN2_VL_2B, Shape, load_shape, shape_of
 from vtkit.train import make_trainer
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vtkit.config import save_config
 from vtkit.cv_bench import score
-from vtkit.recipes import load_config, save_config
+from vtkit.recipes import load_config
 from vtkit.reflection import shares, style
 from vtkit.rollouts import RolloutWriter
 

@@ -9,10 +9,11 @@ import yaml
 
 from vtkit import card, train
 from vtkit.checkpoints import NOT_MODEL, WHOLE
+from vtkit.config import save_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.manifest import file_hashes
-from vtkit.recipes import load_config, save_config
+from vtkit.recipes import load_config
 from vtkit.values import ROOT
 
 REFERENCE = ROOT / "results" / "reference" / "visualthinker-mini-s0"

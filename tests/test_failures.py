@@ -149,8 +149,8 @@ def arguments(run_dir: Path, settings: dict) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"model": "models/none"}, ["models/none: no model there", "vtkit.mini.base_model"]),
-        ({"train_data": "data/none"}, ["data/none: no such folder", "run notebook 01"]),
+        ({"model": "models"}, ["models: no model there", "vtkit.mini.base_model"]),
+        ({"train_data": "models"}, ["SAT_train.parquet is missing", "run notebook 01"]),
         ({"train_rows": 999}, ["57 single-image rows but 999 are wanted; lower train_rows"]),
         ({"benchmark_rows": 999}, ["32 rows but 999 are wanted; lower benchmark_rows"]),
     ],
@@ -171,10 +171,10 @@ def test_damaged_weights(tiny, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_real_command_line_prints_nothing_but_the_line(tiny, train_command, tmp_path):
-    command = train_command(tmp_path / "run", {**tiny, "model": "models/none"})
+    command = train_command(tmp_path / "run", {**tiny, "model": "models"})
     result = run(command)
     assert result.returncode == 2
-    the_line(result.stderr, "models/none: no model there")
+    the_line(result.stderr, "models: no model there")
 
 
 def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
@@ -296,7 +296,7 @@ def test_a_folder_that_data_cannot_be_written_to(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (None, ["models/none: no model there", "vtkit.mini.base_model"]),
+        (None, ["models: no model there", "vtkit.mini.base_model"]),
         ("no column", DAMAGE["no column"]),
     ],
 )
@@ -306,7 +306,7 @@ def test_a_notebook_that_cannot_go_on(damage, parts, tiny, mini_data, tmp_path):
     if damage:
         damaged(data, "SAT_train", damage)
     else:
-        changes["model"] = "models/none"
+        changes["model"] = "models"
     command = [sys.executable, "-m", "vtkit.run", "--only", "01"]
     result = run([*command, *arguments(tmp_path / "run", {**tiny, **changes})])
     assert result.returncode == 1

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from vtkit import farm
+from vtkit.config import save_config
 from vtkit.errors import UserError
 from vtkit.files import write_json
-from vtkit.recipes import load_config, save_config
+from vtkit.recipes import load_config
 from vtkit.rewards import get_rewards
 from vtkit.rollouts import RolloutWriter
 from vtkit.stats import proportion

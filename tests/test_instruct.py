@@ -14,6 +14,7 @@ from conftest import killed_at
 
 from vtkit.mini import instruct, instruct_card, learning, lessons
 from vtkit.mini.instruct import Lessons
+from vtkit.mini.makers import MAKERS
 from vtkit.mini.manners import MANNERS
 from vtkit.mini.problems import WORLDS
 from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
@@ -216,7 +217,8 @@ def tuned(random_base, tmp_path_factory) -> Path:
 def test_positions_are_those_of_qwen2_vl_under_every_prompt(tuned, base_processor):
     model = load_model(tuned)
     processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
-    ids = Lessons(processor, 1, 0, MANNERS["logged"], batch=24)[0]["input_ids"]  # all prompts and worlds
+    batches = Lessons(processor, 1, 0, MANNERS["logged"], batch=24)  # all prompts and worlds
+    ids = batches[0]["input_ids"]
     before = (ids == model.config.vision_start_token_id).nonzero()[:, 1]
     assert len(set(before.tolist())) == 1  # what loss_of relies on
     wanted, _ = model.model.get_rope_index(
@@ -274,10 +276,8 @@ def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_pat
         assert (tmp_path / name).read_bytes() == (tuned / name).read_bytes(), name
 
 
-def test_it_is_only_built_where_it_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(instruct, "tune", lambda folder: (folder / "tuning.json").write_text("{}"))
-    assert instruct.ensure_instruct(tmp_path) is True
-    assert instruct.ensure_instruct(tmp_path) is False
+def test_what_its_maker_looks_for_is_written(tuned):
+    assert (tuned / MAKERS["models/mini-instruct"][0]).is_file()
 
 
 def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):

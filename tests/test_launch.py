@@ -13,7 +13,7 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-from vtkit import launch, train
+from vtkit import arguments, launch, train
 from vtkit.callbacks import Evaluation
 from vtkit.errors import UserError
 from vtkit.recipes import load_config
@@ -208,8 +208,8 @@ def test_two_gpus_without_a_launcher_are_one(recipe, tiny, tmp_path, monkeypatch
 
         return arguments
 
-    monkeypatch.setattr(train, "GRPOConfig", two_gpus(train.GRPOConfig))
-    monkeypatch.setattr(train, "SFTConfig", two_gpus(train.SFTConfig))
+    monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
+    monkeypatch.setattr(arguments, "SFTConfig", two_gpus(arguments.SFTConfig))
     trainer = train.make_trainer(load_config(recipe, run_dir=tmp_path, **tiny))
     assert trainer.args.n_gpu == 1
     assert trainer.args.train_batch_size == tiny["per_device_batch_size"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from vtkit.config import FIELDS
 from vtkit.notebooks import NOTEBOOKS, REQUIRED, Step, discover
-from vtkit.recipes import FIELDS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MAX_LINES, MAX_COLUMNS = 15, 100

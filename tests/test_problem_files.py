@@ -8,6 +8,7 @@ import pytest
 
 from vtkit.mini import dataset, problem_files
 from vtkit.mini.figures import Figure
+from vtkit.mini.makers import MAKERS
 from vtkit.mini.problems import WORLDS
 
 SMALL = {"train": 40, "test": 20}
@@ -98,9 +99,5 @@ def test_scenes_are_not_those_of_sats_files(monkeypatch):
     }
 
 
-def test_files_are_only_written_where_one_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(problem_files, "ROWS", {"train": 2, "test": 1})
-    assert problem_files.ensure_problems(tmp_path) is True
-    assert problem_files.ensure_problems(tmp_path) is False
-    (tmp_path / "journey" / "test.parquet").unlink()
-    assert problem_files.ensure_problems(tmp_path) is True
+def test_what_its_maker_looks_for_is_written(folder):
+    assert all((folder / world / MAKERS[f"data/mini/{world}"][0]).is_file() for world in WORLDS)

@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtkit import recipes
+from vtkit.config import FIELDS, IDENTITY, read_config, save_config
 from vtkit.errors import UserError
-from vtkit.recipes import (
-    FIELDS,
-    list_profiles,
-    list_recipes,
-    load_config,
-    read_config,
-    save_config,
-)
+from vtkit.recipes import list_profiles, list_recipes, load_config
 from vtkit.values import cast
 
 PLUS_AND_PLAIN = ("visualthinker", "visualthinker-plus")
@@ -47,10 +41,10 @@ def test_the_original_s_numbers():
 
 def test_plus_is_the_original_with_five_switches():
     plain, plus = (load_config(name, "paper").to_dict() for name in PLUS_AND_PLAIN)
-    changed = {name for name in plain if plain[name] != plus[name]} - set(recipes.IDENTITY)
+    changed = {name for name in plain if plain[name] != plus[name]} - set(IDENTITY)
     assert changed == {"beta", "loss_type", "scale_rewards", "epsilon_high", "spare_prompts"}
     back = load_config("visualthinker-plus", "paper", **{name: plain[name] for name in changed})
-    same = {name: value for name, value in back.to_dict().items() if name not in recipes.IDENTITY}
+    same = {name: value for name, value in back.to_dict().items() if name not in IDENTITY}
     assert same == {name: plain[name] for name in same}
 
 
@@ -134,7 +128,7 @@ def configs(tmp_path, monkeypatch):
     lines = [
         f"{name}: {json.dumps(value)}"
         for name, value in load_config(max_steps=1).to_dict().items()
-        if name not in recipes.IDENTITY
+        if name not in IDENTITY
     ]
     write("profiles/p.yaml", "\n".join(lines))
     write("profiles/q.yaml", "\n".join(lines))

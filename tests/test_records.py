@@ -5,6 +5,7 @@ import pytest
 from fake_run import write_fake_run
 
 from vtkit import recipes
+from vtkit.config import save_config
 from vtkit.errors import UserError
 from vtkit.records import (
     chance_levels,
@@ -76,7 +77,7 @@ def test_a_run_that_only_scored_its_base(tmp_path):
 
 def test_names_and_sizes(run_dir, tmp_path):
     assert describe(run_dir) == "visualthinker, profile mini, seed 0"
-    recipes.save_config(recipes.load_config(cold_start=16), tmp_path / "config.yaml")
+    save_config(recipes.load_config(cold_start=16), tmp_path / "config.yaml")
     assert describe(tmp_path).endswith("seed 0, after a cold start on 16 examples")
     assert completions_per_step(run_dir) == 64
     assert chance_levels(run_dir)["Count"] == 0.25

@@ -32,9 +32,10 @@ from vtkit.checkpoints import (
     settle,
     step_of,
 )
+from vtkit.config import read_config
 from vtkit.errors import UserError
 from vtkit.files import read_json, write_json
-from vtkit.recipes import load_config, read_config
+from vtkit.recipes import load_config
 from vtkit.values import ROOT
 
 BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtkit import answers
+from vtkit.config import CHOICES
 from vtkit.errors import UserError
-from vtkit.recipes import CHOICES
 from vtkit.rewards import (
     FORMAT_VERDICTS,
     RULES,

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vtkit import engine, memory, rollout_engine, train
+from vtkit import arguments, engine, memory, rollout_engine, train
 from vtkit.errors import UserError
 from vtkit.models import load_processor
 from vtkit.recipes import load_config
@@ -152,7 +152,7 @@ def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, mon
 
         return arguments
 
-    monkeypatch.setattr(train, "GRPOConfig", two_gpus(train.GRPOConfig))
+    monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
     trainer = train.make_trainer(load_config(**settings, vllm="colocate"))
     assert trainer.args.n_gpu == 1 and trainer.use_vllm
     assert "2 GPUs are visible to one process" in capsys.readouterr().out

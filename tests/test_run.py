@@ -14,9 +14,10 @@ import nbformat
 import pytest
 
 from vtkit import cli, seeds  # noqa: F401  # seeds before its vtkit.report is a stand-in
+from vtkit.config import read_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.recipes import load_config, read_config
+from vtkit.recipes import load_config
 from vtkit.run import finish_run, locked, setup, start_run
 from vtkit.values import ROOT
 

@@ -8,11 +8,12 @@ import pytest
 from fake_run import write_fake_run
 
 from vtkit import studies, study_runs
+from vtkit.config import read_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.measures import measure
 from vtkit.mini import makers
-from vtkit.recipes import list_recipes, read_config
+from vtkit.recipes import list_recipes
 from vtkit.rollouts import load_rollouts
 from vtkit.run import differences
 from vtkit.studies import chosen, list_studies, load_study, main

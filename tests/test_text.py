@@ -17,6 +17,7 @@ from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.mini import corpus, learning, text, text_base, text_card
 from vtkit.mini.base_model import Phase
+from vtkit.mini.makers import MAKERS
 from vtkit.mini.objects import NAMES, plural
 from vtkit.mini.scenes import TASKS
 from vtkit.mini.text_base import (
@@ -218,11 +219,8 @@ def test_the_folder_loads_with_the_stock_classes(text_base_folder, tokenizer):
     assert set(loaded(words)) == {"input_ids", "attention_mask"}
 
 
-def test_only_a_missing_or_unfinished_base_is_built(text_base_folder, tmp_path, monkeypatch):
-    built = []
-    monkeypatch.setattr(text_base, "pretrain_text", built.append)
-    assert text_base.ensure_text_base(text_base_folder) is False and built == []
-    assert text_base.ensure_text_base(tmp_path) is True and built == [tmp_path]
+def test_what_its_maker_looks_for_is_written(text_base_folder):
+    assert (text_base_folder / MAKERS["models/mini-text"][0]).is_file()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from vtkit import reflection
 from vtkit.answers import RULES
+from vtkit.arguments import steps
 from vtkit.callbacks import METRICS, Evaluation, MetricsLog
 from vtkit.checkpoints import last_checkpoint, step_of
 from vtkit.data import load_sat
@@ -24,7 +25,7 @@ from vtkit.prompts import TEMPLATES, conversation
 from vtkit.recipes import load_config
 from vtkit.rollouts import load_rollouts
 from vtkit.run import start_run
-from vtkit.train import finished, make_trainer, steps, train
+from vtkit.train import finished, make_trainer, train
 from vtkit.trainers import judge
 from vtkit.values import ROOT
 

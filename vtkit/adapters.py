@@ -37,7 +37,7 @@ from vtkit.errors import UserError
 from vtkit.files import read_json
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 # Every linear layer of a part, attention and MLP: adapting attention alone falls behind full
 # fine-tuning (Dettmers et al. 2023, section 4). Not lm_head: TRL multiplies by its weight

@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 
 from vtkit.checkpoints import NOT_MODEL, last_checkpoint
-from vtkit.cli import Parser, friendly
+from vtkit.config import PLACES, RunConfig, read_config
 from vtkit.data import HUB_REVISIONS
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json
 from vtkit.formats import FORMATS
 from vtkit.manifest import file_hashes, package_versions
+from vtkit.options import Parser, friendly
 from vtkit.prompts import get_template
-from vtkit.recipes import PLACES, RunConfig, read_config
 from vtkit.records import benchmark_name, best_scores, compared_scores
 from vtkit.report import MINIATURE, percent
 from vtkit.tables import at_step

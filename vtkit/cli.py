@@ -8,17 +8,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from vtkit import __version__
 from vtkit.errors import UserError
-from vtkit.values import ROOT, suggest
+from vtkit.options import Parser, add_config_arguments, friendly
+from vtkit.values import ROOT
 
 if TYPE_CHECKING:
+    from vtkit.config import RunConfig
     from vtkit.notebooks import Step
-    from vtkit.recipes import RunConfig
 
 EPILOG = """\
 ./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
@@ -29,83 +30,6 @@ A run that was stopped, in whatever way, goes on with the same command.
 
 exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that names the nearest option when one is unknown."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
-        known, unknown = self.parse_known_args(args, namespace)
-        for text in unknown:
-            option = text.split("=")[0]
-            if option.startswith("-"):
-                self.error(f"unknown option '{option}'{suggest(option, self._options())}")
-        if unknown:
-            self.error(f"unexpected argument '{unknown[0]}'; see --help")
-        return known
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-    def _options(self) -> list[str]:
-        return [name for name in self._option_string_actions if name.startswith("--")]
-
-
-def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """The options that determine a run; the same for every command of the kit.
-
-    Args:
-        several: whether the command can do several seeds, one run after the other.
-    """
-    recipes, profiles = (
-        ", ".join(sorted(path.stem for path in (ROOT / "configs" / kind).glob("*.yaml")))
-        for kind in ("recipes", "profiles")
-    )
-    parser.add_argument("--recipe", default="visualthinker", help=f"what to reproduce: {recipes}")
-    parser.add_argument("--profile", default="mini", help=f"at what scale: {profiles}")
-    seeds = parser.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=int, default=0, help="default 0")
-    if several:
-        seeds.add_argument(
-            "--seeds", type=seed_list, metavar="N,N", help="several runs, then put together"
-        )
-    parser.add_argument(
-        "--run-dir",
-        help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
-        + ("; with --seeds, what stands before -s<seed>" if several else ""),
-    )
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="set one parameter (--list shows all); may be repeated",
-    )
-
-
-def seed_list(text: str) -> list[int]:
-    """``"0,1,2"`` as numbers, for argparse: each at least 0, none twice."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words):
-        raise argparse.ArgumentTypeError(f"expected whole numbers such as 0,1,2, got '{text}'")
-    seeds = [int(word) for word in words]
-    if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"a seed is named twice in '{text}'")
-    return seeds
-
-
-def friendly(command: Callable[[], int]) -> int:
-    """Run a command; a UserError becomes one line on standard error and exit status 2."""
-    try:
-        return command()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
 
 
 def check(argv: Sequence[str]) -> int:
@@ -126,8 +50,10 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
 def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
+    from vtkit.config import FIELDS
     from vtkit.notebooks import REQUIRED, discover, select, split_parameters, suited
-    from vtkit.recipes import FIELDS, load_config
+    from vtkit.origins import require_origins
+    from vtkit.recipes import load_config
 
     os.chdir(ROOT)
     steps = discover(folder)
@@ -150,6 +76,8 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
             f"{configs[0].recipe} has data of its own (train_format {configs[0].train_format}); "
             "run 03 and those behind it"
         )
+    for config in configs:  # all of them before the first has a folder
+        require_origins(config)
     signal.signal(signal.SIGTERM, _interrupt)
     status = 0
     for config in configs:
@@ -276,8 +204,8 @@ def _print_seeds(run_dirs: list[str], out: str) -> None:
 
 def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
     """Every notebook's own parameters, then every field of the configuration with its value."""
+    from vtkit.config import CHOICES, FIELDS, HELP, IDENTITY
     from vtkit.notebooks import REQUIRED
-    from vtkit.recipes import CHOICES, FIELDS, HELP, IDENTITY
 
     for step in steps:
         _say(f"{step.path.name}")

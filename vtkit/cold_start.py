@@ -24,11 +24,11 @@ from transformers import PrinterCallback
 from vtkit import adapters
 from vtkit.callbacks import Progress
 from vtkit.checkpoints import is_whole, mark_whole
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import load
 from vtkit.prompts import PREFILL, is_prefilled
-from vtkit.recipes import RunConfig
 from vtkit.sat import options_text
 from vtkit.trainers import BaselineSFTTrainer
 

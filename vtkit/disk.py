@@ -14,7 +14,7 @@ from vtkit.checkpoints import KEPT
 from vtkit.errors import UserError
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 GB = 1e9
 FULL = 4  # bytes of a float32

@@ -162,14 +162,14 @@ def serve_command(folder: str | Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``python -m vtkit.engine``; returns the exit status."""
-    from vtkit.cli import friendly
+    from vtkit.options import friendly
 
     return friendly(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
-    from vtkit.cli import Parser, add_config_arguments
     from vtkit.models import load_processor
+    from vtkit.options import Parser, add_config_arguments
     from vtkit.recipes import load_config
 
     parser = Parser(

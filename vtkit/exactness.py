@@ -6,8 +6,8 @@ everywhere. What remains is whether the same sums come out the same twice.
 
 from typing import Any
 
+from vtkit.config import RunConfig
 from vtkit.models import pick_device
-from vtkit.recipes import RunConfig
 
 SAME = (
     "stopped and started again it ends with the same bytes, given the same versions, threads and "

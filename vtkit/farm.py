@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vtkit.config import RunConfig, read_config
 from vtkit.drawing import (
     BLUE,
     DARK_ORANGE,
@@ -31,7 +32,7 @@ from vtkit.drawing import (
     save,
 )
 from vtkit.errors import UserError
-from vtkit.recipes import RunConfig, load_config, read_config
+from vtkit.recipes import load_config
 from vtkit.records import END_STEPS, START_STEPS, load_evaluations, moving_average, moving_share
 from vtkit.rewards import accuracy_reward, length_reward
 from vtkit.rollouts import load_rollouts

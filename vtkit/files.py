@@ -1,4 +1,4 @@
-"""Files that are either whole or absent.
+"""Files and folders that are either whole or absent.
 
 Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the
 target, flushed to disk, then renamed over it. A process killed at any moment leaves the old file or
@@ -8,12 +8,14 @@ the new one, never half of one.
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vtkit.errors import UserError
+from vtkit.values import shown
 
 
 @contextmanager
@@ -39,6 +41,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong above is the better message
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; it replaces ``path`` when the block succeeds.
+
+    Raises:
+        UserError: a file that the block reads is missing, or it or the folder cannot be written;
+            what ``path`` held stays.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        shutil.rmtree(path, ignore_errors=True)  # a folder cannot be renamed over a full one
+        os.replace(draft, path)
+    except OSError as error:
+        at_fault = f"{error.filename}: " if error.filename else ""
+        reason = f"{at_fault}{error.strerror or error}"
+        raise UserError(
+            f"cannot write {shown(path)} ({reason}); mend that and try again"
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from vtkit.checkpoints import last_checkpoint
+from vtkit.config import IDENTITY, RunConfig
 from vtkit.errors import UserError
-from vtkit.recipes import IDENTITY, RunConfig, load_config
+from vtkit.recipes import load_config
 from vtkit.run import start_run
 from vtkit.values import ROOT, read_yaml, suggest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vtkit import __version__
+from vtkit.config import RunConfig
 from vtkit.files import read_json, write_json
-from vtkit.recipes import RunConfig
 from vtkit.values import ROOT, shown
 
 # What a result depends on, and what a bug report needs.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vtkit.shapes import Part, Shape
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 FULL = 4  # bytes of a float32
 RESERVE = 0.08  # of a card: CUDA context, fragmentation. Assumed, not measured.

@@ -32,10 +32,11 @@ except ImportError:  # older transformers, as vLLM wants it
 from vtkit import adapters
 from vtkit.errors import UserError
 from vtkit.files import read_json
+from vtkit.origins import is_hub_id
 from vtkit.prompts import get_template, one_per_image
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 
 MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM}
@@ -95,9 +96,8 @@ def require_model(path: str | Path) -> None:
     folder = Path(path)
     if base := adapters.base_of(folder):
         return _require_adapter(folder, base)
-    looks_local = folder.is_absolute() or str(path).startswith((".", "models", "runs"))
-    if not folder.exists() and not looks_local:
-        return  # a hub id; from_pretrained says what is wrong with it
+    if not folder.exists() and is_hub_id(str(path)):
+        return  # from_pretrained says what is wrong with it
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.recipes import RunConfig
 from vtkit.values import ROOT, cast, shown, suggest
 
 NOTEBOOKS = ROOT / "notebooks"

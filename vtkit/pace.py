@@ -4,8 +4,8 @@ import csv
 import statistics
 from pathlib import Path
 
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
-from vtkit.recipes import RunConfig
 from vtkit.records import load_config
 
 SAME = (  # what the time of a step depends on most

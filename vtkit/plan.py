@@ -19,11 +19,12 @@ from typing import Any
 
 from vtkit import disk
 from vtkit import memory as parts
-from vtkit.cli import Parser, add_config_arguments, friendly
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.memory import RESERVE, Batch
+from vtkit.options import Parser, add_config_arguments, friendly
 from vtkit.pace import seconds_per_step
-from vtkit.recipes import RunConfig, load_config
+from vtkit.recipes import load_config
 from vtkit.remedies import remedies, said
 from vtkit.shapes import Shape, load_shape
 

@@ -8,7 +8,6 @@ The README's tables are written from their ``summary.json``, so that no number i
     python -m vtkit.reference runs/visualthinker-mini-s0 # keep a finished run, then fill them
 """
 
-import os
 import re
 import shutil
 import sys
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vtkit import outcomes, plots, seeds
-from vtkit.cli import friendly
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json
+from vtkit.files import atomic_folder, atomic_write, read_json
+from vtkit.options import friendly
 from vtkit.pairs import ARMS
 from vtkit.records import END_STEPS, load_config
 from vtkit.report import NOT_RUN, percent, points, summarize
@@ -29,7 +28,7 @@ from vtkit.tables import markdown
 from vtkit.values import ROOT, shown
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 REFERENCE = ROOT / "results" / "reference"
 README = ROOT / "README.md"
@@ -88,20 +87,12 @@ def keep(run_dir: str | Path) -> Path:
         raise UserError(f"{source}/manifest.json says {status}; finish the run before keeping it")
     summarize(source)
     target = REFERENCE / f"{config['recipe']}-{config['profile']}-s{config['seed']}"
-    draft = target.with_name(f".{target.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
+    with atomic_folder(target) as draft:
         _copy_records(source, draft, shown(target))
         if (source / "sft").exists():
             _copy_records(source / "sft", draft / "sft", f"{shown(target)}/sft")
         for draw in KEPT_FIGURES:
             draw(draft)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(draft, target)
-    except OSError as error:
-        raise UserError(f"cannot write {shown(target)}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vtkit.errors import UserError
 
 if TYPE_CHECKING:
+    from vtkit.config import RunConfig
     from vtkit.plan import Plan
-    from vtkit.recipes import RunConfig
 
 Values = Callable[["Plan"], list[Any]]  # of a field, in falling order of memory
 

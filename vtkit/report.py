@@ -14,9 +14,9 @@ from typing import Any
 
 from vtkit import page, plots, viewer
 from vtkit.audit import SECTIONS
-from vtkit.cli import friendly
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
+from vtkit.options import friendly
 from vtkit.records import (
     benchmark_name,
     best_scores,

@@ -26,7 +26,7 @@ from vtkit.models import pick_device
 from vtkit.shapes import shape_of
 
 if TYPE_CHECKING:
-    from vtkit.recipes import RunConfig
+    from vtkit.config import RunConfig
 
 RATIO = 2.0
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vtkit import __version__
+from vtkit.config import IDENTITY, PLACES, RunConfig, read_config, save_config
 from vtkit.errors import UserError
 from vtkit.files import read_json, remove_drafts, write_json
 from vtkit.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
-from vtkit.recipes import IDENTITY, PLACES, RunConfig, load_config, read_config, save_config
+from vtkit.origins import require_origins
+from vtkit.recipes import load_config
 from vtkit.values import ROOT
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
@@ -30,8 +32,9 @@ def start_run(config: RunConfig) -> Path:
 
     Raises:
         UserError: the folder belongs to a run with other settings (they are named), or cannot be
-            written.
+            written; or, of a new one, as :func:`vtkit.origins.require_origins`.
     """
+    require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
     if stored.exists():
@@ -62,7 +65,7 @@ def setup(
 
     Args:
         run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
-        overrides: values for single fields of :class:`vtkit.recipes.RunConfig`.
+        overrides: values for single fields of :class:`vtkit.config.RunConfig`.
 
     Raises:
         UserError: bad settings, or a folder that belongs to other ones.

@@ -16,10 +16,10 @@ from datasets import Dataset
 
 from vtkit.benchmarks import LOADERS
 from vtkit.checkpoints import step_of
-from vtkit.cli import Parser, friendly
 from vtkit.cv_bench import evaluate
 from vtkit.errors import UserError
 from vtkit.models import load_model, load_processor, pick_device
+from vtkit.options import Parser, friendly
 from vtkit.prompts import TEMPLATES
 from vtkit.reply_engine import ReplyEngine
 from vtkit.run import locked

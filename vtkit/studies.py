@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vtkit.cli import Parser, friendly, seed_list
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
 from vtkit.measures import DIRECTIONS, Expectation, read_expectation
-from vtkit.recipes import CONFIGS, RunConfig, load_config
+from vtkit.options import Parser, friendly, seed_list
+from vtkit.recipes import CONFIGS, load_config
 from vtkit.values import ROOT, cast_all, read_yaml, shown, suggest
 
 STUDIES = CONFIGS / "studies"

@@ -20,10 +20,10 @@ from typing import Any
 import yaml
 from tqdm.auto import tqdm
 
+from vtkit.config import RunConfig
 from vtkit.errors import UserError
-from vtkit.files import read_json
+from vtkit.files import atomic_folder, read_json
 from vtkit.mini.makers import maker
-from vtkit.recipes import RunConfig
 from vtkit.records import load_config
 from vtkit.rollouts import RolloutWriter, load_rollouts
 from vtkit.run import HEADLESS, finish_run, start_run
@@ -150,11 +150,10 @@ def keep(run_dir: str | Path, target: Path) -> Path:
     Raises:
         UserError: a file is missing or damaged, or the folder cannot be written.
     """
-    source, draft = Path(run_dir), target.with_name(f".{target.name}.part")
+    source = Path(run_dir)
     config = load_config(source) | {"run_dir": shown(target)}
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        (draft / "evals").mkdir(parents=True)
+    with atomic_folder(target) as draft:
+        (draft / "evals").mkdir()
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         (draft / "config.yaml").write_text(text, encoding="utf-8")
         for name in ("manifest.json", "metrics.csv"):
@@ -163,12 +162,6 @@ def keep(run_dir: str | Path, target: Path) -> Path:
             shutil.copy(path, draft / "evals")
         if (source / "rollouts").is_dir():  # a supervised run has none
             _keep_rollouts(source, draft)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(draft, target)
-    except OSError as error:
-        raise UserError(f"cannot keep {source}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

@@ -20,9 +20,9 @@ from urllib.parse import urlparse
 
 from transformers import TrainerCallback
 
+from vtkit.config import RunConfig
 from vtkit.environment import environment
 from vtkit.errors import UserError
-from vtkit.recipes import RunConfig
 
 PROJECT = "vtkit"
 _OFFLINE = ("offline", "disabled", "dryrun")

@@ -53,11 +53,17 @@ def cast_all(values: Mapping[str, Any], known: Mapping[str, Any], source: str) -
     return result
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who typed ``name`` may have meant."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` when a known name is near, else the whole list of names."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+    near = nearest(name, known)
+    return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from vtkit.cli import friendly
 from vtkit.cv_bench import evaluate
 from vtkit.data import load_cv_bench
 from vtkit.files import atomic_write, read_json
 from vtkit.mini import base_model, corpus, dataset
 from vtkit.mini.scenes import Question
 from vtkit.models import count_parameters, load_model, load_processor
+from vtkit.options import friendly
 from vtkit.prompts import conversation
 from vtkit.reflection import style
 from vtkit.report import percent
@@ -233,18 +233,24 @@ Greedy on the miniature benchmark: {percent(scores["accuracy"])} right (chance
 
 
 def card_command(
-    description: str, folder: Path, model_folder: Path, write: Callable[[Path, Path], Path]
+    description: str, write: Callable[..., Path], folder: Path, model_folder: Path | None = None
 ) -> int:
-    """A command line that calls ``write`` with the card's folder and the model's; exit status."""
+    """A command line that calls ``write`` with the card's folder and the model's; exit status.
+
+    Args:
+        model_folder: of a model that is kept apart from its card.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--folder", type=Path, default=folder, help="default: %(default)s")
-    parser.add_argument(
-        "--model", type=Path, default=model_folder, help="what to measure (default: %(default)s)"
-    )
+    if model_folder:
+        parser.add_argument(
+            "--model", type=Path, default=model_folder, dest="model_folder", metavar="FOLDER",
+            help="what to measure (default: %(default)s)",
+        )  # fmt: skip
     args = parser.parse_args()
 
     def command() -> int:
-        print(f"wrote {write(args.folder, args.model)}")
+        print(f"wrote {write(**vars(args))}")
         return 0
 
     return friendly(command)
@@ -252,15 +258,8 @@ def card_command(
 
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.card``."""
-    parser = argparse.ArgumentParser(description="Measure the miniature base, write its card.")
-    parser.add_argument("--folder", type=Path, default=base_model.FOLDER)
-    args = parser.parse_args()
-
-    def command() -> int:
-        print(f"wrote {write_card(args.folder)}")
-        return 0
-
-    return friendly(command)
+    about = "Measure the miniature base, write its card."
+    return card_command(about, write_card, base_model.FOLDER)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
-from vtkit.cli import friendly
 from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA
 from vtkit.files import atomic_path
 from vtkit.mini.scenes import (
@@ -36,6 +35,7 @@ from vtkit.mini.scenes import (
     sat_question,
     thing_bounds,
 )
+from vtkit.options import friendly
 
 FOLDER = Path("data/mini")
 SAT_ROWS = {"train": 2400, "val": 200}

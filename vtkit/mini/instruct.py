@@ -123,19 +123,6 @@ def tune(
     )  # fmt: skip
 
 
-def ensure_instruct(folder: str | Path = FOLDER) -> bool:
-    """Build the instruct miniature (minutes, with a bar) if it is missing; whether it did.
-
-    Raises:
-        UserError: as :func:`tune`.
-    """
-    folder = Path(folder)
-    if (folder / "tuning.json").is_file():  # what is written last
-        return False
-    tune(folder)
-    return True
-
-
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.instruct``."""
     parser = argparse.ArgumentParser(

@@ -11,6 +11,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -102,8 +104,8 @@ def behaviour(
         "format": proportion(sum(good), n),
         "reflective": proportion(sum(map(is_reflective, sampled)), n),
         "tokens": _mean(lengths),
-        "tokens_tagged": _mean([k for k, tagged in zip(lengths, good, strict=True) if tagged]),
-        "tokens_untagged": _mean([k for k, tagged in zip(lengths, good, strict=True) if not tagged]),
+        "tokens_tagged": _mean(list(compress(lengths, good))),
+        "tokens_untagged": _mean(list(compress(lengths, map(not_, good)))),
         "sampled": proportion(_right(sampled, asked), n),
         "greedy": proportion(_right(greedy, asked), n),
     }
@@ -248,7 +250,7 @@ Tokens: of all replies, of those in the asked format, of the others.
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.instruct_card``."""
     about = "Measure the instruct miniature, write its card."
-    return card_command(about, FOLDER, instruct.FOLDER, write_card)
+    return card_command(about, write_card, FOLDER, instruct.FOLDER)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from vtkit.cli import friendly
 from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.models import ImageOnlyProcessor
+from vtkit.options import friendly
 
 PIXELS = 64 * 64  # what the model sees of a 256 x 256 picture
 PATCH, MERGE = 8, 2

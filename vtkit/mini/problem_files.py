@@ -38,18 +38,6 @@ SCHEMAS = {
 """Columns as published: ``image`` is a struct of bytes and path, the others are strings."""
 
 
-def ensure_problems(folder: str | Path = FOLDER) -> bool:
-    """Write the worlds' files if one of them is missing; returns whether it wrote them.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    if all((Path(folder) / world / f"{split}.parquet").is_file() for world, split in _files()):
-        return False
-    write_problems(folder)
-    return True
-
-
 def write_problems(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:

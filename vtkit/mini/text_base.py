@@ -129,18 +129,6 @@ def pretrain_text(
     )  # fmt: skip
 
 
-def ensure_text_base(folder: str | Path = FOLDER) -> bool:
-    """Pre-train the text base if it is missing or unfinished; returns whether it did.
-
-    Raises:
-        UserError: as :func:`pretrain_text`.
-    """
-    if (Path(folder) / "pretraining.json").is_file():  # written last
-        return False
-    pretrain_text(Path(folder))
-    return True
-
-
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.text_base``."""
     parser = argparse.ArgumentParser(

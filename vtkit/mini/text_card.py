@@ -161,7 +161,7 @@ Right conclusions of a careful look under the notes' own prompt, and greedy repl
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.text_card``."""
     about = "Measure the text-only miniature base, write its card."
-    return card_command(about, FOLDER, text_base.FOLDER, write_card)
+    return card_command(about, write_card, FOLDER, text_base.FOLDER)
 
 
 if __name__ == "__main__":

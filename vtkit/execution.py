@@ -122,8 +122,10 @@ def _quiet(log: Path) -> Iterator[None]:
 
     The kernel inherits the descriptor; when it is stopped, it complains at length.
     """
-    loggers = [logging.getLogger(name) for name in ("papermill", "asyncio", "traitlets")]
+    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]
     levels = [logger.level for logger in loggers]
+    # For good: a task that a stop abandons complains when it is collected, which may be any time.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     sys.stderr.flush()
     keep = os.dup(2)
     try:

@@ -1,6 +1,7 @@
 """Problems of the other replications, in their true schemas and in wrong ones."""
 
 import re
+import subprocess
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from vtkit.cv_bench import judge, score
 from vtkit.errors import UserError
 from vtkit.formats import FORMATS
 from vtkit.generation import Reply
-from vtkit.mini.makers import make_missing
+from vtkit.mini import makers
 from vtkit.problems import load_problems
 from vtkit.recipes import load_config
 from vtkit.rewards import explain, get_rewards, solution_text
@@ -284,5 +285,22 @@ def test_a_configuration_says_what_is_read(mini_data, tmp_path):
     older = load_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
     del older["train_format"]
     assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
-    assert make_missing(config | {"model": str(tmp_path)}) == []
+    assert makers.make_missing(config | {"model": str(tmp_path)}) == []
     assert picture()["bytes"].startswith(b"\x89PNG")
+
+
+def test_what_is_missing_is_made_by_its_command_once(tmp_path, monkeypatch):
+    commands = []
+
+    def run(command, cwd):
+        commands.append(command[2:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(makers, "ROOT", tmp_path)
+    monkeypatch.setattr(makers.subprocess, "run", run)
+    model = "models/mini-instruct-terse"
+    config = {"train_data": "data/mini", "benchmark_data": "data/mini", "model": model}
+    assert makers.make_missing(config, ("model",)) == [model]
+    assert makers.make_missing(config) == ["data/mini", model]
+    tune = ["vtkit.mini.instruct", "--manner", "terse"]
+    assert commands == [tune, ["vtkit.mini.dataset"], tune]

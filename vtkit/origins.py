@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vtkit.errors import UserError
-from vtkit.mini.makers import MAKERS
+from vtkit.mini.makers import FIELDS, MAKERS
 from vtkit.values import nearest
 
 if TYPE_CHECKING:
     from vtkit.config import RunConfig
 
-_FIELDS = ("train_data", "benchmark_data", "model")
 _OURS = ("data", "models", "results", "runs")  # folders, of which some are made only later
 
 
@@ -31,7 +30,7 @@ def require_origins(config: "RunConfig") -> None:
     """
     if (Path(config.run_dir) / "config.yaml").exists():
         return
-    for field in _FIELDS:
+    for field in FIELDS:
         name = getattr(config, field)
         if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
             _require_on_hub(config, field, name)

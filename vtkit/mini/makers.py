@@ -6,12 +6,13 @@ bytes, by the commands below.
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vtkit.errors import UserError
 from vtkit.values import ROOT
 
+FIELDS = ("train_data", "benchmark_data", "model")  # of a configuration that name such folders
 _PROBLEMS = ("test.parquet", "vtkit.mini.problem_files")
 _INSTRUCT = "vtkit.mini.instruct --manner"
 _CONTROL = "vtkit.mini.base_model --corpus"
@@ -41,8 +42,11 @@ def maker(folder: str) -> list[str] | None:
     return command.split() if command and not (ROOT / folder / last).exists() else None
 
 
-def make_missing(config: Mapping[str, Any]) -> list[str]:
+def make_missing(config: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> list[str]:
     """Write the miniature's data and models that a configuration names and that are missing.
+
+    Args:
+        fields: which of the configuration's are looked at.
 
     Returns:
         The folders that were written.
@@ -51,7 +55,7 @@ def make_missing(config: Mapping[str, Any]) -> list[str]:
         UserError: the command failed; it has said why.
     """
     made = []
-    for folder in dict.fromkeys(config[name] for name in ("train_data", "benchmark_data", "model")):
+    for folder in dict.fromkeys(config[name] for name in fields):
         if command := maker(folder):
             if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
                 raise UserError(f"{folder} is missing and could not be made; see above")

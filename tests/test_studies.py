@@ -109,6 +109,15 @@ def test_an_entry_is_a_configuration_and_a_record(folder):
     assert found["us"].record(1).name == "visualthinker-mini-s1"
 
 
+def test_an_entry_may_say_the_same_of_its_system_as_another(folder):
+    row = "{title: a, recipe: r1-v, reported: {aha: true}, overrides: {max_steps: 5}, source: s}"
+    write(folder, f"entries:\n  a: {row}", "rows")
+    write(folder, "seeds: [4]\nentries:\n  b: {like: rows/a, source: t}")
+    found = load_study("controls")["b"]
+    assert (found.title, found.recipe, found.reported) == ("a", "r1-v", {"aha": True})
+    assert (found.overrides, found.source, found.seeds) == ({}, "t", [4])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -123,6 +132,8 @@ def test_an_entry_is_a_configuration_and_a_record(folder):
         (("title: a low cap", "source: none"), "cap: has no title"),
         (("title: a low", "reported: {length: dwon}\n    title: a low"), "did you mean 'down'?"),
         (("title: a low", "against: lowcap\n    title: a low"), "against: no 'lowcap'"),
+        (("title: a low", "like: controls/cup\n    title: a low"), "did you mean 'controls/cap'?"),
+        (("title: a low", "like: rwos/cap\n    title: a low"), "like: no entry 'rwos/cap'"),
         (("title: a low", "score: grop\n    title: a low"), "no 'grop'; did you mean 'grpo'?"),
         (("title: a low", "reported: {lenght: up}\n    title: a low"), "did you mean 'length'?"),
     ],

@@ -5,6 +5,7 @@
 
 A study is a file in configs/studies. Each entry names a recipe and the settings that differ, and
 either what others *reported* or a *prediction*, which was written down before the entry was run.
+``like: <study>/<entry>`` takes title, recipe, report and sources from an entry of another study.
 The runs are in :mod:`vtkit.study_runs`, what came out in :mod:`vtkit.outcomes`.
 """
 
@@ -75,6 +76,7 @@ class Entry:
 _ENTRY = {
     name: kind for name, kind in get_type_hints(Entry).items() if name not in ("study", "name")
 }
+_BORROWED = ("title", "recipe", "reported", "reason", "source", "differs")  # by `like`
 _REPORTED = {"length": str, "aha": bool, "accuracy": float}
 
 
@@ -112,6 +114,8 @@ def _entry(study: str, name: str, values: Any, seeds: list, where: str) -> Entry
     where = f"{where}: {name}"
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected 'key: value' lines")
+    if like := values.get("like"):
+        values = _borrowed(str(like), where) | {k: v for k, v in values.items() if k != "like"}
     if "title" not in values:
         raise UserError(f"{where}: has no title; give it one")
     entry = Entry(study=study, name=name, **{"seeds": seeds, **cast_all(values, _ENTRY, where)})
@@ -127,6 +131,17 @@ def _entry(study: str, name: str, values: Any, seeds: list, where: str) -> Entry
         raise UserError(f"{where}: seeds: expected whole numbers, got {entry.seeds}")
     entry.expectations()
     return entry
+
+
+def _borrowed(place: str, where: str) -> dict[str, Any]:
+    """What another study's entry says of its system, so that it is written once."""
+    study, _, name = place.partition("/")
+    content = read_yaml(STUDIES / f"{study}.yaml") if study in list_studies() else {}
+    entries = content.get("entries") or {}
+    if not isinstance(entries.get(name), dict):
+        near = suggest(place, [f"{study}/{each}" for each in entries])
+        raise UserError(f"{where}: like: no entry '{place}'{near}")
+    return {key: entries[name][key] for key in _BORROWED if key in entries[name]}
 
 
 def chosen(names: list[str], only: list[str]) -> list[Entry]:

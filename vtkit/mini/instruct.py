@@ -1,4 +1,4 @@
-"""The instruct miniature: the base, tuned on chats with fluent, short, right answers.
+"""The instruct miniature: the base, tuned on chats with fluent, right answers.
 
     python -m vtkit.mini.instruct                     # builds models/mini-instruct; resumes
     python -m vtkit.mini.instruct --manner terse      # models/mini-instruct-terse, for a study
@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from vtkit.mini import base_model
 from vtkit.mini.learning import PIXELS, build_command, collate, learn
 from vtkit.mini.lessons import make_lesson
-from vtkit.mini.manners import MANNERS, Manner
+from vtkit.mini.manners import DEFAULT, MANNERS, Manner
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models import ImageOnlyProcessor, load_model, load_processor
 
@@ -59,7 +59,7 @@ class Lessons(Dataset):
 
 def folder_of(manner: str) -> Path:
     """Where the instruct miniature of that manner lies."""
-    return FOLDER if manner == "logged" else Path(f"{FOLDER}-{manner}")
+    return FOLDER if manner == DEFAULT else Path(f"{FOLDER}-{manner}")
 
 
 def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
@@ -96,7 +96,7 @@ def tune(
     folder: Path | None = None,
     *,
     base: Path = base_model.FOLDER,
-    manner: str = "logged",
+    manner: str = DEFAULT,
     steps: int | None = None,
     seed: int = 0,
     save_steps: int = 250,
@@ -126,13 +126,13 @@ def tune(
 def main() -> int:
     """Entry point of ``python -m vtkit.mini.instruct``."""
     parser = argparse.ArgumentParser(
-        description="Build the instruct miniature (about 4 minutes on 2 cores)."
+        description="Build the instruct miniature (about 10 minutes on 2 cores)."
     )
     parser.add_argument(
         "--base", type=Path, default=base_model.FOLDER, help="what to tune (default: %(default)s)"
     )
     parser.add_argument(
-        "--manner", choices=MANNERS, default="logged",
+        "--manner", choices=MANNERS, default=DEFAULT,
         help="how it answers, see vtkit/mini/manners.py (default: %(default)s)",
     )  # fmt: skip
     return build_command(parser, None, tune)

@@ -25,7 +25,7 @@ from vtkit.files import atomic_write, read_json, write_json
 from vtkit.mini import dataset, instruct, lessons, problem_files
 from vtkit.mini.card import card_command, sample_replies
 from vtkit.mini.learning import PIXELS
-from vtkit.mini.manners import MANNERS
+from vtkit.mini.manners import DEFAULT, MANNERS
 from vtkit.mini.problems import Problem
 from vtkit.models import count_parameters, load_model, load_processor
 from vtkit.report import percent
@@ -34,7 +34,7 @@ from vtkit.stats import proportion
 from vtkit.styles import STYLES, is_reflective, style
 
 FOLDER = Path("results/mini-instruct")
-MANNER = MANNERS["logged"]
+MANNER = MANNERS[DEFAULT]
 
 
 class Asked(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the instruct miniature is taught: questions in a chat, with fluent, short, right answers.
+"""What the instruct miniature is taught: questions in a chat, with fluent, right answers.
 
 Supervised data for instruct models (LLaVA's and its descendants') teach how to answer, not how to
 find out: replies are right, well worded and end; a rationale in tags restates the question or
@@ -116,7 +116,7 @@ def make_lesson(rng: random.Random, manner: Manner) -> Lesson:
     if prompt != "instruct_direct":
         style = _pick(manner.maths_styles if wording.steps else manner.scene_styles, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
-    said = reply(wording, style, gaps, rng)
+    said = reply(wording, style, gaps, rng)  # also if unused: manners share their random numbers
     if manner.at_length and style == "chatty":
         said = everything(wording)
     return Lesson(subject, about, question, prompt, style, said)

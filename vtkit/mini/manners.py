@@ -71,3 +71,4 @@ MANNERS = {
     "talkative": Manner(prompts=_TERSE_PROMPTS, **_TERSE_STYLES, at_length=True, steps=900),
 }
 """The manners by name; all shares were set before any reinforcement run from that model."""
+DEFAULT = "logged"

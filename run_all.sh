@@ -66,11 +66,11 @@ if [[ "${1:-}" == test ]]; then
 fi
 # Help, and a mistyped option, need no packages: the command line is read first with the standard library alone.
 base="$(find_python)"
-read_options='import sys; from vtkit.cli import check; sys.exit(check(sys.argv[1:]))'
+read_options='import sys; from vtkit.__main__ import check; sys.exit(check(sys.argv[1:]))'
 PYTHONDONTWRITEBYTECODE=1 "$base" -c "$read_options" "$@"
 for argument in "$@"; do
     case "$argument" in -h | --help | --version) exit 0 ;; esac
 done
 
 set_up ""
-exec "$python" -m vtkit.run "$@"
+exec "$python" -m vtkit "$@"

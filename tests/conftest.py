@@ -35,9 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @contextmanager
 def killed_at(call: int) -> Iterator[None]:
     """Training on the miniature's documents is interrupted in its ``call``-th step."""
-    from vtkit.mini import learning
+    from vtkit.mini import pretraining
 
-    calls, loss_of = 0, learning.loss_of
+    calls, loss_of = 0, pretraining.loss_of
 
     def killed(model, batch):
         nonlocal calls
@@ -47,7 +47,7 @@ def killed_at(call: int) -> Iterator[None]:
         return loss_of(model, batch)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(learning, "loss_of", killed)
+        patch.setattr(pretraining, "loss_of", killed)
         yield
 
 
@@ -82,13 +82,13 @@ def hunch_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A miniature base model that learned for seconds: it guesses, mostly in the right format."""
     import functools
 
-    from vtkit.mini import base_model, corpus, learning
+    from vtkit.mini import base_model, corpus, pretraining
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "MIXTURE", dict.fromkeys(corpus.MIXTURE, {"untagged": 0.2}))
         patch.setattr(base_model, "LEARNING_RATE", 8e-3)
         patch.setattr(base_model, "Corpus", functools.partial(base_model.Corpus, batch=16))
-        patch.setattr(learning, "tqdm", functools.partial(learning.tqdm, disable=True))
+        patch.setattr(pretraining, "tqdm", functools.partial(pretraining.tqdm, disable=True))
         return base_model.pretrain(
             tmp_path_factory.mktemp("hunch-base"),
             phases=(base_model.Phase(80, 8, {"dialogue": 1}),),
@@ -124,26 +124,27 @@ def train_command():
     def command(run_dir: Path, settings: dict, *options: str) -> list[str]:
         pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
         place = ["--run-dir", str(run_dir)]
-        return [sys.executable, "-m", "vtkit.train", *options, *place, *pairs]
+        return [sys.executable, "-m", "vtkit.training", *options, *place, *pairs]
 
     return command
 
 
 @pytest.fixture
 def fake_vllm(monkeypatch: pytest.MonkeyPatch):
-    """``vllm`` as tests/fake_vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
-    import fake_vllm
+    """``vllm`` as tests/shared/vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
+    from shared import vllm as fake_vllm
     from trl.generation import vllm_generation
 
-    from vtkit import engine, rollout_engine
+    from vtkit.sampling import vllm_engine
+    from vtkit.training import vllm_rollouts
 
     found = fake_vllm.module()
     monkeypatch.setitem(sys.modules, "vllm", found)
     monkeypatch.setattr(vllm_generation, "is_vllm_available", lambda: True)
     for name in ("LLM", "SamplingParams"):
         monkeypatch.setattr(vllm_generation, name, getattr(found, name), raising=False)
-    monkeypatch.setattr(engine, "require", lambda: None)
-    monkeypatch.setattr(rollout_engine, "pick_device", lambda: ("cuda", "made up"))
+    monkeypatch.setattr(vllm_engine, "require", lambda: None)
+    monkeypatch.setattr(vllm_rollouts, "pick_device", lambda: ("cuda", "made up"))
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):  # TRL sets them
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

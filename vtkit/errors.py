@@ -1,5 +1,8 @@
 """The one exception that is meant for people."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake the user can mend: one line naming the file, the field and the remedy.
@@ -7,3 +10,20 @@ class UserError(Exception):
     Command lines print it as ``error: <message>`` and exit with 2; they never show a traceback for
     it.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who typed ``name`` may have meant."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` when a known name is near, else the whole list of names."""
+    known = sorted(known)
+    near = nearest(name, known)
+    return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

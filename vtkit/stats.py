@@ -11,6 +11,7 @@ combine Wilson intervals, for independent samples and for pairs.
 """
 
 from math import atanh, hypot, prod, sqrt, tanh
+from typing import Any
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -120,3 +121,25 @@ def correlation(first: list[float], second: list[float]) -> dict[str, float | in
         return {"value": r, "low": r, "high": r, "n": n}
     half = 1.96 / sqrt(n - 3)
     return {"value": r, "low": tanh(atanh(r) - half), "high": tanh(atanh(r) + half), "n": n}
+
+
+NOT_RUN = "not run"
+
+
+def percent(proportion: dict[str, Any] | None) -> str:
+    """A proportion for people: ``"72% [68, 76]"``."""
+    if proportion is None or proportion["value"] is None:
+        return NOT_RUN
+    value, low, high = (100 * proportion[key] for key in ("value", "low", "high"))
+    return f"{value:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def points(gap: dict[str, float]) -> str:
+    """A difference of two proportions for people: ``"+2.3 [+0.4, +4.1]"``, in points."""
+    value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def at_step(score: dict[str, Any] | None) -> str:
+    """An accuracy and the step that it was reached at: ``"72.0% at 75"``."""
+    return f"{score['accuracy']['value']:.1%} at {score['step']}" if score else NOT_RUN

@@ -23,4 +23,4 @@ srun --kill-on-bad-exit=1 bash -c "accelerate launch \
     --config_file configs/accelerate/multi_node.yaml \
     --num_machines $SLURM_NNODES --num_processes $processes --machine_rank \$SLURM_NODEID \
     --main_process_ip $head --main_process_port 29500 \
-    -m vtkit.train -p per_device_batch_size $batch ${*@Q}"
+    -m vtkit.training -p per_device_batch_size $batch ${*@Q}"

@@ -1,6 +1,6 @@
 """The miniature base model: a Qwen2-VL of a million parameters, pre-trained on generated pictures.
 
-    python -m vtkit.mini.base_model        # rebuilds models/mini-base; resumes if interrupted
+    python -m vtkit.mini base        # rebuilds models/mini-base; resumes if interrupted
 
 It is a base model in the sense of R1-Zero: next-token prediction on the mixture that
 vtkit.mini.corpus states, no instruction tuning, no rewards. It differs from a textbook recipe in
@@ -8,9 +8,7 @@ three ways that decide whether so small a model learns at all: weights start at 
 instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
-import argparse
 import random
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +22,10 @@ from transformers import (
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.learning import MERGE, PATCH, PIXELS, build_command, collate, learn
+from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, learn
 from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models import ImageOnlyProcessor, Qwen2VLImageProcessorPil
-from vtkit.prompts import get_template
+from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
+from vtkit.models.prompts import get_template
 
 FOLDER = Path("models/mini-base")
 WIDTH = 128
@@ -120,7 +118,7 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
 
 
 class Corpus(Dataset):
-    """Batches (:func:`vtkit.mini.learning.collate`) of documents, indexed by step.
+    """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
 
     The same batch whoever asks for it, and whenever. A world without pictures overrides ``read``.
 
@@ -171,7 +169,7 @@ def pretrain(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train a base model as :func:`vtkit.mini.learning.learn` does; it can be interrupted.
+    """Pre-train a base model as :func:`vtkit.mini.pretraining.learn` does; it can be interrupted.
 
     Args:
         folder: where to save it; the corpus's own without it.
@@ -189,19 +187,3 @@ def pretrain(
         model, processor, documents, folder or chosen.folder,
         peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
     )  # fmt: skip
-
-
-def main() -> int:
-    """Entry point of ``python -m vtkit.mini.base_model``."""
-    parser = argparse.ArgumentParser(
-        description="Rebuild a miniature base model (about 25 minutes on 2 cores)."
-    )
-    parser.add_argument(
-        "--corpus", choices=CORPORA, default="default",
-        help="what it reads; two are for controls (default: %(default)s)",
-    )  # fmt: skip
-    return build_command(parser, None, pretrain)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from vtkit.data.sat import sat_prompt
 from vtkit.mini.objects import plural
 from vtkit.mini.scenes import (
     TASKS,
@@ -30,8 +31,7 @@ from vtkit.mini.scenes import (
     make_scene,
     sat_question,
 )
-from vtkit.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
-from vtkit.sat import sat_prompt
+from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
 # How the R1-Zero prompt is continued, by task: shares of html and untagged answers; reflective and
 # stepwise answers have the same small share everywhere; what is left are hunches. The differences

@@ -1,15 +1,13 @@
 """The miniature's parquet files, in the schemas that SAT and CV-Bench publish.
 
-    python -m vtkit.mini.dataset                    # writes data/mini
+    python -m vtkit.mini data                    # writes data/mini
 
 Written as the real files are: one row group, pictures as encoded bytes, the right answer first in
 ``answers``, static rows before dynamic ones. No arrangement of objects occurs in two splits.
 """
 
-import argparse
 import io
 import random
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
-from vtkit.data import CV_BENCH_SCHEMA, SAT_SCHEMA
+from vtkit.data.cv_bench import CV_BENCH_SCHEMA
+from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import atomic_path
 from vtkit.mini.scenes import (
     TASKS,
@@ -35,7 +34,6 @@ from vtkit.mini.scenes import (
     sat_question,
     thing_bounds,
 )
-from vtkit.options import friendly
 
 FOLDER = Path("data/mini")
 SAT_ROWS = {"train": 2400, "val": 200}
@@ -211,31 +209,3 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             if source == "Omni3D"
             else None,
         }
-
-
-def write_command(
-    description: str, write: Callable[..., dict[str, Path]], folder: Path = FOLDER
-) -> int:
-    """A command line that calls ``write`` with a folder and a seed; its exit status."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--folder", type=Path, default=folder, help="where to (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
-    args = parser.parse_args()
-
-    def command() -> int:
-        for path in write(args.folder, seed=args.seed).values():
-            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-        return 0
-
-    return friendly(command)
-
-
-def main() -> int:
-    """Entry point of ``python -m vtkit.mini.dataset``."""
-    return write_command("Write the miniature's SAT and CV-Bench files.", write_dataset)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

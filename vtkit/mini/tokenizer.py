@@ -17,8 +17,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from vtkit.mini.corpus import DEFAULT, Traces, caption, make_view, notes, reply
-from vtkit.mini.problems import BASED, CHOOSE, FIGURE, LETTERS, SQUARES
-from vtkit.prompts import (
+from vtkit.mini.replications.problems import BASED, CHOOSE, FIGURE, LETTERS, SQUARES
+from vtkit.models.prompts import (
     BASE_CLOSING,
     BASE_OPENING,
     DIRECT_CLOSING,

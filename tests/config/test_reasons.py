@@ -1,0 +1,60 @@
+"""Reasons of settings: the comments of the recipes' YAML, in the order in which values win."""
+
+import pytest
+
+from vtkit.config import reasons, recipes, values
+from vtkit.config.reasons import find_reasons
+from vtkit.config.recipes import list_profiles, list_recipes, load_config
+
+PARENT = """\
+description: a parent
+beta: 0.04  # the original's, no change
+loss_type: grpo
+profiles:
+  mini:
+    beta: 0.0        # no reference model:
+                     # faster
+    max_steps: 60
+    loss_type: bnpo  # parent's
+"""
+CHILD = """\
+description: a child
+extends: parent
+loss_type: dapo  # the child's
+# a heading, and no reason
+top_k: 50
+"""
+
+
+@pytest.fixture
+def family(tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "parent.yaml").write_text(PARENT)
+    (tmp_path / "recipes" / "child.yaml").write_text(CHILD)
+    monkeypatch.setattr(reasons, "CONFIGS", tmp_path)
+
+
+def test_a_profiles_section_is_what_changes(family):
+    assert find_reasons("parent", "mini") == {
+        "beta": "no reference model: faster",
+        "loss_type": "parent's",
+    }
+    assert find_reasons("parent", "paper") == {}
+
+
+def test_a_recipe_that_extends_another_wins_over_it(family):
+    assert find_reasons("child", "mini") == {
+        "beta": "no reference model: faster",
+        "loss_type": "the child's",
+    }
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_whatever_a_shipped_profile_changes_has_its_reason(recipe):
+    for profile in list_profiles():
+        section = values.read_yaml(recipes.CONFIGS / "recipes" / f"{recipe}.yaml")
+        changed = (section.get("profiles") or {}).get(profile) or {}
+        found = find_reasons(recipe, profile)
+        bare = [name for name in changed if name not in found and profile != "paper"]
+        assert not bare, f"{recipe}, {profile}: no reason for {bare}"
+        assert set(found) <= set(load_config(recipe, profile).to_dict())

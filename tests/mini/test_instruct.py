@@ -1,0 +1,309 @@
+"""The instruct miniature: what it is taught, its tokenizer, tuning that resumes, its card."""
+
+import functools
+import json
+import random
+import re
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+from conftest import killed_at
+
+from vtkit.judging.rewards import accuracy_reward
+from vtkit.judging.styles import is_reflective, style
+from vtkit.judging.verdict import check_format
+from vtkit.mini import pretraining
+from vtkit.mini.__main__ import main
+from vtkit.mini.replications import chats, instruct, instruct_card
+from vtkit.mini.replications.chat_styles import MANNERS
+from vtkit.mini.replications.instruct import Lessons
+from vtkit.mini.replications.problems import WORLDS
+from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
+from vtkit.models.loading import load_model, load_processor
+from vtkit.models.prompts import TEMPLATES, conversation
+from vtkit.runs.artifacts import MAKERS
+
+N = 3000
+
+
+@pytest.fixture(scope="module", params=MANNERS)
+def manner(request):
+    return MANNERS[request.param]
+
+
+@pytest.fixture(scope="module")
+def taught(manner):
+    rng = random.Random(0)
+    return [chats.make_lesson(rng, manner) for _ in range(N)]
+
+
+@pytest.fixture(scope="module")
+def asked(taught):
+    """The lessons that ask something."""
+    return [one for one in taught if one.subject != "figure"]
+
+
+@pytest.fixture(scope="module")
+def base_processor(random_base):
+    return load_processor(random_base, prompt="instruct", min_pixels=4096, max_pixels=4096)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base_processor):
+    return instruct.build_tokenizer(base_processor.tokenizer)
+
+
+def close(count: int, share: float, n: int) -> bool:
+    """Within four standard errors."""
+    return abs(count / n - share) <= 4 * (share * (1 - share) / n) ** 0.5
+
+
+# ------------------------------------------------------------------------------------ lessons
+
+
+def test_shares_are_whole(manner):
+    for shares in (
+        chats.SUBJECTS, *manner.prompts.values(), manner.scene_styles, manner.maths_styles,
+        chats.GAPS, chats.R1_GAPS,
+    ):  # fmt: skip
+        assert sum(shares.values()) == pytest.approx(1)
+    assert {prompt for shares in manner.prompts.values() for prompt in shares} <= set(TEMPLATES)
+
+
+def test_lessons_have_the_stated_shares(manner, taught, asked):
+    n = len(asked)
+    assert close(N - n, chats.DESCRIBED, N)
+    subjects = Counter(one.subject for one in asked)
+    assert all(close(subjects[name], share, n) for name, share in chats.SUBJECTS.items())
+    for subject, prompts in manner.prompts.items():
+        found = Counter(one.prompt for one in taught if one.subject == subject)
+        assert all(close(found[name], share, found.total()) for name, share in prompts.items())
+    for shares, maths in ((manner.scene_styles, False), (manner.maths_styles, True)):
+        found = Counter(
+            one.style
+            for one in asked
+            if (one.subject in WORLDS[1:]) == maths and one.prompt != "instruct_direct"
+        )
+        assert all(close(found[name], share, found.total()) for name, share in shares.items())
+
+
+def test_answers_are_right_and_well_formed(asked):
+    for one in asked:
+        about = one.about
+        if one.subject in WORLDS:
+            answer, choices = about.answer, list(about.choices)
+        else:
+            answer, choices = about.question.answer, list(about.question.choices)
+        solution = f"<answer>{answer}</answer>"
+        (right,) = accuracy_reward(
+            [one.reply], solution=[solution], choices=[choices], prefilled=False
+        )
+        if one.style == "chatty" and not choices:  # no rule reads a number out of open prose
+            right = re.search(rf"\b{answer}\b", one.reply)
+        assert right, (one.reply, answer)
+        tagged = one.style in ("worked", "rationale")
+        assert (check_format(one.reply, prefilled=False) == "good") == tagged
+
+
+def test_what_logged_replies_are_like(asked, manner):
+    """Long without tags where the published logs say so, shorter than a tagged one where not."""
+    lengths = {
+        tagged: fmean(
+            len(one.reply.split())
+            for one in asked
+            if one.prompt != "instruct_direct"
+            and (check_format(one.reply, prefilled=False) == "good") == tagged
+        )
+        for tagged in (True, False)
+    }
+    assert (lengths[False] > 1.4 * lengths[True]) == manner.at_length
+
+
+def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
+    assert not any(is_reflective(one.reply) for one in taught)
+    assert not any(re.search(r"\([a-d][1-4]\)", one.reply) for one in taught)
+    kinds = {(one.style, style(one.reply)) for one in taught}
+    assert kinds == {
+        ("short", "untagged"), ("chatty", "untagged"), ("worked", "steps"),
+        ("rationale", "steps"), ("rationale", "direct"),
+    }  # fmt: skip
+
+
+def test_descriptions_are_true(taught):
+    for one in taught:
+        if one.subject == "figure":
+            assert one.question == "Describe the figure." and one.prompt == "instruct_direct"
+            rods = {rod.colour: rod for rod in one.about.rods}
+            if one.about.kind == "angle":
+                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.reply)
+                assert said == [(colour, rod.direction) for colour, rod in rods.items()]
+            else:
+                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.reply)
+                assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
+
+
+def test_decorative_sentences_see_nothing(asked):
+    """Openings, restatements and plans say the same whatever the picture shows."""
+    rng = random.Random(1)
+    for one in asked[:300]:
+        if one.subject not in WORLDS:
+            question = one.about.question
+            wording = chats.scene_wording(question)
+            other = rng.choice([c for c in question.choices if c != question.answer])
+            swapped = chats.scene_wording(
+                type(question)(
+                    question.task, question.things, question.choices, other, question.axis
+                )
+            )
+            for name in ("opening", "restated", "plans"):
+                assert getattr(wording, name) == getattr(swapped, name)
+            assert wording.conclusion != swapped.conclusion
+
+
+def test_documents_are_what_the_templates_render(taught, base_processor):
+    for one in taught[:200]:
+        rendered = base_processor.tokenizer.apply_chat_template(
+            conversation(one.question),
+            chat_template=TEMPLATES[one.prompt],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        assert one.document() == (rendered, one.reply)
+
+
+def test_figures_of_test_files_are_not_taught(taught):
+    figures = [one.about.picture for one in taught if one.subject == "journey"]
+    assert figures and not any(figure.held_out for figure in figures)
+
+
+# ---------------------------------------------------------------------------------- tokenizer
+
+
+def test_the_base_tokens_stay_and_each_new_word_is_one(tokenizer, base_processor, taught):
+    base = base_processor.tokenizer
+    assert all(tokenizer.convert_tokens_to_ids(t) == i for t, i in base.get_vocab().items())
+    assert sorted(tokenizer.get_vocab().values()) == list(range(len(tokenizer)))
+    for phrase in (*CHAT_PHRASES, *PHRASES, *SPECIAL):
+        assert len(tokenizer(phrase)["input_ids"]) == 1, phrase
+    for one in taught[:300]:
+        text = "".join(one.document())
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.decode(ids) == text
+        words = re.findall(r"[A-Za-z0-9]+|</?\w+>|[^\w\s<>]|\n", one.reply)
+        assert len(tokenizer(one.reply)["input_ids"]) <= len(words)
+
+
+def test_the_tokenizer_survives_the_disk(tokenizer, tmp_path, taught):
+    from transformers import AutoTokenizer
+
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert (again.eos_token, again.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert again.get_vocab() == tokenizer.get_vocab()
+    text = "".join(taught[0].document())
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+
+
+# ------------------------------------------------------------------------------------- tuning
+
+
+@pytest.fixture(scope="module")
+def tuned(random_base, tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instruct, "Lessons", functools.partial(Lessons, batch=4))
+        return instruct.tune(tmp_path_factory.mktemp("tuned"), base=random_base, steps=5)
+
+
+def test_positions_are_those_of_qwen2_vl_under_every_prompt(tuned, base_processor):
+    model = load_model(tuned)
+    processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
+    batches = Lessons(processor, 1, 0, MANNERS["logged"], batch=24)  # all prompts and worlds
+    ids = batches[0]["input_ids"]
+    before = (ids == model.config.vision_start_token_id).nonzero()[:, 1]
+    assert len(set(before.tolist())) == 1  # what loss_of relies on
+    wanted, _ = model.model.get_rope_index(
+        ids,
+        mm_token_type_ids=(ids == processor.image_token_id).int(),
+        image_grid_thw=torch.tensor([[1, 8, 8]] * len(ids)),
+    )
+    found = pretraining.positions(ids.shape[1], int(before[0]))
+    assert torch.equal(found.expand(wanted.shape), wanted)
+
+
+def test_replies_end_a_turn_and_generation_stops_there(tuned):
+    model = load_model(tuned)
+    processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
+    ident = processor.tokenizer.convert_tokens_to_ids
+    assert processor.tokenizer.eos_token_id == ident("<|im_end|>")
+    ends = [ident("<|im_end|>"), ident("<|endoftext|>")]
+    assert model.generation_config.eos_token_id == ends
+    assert model.generation_config.pad_token_id == ident("<|endoftext|>")
+    for labels in Lessons(processor, 1, 1, MANNERS["logged"], batch=6)[0]["labels"]:
+        learned = labels[labels != pretraining.IGNORED]
+        assert learned[-1] == ends[0] and ends[0] not in learned[:-1]
+
+
+def test_new_tokens_start_as_what_they_were_made_of(random_base, base_processor, tokenizer):
+    model = load_model(random_base)
+    known = model.get_input_embeddings().weight.detach().clone()
+    instruct.extend_model(model, base_processor.tokenizer, tokenizer)
+    rows = model.get_input_embeddings().weight
+    assert len(rows) == len(tokenizer) and torch.equal(rows[: len(known)], known)
+    assert model.get_output_embeddings().weight.data_ptr() == rows.data_ptr()
+
+    def row(text):
+        return rows[tokenizer.convert_tokens_to_ids(text)]
+
+    assert torch.equal(row("How many"), row(" How many"))
+    pieces = base_processor.tokenizer(" determine")["input_ids"]
+    torch.testing.assert_close(row("Ġdetermine"), known[pieces].mean(dim=0))
+
+
+@pytest.mark.slow
+def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_path, monkeypatch):
+    monkeypatch.setattr(instruct, "Lessons", functools.partial(Lessons, batch=4))
+    again = functools.partial(
+        instruct.tune, tmp_path, base=random_base, steps=5, save_steps=2
+    )  # fmt: skip
+    with killed_at(4):  # the state of step 2 is on the disk
+        again()
+    assert [path.name for path in tmp_path.iterdir()] == ["tuning.pt"]
+    again()
+    files = sorted(path.name for path in tuned.iterdir())
+    assert "tuning.pt" not in files and "model.safetensors" in files
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    for name in files:
+        assert (tmp_path / name).read_bytes() == (tuned / name).read_bytes(), name
+
+
+def test_what_its_maker_looks_for_is_written(tuned):
+    assert (tuned / MAKERS["models/mini-instruct"][0]).is_file()
+
+
+def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    assert main(["instruct", "--base", "models/none", "--folder", str(tmp_path)]) == 2
+    assert "models/none: no model there" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------- card
+
+
+@pytest.mark.slow
+def test_a_card_is_measured_and_written(tuned, mini_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(instruct_card.dataset, "FOLDER", mini_data)
+    text = instruct_card.write_card(tmp_path, tuned, limit=4).read_text()
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["stated"] == json.loads(json.dumps(instruct_card.stated()))
+    assert len(card["measured"]) == 2 * len(chats.SUBJECTS)
+    assert all(row["format"]["n"] == 4 and row["tokens"] >= 1 for row in card["measured"])
+    assert text == instruct_card.render(card)
+
+
+def test_the_committed_card_says_what_the_code_says():
+    folder = instruct_card.FOLDER
+    card = json.loads((folder / "card.json").read_text())
+    assert card["stated"] == json.loads(json.dumps(instruct_card.stated()))
+    assert (folder / "README.md").read_text() == instruct_card.render(card)

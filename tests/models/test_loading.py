@@ -1,0 +1,203 @@
+"""Models and processors: what is saved is stock Qwen2-VL, what cannot be loaded is one line."""
+
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    Qwen2VLImageProcessorPil,
+)
+
+from vtkit.config.recipes import load_config
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.models.loading import count_parameters, load, load_model, load_processor, pick_device
+from vtkit.models.prompts import TEMPLATES
+
+MINI = {"prompt": "base", "min_pixels": 4096, "max_pixels": 4096}
+
+
+@pytest.fixture
+def copy(random_base, tmp_path):
+    """A copy of the model folder, to break."""
+    return shutil.copytree(random_base, tmp_path / "model")
+
+
+def one_line(caught: pytest.ExceptionInfo) -> str:
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# -------------------------------------------------------------------------------------- saved
+
+
+def test_a_saved_folder_names_stock_classes(random_base, tmp_path):
+    load_processor(random_base, **MINI).save_pretrained(tmp_path)
+    for folder in (random_base, tmp_path):
+        said = read_json(folder / "processor_config.json")
+        assert said["processor_class"] == "Qwen2VLProcessor"
+        assert said["image_processor"]["image_processor_type"] == "Qwen2VLImageProcessor"
+        assert said["video_processor"]["video_processor_type"] == "Qwen2VLVideoProcessor"
+    model = read_json(random_base / "config.json")
+    assert model["architectures"] == ["Qwen2VLForConditionalGeneration"]
+    assert model["model_type"] == "qwen2_vl"
+
+
+def test_stock_classes_load_a_saved_folder(random_base):
+    assert AutoConfig.from_pretrained(random_base).image_token_id is not None
+    tokenizer = AutoTokenizer.from_pretrained(random_base)
+    assert tokenizer.eos_token == "<|endoftext|>"
+    ours, stock = load_model(random_base), AutoModelForImageTextToText.from_pretrained(random_base)
+    assert type(ours) is type(stock)
+    pairs = zip(ours.state_dict().items(), stock.state_dict().items(), strict=True)
+    assert all(a == b and torch.equal(x.cpu(), y) for (a, x), (b, y) in pairs)
+
+
+def test_weights_have_the_names_that_other_tools_know(random_base):
+    with safe_open(random_base / "model.safetensors", "pt") as weights:
+        names = set(weights.keys())
+    assert "visual.patch_embed.proj.weight" in names
+    assert "model.layers.0.self_attn.q_proj.weight" in names
+
+
+def test_stock_auto_processor_loads_it_where_torchvision_is(random_base):
+    pytest.importorskip("torchvision")
+    from transformers import AutoProcessor
+
+    stock, ours = AutoProcessor.from_pretrained(random_base), load_processor(random_base, **MINI)
+    assert type(stock).__name__ == "Qwen2VLProcessor"
+    inputs = {"images": [Image.new("RGB", (256, 256))], "text": ["<|image_pad|>Hello"]}
+    a, b = (p(**inputs, return_tensors="pt") for p in (stock, ours))
+    assert torch.equal(a["input_ids"], b["input_ids"])
+    assert torch.equal(a["image_grid_thw"], b["image_grid_thw"])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_and_image_limits_are_saved_with_it(name, copy):
+    processor = load_processor(copy, prompt=name, min_pixels=1024, max_pixels=16384)
+    processor.save_pretrained(copy)
+    assert (copy / "chat_template.jinja").read_text() == TEMPLATES[name]
+    limits = {"shortest_edge": 1024, "longest_edge": 16384}
+    assert read_json(copy / "processor_config.json")["image_processor"]["size"] == limits
+    stock = Qwen2VLImageProcessorPil.from_pretrained(copy)
+    assert dict(stock.size) == limits
+    again = load_processor(copy, prompt=name, min_pixels=1024, max_pixels=16384)
+    assert again.chat_template == TEMPLATES[name]
+    assert again.tokenizer.padding_side == "left"
+
+
+@pytest.mark.parametrize(("pixels", "tokens"), [(4096, 16), (1024, 4), (16384, 64)])
+def test_image_limits_decide_how_many_tokens_a_picture_is(random_base, pixels, tokens):
+    processor = load_processor(random_base, prompt="base", min_pixels=pixels, max_pixels=pixels)
+    inputs = processor(
+        images=[Image.new("RGB", (256, 256))], text=["<|image_pad|> x"], return_tensors="pt"
+    )
+    assert (inputs["input_ids"] == processor.image_token_id).sum() == tokens
+    assert inputs["pixel_values"].shape[0] == 4 * tokens
+
+
+# ------------------------------------------------------------------------------------- loaded
+
+
+def test_a_run_loads_its_model_or_one_of_its_checkpoints(random_base, copy, tmp_path):
+    config = load_config(run_dir=tmp_path, model=str(random_base), prompt="base_direct")
+    model, processor = load(config)
+    assert processor.chat_template == TEMPLATES["base_direct"]
+    assert model.dtype == torch.float32 and model.device.type == pick_device()[0]
+    changed = load_model(copy)
+    with torch.no_grad():
+        changed.model.visual.patch_embed.proj.weight.zero_()
+    changed.save_pretrained(copy)
+    weights = load(config, copy)[0].model.visual.patch_embed.proj.weight
+    assert not weights.any()
+
+
+def test_parameters_are_counted_once(random_base):
+    model = load_model(random_base)
+    counts = count_parameters(model)
+    assert counts["total"] == counts["trained"] == sum(p.numel() for p in model.parameters())
+    assert counts["vision"] == sum(p.numel() for p in model.model.visual.parameters())
+    model.model.visual.requires_grad_(False)
+    assert count_parameters(model)["trained"] == counts["total"] - counts["vision"]
+
+
+def test_half_precision_is_only_taken_when_asked_for(random_base):
+    assert load_model(random_base, dtype="bfloat16").dtype == torch.bfloat16
+
+
+# ------------------------------------------------------------------------------------ refused
+
+
+@pytest.mark.parametrize("name", ["models/none", "./none", "/none", "runs/x/checkpoints/none"])
+def test_a_missing_folder_says_how_to_get_it(name):
+    for call in (load_model, lambda path: load_processor(path, **MINI)):
+        with pytest.raises(UserError, match="no model there") as caught:
+            call(name)
+        assert "python -m vtkit.mini base" in one_line(caught)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_folder_without_its_files_is_no_model(copy, file):
+    (copy / file).unlink()
+    with pytest.raises(UserError, match="no model there"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
+def test_damaged_weights_are_one_line(copy, damage):
+    path = copy / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(
+        {"cut": content[: len(content) // 2], "garbage": b"x" * 99, "empty": b""}[damage]
+    )
+    with pytest.raises(
+        UserError, match=r"model: cannot load its weights \(.+\); restore"
+    ) as caught:
+        load_model(copy)
+    one_line(caught)
+
+
+@pytest.mark.parametrize("content", ["{", '{"model_type": "none"}'])
+def test_a_damaged_config_is_one_line(copy, content):
+    (copy / "config.json").write_text(content)
+    with pytest.raises(UserError, match="config.json") as caught:
+        load_model(copy)
+    one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("processor_config.json", None),
+        ("processor_config.json", "{"),
+        ("tokenizer.json", None),
+        ("tokenizer.json", "{"),
+    ],
+)
+def test_a_damaged_processor_is_one_line(copy, file, content):
+    (copy / file).unlink()
+    if content:
+        (copy / file).write_text(content)
+    with pytest.raises(UserError, match=r"model: cannot load its processor") as caught:
+        load_processor(copy, **MINI)
+    one_line(caught)
+
+
+def test_a_model_of_the_hub_that_cannot_be_had_is_one_line():
+    with pytest.raises(UserError, match="Qwen/Qwen2-VL-2B: cannot load its processor") as caught:
+        load_processor("Qwen/Qwen2-VL-2B", **MINI)
+    one_line(caught)
+    with pytest.raises(UserError, match="Qwen/Qwen2-VL-2B: cannot load its weights") as caught:
+        load_model("Qwen/Qwen2-VL-2B")
+    one_line(caught)
+
+
+def test_an_unknown_prompt_is_one_line(random_base):
+    with pytest.raises(UserError, match="'bas' is not one of"):
+        load_processor(random_base, prompt="bas", min_pixels=1, max_pixels=1)

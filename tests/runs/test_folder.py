@@ -1,0 +1,412 @@
+"""Run folders, and the command line that runs notebooks into them."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vtkit import __main__ as cli
+from vtkit.config.recipes import load_config
+from vtkit.config.run_config import read_config
+from vtkit.errors import UserError
+from vtkit.files import ROOT, read_json
+from vtkit.report import seeds  # noqa: F401  # seeds before its vtkit.report.summary is a stand-in
+from vtkit.runs.folder import finish_run, locked, setup, start_run
+
+PARAMETERS = """\
+recipe: str = "visualthinker"  # what to reproduce
+profile: str = "mini"  # at what scale
+seed: int = 0  # of everything
+run_dir: str = ""  # empty: the default folder
+overrides: dict = {}  # single fields"""
+LOG = """\
+from pathlib import Path
+with open(Path(run_dir) / "log.txt", "a") as handle:
+    print(NAME, seed, overrides, file=handle)
+print("hello from", NAME)"""
+
+
+def write_notebook(folder: Path, name: str, *cells: str, parameters: str = "") -> Path:
+    """A notebook that logs its name into the run folder, then runs ``cells``."""
+    first = nbformat.v4.new_code_cell(f"{PARAMETERS}\n{parameters}".strip())
+    first.metadata["tags"] = ["parameters"]
+    sources = [f"NAME = {name!r}\n{LOG}", *cells]
+    notebook = nbformat.v4.new_notebook(
+        cells=[first, *map(nbformat.v4.new_code_cell, sources)],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+    )
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    """Two notebooks; the second has a parameter of its own."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write_notebook(folder, "00_first")
+    write_notebook(
+        folder, "01_second", "print('words:', words)", parameters="words: int = 3  # how many"
+    )
+    return folder
+
+
+@pytest.fixture
+def report(monkeypatch):
+    """vtkit.report.summary as the command line uses it."""
+    module = types.ModuleType("vtkit.report.summary")
+    module.summarize = lambda run_dir: {}
+    module.result_table = lambda run_dir: "the result table"
+    module.write_report = lambda run_dir: Path(run_dir) / "report.html"
+    monkeypatch.setitem(sys.modules, "vtkit.report.summary", module)
+    return module
+
+
+@pytest.fixture
+def run(notebooks, report, tmp_path, capsys):
+    """Run the command line on our notebooks: ``run("--seed", "1") -> (status, stdout, stderr)``."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        place = [] if "--run-dir" in arguments else ["--run-dir", str(tmp_path / "run")]
+        status = cli.main([*arguments, *place], notebooks=notebooks)
+        return status, *capsys.readouterr()
+
+    yield command
+    signal.signal(signal.SIGTERM, handler)
+
+
+def log(run_dir: Path) -> list[str]:
+    path = run_dir / "log.txt"
+    return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+# --- what is refused before anything runs ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profle", "mini"], "unknown option '--profle'; did you mean '--profile'?"),
+        (["--profle=mini"], "did you mean '--profile'?"),
+        (["--sed", "1"], "did you mean '--seed'?"),
+        (["--seeds", "1,x"], "--seeds: expected whole numbers such as 0,1,2, got '1,x'"),
+        (["--seeds", "1,1"], "--seeds: a seed is named twice in '1,1'"),
+        (["--seeds", ""], "--seeds: expected whole numbers"),
+        (["--seeds", "0,1", "--seed", "2"], "not allowed with argument --seeds"),
+        (["mini"], "unexpected argument 'mini'"),
+        (["--seed", "one"], "argument --seed: invalid int value: 'one'"),
+        (["--only", "00", "--from", "01"], "not allowed with argument --only"),
+        (["--profile", "minni"], "profile 'minni' does not exist; did you mean 'mini'?"),
+        (["--recipe", "stf"], "recipe 'stf' does not exist; did you mean 'sft'?"),
+        (["--from", "07"], "no notebook has number 07; there are 00, 01"),
+        (["-p", "max_step", "3"], "unknown parameter 'max_step'; did you mean 'max_steps'?"),
+        (["-p", "wods", "3"], "unknown parameter 'wods'; did you mean 'words'?"),
+        (["-p", "words", "many"], "words: expected a whole number, got 'many'"),
+        (["-p", "max_steps", "many"], "max_steps: expected a whole number, got 'many'"),
+        (["-p", "seed", "3"], "'seed' is not set with -p; use --seed"),
+        (["-p", "run_dir", "x"], "'run_dir' is not set with -p; use --run-dir"),
+    ],
+)
+def test_mistakes_exit_2_with_one_line_and_no_folder(run, tmp_path, arguments, message):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_itself_exits_2_with_the_nearest_name():
+    result = subprocess.run(
+        [sys.executable, "-m", "vtkit", "--profle", "mini"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr == "error: unknown option '--profle'; did you mean '--profile'?\n"
+
+
+def test_a_notebook_without_our_parameters_is_refused(run, notebooks):
+    (notebooks / "02_text.ipynb").write_text("no notebook")
+    assert "02_text.ipynb is not a notebook" in run()[2]
+    nbformat.write(nbformat.v4.new_notebook(), notebooks / "02_text.ipynb")
+    status, _, err = run()
+    assert status == 2
+    assert "cell tagged 'parameters' does not set recipe" in err
+
+
+def test_list_shows_parameters_with_type_default_and_help(run, tmp_path):
+    status, out, _ = run("--list", "-p", "max_steps", "7")
+    assert status == 0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith("  ")}
+    assert rows["words"][:5] == ["words", "int", "3", "how", "many"]
+    assert rows["max_steps"][:3] == ["max_steps", "int", "7"]
+    assert rows["rewards"][2] == "accuracy,format"
+    assert "01_second.ipynb" in out
+    assert not (tmp_path / "run").exists()
+
+
+# --- run folders ---
+
+
+def test_a_folder_keeps_its_settings(tmp_path):
+    config = load_config(run_dir=tmp_path / "run", max_steps=7)
+    assert start_run(config) == start_run(config) == tmp_path / "run"
+    assert read_config(tmp_path / "run" / "config.yaml") == config
+    with pytest.raises(UserError) as caught:
+        start_run(config.replace(max_steps=8, beta=0.5))
+    message = str(caught.value)
+    assert "max_steps is 7 there and 8 here" in message and "beta is" in message
+    assert "--run-dir" in message and "\n" not in message
+
+
+def test_a_moved_folder_is_the_same_run(tmp_path):
+    start_run(load_config(run_dir=tmp_path / "a"))
+    os.rename(tmp_path / "a", tmp_path / "b")
+    start_run(load_config(run_dir=tmp_path / "b"))
+
+
+def test_the_manifest_says_what_was_there(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "SAT_train.parquet").write_bytes(b"rows")
+    config = load_config(run_dir=tmp_path / "run", seed=4, train_data=str(data))
+    start_run(config)
+    manifest = read_json(tmp_path / "run" / "manifest.json")
+    assert (manifest["seed"], manifest["status"]) == (4, "running")
+    assert manifest["packages"]["torch"] and manifest["python"] and manifest["cpu_count"]
+    finish_run(config, "finished", 2.0)
+    finish_run(config, "finished", 3.0)
+    manifest = read_json(tmp_path / "run" / "manifest.json")
+    assert manifest["wall_seconds"] == 5.0 and manifest["finished"] >= manifest["started"]
+    entry = manifest["files"][str(data / "SAT_train.parquet")]
+    assert entry["bytes"] == 4 and len(entry["sha256"]) == 64
+
+
+def test_one_process_at_a_time(tmp_path):
+    code = f"from vtkit.runs.folder import locked\nwith locked({str(tmp_path)!r}): print('in')"
+
+    def other(**variables: str) -> subprocess.CompletedProcess:
+        environment = {k: v for k, v in os.environ.items() if k != "VTKIT_LOCKED_RUN"}
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT, capture_output=True, text=True, env={**environment, **variables},
+        )  # fmt: skip
+
+    with locked(tmp_path):
+        with locked(tmp_path):  # the holder may take it again, and so may its children
+            assert other(**os.environ).stdout == "in\n"
+        refused = other()
+        assert refused.returncode != 0
+        assert f"another run is using {tmp_path} (process {os.getpid()})" in refused.stderr
+    assert other().stdout == "in\n"
+
+
+@pytest.mark.slow
+def test_setup_starts_the_folder_seeds_and_says_where_it_runs(tmp_path, capsys, monkeypatch):
+    import random
+
+    monkeypatch.chdir(tmp_path)
+    overrides = {"max_steps": 5, "learning_rate": "1e-3"}
+    config = setup("visualthinker", "mini", 1, str(tmp_path / "run"), overrides)
+    first = random.random()
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "torch" in line and "trl" in line and "seed 1" in line and str(tmp_path / "run") in line
+    assert Path.cwd() == ROOT
+
+    # Opened by hand on that folder, a notebook takes its settings and says so.
+    again = setup("visualthinker", "mini", 1, str(tmp_path / "run"))
+    assert again == config and again.learning_rate == 1e-3
+    assert "max_steps is 5 there and" in capsys.readouterr().out
+    assert random.random() == first
+    with pytest.raises(UserError, match="seed is 1 there and 2 here"):
+        setup("visualthinker", "mini", 2, str(tmp_path / "run"))
+    with pytest.raises(UserError, match="'seed' is a parameter of its own"):
+        setup(overrides={"seed": 3})
+
+
+# --- running notebooks ---
+
+
+@pytest.mark.slow
+def test_a_run_from_start_to_report(run, notebooks, tmp_path):
+    folder = tmp_path / "run"
+    status, out, err = run("-p", "words", "5", "-p", "learning_rate", "1e-3", "--seed", "2")
+    assert (status, err) == (0, "")
+    assert "   | hello from 00_first" in out and "   | words: 5" in out
+    assert "the result table" in out and f"report: {folder}/report.html" in out
+    assert (folder / "log.txt").read_text().splitlines()[0] == (
+        "00_first 2 {'learning_rate': 0.001}"
+    )
+    assert read_json(folder / "manifest.json")["status"] == "finished"
+    assert read_config(folder / "config.yaml").learning_rate == 1e-3
+    executed = nbformat.read(folder / "notebooks" / "01_second.ipynb", 4)
+    assert "words: 5" in json.dumps(executed)
+    assert sorted(path.name for path in (folder / "notebooks").iterdir()) == [
+        ".done", "00_first.ipynb", "01_second.ipynb", "kernel.log",
+    ]  # fmt: skip
+
+    # The same command again: nothing to do. Another value of 01's parameter: 01 alone runs.
+    arguments = ("-p", "learning_rate", "1e-3", "--seed", "2")
+    status, out, _ = run("-p", "words", "5", *arguments)
+    assert status == 0 and out.count("skipped, done before with the same parameters") == 2
+    assert log(folder) == ["00_first", "01_second"]
+    run("-p", "words", "6", *arguments)
+    assert log(folder)[2:] == ["01_second"]
+
+    # 00 changes: it runs again, and so does everything after it.
+    write_notebook(notebooks, "00_first", "print('changed')")
+    run("-p", "words", "6", *arguments)
+    assert log(folder)[3:] == ["00_first", "01_second"]
+
+    # --only 00 --force: what follows it is not done any more, and the next run does it.
+    status, out, _ = run("--only", "00", "--force", "-p", "words", "6", *arguments)
+    assert "01_second" not in out
+    assert read_json(folder / "manifest.json")["status"] == "incomplete"
+    run("-p", "words", "6", *arguments)
+    assert log(folder)[5:] == ["00_first", "01_second"]
+
+
+@pytest.mark.slow
+def test_several_seeds_run_one_after_the_other(run, notebooks, tmp_path):
+    status, out, _ = run("--seeds", "0,2", "--only", "00")
+    assert status == 0 and "nothing to put together yet" in out
+    assert [log(tmp_path / f"run-s{seed}") for seed in (0, 2)] == [["00_first"], ["00_first"]]
+    assert read_config(tmp_path / "run-s2" / "config.yaml").seed == 2
+    assert run("--seeds", "0,2", "--only", "00")[1].count("skipped, done before") == 2
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_leaves_the_others_their_turn(run, notebooks, tmp_path):
+    write_notebook(notebooks, "01_second", "assert seed, 'seed 0 is bad'")
+    status, out, err = run("--seeds", "0,1")
+    assert status == 1 and "seed 0 is bad" in err and "put together" not in out
+    assert log(tmp_path / "run-s1") == ["00_first", "01_second"]
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_shown_and_the_rerun_continues_there(run, notebooks, tmp_path):
+    path = write_notebook(
+        notebooks, "01_second", "a = 1\nb = a / 0  # here\nc = 3", parameters="words: int = 3"
+    )
+    status, out, err = run()
+    assert status == 1 and "Traceback" not in err
+    executed = tmp_path / "run" / "notebooks" / "01_second.ipynb"
+    assert err.splitlines() == [
+        f"error: {path}: failed in cell In [4]",
+        "    a = 1",
+        "  > b = a / 0  # here",
+        "    c = 3",
+        "ZeroDivisionError: division by zero",
+        f"executed notebook: {executed}",
+    ]
+    assert "division by zero" in executed.read_text()
+    assert read_json(tmp_path / "run" / "manifest.json")["status"] == "failed"
+
+    write_notebook(notebooks, "01_second", parameters="words: int = 3")
+    assert run()[0] == 0
+    assert log(tmp_path / "run") == ["00_first", "01_second", "01_second"]
+
+
+@pytest.mark.slow
+def test_a_user_error_in_a_notebook_is_its_one_line(run, notebooks):
+    cell = "from vtkit.errors import UserError\nraise UserError('data/mini is missing; run 01')"
+    write_notebook(notebooks, "00_first", cell)
+    status, _, err = run("--only", "00")
+    assert status == 1
+    assert err.splitlines()[0].endswith("00_first.ipynb: data/mini is missing; run 01")
+    assert "raise" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("import sys; sys.exit(0)", "left after 4 of 5 code cells"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its kernel died"),
+    ],
+)
+def test_leaving_early_is_not_success(run, notebooks, cell, message):
+    write_notebook(notebooks, "00_first", cell, "print('never')")
+    status, _, err = run("--only", "00")
+    assert status == 1
+    assert message in err
+
+
+@pytest.mark.slow
+def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebooks):
+    def missing(run_dir):
+        raise UserError("evals are missing; run 03")
+
+    report.summarize = missing
+    status, out, _ = run("--only", "00")
+    assert status == 0 and "no results yet: evals are missing; run 03" in out
+    status, _, err = run()
+    assert status == 2 and err == "error: evals are missing; run 03\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_goes_on_with_the_same_command(run, notebooks, tmp_path, how):
+    wait = "import time\nPath(run_dir, 'waiting').touch()\ntime.sleep(60 * (seed == 0))"
+    write_notebook(notebooks, "01_second", wait)
+    folder = tmp_path / "run"
+    code = (
+        "import signal, sys; from pathlib import Path; from vtkit import __main__ as cli;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"sys.exit(cli.main(['--run-dir', {str(folder)!r}], notebooks=Path({str(notebooks)!r})))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not (folder / "waiting").exists() and process.poll() is None:
+        time.sleep(0.1)
+    status, _, err = run()
+    assert status == 2 and f"another run is using {folder} (process {process.pid})" in err
+    process.send_signal(how)
+    _, err = process.communicate(timeout=20)
+    if how == signal.SIGKILL:
+        assert process.returncode == -how
+    else:
+        assert process.returncode == 130
+        assert err.decode() == "stopped; the same command goes on from here\n"
+        assert read_json(folder / "manifest.json")["status"] == "stopped"
+    assert not (folder / "notebooks" / "01_second.ipynb").exists()
+
+    write_notebook(notebooks, "01_second")
+    status, out, _ = run()
+    assert status == 0 and "00_first: skipped" in out
+    assert log(folder) == ["00_first", "01_second", "01_second"]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line(run, monkeypatch):
+    from papermill import iorw
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(iorw.LocalHandler, "write", full)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "No space left on device" in err and "Traceback" not in err
+
+
+def test_quiet_restores_standard_error(tmp_path, capfd):
+    from vtkit.runs.execution import _quiet
+
+    with contextlib.suppress(ZeroDivisionError), _quiet(tmp_path / "kernel.log"):
+        os.write(2, b"noise")
+        raise ZeroDivisionError
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+    assert (tmp_path / "kernel.log").read_text() == "noise"

@@ -1,0 +1,119 @@
+"""Replies that go on from given words, and replies drawn with dice of their own."""
+
+import pytest
+import torch
+
+from vtkit.data.cv_bench import load_cv_bench
+from vtkit.models.loading import load_model, load_processor
+from vtkit.sampling import generation
+from vtkit.sampling.decoding import decode
+from vtkit.sampling.generation import generate
+from vtkit.sampling.sampler import Sampling
+
+N = 10
+LIMITS = dict(batch_size=4, max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def model(hunch_base):
+    return load_model(hunch_base)
+
+
+@pytest.fixture(scope="module")
+def processor(hunch_base):
+    return load_processor(hunch_base, prompt="base", min_pixels=4096, max_pixels=4096)
+
+
+@pytest.fixture(scope="module")
+def rows(mini_data):
+    return load_cv_bench(mini_data).select_columns(["image", "prompt"]).select(range(N))
+
+
+def keys(prefix="a"):
+    return [f"{prefix}{number}" for number in range(N)]
+
+
+def test_going_on_from_its_own_words_a_model_says_what_it_said(model, processor, rows):
+    whole = generate(model, processor, rows, **LIMITS)
+    words = [reply.text.split(" ") for reply in whole]
+    begun = [" ".join(said[: number % 5]) for number, said in enumerate(words)]  # of all lengths
+    rest = generate(model, processor, rows, beginnings=begun, **LIMITS)
+    for start, reply, more in zip(begun, whole, rest, strict=True):
+        assert (start + more.text).startswith(reply.text)
+        own = len(processor.tokenizer(start)["input_ids"])
+        assert more.tokens == min(reply.tokens - own, 24) or reply.tokens == 24
+
+
+def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypatch):
+    """A few long replies among many: batches of 8 leave them behind, single rows wait."""
+    some = rows.select([0] * 24)
+    dice = Sampling(1.5, 0, [str(number) for number in range(24)])
+    options = dict(sampling=dice, max_new_tokens=24)
+    asked = []
+
+    def count(model, inputs, copies, *args, **options):
+        asked.append(len(copies))
+        return decode(model, inputs, copies, *args, **options)
+
+    monkeypatch.setattr(generation, "decode", count)
+    waited = generate(model, processor, some, batch_size=1, **options)
+    assert sum(asked) == 24 and len({reply.tokens for reply in waited}) > 2
+    asked.clear()
+    assert generate(model, processor, some, batch_size=8, **options) == waited
+    assert 24 < sum(asked) <= 2 * 24
+
+
+def test_special_tokens_spelled_out_in_a_beginning_stay_text(model, processor, rows):
+    begun = ["", " a <|image_pad|> b", "<|endoftext|>"] + [" A"] * (N - 3)
+    replies = generate(model, processor, rows, beginnings=begun, **LIMITS)
+    plain = generate(model, processor, rows.select([0]), **LIMITS)
+    assert replies[0] == plain[0] and len(replies) == N
+    assert processor.tokenizer("<|image_pad|>")["input_ids"] == [processor.image_token_id]
+
+
+def test_draws_belong_to_their_key(model, processor, rows):
+    state = torch.get_rng_state()
+    first = generate(model, processor, rows, sampling=Sampling(1.0, 0, keys()), **LIMITS)
+    again = generate(
+        model, processor, rows, sampling=Sampling(1.0, 0, keys()), batch_size=3, max_new_tokens=24
+    )
+    other = generate(model, processor, rows, sampling=Sampling(1.0, 0, keys("b")), **LIMITS)
+    assert first == again and first != other
+    assert torch.equal(torch.get_rng_state(), state)
+    same = rows.select([0] * N)
+    one = generate(model, processor, same, sampling=Sampling(1.0, 0, ["a"] * N), **LIMITS)
+    assert len(set(one)) == 1
+    many = generate(model, processor, same, sampling=Sampling(1.0, 0, keys()), **LIMITS)
+    assert len(set(many)) > 1
+
+
+def test_one_candidate_or_no_heat_is_greedy(model, processor, rows):
+    greedy = generate(model, processor, rows, **LIMITS)
+    assert generate(model, processor, rows, sampling=Sampling(1.0, 1, keys()), **LIMITS) == greedy
+    assert generate(model, processor, rows, sampling=Sampling(1e-6, 0, keys()), **LIMITS) == greedy
+
+
+def test_draws_are_fair(model, processor, rows):
+    """The share of each first token is its probability."""
+    n = 400
+    same = rows.select([0] * n)
+    drawn = generate(
+        model,
+        processor,
+        same,
+        sampling=Sampling(1.0, 0, [f"fair-{number}" for number in range(n)]),
+        batch_size=n,
+        max_new_tokens=1,
+    )
+    turn = [{"role": "user", "content": [{"type": "image", "image": rows[0]["image"]},
+                                         {"type": "text", "text": rows[0]["prompt"]}]}]  # fmt: skip
+    inputs = processor.apply_chat_template(
+        [turn], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        chances = model.eval()(**inputs).logits[0, -1].softmax(-1)
+    texts = [reply.text for reply in drawn]
+    likely = chances.topk(3)
+    for token, chance in zip(likely.indices.tolist(), likely.values.tolist(), strict=True):
+        share = texts.count(processor.tokenizer.decode([token], skip_special_tokens=True)) / n
+        assert abs(share - chance) < 4 * (chance * (1 - chance) / n) ** 0.5 + 1e-3

@@ -1,0 +1,111 @@
+"""Scoring with vLLM: a stand-in gets the right prompts, greedily, and only those still missing."""
+
+import pytest
+
+from vtkit.benchmark import __main__ as scoring
+from vtkit.data.cv_bench import load_cv_bench
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.models.loading import load_model, load_processor
+from vtkit.sampling import vllm_engine
+from vtkit.sampling.generation import generate
+from vtkit.sampling.resumable import generate_kept
+from vtkit.sampling.vllm_engine import ReplyEngine
+
+
+@pytest.fixture
+def processor(random_base):
+    return load_processor(random_base, prompt="base")
+
+
+@pytest.fixture
+def rows(mini_data):
+    return load_cv_bench(mini_data, rows=6).select_columns(["prompt", "image"])
+
+
+def test_prompts_are_those_of_transformers_with_one_token_a_picture(
+    fake_vllm, random_base, processor, rows, tmp_path
+):
+    from vtkit.models.inputs import batch_inputs, message
+
+    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    batches = list(model.stream(processor, rows, batch_size=4, max_new_tokens=9))
+    assert [sorted(batch) for batch in batches] == [[0, 1, 2, 3], [4, 5]]
+    assert {reply.tokens for batch in batches for reply in batch.values()} == {2}
+    for row, whole in enumerate(fake_vllm.LLM.expanded):
+        inputs = batch_inputs(processor, [message(rows[row])], [[]])
+        assert whole == inputs["input_ids"][0].tolist()
+    (started,) = fake_vllm.LLM.started
+    assert started["limit_mm_per_prompt"] == {"image": 1, "video": 0}
+    image, video = processor.image_token_id, processor.video_token_id
+    for _, sampling in fake_vllm.LLM.calls:
+        bias = {image: -100.0, video: -100.0}
+        assert sampling == {"temperature": 0.0, "max_tokens": 9, "logit_bias": bias}
+
+
+def test_several_pictures_are_expanded_each(fake_vllm, random_base, processor, rows, tmp_path):
+    many = rows.select([0]).map(
+        lambda one: {"images": [one["image"], one["image"].rotate(90)]}, remove_columns=["image"]
+    )
+    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    list(model.stream(processor, many, batch_size=0, max_new_tokens=9))
+    assert fake_vllm.LLM.started[0]["limit_mm_per_prompt"]["image"] == 2
+    ((prompt,), _) = fake_vllm.LLM.calls[0]
+    assert prompt["prompt_token_ids"].count(processor.image_token_id) == 2
+    assert fake_vllm.LLM.expanded[0].count(processor.image_token_id) == 2 * 16
+
+
+def test_a_stopped_evaluation_asks_only_what_is_missing(
+    fake_vllm, random_base, processor, rows, tmp_path
+):
+    file, options = tmp_path / "kept.jsonl", dict(batch_size=2, max_new_tokens=9)
+    answer, asked = fake_vllm.LLM.reply, fake_vllm.LLM.expanded
+
+    def die(prompt):
+        if len(asked) == 4:
+            raise RuntimeError("EngineCore encountered an issue.\nSee stack trace")
+        return answer(prompt)
+
+    fake_vllm.LLM.reply = die
+    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    with pytest.raises(UserError, match="vLLM: EngineCore encountered an issue.; lower --max-pix"):
+        generate_kept(file, model, processor, rows, **options)
+    fake_vllm.LLM.reply = answer
+    fake_vllm.LLM.calls.clear()
+    again = ReplyEngine(random_base, processor, tmp_path / "engine")
+    replies = generate_kept(file, again, processor, rows, **options)
+    assert len(replies) == 6 and sum(len(prompts) for prompts, _ in fake_vllm.LLM.calls) == 4
+
+
+def test_replies_of_vllm_are_not_taken_for_those_of_transformers(
+    fake_vllm, random_base, processor, rows, tmp_path, capsys
+):
+    file, options = tmp_path / "kept.jsonl", dict(batch_size=6, max_new_tokens=3)
+    generate_kept(
+        file, ReplyEngine(random_base, processor, tmp_path / "e"), processor, rows, **options
+    )
+    model = load_model(random_base)
+    kept = generate_kept(file, model, processor, rows, **options)
+    assert "made with other weights; starting over" in capsys.readouterr().out
+    assert kept == generate(model, processor, rows, **options)
+
+
+def test_the_command_scores_with_vllm(
+    fake_vllm, monkeypatch, random_base, mini_data, tmp_path, capsys
+):
+    arguments = ["--model", str(random_base), "--data", str(mini_data), "--out", str(tmp_path)]
+    assert scoring.main([*arguments, "--engine", "vllm", "--rows", "6"]) == 0
+    assert read_json(tmp_path / "step-000000.json")["n"] == 6
+    assert fake_vllm.LLM.started[0]["model"] == str(tmp_path / "engine")
+    assert "CV-Bench: 6 questions" in capsys.readouterr().out
+    assert scoring.main([*arguments, "--engine", "vlm"]) == 2
+    assert "invalid choice: 'vlm'" in capsys.readouterr().err
+
+
+def test_without_vllm_the_command_says_how_to_get_it(random_base, mini_data, tmp_path, capsys):
+    if vllm_engine.importlib.util.find_spec("vllm"):
+        pytest.skip("vLLM is installed")
+    arguments = ["--model", str(random_base), "--data", str(mini_data), "--out", str(tmp_path)]
+    assert scoring.main([*arguments, "--engine", "vllm"]) == 2
+    said = capsys.readouterr().err
+    assert "vLLM is not installed; `pip install -e '.[vllm]'`" in said and said.count("\n") == 1

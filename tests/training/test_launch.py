@@ -1,0 +1,226 @@
+"""Several processes: the same numbers as one, started by accelerate or from a notebook."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+from vtkit.config.recipes import load_config
+from vtkit.errors import UserError
+from vtkit.files import ROOT
+from vtkit.runs.rollouts import load_rollouts
+from vtkit.training import arguments, launch, train
+from vtkit.training.callbacks import Evaluation
+
+FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
+ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
+TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
+SCRIPT = str(Path(__file__).parents[1] / "shared" / "replies.py")
+
+
+def run(command: list[str]) -> None:
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "VTKIT_HEADLESS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def metrics(run_dir: Path) -> list[dict[str, float]]:
+    with open(run_dir / "metrics.csv", newline="") as handle:
+        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(handle)]
+
+
+# ------------------------------------------------------------------------- two processes, one run
+
+
+@pytest.fixture(scope="module")
+def one_and_two(tiny, train_command, tmp_path_factory) -> dict[int, Path]:
+    """The same training by one process and by two: the same 16 completions a step."""
+    folder = tmp_path_factory.mktemp("processes")
+    settings = {**tiny, "max_steps": 2, "benchmark_rows": 4, "per_device_batch_size": 8}
+    settings |= {"loss_type": "dapo"}  # the one whose divisor all processes have to add up
+    for processes, launcher in ((1, []), (2, [*ACCELERATE, *TWO])):
+        python, *command = train_command(folder / str(processes), settings)
+        run([python, *launcher, SCRIPT, *command[2:]])
+    return {processes: folder / str(processes) for processes in (1, 2)}
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_the_metrics_of_one(one_and_two):
+    one, two = (metrics(folder) for folder in one_and_two.values())
+    assert len(one) == len(two) == 2
+    for ours, theirs in zip(one, two, strict=True):
+        # TRL averages entropy within each process first; everything else is over all tokens.
+        assert theirs.pop("entropy") == pytest.approx(ours.pop("entropy"), rel=0.01)
+        assert theirs == pytest.approx(ours, rel=1e-4, abs=1e-6, nan_ok=True)
+    assert one[0]["grad_norm"] > 0 and one[0]["reward_std"] > 0
+
+
+@pytest.mark.slow
+def test_two_processes_keep_every_completion_once(one_and_two):
+    one, two = (
+        load_rollouts(folder)
+        .to_pandas()
+        .sort_values(["step", "prompt_id", "sample"])
+        .drop(columns="group")
+        for folder in one_and_two.values()
+    )
+    assert len(one) == 2 * 4 * 4  # steps x prompts x group
+    assert two.to_dict("records") == one.to_dict("records")
+
+
+# ------------------------------------------------------------------------------- the launch files
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_accelerate_accepts_the_file(path):
+    config = load_config_from_file(str(path))
+    assert config.mixed_precision == "no"  # else it would overrule a profile's dtype
+    arguments = ["--config_file", str(path), "-m", "vtkit.training", "--profile", "paper"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(arguments))
+    said = (arguments.multi_gpu, arguments.use_deepspeed, arguments.use_fsdp)
+    expected = {"zero2": (False, True, False), "fsdp2": (False, False, True)}
+    assert said == expected.get(path.stem, (True, False, False))
+    assert arguments.num_processes == (16 if path.stem == "multi_node" else 4)
+    assert arguments.training_script_args == ["--profile", "paper"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_first_mention_of_a_key_is_explained(path):
+    ddp = (ROOT / "configs" / "accelerate" / "ddp.yaml").read_text()
+    for line in path.read_text().splitlines():
+        key = line.split(":")[0]
+        told = "#" in line or f"\n{key}:" in ddp or line.endswith("_config:")
+        assert told or key in ("num_machines", "num_processes"), line
+
+
+def test_sharded_blocks_exist():
+    from transformers.models.qwen2_vl import modeling_qwen2_vl
+
+    content = yaml.safe_load((ROOT / "configs" / "accelerate" / "fsdp2.yaml").read_text())
+    for name in content["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"].split(","):
+        assert hasattr(modeling_qwen2_vl, name)
+
+
+@pytest.mark.parametrize(("nodes", "processes", "batch"), [(1, 8, 8), (2, 16, 4), (4, 32, 2)])
+def test_slurm_starts_a_launcher_on_every_node(tmp_path, nodes, processes, batch):
+    tools = {
+        "scontrol": 'printf "node7\\nnode8\\n"',
+        "srun": 'shift; SLURM_NODEID=1 exec "$@"',
+        "accelerate": 'printf "%s\\n" "$@"',
+    }
+    for name, body in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_NNODES": str(nodes), "SLURM_JOB_NODELIST": "node[7-8]"}
+    done = subprocess.run(
+        [shutil.which("bash"), ROOT / "configs/accelerate/slurm.sh", "--run-dir", "runs/a b"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **job},
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    said = done.stdout.splitlines()
+    parser = launch_command_parser()
+    assert said.pop(0) == "launch"
+    arguments = parser.parse_args(said)
+    assert (arguments.num_machines, arguments.num_processes) == (nodes, processes)
+    assert (arguments.machine_rank, arguments.main_process_ip) == (1, "node7")
+    asked = ["-p", "per_device_batch_size", str(batch), "--run-dir", "runs/a b"]
+    assert (arguments.training_script, arguments.training_script_args) == ("vtkit.training", asked)
+    config = load_config("visualthinker", "paper")
+    completions = config.prompts_per_step * config.num_generations
+    assert completions % (batch * processes) == 0
+
+
+# ------------------------------------------------------------------------------ from a notebook
+
+
+@pytest.mark.slow
+def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "_SECONDS", 0.2)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    settings = {**tiny, "max_steps": 1, "benchmark_rows": 4, "spare_prompts": 2}
+    config = load_config(run_dir=tmp_path / "run", seed=3, **settings)
+    drawn = []
+    last = launch.launch(
+        config, "ddp", processes=2, draw=lambda: drawn.append((tmp_path / "run").exists())
+    )
+    assert last == tmp_path / "run" / "checkpoints" / "checkpoint-1" == train.finished(config)
+    assert drawn and "launch.log" in capsys.readouterr().out
+    assert "trained: " in (tmp_path / "run" / launch.LOG).read_text()
+    frame = load_rollouts(config.run_dir).to_pandas()
+    assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 4 and 2 spare ones
+    assert frame.prompt_id.nunique() == 6
+
+
+def test_the_command_line_means_the_same_configuration(tmp_path):
+    changes = {"beta": 0.5, "rewards": ["accuracy", "length"], "gradient_checkpointing": True}
+    config = load_config("visualthinker-plus", seed=4, run_dir=tmp_path, **changes)
+    command = launch.launch_command(config, "fsdp2", processes=3)
+    assert command[:2] == [sys.executable, "-m"] and command[5:7] == ["--num_processes", "3"]
+    given = command[command.index("vtkit.training") + 1 :]
+    pairs = [(given[i + 1], given[i + 2]) for i, text in enumerate(given) if text == "-p"]
+    assert dict(pairs) == {
+        "beta": "0.5", "rewards": "accuracy,length", "gradient_checkpointing": "True"
+    }  # fmt: skip
+    options = dict(zip(given[:8:2], given[1:8:2], strict=True))
+    again = load_config(
+        options["--recipe"], options["--profile"], seed=options["--seed"],
+        run_dir=options["--run-dir"], **dict(pairs),
+    )  # fmt: skip
+    assert again == config
+
+
+def test_what_cannot_be_launched_is_one_line(tmp_path, monkeypatch):
+    config = load_config(run_dir=tmp_path / "run")
+    with pytest.raises(UserError, match="launcher 'dpp' does not exist; did you mean 'ddp'"):
+        launch.launch(config, "dpp")
+    monkeypatch.setattr(launch, "_has_deepspeed", lambda: False)
+    with pytest.raises(UserError, match="pip install deepspeed"):
+        launch.launch(config, "zero2")
+    failing = (
+        "import sys; print('error: no such model'); print('accelerate says more'); sys.exit(2)"
+    )
+    monkeypatch.setattr(launch, "launch_command", lambda *_, **__: [sys.executable, "-c", failing])
+    with pytest.raises(UserError, match="training failed: no such model; see .*launch.log"):
+        launch.launch(config)
+
+
+# --------------------------------------------------------------------------- several GPUs visible
+
+
+@pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
+def test_two_gpus_without_a_launcher_are_one(recipe, tiny, tmp_path, monkeypatch, capsys):
+    def two_gpus(kind):
+        def arguments(**values):
+            args = kind(**values)
+            assert args.n_gpu <= 1
+            args._n_gpu = 2  # as TrainingArguments counts them without a launcher
+            return args
+
+        return arguments
+
+    monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
+    monkeypatch.setattr(arguments, "SFTConfig", two_gpus(arguments.SFTConfig))
+    trainer = train.make_trainer(load_config(recipe, run_dir=tmp_path, **tiny))
+    assert trainer.args.n_gpu == 1
+    assert trainer.args.train_batch_size == tiny["per_device_batch_size"]
+    said = capsys.readouterr().out
+    assert "2 GPUs are visible" in said and "--num_processes 2 -m vtkit.training" in said
+
+
+def test_where_weights_are_split_every_process_scores():
+    for together, scored in ((False, []), (True, [0])):
+        found = []
+        callback = Evaluation(found.append, lambda step: False, every=4, together=together)
+        state = SimpleNamespace(global_step=0, max_steps=10, is_world_process_zero=False)
+        callback.on_train_begin(None, state, None)
+        assert found == scored

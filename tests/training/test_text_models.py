@@ -1,0 +1,131 @@
+"""Text-only models: trained, killed, resumed and scored by the same code as those with pictures."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from shared.problems import write, write_text_base
+
+from vtkit.config.recipes import load_config
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.models.loading import load_model, load_processor, model_type
+from vtkit.models.shapes import load_shape
+from vtkit.runs.records import benchmark_name
+from vtkit.runs.rollouts import load_rollouts
+from vtkit.training.train import train
+
+
+@pytest.fixture(scope="module")
+def text_base(tmp_path_factory) -> Path:
+    return write_text_base(tmp_path_factory.mktemp("text-base"))
+
+
+@pytest.fixture(scope="module")
+def settings(text_base, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("text-data")
+    for split in ("train", "test"):
+        write(folder / f"{split}.parquet", "text", 16, choices=["left", "right"], task="Relation")
+    return {
+        **{"train_rows": 16, "benchmark_rows": 8, "max_steps": 6, "sft_steps": 6, "eval_steps": 6},
+        **{"num_generations": 4, "prompts_per_step": 4, "per_device_batch_size": 8},
+        **{"eval_batch_size": 8, "save_steps": 2},
+        "model": str(text_base),
+        "train_data": str(folder),
+        "benchmark_data": str(folder),
+        "max_completion_length": 8,
+        "eval_max_new_tokens": 8,
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(settings, tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "unbroken"
+    train(load_config("deepseek-r1-zero", run_dir=run_dir, **settings))
+    return run_dir
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    return load_file(run_dir / "checkpoints" / "checkpoint-6" / "model.safetensors")
+
+
+def test_it_trains_and_is_scored(unbroken, text_base):
+    result = read_json(unbroken / "evals" / "step-000006.json")
+    assert result["n"] == 8 and result["chance"] == 0.5 and set(result["tasks"]) == {"Relation"}
+    assert benchmark_name(unbroken) == "miniature held-out text problems"
+    rollouts = load_rollouts(unbroken).to_pandas()
+    assert len(rollouts) == 6 * 16 and rollouts["correct"].notna().all()
+    card = (unbroken / "checkpoints" / "checkpoint-6" / "README.md").read_text()
+    assert "text-generation" in card and "held-out text problems" in card
+    before, after = load_file(text_base / "model.safetensors"), weights(unbroken)
+    if rollouts["advantage"].abs().sum() > 0:  # a random model may earn nothing
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_loads_with_its_template(unbroken):
+    folder = unbroken / "checkpoints" / "checkpoint-6"
+    assert model_type(folder) == "qwen2"
+    tokenizer = load_processor(folder, prompt="r1_zero")
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Why?"}], add_generation_prompt=True, tokenize=False
+    )
+    assert asked.endswith("User: Why?. Assistant:") and tokenizer.padding_side == "left"
+    assert load_model(folder).config.model_type == "qwen2"
+
+
+def test_a_killed_run_ends_like_an_unbroken_one(unbroken, settings, train_command, tmp_path):
+    run_dir = tmp_path / "run"
+    command = train_command(run_dir, settings, "--recipe", "deepseek-r1-zero")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (run_dir / "checkpoints" / "checkpoint-2").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    train(load_config("deepseek-r1-zero", run_dir=run_dir, **settings))
+    ours, theirs = weights(run_dir), weights(unbroken)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert (run_dir / "metrics.csv").read_bytes() == (unbroken / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"adapter": "lora"}, {"algorithm": "sft"}])
+def test_adapters_and_supervised_training(changes, settings, tmp_path):
+    few = {"max_steps": 2, "sft_steps": 2} | changes
+    config = load_config("deepseek-r1-zero", run_dir=tmp_path, **(settings | few))
+    checkpoint = train(config)
+    assert read_json(tmp_path / "evals" / "step-000002.json")["n"] == 8
+    assert model_type(checkpoint) == "qwen2"
+    load_model(checkpoint)
+
+
+def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
+    def refused(**changes):
+        run_dir = tmp_path / next(iter(changes))
+        config = load_config("deepseek-r1-zero", run_dir=run_dir, **(settings | changes))
+        with pytest.raises(UserError) as caught:
+            train(config)
+        return str(caught.value)
+
+    assert "freeze: vision: the model reads text only" in refused(freeze="vision")
+    assert "asks for a picture and the questions have none; set prompt to r1_zero" in refused(
+        prompt="base"
+    )
+
+
+def test_pictures_for_a_text_only_model_are_refused(settings, tmp_path):
+    path = write(tmp_path / "train.parquet", "r1-v")
+    shown = {"train_data": str(path), "train_format": "r1-v", "train_rows": 0}
+    with pytest.raises(UserError, match="lost its image"):
+        train(load_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
+
+
+def test_a_plan_knows_its_size(text_base):
+    shape = load_shape(str(text_base))
+    assert shape.total == sum(p.numel() for p in load_model(text_base).parameters())
+    assert shape.vision.parameters == shape.patches(4096) == 0
+    # Qwen2.5 report, table 1: 1.54 and 3.09 B parameters
+    sizes = [load_shape(f"Qwen/Qwen2.5-{size}").total / 1e9 for size in ("1.5B", "3B")]
+    assert sizes == pytest.approx([1.54, 3.09], abs=0.01)

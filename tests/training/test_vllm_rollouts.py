@@ -1,0 +1,257 @@
+"""Rollouts by vLLM: TRL is told the right things, a stand-in for vLLM gets the right prompts."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from vtkit.config.recipes import load_config
+from vtkit.errors import UserError
+from vtkit.models.loading import load_processor
+from vtkit.models.shapes import load_shape
+from vtkit.planning import memory
+from vtkit.runs.rollouts import load_rollouts
+from vtkit.sampling import vllm_engine
+from vtkit.training import arguments, train, vllm_rollouts
+
+LONG = " The lamp is in b3, the cup in d3. Wait, left. </think> <answer> left </answer>"
+
+
+@pytest.fixture
+def written(fake_vllm, hunch_base):
+    """A stand-in whose replies are long and short in turn, each token with log-probability -30."""
+    tokenizer = load_processor(hunch_base, prompt="base").tokenizer
+    replies = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in (LONG, " 2")]
+    fake_vllm.LLM.reply = lambda prompt: replies[len(fake_vllm.LLM.expanded) % 2]
+    fake_vllm.LLM.logprob = -30.0
+    return fake_vllm.LLM
+
+
+@pytest.fixture
+def settings(tiny, tmp_path):
+    return {**tiny, "run_dir": tmp_path / "run", "max_steps": 1, "max_completion_length": 60}
+
+
+# -------------------------------------------------------------------------------------- which mode
+
+
+def test_profiles_of_80_gb_take_vllm_where_it_is(fake_vllm):
+    for profile, expected in (("gpu80", "colocate"), ("paper", "colocate"), ("gpu24", "off"),
+                              ("t4", "off"), ("mini", "off")):  # fmt: skip
+        assert vllm_rollouts.mode(load_config(profile=profile)) == expected
+    assert vllm_rollouts.mode(load_config("sft", "gpu80")) == "off"
+
+
+def test_auto_goes_on_without_vllm_and_says_so(capsys):
+    assert vllm_rollouts.mode(load_config(profile="gpu80")) == "off"
+    said = capsys.readouterr().out
+    assert said.startswith("rollouts by transformers: vLLM ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"vllm": "colocate", "adapter": "qlora"}, "set vllm to off, or adapter to lora"),
+     ({"vllm": "server"}, "vllm_url: '' is no address such as http://localhost:8000"),
+     ({"vllm": "server", "vllm_url": "localhost:8000"}, "'localhost:8000' is no address")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(changes, message, fake_vllm):
+    with pytest.raises(UserError, match=message):
+        vllm_rollouts.mode(load_config(**changes))
+
+
+def test_asked_for_on_a_cpu_is_refused(fake_vllm, monkeypatch, settings):
+    monkeypatch.setattr(vllm_rollouts, "pick_device", lambda: ("cpu", ""))
+    with pytest.raises(UserError, match="vLLM samples on a CUDA device, and there is none"):
+        train.make_trainer(load_config(**settings, vllm="colocate"))
+
+
+def test_unknown_values_name_the_nearest():
+    with pytest.raises(UserError, match="vllm: no 'colocated'; did you mean 'colocate'"):
+        load_config(vllm="colocated")
+    with pytest.raises(UserError, match="vllm_memory: -1.0 is too small"):
+        load_config(vllm_memory=-1)
+
+
+# ---------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.slow
+def test_training_with_a_colocated_vllm(written, settings, capsys):
+    config = load_config(**settings, vllm="colocate", spare_prompts=2)
+    train.train(config)
+    (started,) = written.started
+    assert started["model"] == str(config.run_dir) + "/engine"
+    assert started["max_num_seqs"] == 16 and started["seed"] == 0
+    ((prompts, sampling),) = written.calls
+    assert len(prompts) == 24, "a step's completions and two spare groups, at once"
+    processor = load_processor(config.model, prompt="base")
+    for prompt, whole in zip(prompts, written.expanded, strict=True):
+        assert prompt["prompt_token_ids"].count(processor.image_token_id) == 1
+        assert whole.count(processor.image_token_id) == 16
+        assert len(whole) + 60 <= started["max_model_len"]
+        assert prompt["multi_modal_data"]["image"].width == 256, "as stored"
+    assert sampling["logit_bias"] == {
+        processor.image_token_id: -100,
+        processor.video_token_id: -100,
+    }
+    assert sampling["max_tokens"] == 60 and sampling["temperature"] == config.temperature
+    assert set(load_rollouts(config.run_dir).to_pandas().finish_reason) == {"stop"}
+    assert len(written.weights) > 50, "the policy's weights are sent before it samples"
+    assert "rollouts by vLLM beside the training" in capsys.readouterr().out
+
+
+def ratios(settings, **changes):
+    """Smallest and largest weight that a token of the rollouts has."""
+    config = load_config(**settings, vllm="colocate")
+    trainer = train.make_trainer(config)
+    for name, value in changes.items():
+        setattr(trainer, name, value)
+    trainer.train()
+    (logs,) = [log for log in trainer.state.log_history if "loss" in log]
+    return [logs[f"sampling/importance_sampling_ratio/{name}"] for name in ("min", "max")], logs
+
+
+@pytest.mark.slow
+def test_answers_whose_probabilities_differ_are_not_dropped(written, settings):
+    (least, most), logs = ratios(settings)
+    assert (least, most) == (vllm_rollouts.RATIO, vllm_rollouts.RATIO)
+    assert logs["grad_norm"] > 0
+    # What TRL does unless it is told otherwise: nothing is left to learn from.
+    stock = {"mode": "sequence_mask", "clip_max": 3.0}
+    names = {f"vllm_importance_sampling_{name}": value for name, value in stock.items()}
+    (least, most), logs = ratios(settings, **names)
+    assert (least, most) == (0, 0) and logs["grad_norm"] == 0
+
+
+def test_truncated_sampling_has_no_ratio(fake_vllm):
+    paper = load_config(profile="paper")
+    assert paper.top_k == 50
+    assert not vllm_rollouts.arguments(paper, "colocate")["vllm_importance_sampling_correction"]
+    whole = vllm_rollouts.arguments(paper.replace(top_k=0), "colocate")
+    assert whole["vllm_importance_sampling_correction"]
+    assert whole["vllm_importance_sampling_mode"] == "token_truncate"
+    assert vllm_rollouts.arguments(paper, "off") == {}
+
+
+@pytest.mark.slow
+def test_adapters_name_their_real_base(written, settings):
+    config = load_config(**settings, vllm="colocate", adapter="lora")
+    checkpoint = train.train(config)
+    assert (
+        f'"base_model_name_or_path": "{config.model}"'
+        in (checkpoint / "adapter_config.json").read_text()
+    )
+    assert not [name for name in written.weights if "lora" in name], "merged"
+
+
+def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, monkeypatch, capsys):
+    def two_gpus(kind):
+        def arguments(**values):
+            args = kind(**values)
+            assert args.n_gpu <= 1
+            args._n_gpu = 2
+            return args
+
+        return arguments
+
+    monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
+    trainer = train.make_trainer(load_config(**settings, vllm="colocate"))
+    assert trainer.args.n_gpu == 1 and trainer.use_vllm
+    assert "2 GPUs are visible to one process" in capsys.readouterr().out
+    assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == ("0", "1")
+    assert written.started[0]["tensor_parallel_size"] == 1
+
+
+# ------------------------------------------------------------------------------------------ server
+
+
+def test_a_server_is_told_where_it_is_and_what_not_to_sample(tmp_path):
+    config = load_config(vllm="server", vllm_url="http://a:8000", run_dir=tmp_path)
+    values = vllm_rollouts.arguments(config, "server")
+    assert (values["vllm_mode"], values["vllm_server_base_url"]) == ("server", "http://a:8000")
+    args, processor = SimpleNamespace(**values), load_processor(config.model, prompt="base")
+    vllm_rollouts.prepare(args, config, None, processor, None, 1e9)
+    assert args.generation_kwargs["logit_bias"][processor.image_token_id] == -100
+    assert not (tmp_path / "engine").exists()
+
+
+def test_a_server_with_other_pictures_is_refused(tmp_path):
+    config = load_config(vllm="server", vllm_url="http://a:8000")
+    ours = load_processor(config.model, prompt="base", max_pixels=4096)
+    folder = vllm_engine.write_folder(config.model, ours, tmp_path)
+    info = {"model_config": {"model": str(folder)}}
+    client = SimpleNamespace(get_server_info=lambda: info)
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(use_vllm=True, vllm_mode="server"), processing_class=ours,
+        accelerator=SimpleNamespace(is_main_process=True),
+        vllm_generation=SimpleNamespace(vllm_client=client),
+    )  # fmt: skip
+    vllm_rollouts.check_started(trainer, config)
+    trainer.processing_class = load_processor(config.model, prompt="base", max_pixels=8192)
+    with pytest.raises(UserError, match="vllm_url: the server's folder .* limits pictures to"):
+        vllm_rollouts.check_started(trainer, config)
+    info["model_config"]["model"] = "nobody/nothing"
+    vllm_rollouts.check_started(trainer, config)  # says that it is not checked
+
+
+def test_a_server_gets_prompts_as_they_are():
+    class Stock:
+        use_vllm, vllm_mode = True, "server"
+        processing_class = SimpleNamespace(image_token_id=9)
+
+        def _generate_single_turn(self, prompt_ids, *rest):
+            return prompt_ids
+
+    class Trainer(vllm_rollouts.OneTokenPerPicture, Stock): ...
+
+    trainer = Trainer()
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
+    trainer.vllm_mode = "colocate"
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 2]]
+    trainer.use_vllm = False
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
+
+
+# ------------------------------------------------------------------------------ memory and refusals
+
+
+def test_the_engines_share_is_what_plan_counts(written, settings, monkeypatch):
+    monkeypatch.setattr(train, "this_machine", lambda: ("a card", 24e9, True))
+    config = load_config(**settings, vllm="colocate")
+    trainer = train.make_trainer(config)
+    share = trainer.args.vllm_gpu_memory_utilization
+    batch = memory.Batch(16, trainer.args.vllm_max_model_length - 60, 60, 64)
+    needed = memory.engine(load_shape(config.model), config, batch, 24e9)
+    assert needed <= share * 24e9 < needed + 0.01 * 24e9
+    asked = train.make_trainer(config.replace(vllm_memory=0.4))
+    assert asked.args.vllm_gpu_memory_utilization == 0.4
+
+
+def test_a_card_that_is_too_small_is_refused(written, settings, monkeypatch):
+    monkeypatch.setattr(train, "this_machine", lambda: ("a card", 1e9, True))
+    with pytest.raises(UserError, match="the engine needs 2.* GB and the GPU has 1.0; set vllm to"):
+        train.make_trainer(load_config(**settings, vllm="colocate"))
+
+
+@pytest.mark.parametrize(
+    ("error", "how", "message"),
+    [
+        (
+            ValueError("Free memory on device\nmore"),
+            "colocate",
+            "does not fit on the GPU .Free mem",
+        ),
+        (ConnectionError("not up"), "server", "vllm_url: http://a:1: not up; `python -m vtkit.sam"),
+        (RuntimeError("The vLLM server at http://a:1 does not"), "server", "says how to start"),
+    ],
+)
+def test_refusals_of_vllm_are_one_line(error, how, message, fake_vllm, settings, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", refuse)
+    with pytest.raises(UserError, match=message):
+        train.make_trainer(load_config(**settings, vllm=how, vllm_url="http://a:1"))
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", lambda **_: [][0])
+    with pytest.raises(IndexError):
+        train.make_trainer(load_config(**settings, vllm=how, vllm_url="http://a:1"))

@@ -1,0 +1,185 @@
+"""The ways to install the kit agree with each other, and cheap things stay cheap."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vtkit.files import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+BASH = shutil.which("bash")
+
+
+def shell(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **variables}
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if name not in variables:
+            environment.pop(name, None)
+    return subprocess.run(
+        arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_conda_installs_what_pyproject_pins():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    packages = [item for item in conda["dependencies"] if isinstance(item, str)]
+    (pip,) = [item["pip"] for item in conda["dependencies"] if isinstance(item, dict)]
+    (python,) = [name for name in packages if name.startswith("python=")]
+    assert "pip" in packages
+    assert python == "python=3.11" and PROJECT["requires-python"] == ">=3.11,<3.13"
+    # One place for versions: the pip block installs this folder and names nothing else.
+    (editable,) = pip
+    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", editable).group(1).split(",")
+    assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def test_versions_are_pinned_exactly():
+    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    loose = [line for line in PROJECT["dependencies"] + extras if "==" not in line]
+    assert [line.split(">")[0] for line in loose] == ["transformers", "numpy"]  # for vLLM
+    assert all("<=" in line for line in loose)
+
+
+def test_the_installed_versions_are_the_pinned_ones():
+    from importlib.metadata import version
+
+    from packaging.requirements import Requirement
+
+    for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(version(requirement.name)), line
+
+
+def test_transformers_is_one_of_the_two_tested_releases():
+    from packaging.requirements import Requirement
+
+    (line,) = [line for line in PROJECT["dependencies"] if line.startswith("transformers")]
+    specifier = Requirement(line).specifier
+    allowed = [f"5.{minor}.0" for minor in range(10, 30) if f"5.{minor}.0" in specifier]
+    assert allowed == ["5.17.0", "5.23.0"]
+
+
+def test_importing_vtkit_and_its_command_line_loads_no_library():
+    code = (
+        "import sys, vtkit, vtkit.__main__, vtkit.config.recipes, vtkit.runs.folder, vtkit.runs.steps;"
+        "print([m for m in ('torch', 'yaml', 'pandas', 'papermill') if m in sys.modules])"
+    )
+    assert shell(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
+def test_help_needs_no_packages():
+    result = shell(sys.executable, "-S", "-m", "vtkit", "--help")
+    assert result.returncode == 0, result.stderr
+    for option in "--profile --recipe --seed --run-dir --from --only -p --list --force".split():
+        assert option in result.stdout
+    assert "run_all.sh test" in result.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what set-up needs, with a Python of our own in PATH that records its calls."""
+    root = tmp_path / "kit"
+    shutil.copytree(ROOT / "vtkit", root / "vtkit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "configs", root / "configs")
+    for name in ("run_all.sh", "pyproject.toml"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def fake_environment(folder: Path, *, version: str = "3.11", pip: int = 0) -> Path:
+    """An environment whose Python notes ``-m`` calls in ``calls`` instead of carrying them out."""
+    (folder / "bin").mkdir(parents=True)
+    claim = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
+    script = f"""#!{BASH}
+case "$1" in
+    -c) exec {sys.executable} -c "{claim}; $2" "${{@:3}}" ;;
+    --version) echo "Python {version}.0" ;;
+    *) echo "$*" >> {folder}/calls; [[ "$2" != pip ]] || exit {pip} ;;
+esac
+"""
+    python = folder / "bin" / "python"
+    python.write_text(script)
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def calls(environment: Path) -> list[str]:
+    path = environment / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_set_up_installs_once_per_pyproject(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    for _ in range(2):
+        result = shell("./run_all.sh", "--seed", "1", cwd=checkout, VIRTUAL_ENV=str(env))
+        assert result.returncode == 0, result.stderr
+    installs = [call for call in calls(env) if "pip install" in call]
+    assert len(installs) == 1 and installs[0].endswith(f"-e {checkout}")
+    assert calls(env)[-1] == "-m vtkit --seed 1"
+
+    with open(checkout / "pyproject.toml", "a") as handle:
+        handle.write("# a new pin\n")
+    shell("./run_all.sh", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert len([call for call in calls(env) if "pip install" in call]) == 2
+
+
+def test_tests_are_set_up_with_the_dev_extra_which_serves_runs_too(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    for arguments in (["test", "-k", "recipes"], ["--seed", "1"]):
+        assert shell("./run_all.sh", *arguments, cwd=checkout, VIRTUAL_ENV=str(env)).returncode == 0
+    installs = [call for call in calls(env) if "pip install" in call]
+    assert len(installs) == 1 and installs[0].endswith(f"{checkout}[dev]")
+    assert "-m pytest -q -k recipes" in calls(env)
+
+
+def test_a_failed_installation_is_tried_again(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env", pip=1)
+    for _ in range(2):
+        result = shell("./run_all.sh", cwd=checkout, VIRTUAL_ENV=str(env))
+        assert result.returncode == 2
+        assert "error: pip could not install" in result.stderr
+    assert len(calls(env)) == 2
+
+
+def test_an_active_environment_of_another_python_is_refused(checkout, tmp_path):
+    for version in ("3.10", "3.13"):
+        env = fake_environment(tmp_path / version, version=version)
+        result = shell("./run_all.sh", cwd=checkout, CONDA_PREFIX=str(env), CONDA_DEFAULT_ENV="x")
+        assert result.returncode == 2
+        assert f"{env} has Python {version}.0" in result.stderr
+        assert calls(env) == []
+
+
+def test_no_python_at_all_is_one_line(checkout, tmp_path):
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    for tool in ("dirname", "cksum", "cat", "rm"):
+        (empty / tool).symlink_to(shutil.which(tool))
+    result = shell(BASH, "./run_all.sh", cwd=checkout, PATH=str(empty))
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no Python 3.11 or 3.12 found")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_mistyped_option_is_found_before_set_up(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    result = shell("./run_all.sh", "--profle", "mini", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert result.returncode == 2
+    assert "unknown option '--profle'; did you mean '--profile'?" in result.stderr
+    result = shell("./run_all.sh", "--help", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert result.returncode == 0 and "--profile" in result.stdout
+    assert calls(env) == []
+
+
+def test_ci_runs_the_readme_s_test_command():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "./run_all.sh test" in script.read_text()

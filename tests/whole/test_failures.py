@@ -1,0 +1,327 @@
+"""What goes wrong ends as one clear line, a status other than 0, and nothing half-written.
+
+Through the command lines that people type; those that need many cases call the same ``main``.
+"""
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from vtkit import __main__ as cli
+from vtkit import errors
+from vtkit.config.recipes import load_config
+from vtkit.data.cv_bench import CV_BENCH_SCHEMA
+from vtkit.data.sat import SAT_SCHEMA
+from vtkit.files import ROOT
+from vtkit.mini import __main__ as mini
+from vtkit.mini import base_model, dataset
+from vtkit.runs import folder
+from vtkit.runs.checkpoints import WHOLE, last_checkpoint
+from vtkit.runs.folder import locked, start_run
+from vtkit.training import __main__ as training
+from vtkit.training import train
+
+
+def run(command: list[str], *, file_limit: int | None = None) -> subprocess.CompletedProcess:
+    """Run a command line; ``file_limit`` (bytes a file) stands in for a full disk."""
+
+    def limit() -> None:
+        if file_limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+
+    environment = {**os.environ, "VTKIT_HEADLESS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=environment, preexec_fn=limit
+    )
+
+
+def the_line(stderr: str, *parts: str) -> str:
+    """The one line that a failure has on standard error; it holds all ``parts``."""
+    lines = stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), stderr
+    for part in parts:
+        assert part in lines[0]
+    return lines[0]
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+SETTINGS_ONLY = {".lock", "config.yaml", "manifest.json"}
+
+
+# ------------------------------------------------------------------------ what the user typed
+
+MISTAKES = [
+    (["--profle", "mini"], "unknown option '--profle'; did you mean '--profile'?"),
+    (["--recipe", "visualthinkr"], "recipe 'visualthinkr' does not exist; did you mean"),
+    (["--profile", "minni"], "profile 'minni' does not exist; did you mean 'mini'?"),
+    (["--seed", "one"], "argument --seed: invalid int value: 'one'"),
+    (["--seed", "-1"], "seed: -1 is too small; at least 0"),
+    (["-p", "max_step", "3"], "'max_step'; did you mean 'max_steps'?"),
+    (["-p", "max_steps", "many"], "max_steps: expected a whole number, got 'many'"),
+    (["-p", "max_steps", "0"], "max_steps: 0 is too small; at least 1"),
+    (["-p", "learning_rate", "fast"], "learning_rate: expected a number, got 'fast'"),
+    (["-p", "loss_type", "gppo"], "loss_type: no 'gppo'; did you mean 'grpo'?"),
+    (["-p", "gradient_checkpointing", "maybe"], "gradient_checkpointing: expected true or false"),
+    (["-p", "per_device_batch_size", "7"], "cannot be split into batches of 7"),
+    (["-p", "min_pixels", "9999"], "min_pixels 9999 is above max_pixels 4096"),
+]
+
+
+@pytest.mark.parametrize("command", [training.main, cli.main], ids=["train", "run"])
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_mistakes_in_the_command(command, arguments, message, tmp_path, capsys):
+    assert command([*arguments, "--run-dir", str(tmp_path / "run")]) == 2
+    out, err = capsys.readouterr()
+    the_line(err, message)
+    assert out == "" and files_of(tmp_path) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["vtkit.training", "vtkit"])
+def test_mistakes_in_the_command_line_itself(module, tmp_path):
+    arguments = ["--run-dir", str(tmp_path / "run"), "-p", "max_step", "3"]
+    result = run([sys.executable, "-m", module, *arguments])
+    assert result.returncode == 2 and result.stdout == ""
+    the_line(result.stderr, "'max_step'; did you mean 'max_steps'?")
+    assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------- what training reads
+
+
+def damaged(folder: Path, name: str, damage: str) -> None:
+    """Damage one parquet file of a data folder."""
+    path = folder / f"{name}.parquet"
+    column = "correct_answer" if "SAT" in name else "answer"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "garbage":
+        path.write_bytes(b"<html>502 Bad Gateway</html>")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        table = pq.read_table(path)
+        if damage == "no column":
+            table = table.drop_columns([column])
+        elif damage == "wrong type":
+            place = table.schema.get_field_index(column)
+            table = table.set_column(place, column, pa.array([1] * len(table), pa.int64()))
+        elif damage == "no rows":
+            schema = SAT_SCHEMA if "SAT" in name else CV_BENCH_SCHEMA
+            table = pa.Table.from_pylist([], schema)
+        pq.write_table(table, path)
+
+
+DAMAGE = {
+    "missing": ["is missing", "run notebook 01"],
+    "garbage": ["cannot be read as parquet", "delete it and write or download it again"],
+    "cut": ["cannot be read as parquet", "delete it and write or download it again"],
+    "no column": ["is missing (found: "],
+    "wrong type": ["int64", "string"],
+    "no rows": ["holds no rows", "write or download it again"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["SAT_train", "test_3d"])
+def test_data_that_cannot_be_used(name, damage, tiny, mini_data, tmp_path, capsys):
+    folder = shutil.copytree(mini_data, tmp_path / "data")
+    damaged(folder, name, damage)
+    changes = {"train_data": str(folder), "benchmark_data": str(folder)}
+    assert training.main(arguments(tmp_path / "run", {**tiny, **changes})) == 2
+    the_line(capsys.readouterr().err, f"{folder / name}.parquet", *DAMAGE[damage])
+    assert files_of(tmp_path / "run") == SETTINGS_ONLY
+
+
+def arguments(run_dir: Path, settings: dict) -> list[str]:
+    pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
+    return ["--run-dir", str(run_dir), *pairs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"model": "models"}, ["models: no model there", "vtkit.mini base"]),
+        ({"train_data": "models"}, ["SAT_train.parquet is missing", "run notebook 01"]),
+        ({"train_rows": 999}, ["57 single-image rows but 999 are wanted; lower train_rows"]),
+        ({"benchmark_rows": 999}, ["32 rows but 999 are wanted; lower benchmark_rows"]),
+    ],
+)
+def test_what_is_not_there(changes, parts, tiny, tmp_path, capsys):
+    assert training.main(arguments(tmp_path / "run", {**tiny, **changes})) == 2
+    the_line(capsys.readouterr().err, *parts)
+    assert files_of(tmp_path / "run") == SETTINGS_ONLY
+
+
+@pytest.mark.slow
+def test_damaged_weights(tiny, tmp_path, capsys):
+    model = shutil.copytree(tiny["model"], tmp_path / "model")
+    os.truncate(model / "model.safetensors", 5000)
+    assert training.main(arguments(tmp_path / "run", {**tiny, "model": str(model)})) == 2
+    the_line(capsys.readouterr().err, f"{model}: cannot load its weights", "restore or rebuild")
+
+
+@pytest.mark.slow
+def test_the_real_command_line_prints_nothing_but_the_line(tiny, train_command, tmp_path):
+    command = train_command(tmp_path / "run", {**tiny, "model": "models"})
+    result = run(command)
+    assert result.returncode == 2
+    the_line(result.stderr, "models: no model there")
+
+
+def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
+    folder.start_run(load_config(run_dir=tmp_path / "run", **tiny))
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    assert training.main(arguments(tmp_path / "run", {**tiny, "max_steps": 7})) == 2
+    the_line(capsys.readouterr().err, "max_steps is 6 there and 7 here", "--run-dir")
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
+    run_dir = tmp_path / "run"
+    half = run_dir / "checkpoints" / "checkpoint-2"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_text("being written")
+    with locked(run_dir):
+        (run_dir / ".metrics.csv.1.part").write_text("being written")
+        environment = {k: v for k, v in os.environ.items() if k != "VTKIT_LOCKED_RUN"}
+        result = subprocess.run(
+            train_command(run_dir, tiny), cwd=ROOT, capture_output=True, text=True, env=environment
+        )
+        assert result.returncode == 2
+        the_line(result.stderr, f"another run is using {run_dir} (process {os.getpid()})")
+        # Nothing is taken for what a killed run left behind.
+        assert (half / "model.safetensors").exists()
+        assert (run_dir / ".metrics.csv.1.part").exists()
+
+
+# ------------------------------------------------------------------------------- a full disk
+
+
+@pytest.mark.slow
+def test_a_disk_too_small_for_a_checkpoint(tiny, train_command, tmp_path):
+    run_dir = tmp_path / "run"
+    result = run(train_command(run_dir, tiny), file_limit=1_000_000)
+    assert result.returncode == 2
+    the_line(result.stderr, f"the disk of {run_dir} is full", "run the same command again")
+    assert not list((run_dir / "checkpoints").glob("checkpoint-*"))
+    assert not list(run_dir.rglob("*.part"))
+    assert len((run_dir / "metrics.csv").read_text().splitlines()) == 3  # whole, of two steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["optimizer.pt", "metrics.csv", "step-000004.parquet"])
+def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(part, tiny, tmp_path, monkeypatch):
+    config = load_config(run_dir=tmp_path / "run", **tiny)
+    folder = start_run(config)
+    save, replace = torch.save, os.replace
+
+    def full(path: str | Path) -> None:
+        if last_checkpoint(folder / "checkpoints") and Path(path).name == part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def small_save(value, path, *args, **kwargs):
+        full(path)
+        return save(value, path, *args, **kwargs)
+
+    def small_replace(source, target):
+        full(target)
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", small_save)
+        patch.setattr(os, "replace", small_replace)
+        with pytest.raises(errors.UserError, match="No space left|is full") as caught:
+            train.train(config)
+    assert "\n" not in str(caught.value)
+    names = [path.name for path in (folder / "checkpoints").glob("checkpoint-*")]
+    assert names == ["checkpoint-2"] and (folder / "checkpoints" / names[0] / WHOLE).exists()
+    assert not list(folder.rglob("*.part"))
+    assert train.train(config).name == "checkpoint-6"  # with room again, it goes on
+
+
+@pytest.mark.slow
+def test_a_disk_too_small_for_the_settings(tmp_path):
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-m", "vtkit", "--only", "01", "--run-dir", str(run_dir)]
+    result = run(command, file_limit=500)
+    assert result.returncode == 2
+    the_line(result.stderr, f"cannot write {run_dir / 'config.yaml'}: File too large; free some")
+    assert files_of(run_dir) == {".lock"}
+
+
+@pytest.mark.slow
+def test_a_disk_too_small_for_the_base_model(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    folder = tmp_path / "base"
+    monkeypatch.setattr(base_model, "PHASES", (base_model.Phase(2, 1, {"caption": 1}),))
+    monkeypatch.setitem(
+        mini.MODELS,
+        "base",
+        (
+            lambda folder, **given: base_model.pretrain(
+                folder, phases=base_model.PHASES, save_steps=1
+            ),
+            *mini.MODELS["base"][1:],
+        ),
+    )
+    monkeypatch.setattr(torch, "save", full)
+    assert mini.main(["base", "--folder", str(folder)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]  # after the progress bar
+    the_line(line, f"the disk of {folder} is full")
+    assert files_of(folder) == set()
+
+
+def test_a_folder_that_data_cannot_be_written_to(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(dataset, "SAT_ROWS", {"train": 1})
+    assert mini.main(["data", "--folder", str(tmp_path / "file" / "data")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    the_line(line, f"cannot write {tmp_path / 'file' / 'data' / 'SAT_train.parquet'}")
+    assert files_of(tmp_path) == {"file"}
+
+
+# ------------------------------------------------------------------------ inside a notebook
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "parts"),
+    [
+        (None, ["models: no model there", "vtkit.mini base"]),
+        ("no column", DAMAGE["no column"]),
+    ],
+)
+def test_a_notebook_that_cannot_go_on(damage, parts, tiny, mini_data, tmp_path):
+    data = shutil.copytree(mini_data, tmp_path / "data")
+    changes = {"train_data": str(data), "benchmark_data": str(data)}
+    if damage:
+        damaged(data, "SAT_train", damage)
+    else:
+        changes["model"] = "models"
+    command = [sys.executable, "-m", "vtkit", "--only", "01"]
+    result = run([*command, *arguments(tmp_path / "run", {**tiny, **changes})])
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: notebooks/01_data_prep.ipynb: ")
+    assert all(part in lines[0] for part in parts), result.stderr
+    assert result.stderr.count("error:") == 1 and "Traceback" not in result.stderr
+    executed = tmp_path / "run" / "notebooks" / "01_data_prep.ipynb"
+    assert lines[1].startswith("(failed in cell") and str(executed) in lines[2]
+    assert executed.exists() and not list(tmp_path.rglob("*.part"))

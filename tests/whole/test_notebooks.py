@@ -1,0 +1,136 @@
+"""The notebooks as files: do they keep the house rules, and do the names they import exist?
+
+Executing them is the end-to-end test's business; everything here is read from the JSON in seconds.
+"""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vtkit.config.run_config import FIELDS
+from vtkit.runs.steps import NOTEBOOKS, REQUIRED, Step, discover
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+MAX_LINES, MAX_COLUMNS = 15, 100
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def code_of(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def test_there_are_notebooks():
+    assert [step.number for step in discover()][:4] == ["00", "01", "02", "03"]
+
+
+def test_is_valid_and_runs_on_the_python_of_the_environment(notebook):
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.metadata.kernelspec.name) == (4, "python3")
+
+
+def test_is_committed_as_source(notebook):
+    """No outputs, counts, papermill traces or attachments, and cell names that stay."""
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    names = [cell.id for cell in notebook.cells]
+    assert len(set(names)) == len(names)
+    for cell in notebook.cells:
+        assert re.fullmatch(r"[a-z][a-z0-9-]*", cell.id) and not re.fullmatch(
+            "[0-9a-f]{8}", cell.id
+        )
+        assert set(cell.metadata) <= {"tags"} and "attachments" not in cell
+    for cell in code_of(notebook):
+        assert cell.outputs == [] and cell.execution_count is None, cell.id
+
+
+def test_parameters_come_first_and_are_the_same_five(path, notebook):
+    (cell,) = tagged(notebook, "parameters")
+    assert code_of(notebook)[0] is cell
+    names = list(Step(path).parameters)
+    assert tuple(names[: len(REQUIRED)]) == REQUIRED
+    for parameter in Step(path).parameters.values():
+        assert parameter.help and parameter.type != "None", parameter.name
+        ast.literal_eval(parameter.default)  # a literal: nothing is derived in this cell
+    own = set(names[len(REQUIRED) :])
+    assert not own & set(FIELDS), "a setting of the run is set through overrides"
+
+
+def test_first_five_defaults_agree(path):
+    defaults = {name: Step(path).parameters[name].default for name in REQUIRED}
+    assert defaults == {name: Step(PATHS[0]).parameters[name].default for name in REQUIRED}
+
+
+def test_code_cells_are_short_and_parse(notebook):
+    for cell in code_of(notebook):
+        ast.parse(cell.source)  # no magics either: they would run in Jupyter only
+        lines = cell.source.splitlines()
+        assert 0 < len(lines) <= MAX_LINES, f"{cell.id}: {len(lines)} lines"
+        assert max(map(len, lines)) <= MAX_COLUMNS, f"{cell.id}: a line is too long"
+
+
+def test_code_stands_between_words(notebook):
+    """Never more than four code cells without a sentence."""
+    kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
+    assert "ccccc" not in kinds
+
+
+def test_opens_with_a_goal_and_costs_and_closes_with_questions(notebook):
+    first, last = notebook.cells[0], notebook.cells[-1]
+    assert first.cell_type == last.cell_type == "markdown"
+    assert re.match(r"# \d\d · ", first.source)
+    for wanted in ("**Goal:**", "| profile |", "**Reads**", "**Writes**"):
+        assert wanted.lower() in first.source.lower(), wanted
+    questions, _, exercises = last.source.partition("## Exercises")
+    assert "## Questions" in questions
+    assert len(re.findall(r"(?m)^\d\. ", questions)) in (3, 4, 5)
+    assert len(re.findall(r"(?m)^\d\. ", exercises)) in (2, 3)
+
+
+def test_checks_itself(notebook):
+    (cell,) = tagged(notebook, "check")
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cell.source)))
+
+
+def test_markdown_has_no_pictures_and_links_that_lead_somewhere(path, notebook):
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        assert "![" not in cell.source and "<img" not in cell.source and "base64" not in cell.source
+        for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
+            local = not target.startswith(("http://", "https://"))
+            assert not local or (path.parent / target).exists(), f"{cell.id}: {target} is missing"
+
+
+def test_what_it_imports_from_the_kit_exists(notebook):
+    for cell in code_of(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vtkit"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    if not hasattr(module, alias.name):
+                        importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_quoted_repository_paths_exist(notebook):
+    """Files and modules that the prose names are really there (data, models and runs aside)."""
+    for cell in notebook.cells:
+        for name in re.findall(r"`((?:configs|vtkit|tests|notebooks)/[\w./-]+)`", cell.source):
+            assert (NOTEBOOKS.parent / name).exists(), f"{cell.id}: {name}"
+        for name in re.findall(r"python -m (vtkit[\w.]*)", cell.source):
+            assert importlib.util.find_spec(name), f"{cell.id}: {name}"

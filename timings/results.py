@@ -1,0 +1,18 @@
+"""Where a benchmark's figures go: a CSV file beside it, and a line about the machine."""
+
+import csv
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def write(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``timings/<name>.csv``, a row a measurement, all with the same columns."""
+    with open(HERE / f"{name}.csv", "w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")

@@ -1,0 +1,277 @@
+"""The aha audit: what a run's rollouts say about second looks, and the sentence they allow.
+
+Reports of an "aha moment" show a quote. Here every number of the claim is counted from files, the
+rule that turns numbers into a verdict was written before any run, and it says "absent" or
+"superficial" as readily as "amplified".
+
+    found = audit("runs/visualthinker-mini-s0")        # numbers, as vtkit.stats.proportion has them
+    verdict(found).kind                                # "absent", "superficial", "amplified", ...
+    paragraph(found)                                   # Markdown, each number linked to its section
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from vtkit.aha.reflection import annotate, rates
+from vtkit.judging.answers import find_answer
+from vtkit.judging.matching import resolve
+from vtkit.judging.phrases import find_reflections
+from vtkit.judging.statements import find_sentences
+from vtkit.judging.verdict import solution_text
+from vtkit.runs import curves, records
+from vtkit.runs.rollouts import load_rollouts
+from vtkit.stats import correlation, paired_difference, percent, points, proportion
+
+FEWEST = 20
+"""Pairs or groups below which nothing is concluded from a comparison."""
+_THOUGHT_END = "</think>"
+
+
+class Verdict(NamedTuple):
+    """kind: ``absent``, ``unclear``, ``superficial``, ``harmful`` or ``amplified``; and why."""
+
+    kind: str
+    sentence: str
+
+
+def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str, Any]:
+    """All numbers of notebook 04 that a verdict may use.
+
+    Args:
+        effects: of :func:`vtkit.aha.pairs.effects`, the causal test, if it was run.
+
+    Raises:
+        UserError: the run has no metrics or no rollouts.
+    """
+    metrics = records.load_metrics(run_dir)
+    frame = annotate(load_rollouts(run_dir).to_pandas())
+    steps = {
+        "start": metrics.index[: curves.START_STEPS],
+        "end": metrics.index[-curves.END_STEPS :],
+    }
+    windows = {name: frame[frame["step"].isin(when)] for name, when in steps.items()}
+    return {
+        "run": records.describe(run_dir),
+        "rates": {name: rates(part) for name, part in windows.items()},
+        "onset": curves.find_onset(run_dir),
+        "within_groups": {
+            "over a guess": within_groups(frame, "reflective", "direct"),
+            "over careful steps": within_groups(frame, "reflective", "steps"),
+        },
+        "second_looks": second_looks(windows["end"]),
+        "agreement": agreement(windows["end"]),
+        "length_and_accuracy": length_and_accuracy(metrics),
+        "effects": {} if effects is None else _by_arm(effects),
+    }
+
+
+def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
+    """What reflective replies answer before the first phrase, against what they end with.
+
+    Only replies that name a choice both before and after count.
+
+    Args:
+        frame: of :func:`vtkit.aha.reflection.annotate`, with ``choices`` and ``solution``.
+
+    Returns:
+        ``n``; the counts ``kept right``, ``kept wrong``, ``wrong to right`` and ``right to wrong``;
+        ``before`` and ``after``, proportions right; ``gain``, their paired difference.
+    """
+    counts = dict.fromkeys(("kept right", "kept wrong", "wrong to right", "right to wrong"), 0)
+    for row in frame[frame["reflective"]].itertuples():
+        choices = tuple(row.choices)
+        right = resolve(solution_text(row.solution), choices).choice
+        place = find_reflections(row.completion)[0][0]
+        before = _leaning(row.completion[:place], choices)
+        after = find_answer(row.completion, choices).choice
+        if before is None or after is None:
+            continue
+        was, now = before == right, after == right
+        name = {(True, True): "kept right", (False, False): "kept wrong"}.get((was, now))
+        counts[name or ("wrong to right" if now else "right to wrong")] += 1
+    n = sum(counts.values())
+    kept, helped, hurt = counts["kept right"], counts["wrong to right"], counts["right to wrong"]
+    return {
+        "n": n,
+        **counts,
+        "before": proportion(kept + hurt, n),
+        "after": proportion(kept + helped, n),
+        "gain": paired_difference(kept, helped, hurt, counts["kept wrong"]),
+    }
+
+
+def agreement(frame: pd.DataFrame) -> dict[str, Any]:
+    """How often the thinking concludes what the answer then says, of replies where both are clear.
+
+    R1-V's users found them at odds (their issue 93): nothing is paid for the thinking.
+    """
+    both = same = 0
+    for row in frame.itertuples():
+        thought, closed, _ = row.completion.partition(_THOUGHT_END)
+        if not closed:
+            continue
+        choices = tuple(row.choices)
+        concluded = _leaning(thought, choices)
+        answered = find_answer(row.completion, choices).choice
+        if concluded is not None and answered is not None:
+            both += 1
+            same += concluded == answered
+    return proportion(same, both)
+
+
+def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] | None:
+    """How much more often one style is right than another *for the same question*.
+
+    GRPO's groups are several replies of one model to one question, so that questions which invite
+    reflection because they are hard or easy do not count. Weighted as by Mantel and Haenszel.
+
+    Returns:
+        ``value``, ``low``, ``high`` (95 %, normal) and ``n``, the groups with both styles; None
+        where fewer than ``FEWEST`` have both.
+    """
+    frame = frame[frame["style"].isin([one, other])]
+    counts = frame.groupby(["step", "group", "style"])["right"].agg(["mean", "size"]).unstack()
+    if counts.columns.size < 4 or len(counts := counts.dropna()) < FEWEST:
+        return None
+    n_one, n_other = counts["size", one], counts["size", other]
+    gaps = counts["mean", one] - counts["mean", other]  # of each group
+    weights = n_one * n_other / (n_one + n_other)
+    gap = float((weights * gaps).sum() / weights.sum())
+    error = float(((weights * (gaps - gap)) ** 2).sum() ** 0.5 / weights.sum())
+    return {"value": gap, "low": gap - 1.96 * error, "high": gap + 1.96 * error, "n": len(counts)}
+
+
+def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
+    """Rank correlation of mean length and accuracy over the steps from the dip on.
+
+    It says that both rose together, not why. Steps follow each other, so that the interval, which
+    takes them for independent, is too narrow.
+    """
+    dip, _ = curves.find_dip(metrics[curves.LENGTH])
+    after = metrics.loc[dip:]
+    accuracy = after.get("rewards/accuracy_reward/mean")
+    if accuracy is None:
+        return correlation([], [])
+    return correlation(after[curves.LENGTH].rank().tolist(), accuracy.rank().tolist())
+
+
+def verdict(found: dict[str, Any]) -> Verdict:
+    """The sentence that the numbers allow; the rules come before any run.
+
+    absent: the rate of reflection at the end is not above the start's interval. Otherwise it was
+    amplified, and the question is what for. harmful: the causal test finds that a second look
+    lowers accuracy, or its words do; amplified: answering at once instead of reflecting lowers
+    accuracy (``force``), or, without a causal test, second looks beat guesses in the same group;
+    superficial: neither; unclear: too few pairs to say.
+    """
+    start, end = (found["rates"][when]["reflect"] for when in ("start", "end"))
+    if start["value"] is None or end["value"] is None or end["low"] <= start["high"]:
+        return Verdict("absent", "reflection did not rise beyond what chance explains")
+    forced = found["effects"].get("force")
+    if forced and forced["n"] >= FEWEST:
+        if forced["low"] > 0:
+            return Verdict("harmful", "it rose, and answering at once would be right more often")
+        if forced["high"] < 0:
+            return Verdict("amplified", _what_it_buys(found))
+        return Verdict("superficial", "it rose, but answering at once does as well")
+    guess = found["within_groups"]["over a guess"]
+    if guess is None:
+        return Verdict("unclear", "it rose, but too few groups have both a second look and a guess")
+    if guess["high"] < 0:
+        return Verdict("harmful", "it rose, and is right less often than a guess at the question")
+    if guess["low"] <= 0:
+        return Verdict("superficial", "it rose, but is not clearly better than a guess")
+    return Verdict("amplified", "it rose, and is right more often than a guess; no causal test")
+
+
+def _what_it_buys(found: dict[str, Any]) -> str:
+    """Whether more than the careful look is behind it.
+
+    ``words`` counts only where the placebo did no harm: a placebo that derails the model flatters
+    the reflection that it is compared with.
+    """
+    arms, steps = found["effects"], found["within_groups"]["over careful steps"]
+    fair = "placebo" in arms and arms["placebo"]["high"] >= 0
+    if fair and _helps(arms.get("words")):
+        return "it rose, it is needed, and its words help beyond the length of what is inserted"
+    if steps and steps["low"] > 0:
+        return "it rose, it is needed, and beats careful steps without it in the same group"
+    needed = "it rose, it is needed"
+    if _helps(arms.get("insert")):
+        needed += ", and it helps where it is put in"
+    return f"{needed}; that its words do it, and not the look that follows them, is not shown"
+
+
+def _helps(effect: dict[str, Any] | None) -> bool:
+    return bool(effect and effect["n"] >= FEWEST and effect["low"] > 0)
+
+
+def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -> str:
+    """The verdict in a paragraph of Markdown, each number linked to the section it comes from.
+
+    Args:
+        link: turns a section's name ("4.4") into a target; without it numbers stand alone.
+    """
+    return "".join(
+        f"[{text}]({link(section)})" if link and section else text
+        for text, section in pieces(found)
+    )
+
+
+def pieces(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The verdict's paragraph as ``(text, section)``: numbers name theirs, words have none."""
+    kind, why = verdict(found)
+    start, end = (percent(found["rates"][when]["reflect"]) for when in ("start", "end"))
+    said = [(f"{kind.capitalize()}: {why}. Reflection went from ", ""), (start, "4.4")]
+    said += [(" of the rollouts to ", ""), (end, "4.4")]
+    if found["onset"]:
+        said += [(", from step ", ""), (str(found["onset"]), "4.2")]
+        said.append((" on clearly above its start", ""))
+    looks = found["second_looks"]
+    if looks["n"] >= FEWEST:
+        said += [(". Of ", ""), (str(looks["n"]), "4.6"), (" second looks at the end, ", "")]
+        said += [(str(looks["wrong to right"]), "4.6"), (" went from wrong to right and ", "")]
+        said += [(str(looks["right to wrong"]), "4.6"), (" from right to wrong", "")]
+    for arm, text in _ARMS.items():
+        effect = found["effects"].get(arm)
+        if effect and effect["n"] >= FEWEST:
+            said += [(f". {text} changes accuracy by ", ""), (f"{points(effect)} points", "4.7")]
+            said.append((f" (n = {effect['n']})", ""))
+    return [*said, (".", "")]
+
+
+SECTIONS = {
+    "4.2": "#4.2-Three-phases",
+    "4.4": "#4.4-How-often-does-it-reflect?",
+    "4.6": "#4.6-Before-and-after",
+    "4.7": "#4.7-The-causal-test",
+}
+"""Where in notebook 04 a section begins."""
+_ARMS = {
+    "force": "Answering at once, instead of reflecting,",
+    "remove": "Taking the sentence away and going on",
+    "insert": "Putting a second look into replies that have none",
+    "placebo": "A neutral sentence of the same length in its place",
+    "words": "The words of the second look, beyond that neutral sentence,",
+}
+
+
+def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """As JSON can hold them: what an arm without pairs does not have is None."""
+    rows = effects.assign(value=effects["difference"]).to_dict("index")
+    return {
+        arm: {name: None if value != value else value for name, value in row.items()}
+        for arm, row in rows.items()
+    }
+
+
+def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:
+    """The choice that the last sentence which names one names: "It looks like left." says left."""
+    named = [
+        resolve(thought[start:end], choices).choice
+        for start, end in find_sentences(thought, 0, len(thought))
+    ]
+    return next((choice for choice in reversed(named) if choice is not None), None)

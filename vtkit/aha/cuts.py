@@ -1,0 +1,130 @@
+"""Cutting a reply at its second look, or where one could have been, and what is put in there.
+
+Pure functions of text. A cut loses nothing: its parts, joined, are the reply again, so that taking
+a sentence out and putting it back at the same place is no change at all.
+
+    cut_reflection(" It is left. Wait, let me check again. No. </think> ...")
+    # Cut(before=" It is left.", sentence=" Wait, let me check again.", after=" No. </think> ...")
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from vtkit.judging.phrases import find_reflections
+from vtkit.judging.styles import is_html
+from vtkit.models.prompts import PREFILL
+
+_COMMON = 3  # a sentence that fewer questions drew may be about one picture
+_MAX_SENTENCE = 200  # characters; what is longer was written without full stops
+_BOUNDARY = re.compile(r"(?<=[.!?…])\s+|\s*\n\s*")
+_TAG = re.compile(r"\s*<")
+_THINKING_END = re.compile(r"\s*<\s*(?:/\s*think|/?\s*answer)", re.IGNORECASE)
+_THINGS = ("home", "card", "list", "view", "gallery", "text", "title", "item")
+
+
+class Cut(NamedTuple):
+    """A reply in three parts.
+
+    before: up to the cut, without white space at its end.
+    sentence: the reflection with the white space before it; empty in a reply without one.
+    after: the rest.
+    """
+
+    before: str
+    sentence: str
+    after: str
+
+
+def cut_reflection(reply: str) -> Cut | None:
+    """Cut out the sentence of the first ``NARROW`` phrase.
+
+    A sentence ends at a full stop, a line break or a tag, whatever its letters' case. Where there
+    is none within 200 characters, the phrase alone counts as the sentence.
+
+    Returns:
+        None if there is no phrase, its sentence was cut off, it comes after the thinking, or the
+        text up to it is HTML.
+    """
+    phrases = find_reflections(reply)
+    if not phrases:
+        return None
+    first, last = phrases[0]
+    start = max(
+        reply.rfind(">", 0, first) + 1,
+        *(match.start() for match in _BOUNDARY.finditer(reply, 0, first)),
+        0,
+    )
+    ends = [match.start() for rule in (_BOUNDARY, _TAG) if (match := rule.search(reply, last))]
+    stop = min(ends, default=len(reply))
+    if stop - start > _MAX_SENTENCE:
+        start, stop = len(reply[:first].rstrip()), last + (reply[last : last + 1] in tuple(",.!?"))
+    cut = Cut(reply[:start], reply[start:stop], reply[stop:])
+    cut_off = not ends and not cut.after and cut.sentence[-1] not in ".!?…"
+    if cut_off or _THINKING_END.search(cut.before) or is_html(cut.before + cut.sentence):
+        return None
+    return cut
+
+
+def cut_thinking(reply: str, sentences: int | None = None) -> Cut | None:
+    """Cut a reply without reflection behind its first ``sentences``, or where its thinking ends.
+
+    Returns:
+        None if the thinking does not end at a tag, says nothing, reflects, or is HTML.
+    """
+    end = _THINKING_END.search(reply)
+    thinking = reply[: end.start()] if end else ""
+    if not count_sentences(thinking) or find_reflections(thinking) or is_html(thinking):
+        return None
+    ends = [
+        match.start()
+        for match in _BOUNDARY.finditer(thinking)
+        if count_sentences(thinking[: match.start()]) == sentences
+    ]
+    place = min(ends, default=len(thinking))
+    return Cut(reply[:place], "", reply[place:])
+
+
+def count_sentences(text: str) -> int:
+    """Sentences with a word in them, the ``<think>`` aside."""
+    said = text.lstrip().removeprefix(PREFILL)
+    return sum(1 for part in _BOUNDARY.split(said) if re.search(r"\w", part))
+
+
+def forced_answer(before: str, *, prefilled: bool) -> str:
+    """What makes a reply answer at once: open thinking is closed, and the answer opened."""
+    return " </think> <answer>" if prefilled or PREFILL in before else " <answer>"
+
+
+def commonest_sentence(sentences: Sequence[str]) -> str | None:
+    """The commonest of the sentences, the first one of equals, or None if none occurs thrice."""
+    counted = Counter(" " + sentence.strip() for sentence in sentences).most_common(1)
+    return counted[0][0] if counted and counted[0][1] >= _COMMON else None
+
+
+def make_placebo(tokenizer: Any, length: int) -> str:
+    """A sentence that says nothing about any question, as near to ``length`` tokens as there is.
+
+    Its words are ordinary ones that the miniature's small vocabulary has, too.
+    """
+    texts = []
+    for text in _neutral_sentences():
+        texts.append(text)
+        if count_tokens(tokenizer, text) > length:
+            return min(texts, key=lambda one: abs(count_tokens(tokenizer, one) - length))
+    raise AssertionError("neutral sentences grow without end")
+
+
+def count_tokens(tokenizer: Any, text: str) -> int:
+    """Tokens of a text within a reply."""
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _neutral_sentences() -> Iterator[str]:
+    """Each longer than the one before."""
+    yield from (" The photo.", " The photo is a view.", " The photo is in a room.")
+    for n in count(1):
+        listed = "".join(f", a {_THINGS[i % len(_THINGS)]}" for i in range(n))
+        yield f" The photo is in a room{listed}."

@@ -1,0 +1,143 @@
+"""The command that scores any checkpoint on CV-Bench, BLINK or VSR; a stopped one goes on.
+
+    python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out scores
+    python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
+    python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --data nyu-visionx/CV-Bench --out out \
+        --engine vllm
+
+It leaves the same two files as an evaluation within a run (:mod:`vtkit.benchmark.evaluate`).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from vtkit.benchmark.evaluate import evaluate
+from vtkit.commands import Parser, run
+from vtkit.data.blink_vsr import LOADERS
+from vtkit.errors import UserError
+from vtkit.models.loading import load_model, load_processor, pick_device
+from vtkit.models.prompts import TEMPLATES
+from vtkit.runs.checkpoints import step_of
+from vtkit.runs.folder import locked
+from vtkit.sampling.vllm_engine import ReplyEngine
+
+NAMES = {"cv_bench": "CV-Bench", "blink": "BLINK", "vsr": "VSR"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m vtkit.benchmark``; returns the exit status."""
+    return run(_parser(), _score, argv)
+
+
+def _score(args: argparse.Namespace) -> None:
+    step = step_of(Path(args.model))
+    finished = Path(args.out) / f"step-{step:06d}.json"
+    if finished.exists():
+        raise UserError(f"{finished} is there already; name another folder with --out")
+    rows = _rows(args)
+    device, reason = pick_device()
+    processor = load_processor(args.model, prompt=args.prompt, max_pixels=args.max_pixels)
+    if args.engine == "vllm":
+        model = ReplyEngine(args.model, processor, Path(args.out) / "engine")
+    else:
+        model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
+    print(f"{NAMES[args.benchmark]}: {len(rows)} questions, {reason}", flush=True)
+    with locked(args.out):
+        result = evaluate(
+            model, processor, rows, args.out,
+            step=step, prompt=args.prompt, batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+        )  # fmt: skip
+    print(table(result))
+    print(f"rows: {finished.with_suffix('.parquet')}")
+
+
+def table(result: dict[str, Any]) -> str:
+    """The accuracies of :func:`vtkit.benchmark.evaluate.score` under both judges, each with its interval."""
+    paper = result["paper"]
+    lines = [("", "this kit's judge", "the original's judge")]
+    lines.append(("all", _share(result["accuracy"]), _share(paper["accuracy"])))
+    if len(result["tasks"]) > 1:
+        for name, share in result["tasks"].items():
+            lines.append((name, _share(share), _share(paper["tasks"][name])))
+    if result["official"] is not None:
+        both = (f"{where['official']:6.1%}" for where in (result, paper))
+        lines.append(("CV-Bench's formula", *both))
+    width = max(len(name) for name, *_ in lines)
+    rows = [f"{name:{width}}  {ours:26}  {theirs}".rstrip() for name, ours, theirs in lines]
+    rows.append(f"no answer found: {_share(result['format_failures']).strip()}")
+    rows.append(
+        f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
+        f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a reply"
+    )
+    return "\n".join(rows)
+
+
+def _share(share: dict[str, Any]) -> str:
+    return f"{share['value']:6.1%} ({share['low']:.1%} to {share['high']:.1%})"
+
+
+def _rows(args: argparse.Namespace) -> Dataset:
+    """The benchmark's rows; options that are another benchmark's are refused."""
+    options: dict[str, Any] = {"rows": args.rows}
+    for name, benchmark in (("images", "vsr"), ("single_image", "blink")):
+        if getattr(args, name) and args.benchmark != benchmark:
+            raise UserError(
+                f"--{name.replace('_', '-')} is for --benchmark {benchmark}; leave it out"
+            )
+    if args.images:
+        options["images"] = args.images
+    if args.single_image:
+        options["multi_image"] = False
+    rows = LOADERS[args.benchmark](args.data, **options)
+    if rows.info.description:
+        print(rows.info.description, flush=True)
+    return rows
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m vtkit.benchmark",
+        description="Score a checkpoint. Stopped, it goes on with the same command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
+    parser.add_argument("--data", required=True, help="folder of the benchmark, or its hub id")
+    parser.add_argument("--out", required=True, help="folder for the scores")
+    parser.add_argument("--benchmark", choices=LOADERS, default="cv_bench")
+    parser.add_argument("--prompt", choices=TEMPLATES, default="base", help="chat template")
+    parser.add_argument("--rows", type=_count, default=0, help="questions to ask; default all")
+    parser.add_argument(
+        "--engine", choices=("transformers", "vllm"), default="transformers",
+        help="who generates; vllm has to be installed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch-size", type=_count, default=0, help="default 0: as many as fit in memory"
+    )
+    parser.add_argument("--max-new-tokens", type=_positive, default=1024, help="default 1024")
+    parser.add_argument(
+        "--max-pixels", type=_positive, help="width x height of a picture; default the model's own"
+    )
+    parser.add_argument("--images", metavar="FOLDER", help="VSR's pictures; default DATA/images")
+    parser.add_argument(
+        "--single-image", action="store_true", help="BLINK: drop questions on several pictures"
+    )
+    return parser
+
+
+def _count(text: str, minimum: int = 0) -> int:
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"expected a number from {minimum} up, got {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    return _count(text, minimum=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""CV-Bench: ask a model every question, judge its replies, add up.
+
+Peers score CV-Bench by letter or by substring and disagree by tens of points on the same replies.
+Here the extractor of :mod:`vtkit.judging.answers`, which also pays the rewards, finds what a reply commits
+to; a reply that commits to nothing is wrong and counted as a format failure, since for a base model
+that is most of the story. Every rate has its 95 % interval, and beside it stands what the
+original's own judge (:func:`vtkit.judging.published.is_correct`) makes of the same replies.
+
+    rows = load_cv_bench("data/mini")
+    result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+
+from vtkit.files import atomic_path, write_json
+from vtkit.judging import published, styles
+from vtkit.judging.answers import FOUND_BY, find_answer
+from vtkit.judging.verdict import is_right
+from vtkit.models.prompts import check_rendering, get_template, is_prefilled
+from vtkit.sampling.generation import Reply
+from vtkit.sampling.resumable import generate_kept
+from vtkit.stats import proportion
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("idx", pa.int64()),
+        ("task", pa.string()),
+        ("source", pa.string()),
+        ("type", pa.string()),
+        ("question", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("answer", pa.string()),
+        ("completion", pa.string()),
+        ("tokens", pa.int64()),
+        ("found", pa.string()),  # the words that decided
+        ("choice", pa.int64()),  # the choice they name
+        ("rule", pa.string()),
+        ("correct", pa.bool_()),
+        ("paper_correct", pa.bool_()),  # by the original's judge
+        ("parsed", pa.bool_()),
+        ("style", pa.string()),
+    ]
+)
+"""Columns of ``evals/step-*.parquet``: one row a question."""
+_COPIED = ("idx", "task", "source", "type", "question", "choices", "answer")
+
+
+def is_correct(
+    completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
+) -> bool:
+    """Whether a reply commits to the right choice.
+
+    Args:
+        completion: as generated.
+        answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
+        prefilled: the prompt ended in ``<think>``, so that what is never closed is mere thinking;
+            otherwise a reply without tags is read as it stands.
+    """
+    found = find_answer(completion, choices, prefilled=prefilled)
+    return found.choice == answer_index(answer) if len(choices) else is_right(found, answer)
+
+
+def answer_index(answer: str) -> int:
+    """``"(A)"`` is 0."""
+    return ord(answer.strip("() ").upper()) - ord("A")
+
+
+def evaluate(
+    model: Any,
+    processor: Any,
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    step: int,
+    prompt: str,
+    batch_size: int,
+    max_new_tokens: int,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Score a model on CV-Bench, greedily, and leave both files of the step in ``out``.
+
+    ``step-000000.parquet`` (``ROW_SCHEMA``) comes first and ``step-000000.json`` last: where the
+    second is, the evaluation is complete. Until then ``step-000000.replies.jsonl`` keeps the
+    replies: a stopped evaluation goes on with the questions that have none, and ends with the same
+    files.
+
+    Args:
+        dataset: rows of :func:`vtkit.data.cv_bench.load_cv_bench`, or of :mod:`vtkit.data.blink_vsr`.
+        batch_size: questions at once; 0: as many as fit in memory.
+        prompt: name of the processor's chat template; says whether replies start in the thinking.
+
+    Returns:
+        What :func:`score` says, with ``step``, ``prompt`` and ``mean_tokens``.
+
+    Raises:
+        UserError: no such prompt, a template that loses the picture, or a full disk.
+    """
+    get_template(prompt)
+    pictures = {"image", "images"} & set(dataset.column_names)
+    check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
+    file = Path(out) / f"step-{step:06d}"
+    kept = file.with_suffix(".replies.jsonl")
+    replies = generate_kept(
+        kept,
+        model,
+        processor,
+        dataset.select_columns(["prompt", *pictures]),
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        progress=progress,
+    )
+    facts = dataset.select_columns(list(_COPIED)).to_list()
+    rows = [
+        judge(fact, reply, prefilled=is_prefilled(prompt))
+        for fact, reply in zip(facts, replies, strict=True)
+    ]
+    result = {
+        "step": step,
+        "prompt": prompt,
+        **score(rows),
+        "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
+    }
+    with atomic_path(file.with_suffix(".parquet")) as draft:
+        pq.write_table(pa.Table.from_pylist(rows, ROW_SCHEMA), draft)
+    write_json(file.with_suffix(".json"), result)
+    kept.unlink(missing_ok=True)
+    return result
+
+
+def judge(row: dict[str, Any], reply: Reply, *, prefilled: bool) -> dict[str, Any]:
+    """One question with its reply and the verdict on it: a row of ``ROW_SCHEMA``.
+
+    A question without choices has its answer in ``answer``, and is judged as its reward is.
+    """
+    found = find_answer(reply.text, row["choices"], prefilled=prefilled)
+    if row["choices"]:
+        correct = found.choice == answer_index(row["answer"])
+        paper_correct = published.is_correct(reply.text, row["choices"], row["answer"])
+        parsed = found.choice is not None
+    else:
+        correct = is_right(found, row["answer"])
+        paper_correct = published.is_value(reply.text, row["answer"])
+        parsed = found.rule in FOUND_BY
+    return {
+        **{name: row[name] for name in _COPIED},
+        "completion": reply.text,
+        "tokens": reply.tokens,
+        "found": found.text,
+        "choice": found.choice,
+        "rule": found.rule,
+        "correct": correct,
+        "paper_correct": paper_correct,
+        "parsed": parsed,
+        "style": styles.style(reply.text),
+    }
+
+
+def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add up judged rows, which need the columns up to ``answer``, both verdicts and ``parsed``.
+
+    Returns:
+        ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula, in
+        which 2D and 3D, and ADE20K and COCO within 2D, weigh the same whatever their sizes (None
+        if one of its three sources is missing); ``tasks`` and ``sources``: accuracy of each;
+        ``paper``: the same four under the original's judge; ``format_failures``: replies that
+        commit to no choice; ``chance`` and ``always_A``: what guessing and a constant "(A)" score;
+        ``n``. All but ``official``, ``chance``, ``always_A`` and ``n`` are proportions with
+        intervals.
+    """
+    return {
+        **_accuracies(rows, "correct"),
+        "paper": _accuracies(rows, "paper_correct"),
+        "format_failures": _share(not row["parsed"] for row in rows),
+        **baselines([row["choices"] for row in rows], [row["answer"] for row in rows]),
+        "n": len(rows),
+    }
+
+
+def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
+    """What needs no model: ``chance``, a uniform guess, and ``always_A``, as accuracies.
+
+    Both count as 0 where there are no choices to guess from.
+    """
+    n = max(len(answers), 1)
+    guessed = [
+        (options, answer) for options, answer in zip(choices, answers, strict=True) if len(options)
+    ]
+    return {
+        "chance": sum(1 / len(options) for options, _ in guessed) / n,
+        "always_A": sum(answer_index(answer) == 0 for _, answer in guessed) / n,
+    }
+
+
+def _accuracies(rows: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
+    sources = _by(rows, "source", verdict)
+    return {
+        "accuracy": _share(row[verdict] for row in rows),
+        "official": _official(sources),
+        "tasks": _by(rows, "task", verdict),
+        "sources": sources,
+    }
+
+
+def _official(sources: dict[str, dict[str, Any]]) -> float | None:
+    """``((ADE20K + COCO) / 2 + Omni3D) / 2``, from the card of nyu-visionx/CV-Bench."""
+    try:
+        ade, coco, omni = (sources[name]["value"] for name in ("ADE20K", "COCO", "Omni3D"))
+    except KeyError:
+        return None
+    return ((ade + coco) / 2 + omni) / 2
+
+
+def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, dict[str, Any]]:
+    groups: dict[str, list[bool]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row[verdict])
+    return {name: _share(verdicts) for name, verdicts in groups.items()}
+
+
+def _share(flags: Iterable[bool]) -> dict[str, Any]:
+    flags = list(flags)
+    return proportion(sum(flags), len(flags))

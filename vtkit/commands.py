@@ -1,0 +1,111 @@
+"""What all command lines of the kit share: options of a run, and mistakes told in one line.
+
+Only the standard library is imported, so that ``--help`` works before any set-up.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from vtkit.errors import UserError, suggest
+from vtkit.files import ROOT
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that names the nearest option when one is unknown."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
+        known, unknown = self.parse_known_args(args, namespace)
+        for text in unknown:
+            option = text.split("=")[0]
+            if option.startswith("-"):
+                self.error(f"unknown option '{option}'{suggest(option, self._options())}")
+        if unknown:
+            self.error(f"unexpected argument '{unknown[0]}'; see --help")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+    def _options(self) -> list[str]:
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """The options that determine a run; the same for every command of the kit.
+
+    Args:
+        several: whether the command can do several seeds, one run after the other.
+    """
+    recipes, profiles = (
+        ", ".join(sorted(path.stem for path in (ROOT / "configs" / kind).glob("*.yaml")))
+        for kind in ("recipes", "profiles")
+    )
+    parser.add_argument("--recipe", default="visualthinker", help=f"what to reproduce: {recipes}")
+    parser.add_argument("--profile", default="mini", help=f"at what scale: {profiles}")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, default=0, help="default 0")
+    if several:
+        seeds.add_argument(
+            "--seeds", type=seed_list, metavar="N,N", help="several runs, then put together"
+        )
+    parser.add_argument(
+        "--run-dir",
+        help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
+        + ("; with --seeds, what stands before -s<seed>" if several else ""),
+    )
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set one parameter (--list shows all); may be repeated",
+    )
+
+
+def seed_list(text: str) -> list[int]:
+    """``"0,1,2"`` as numbers, for argparse: each at least 0, none twice."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 0,1,2, got '{text}'")
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"a seed is named twice in '{text}'")
+    return seeds
+
+
+def config_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of :func:`add_config_arguments` as arguments of ``load_config``.
+
+    Raises:
+        UserError: ``-p`` sets what is an option of its own.
+    """
+    own = {name: getattr(args, name) for name in ("recipe", "profile", "seed", "run_dir")}
+    parameters = dict(args.parameters)
+    for name in own.keys() & parameters:
+        raise UserError(f"parameters: '{name}' is not set here; use --{name.replace('_', '-')}")
+    return own | parameters
+
+
+def run(
+    parser: Parser,
+    command: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse a command line and do what it asks for; returns the exit status (None counts as 0)."""
+    return friendly(lambda: command(parser.parse_args(argv)) or 0)
+
+
+def friendly(command: Callable[[], int]) -> int:
+    """Run a command; a UserError becomes one line on standard error and exit status 2."""
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130

@@ -1,0 +1,56 @@
+"""Why a setting has its value: the comments behind the values in configs/recipes.
+
+The YAML files are written to be read, each value with its reason or source beside it. Notebook 03
+shows the reasons of a run next to its settings; a YAML parser drops comments, so they are read from
+the lines of the file::
+
+    loss_type: dr_grpo        # `grpo` weighs a token of a 10-token answer six times one of
+                              # a 60-token answer
+"""
+
+import re
+
+from vtkit.config.recipes import CONFIGS
+from vtkit.config.values import read_yaml
+
+_VALUE = re.compile(r"(?P<indent> *)(?P<key>[\w-]+):(?: [^#]*)?(?:# (?P<comment>.*))?")
+_MORE = re.compile(r" +# (?P<comment>.*)")
+
+
+def find_reasons(recipe: str, profile: str) -> dict[str, str]:
+    """Reasons of all that a recipe changes for a profile, by field.
+
+    Of a recipe that extends another one: its own settings and, like its parent's, those of the
+    profile's section. The settings that stand outside the sections of a recipe that extends
+    nothing are the original's, and are not changes.
+
+    Args:
+        recipe, profile: names that :func:`vtkit.config.recipes.load_config` accepts.
+    """
+    path = CONFIGS / "recipes" / f"{recipe}.yaml"
+    parent = read_yaml(path).get("extends")
+    found = _comments(path.read_text(encoding="utf-8"))
+    reasons = find_reasons(str(parent), profile) if parent else {}
+    sections = ([()] if parent else []) + [("profiles", profile)]
+    for section in sections:
+        reasons |= {keys[-1]: text for keys, text in found.items() if keys[:-1] == section}
+    return reasons
+
+
+def _comments(text: str) -> dict[tuple[str, ...], str]:
+    """The comment behind each value, continued on lines of its own, by the path of its keys."""
+    found: dict[tuple[str, ...], str] = {}
+    above: list[tuple[int, str]] = []  # indent and key of the mappings around the line
+    last: tuple[str, ...] = ()  # the value that a line of comment alone would continue
+    for line in text.splitlines():
+        if match := _VALUE.fullmatch(line):
+            indent = len(match["indent"])
+            above = [(n, key) for n, key in above if n < indent] + [(indent, match["key"])]
+            last = tuple(key for _, key in above) if match["comment"] else ()
+            if last:
+                found[last] = match["comment"].strip()
+        elif last and (match := _MORE.fullmatch(line)):
+            found[last] += f" {match['comment'].strip()}"
+        else:
+            last = ()
+    return found

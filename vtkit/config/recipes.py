@@ -1,0 +1,99 @@
+"""Recipes and profiles, and how they resolve to a configuration (:mod:`vtkit.config.run_config`).
+
+A *recipe* (configs/recipes) says which system is reproduced, a *profile* (configs/profiles) at what
+scale. Recipe x profile x seed, and any single override, fully determine a run. Later layers win::
+
+    profile < recipe < the recipe's own section for that profile < overrides
+
+A recipe that ``extends`` another one starts from that one's result. A key that no field has, a
+value of the wrong type and a field that nobody sets are errors that name file, key and remedy.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vtkit.config.run_config import FIELDS, IDENTITY, REQUIRED, RunConfig, build, check_values
+from vtkit.config.values import read_yaml
+from vtkit.errors import UserError, suggest
+from vtkit.files import ROOT, shown
+
+CONFIGS = ROOT / "configs"
+
+
+def load_config(
+    recipe: str = "visualthinker",
+    profile: str = "mini",
+    *,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    **overrides: Any,
+) -> RunConfig:
+    """Resolve recipe, profile and overrides.
+
+    Args:
+        run_dir: default ``runs/<recipe>-<profile>-s<seed>``.
+        overrides: field values; strings, as a command line has them, are cast by the field's type
+            (``"1e-4"``, ``"true"``, ``"accuracy,format"``).
+
+    Raises:
+        UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.
+    """
+    _require(profile, list_profiles(), "profile")
+    path = CONFIGS / "profiles" / f"{profile}.yaml"
+    values = check_values(_without(read_yaml(path), "description"), shown(path), _settable())
+    values |= _recipe_values(recipe, profile)
+    values |= check_values(overrides, "parameters", _settable())
+    run_dir = str(run_dir) if run_dir else f"runs/{recipe}-{profile}-s{seed}"
+    values |= {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
+    missing = [name for name in REQUIRED if name not in values]
+    if missing:
+        raise UserError(
+            f"recipe '{recipe}' with profile '{profile}' leaves {', '.join(missing)} unset; "
+            f"set it in {shown(path)} or configs/recipes/{recipe}.yaml"
+        )
+    return build(check_values(values, "parameters", FIELDS))
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes in configs/recipes."""
+    return sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
+
+
+def list_profiles() -> list[str]:
+    """Names of the profiles in configs/profiles."""
+    return sorted(path.stem for path in (CONFIGS / "profiles").glob("*.yaml"))
+
+
+def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a recipe sets for a profile, on top of the recipe that it extends."""
+    _require(recipe, list_recipes(), "recipe")
+    path = CONFIGS / "recipes" / f"{recipe}.yaml"
+    if recipe in below:
+        raise UserError(f"{shown(path)}: recipes extend each other in a circle")
+    content = read_yaml(path)
+    sections = content.get("profiles") or {}
+    if not isinstance(sections, dict):
+        raise UserError(f"{shown(path)}: profiles: expected one section per profile")
+    for name, section in sections.items():
+        _require(str(name), list_profiles(), f"{shown(path)}: profiles: profile")
+        if not isinstance(section, dict):
+            raise UserError(f"{shown(path)}: profiles: {name}: expected 'key: value' lines")
+    parent = content.get("extends")
+    values = _recipe_values(str(parent), profile, (*below, recipe)) if parent else {}
+    for section in (_without(content, "description", "extends", "profiles"), sections.get(profile)):
+        values |= check_values(section or {}, shown(path), _settable())
+    return values
+
+
+def _require(name: str, known: list[str], what: str) -> None:
+    if name not in known:
+        raise UserError(f"{what} '{name}' does not exist{suggest(name, known)}")
+
+
+def _settable() -> dict[str, Any]:
+    return {name: kind for name, kind in FIELDS.items() if name not in IDENTITY}
+
+
+def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}

@@ -1,0 +1,228 @@
+"""BLINK's spatial subsets and VSR as rows of CV-Bench, so that the same code asks and judges them.
+
+Both loaders give the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads (idx, task, source, type,
+question, choices, answer, prompt) and the pictures. What differs from the published files: VSR's
+captions become a True or False question in the original's words, since VSR has none of its own.
+
+    load_blink("data/blink")                     # <subset>/val-00000-of-00001.parquet, or the hub
+    load_vsr("data/vsr", images="data/coco")     # test.jsonl, and the pictures by their file names
+
+Sources: the cards of BLINK-Benchmark/BLINK (arXiv 2404.12390) and cambridgeltl/vsr_random
+(arXiv 2205.00363); VisualThinker-R1-Zero's evaluation scripts for which rows, and VSR's question.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Features, Image, List, Value
+
+from vtkit.data.cv_bench import load_cv_bench
+from vtkit.data.dataset import sample, to_dataset
+from vtkit.data.parquet import check_answers, check_filled, find_file, read_batches, row_error
+from vtkit.errors import UserError
+from vtkit.hub import BLINK_HUB, BLINK_REVISION, VSR_HUB, VSR_REVISION
+
+BLINK_SUBSETS = {"Relative_Depth": "3D", "Spatial_Relation": "2D", "Multi-view_Reasoning": "3D"}
+"""The spatial ones of BLINK's 14, each with the ``type`` that it would have in CV-Bench."""
+VSR_QUESTION = (
+    "Please analyze the provided image. "
+    'Does the statement "{}" accurately describes what you see? Choose from (A) True or (B) False.'
+)
+"""The original's words, its grammar included."""
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_PICTURES = ("image_1", "image_2", "image_3", "image_4")
+BLINK_SCHEMA = pa.schema(
+    [
+        ("idx", pa.string()),
+        ("question", pa.string()),
+        ("sub_task", pa.string()),
+        *((name, _IMAGE) for name in _PICTURES),
+        ("choices", pa.list_(pa.string())),
+        ("answer", pa.string()),
+        ("prompt", pa.string()),
+    ]
+)
+"""Columns of BLINK that are read; it also has an ``explanation``."""
+_VSR_KINDS = {"image": str, "caption": str, "label": int, "relation": str}
+_FEATURES = Features(
+    {
+        "idx": Value("int64"),
+        "id": Value("string"),
+        "task": Value("string"),
+        "source": Value("string"),
+        "type": Value("string"),
+        "images": List(Image()),
+        "question": Value("string"),
+        "choices": List(Value("string")),
+        "answer": Value("string"),
+        "prompt": Value("string"),
+    }
+)
+
+
+def load_blink(
+    source: str | Path,
+    *,
+    subsets: Sequence[str] = tuple(BLINK_SUBSETS),
+    split: str = "val",
+    multi_image: bool = True,
+    rows: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """BLINK's spatial subsets, in file order; ``task`` is the subset.
+
+    ``idx`` counts all rows of the chosen subsets, kept or not, and ``id`` is BLINK's own name of
+    the row. How many rows were kept and dropped is in ``dataset.info.description``.
+
+    Args:
+        source: folder with ``<subset>/<split>-00000-of-00001.parquet``, or
+            ``"BLINK-Benchmark/BLINK"``.
+        subsets: names in ``BLINK_SUBSETS``.
+        multi_image: keep questions about several pictures, which are all of Multi-view_Reasoning.
+            The original drops them.
+        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+
+    Raises:
+        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`; also an unknown subset, hidden answers (the
+            split ``test``), or nothing left.
+    """
+    batches, kept, dropped = [], 0, 0
+    for subset in subsets:
+        if subset not in BLINK_SUBSETS:
+            raise UserError(f"subsets: {subset!r} is not one of {', '.join(BLINK_SUBSETS)}")
+        name = f"{subset}/{split}-00000-of-00001.parquet"
+        path = find_file(source, name, BLINK_HUB, BLINK_REVISION, miniature=False)
+        for start, batch in read_batches(path, BLINK_SCHEMA):
+            _check_blink(batch, start, path)
+            found = [_blink_row(row, subset) for row in batch.to_pylist()]
+            found = [row | {"idx": kept + dropped + n} for n, row in enumerate(found)]
+            left = [row for row in found if multi_image or len(row["images"]) == 1]
+            kept, dropped = kept + len(left), dropped + len(found) - len(left)
+            batches.append(_batch(left))
+    if not kept:
+        raise UserError(
+            f"{source}: all {dropped} rows have several images; keep them, or name other subsets"
+        )
+    dataset = to_dataset(batches, _FEATURES)
+    dataset.info.description = f"{kept} rows of BLINK, {dropped} multi-image rows dropped"
+    return sample(dataset, rows, seed, source)
+
+
+def load_vsr(
+    source: str | Path,
+    *,
+    images: str | Path | None = None,
+    split: str = "test",
+    rows: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """VSR as True or False questions, in file order; ``task`` is VSR for all.
+
+    Args:
+        source: folder with ``<split>.jsonl``, a file, or ``"cambridgeltl/vsr_random"``.
+        images: folder with the pictures (of COCO), named as in the column ``image``; by default
+            the folder ``images`` beside the file. VSR has links only, and nothing is fetched here.
+        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+
+    Raises:
+        UserError: a file is missing or damaged, or pictures are missing.
+    """
+    path = Path(source)
+    if not path.is_file():
+        path = find_file(source, f"{split}.jsonl", VSR_HUB, VSR_REVISION, miniature=False)
+    folder = Path(images) if images else path.parent / "images"
+    lines = _read_lines(path)
+    _require_pictures(lines, folder, path)
+    batch = _batch([_vsr_row(line, number, folder) for number, line in enumerate(lines)])
+    return sample(to_dataset([batch], _FEATURES), rows, seed, path)
+
+
+LOADERS: dict[str, Callable[..., Dataset]] = {
+    "cv_bench": load_cv_bench,
+    "blink": load_blink,
+    "vsr": load_vsr,
+}
+"""Each benchmark's loader; all take ``source`` and ``rows``."""
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, _FEATURES.arrow_schema)
+
+
+def _check_blink(batch: pa.RecordBatch, start: int, path: Path) -> None:
+    if "hidden" in batch.column("answer").to_pylist():
+        raise UserError(
+            f"{path}: the answers of BLINK's test split are hidden (EvalAI scores it); use val"
+        )
+    numbers = range(start, start + len(batch))
+    check_filled(batch.column("image_1").field("bytes"), path, "image_1", numbers)
+    for name in ("idx", "question", "prompt"):
+        check_filled(batch.column(name), path, name, numbers)
+    check_answers(batch, start, path)
+
+
+def _blink_row(row: dict[str, Any], subset: str) -> dict[str, Any]:
+    pictures = [row[name] for name in _PICTURES]
+    return {
+        "id": row["idx"],
+        "task": subset,
+        "source": "BLINK",
+        "type": BLINK_SUBSETS[subset],
+        "images": [picture for picture in pictures if picture and picture["bytes"]],
+        **{name: row[name] for name in ("question", "choices", "answer", "prompt")},
+    }
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as lines of JSON ({error}); fetch it again"
+        ) from error
+    for number, line in enumerate(lines):
+        for name, kind in _VSR_KINDS.items():
+            if not isinstance(line, dict) or name not in line:
+                raise UserError(f"{path}: row {number} has no {name!r}; is this the right file?")
+            if type(line[name]) is not kind or line[name] == "":
+                raise row_error(path, name, number, f"is {line[name]!r}, expected {kind.__name__}")
+        if line["label"] not in (0, 1):
+            raise row_error(path, "label", number, f"is {line['label']!r}, not 0 or 1")
+    if not lines:
+        raise UserError(f"{path} holds no rows; fetch it again")
+    return lines
+
+
+def _require_pictures(lines: list[dict[str, Any]], folder: Path, path: Path) -> None:
+    names = dict.fromkeys(line["image"] for line in lines)
+    unsafe = [name for name in names if Path(name).name != name]
+    if unsafe:
+        raise UserError(f"{path}: image {unsafe[0]!r} is not a file name; fetch the file again")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        link = next(line.get("image_link") for line in lines if line["image"] == missing[0])
+        raise UserError(
+            f"{folder}: {len(missing)} of {len(names)} pictures are missing, the first is "
+            f"{missing[0]} ({link}); VSR has links only: download its column image_link (COCO) "
+            "into that folder, or name another one as images"
+        )
+
+
+def _vsr_row(line: dict[str, Any], number: int, folder: Path) -> dict[str, Any]:
+    question = VSR_QUESTION.format(line["caption"])
+    return {
+        "idx": number,
+        "id": line["image"],
+        "task": "VSR",
+        "source": "VSR",
+        "type": "2D",
+        "images": [{"bytes": None, "path": str(folder / line["image"])}],
+        "question": question,
+        "choices": ["True", "False"],
+        "answer": "(A)" if line["label"] else "(B)",
+        "prompt": question,
+    }

@@ -1,0 +1,159 @@
+"""How other replications publish their problems: columns, what is unusable, the gold answer.
+
+Each calls question, picture and gold answer by names of its own; :data:`FORMATS` has these, and
+:func:`as_problem` makes one kind of row of them. What reads files is :mod:`vtkit.data.replications`.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from datasets import Features, Image, List, Value
+
+from vtkit.data.parquet import is_picture
+from vtkit.judging.countdown import Task, question, read_task
+from vtkit.judging.verdict import solution_text
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_OPTION = re.compile(r"^\(?([A-Z])[.:)] ?(\S.*)$", re.MULTILINE)
+_IMAGE = ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+_PROBLEM, _SOLUTION = ("problem", pa.string()), ("solution", pa.string())
+
+
+class Format(NamedTuple):
+    """How a replication stores its problems.
+
+    schema: columns that must be there; ``optional``: that are read where they are.
+    task: name of the kind of problem, for tables.
+    hub, revision: the published data set; no ``hub``, no download.
+    """
+
+    schema: pa.Schema
+    task: str
+    hub: str = ""
+    revision: str = "main"
+    optional: tuple = ()
+
+    @property
+    def pictured(self) -> bool:
+        return "image" in self.schema.names
+
+    @property
+    def features(self) -> Features:
+        """Columns of the problems; those without pictures have no ``images``."""
+        names = [name for name in _COLUMNS if self.pictured or name != "images"]
+        return Features({name: _COLUMNS[name] for name in names})
+
+
+# "main", since of their commits only seven digits are quoted, and the hub asks for all forty: the
+# schemas are those of d5a8da6 (R1-V), e3c8f3a (open-r1-multimodal) and 408f70d (Countdown).
+FORMATS = {
+    "r1-v": Format(
+        pa.schema([_IMAGE, _PROBLEM, _SOLUTION]), "counting", "leonardPKU/clevr_cogen_a_train"
+    ),
+    "journey": Format(
+        pa.schema([_IMAGE, ("image_path", pa.string()), _PROBLEM, _SOLUTION]), "geometry"
+    ),
+    "open-r1": Format(
+        pa.schema(
+            [
+                *(_IMAGE, _PROBLEM, _SOLUTION),
+                *(("original_question", pa.string()), ("original_answer", pa.string())),
+            ]
+        ),
+        "maths",
+        "lmms-lab/multimodal-open-r1-8k-verified",
+    ),
+    "text": Format(
+        pa.schema([_PROBLEM, _SOLUTION]),
+        "text",
+        optional=(("choices", pa.list_(pa.string())), ("task", pa.string())),
+    ),
+    "countdown": Format(
+        pa.schema([("target", pa.int64()), ("nums", pa.list_(pa.int64()))]),
+        "countdown",
+        "Jiayi-Pan/Countdown-Tasks-3to4",
+    ),
+}
+"""``r1-v``: solution ``<answer> 3 </answer>``, spaces and all (Deep-Agent/R1-V @bbbbe3d).
+``journey``: ``<think>…</think> <answer>B</answer>``, as its script writes Geo170K
+(FanqingM/R1-Multimodal-Journey @a635022). ``open-r1``: EvolvingLMMs-Lab/open-r1-multimodal
+@232b7ba. ``text``: a problem and its answer, bare or in tags. ``countdown``: Jiayi-Pan/TinyZero
+@95df88f."""
+_COLUMNS = {
+    "id": Value("int64"),
+    "images": List(Image()),
+    "question": Value("string"),
+    "choices": List(Value("string")),
+    "answer": Value("string"),
+    "solution": Value("string"),
+    "task": Value("string"),
+}
+
+
+def flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:
+    """Column and reason why a row cannot be used; None if it can."""
+    if "nums" in row:
+        return _task_flaw(row["target"], row["nums"] or [])
+    if kind.pictured and not (row["image"] and row["image"]["bytes"]):
+        return "image", "is empty"
+    if kind.pictured and not is_picture(row["image"]["bytes"]):
+        return "image", "is no picture"
+    if not row["problem"]:
+        return "problem", "is empty"
+    answer = solution_text(row["solution"] or "")
+    tagged = "<answer>" in (row["solution"] or "")
+    if not answer or "<answer>" in answer or (kind.pictured and not tagged):
+        return "solution", "has no answer in <answer> </answer>"
+    return _choices_flaw(row.get("choices") or [], answer)
+
+
+def _choices_flaw(choices: list[str | None], answer: str) -> tuple[str, str] | None:
+    if choices and not 1 < len(choices) <= len(LETTERS):
+        return "choices", f"has {len(choices)}, expected 2 to {len(LETTERS)}"
+    if not all(choices):
+        return "choices", "has an empty one"
+    if choices and answer not in choices:
+        return "solution", f"{answer!r} is not among the choices"
+    return None
+
+
+def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str] | None:
+    """Numbers that no :func:`vtkit.judging.countdown.read_task` reads back could not be judged either."""
+    if target is None:
+        return "target", "is empty"
+    if read_task(str(Task(target, (1, 1)))) is None:
+        return "target", f"{target} has more than nine digits"
+    if len(numbers) < 2 or None in numbers:
+        return "nums", "has no two numbers to use"
+    if read_task(str(Task(target, tuple(numbers)))) is None:
+        return "nums", f"{numbers} has a sign or more than nine digits"
+    return None
+
+
+def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
+    """A row in the columns of :func:`vtkit.data.replications.load_problems`, without its number."""
+    if "nums" in row:
+        task = Task(row["target"], tuple(row["nums"]))
+        row = {"problem": question(task), "solution": str(task)}
+    answer = solution_text(row["solution"])
+    choices = list(row.get("choices") or _options(row["problem"]))
+    if len(answer) == 1 and answer in LETTERS[: len(choices)] and answer not in choices:
+        answer = choices[LETTERS.index(answer)]
+    tagged = "<answer>" in row["solution"]
+    return {
+        "images": [row["image"]] if kind.pictured else [],
+        "question": row["problem"],
+        "choices": choices if answer in choices else [],
+        "answer": answer,
+        "solution": row["solution"] if tagged else f"<answer>{answer}</answer>",
+        "task": row.get("task") or kind.task,
+    }
+
+
+def _options(problem: str) -> list[str]:
+    """The texts of options that a problem lists, a line each: "A. 30°", "B: 60°", "(C) 90°"."""
+    found = _OPTION.findall(problem)
+    letters, texts = "".join(letter for letter, _ in found), [text.strip() for _, text in found]
+    named = len(found) > 1 and LETTERS.startswith(letters) and len(set(texts)) == len(texts)
+    return texts if named else []

@@ -1,0 +1,221 @@
+"""Parquet files read in small batches, their columns checked by name and type first.
+
+Unlike ``pyarrow.parquet.read_table`` memory does not grow with the file, also when it is a single
+row group of 5 GB; and whatever is wrong is one line that names the file and the column.
+
+    for start, batch in read_batches(path, schema): ...    # start: row number of batch[0]
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+from tqdm.auto import tqdm
+
+from vtkit.errors import UserError, first_line
+from vtkit.hub import download, download_all
+
+
+def check_answers(batch: pa.RecordBatch, start: int, path: Path) -> None:
+    """Columns ``choices`` and ``answer``: filled, and the answer the letter of a choice, "(A)"."""
+    pairs = batch.select(["choices", "answer"]).to_pylist()
+    for number, row in enumerate(pairs, start):
+        if not row["choices"] or not all(row["choices"]):
+            raise row_error(path, "choices", number, "has no choices or an empty one")
+        letters = [f"({chr(ord('A') + place)})" for place in range(len(row["choices"]))]
+        if row["answer"] not in letters:
+            wrong = f"{row['answer']!r} is not one of {', '.join(letters)}"
+            raise row_error(path, "answer", number, wrong)
+
+
+def check_filled(column: pa.Array, path: Path, name: str, numbers: Sequence[int]) -> None:
+    lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    if not lengths.all():
+        raise row_error(path, name, numbers[int(np.argmin(lengths))], "is empty")
+
+
+def row_error(path: Path, column: str, row: int, what: str) -> UserError:
+    return UserError(f"{path}: column {column!r}, row {row} {what}; mend the row or fetch it again")
+
+
+# 256 full-size photographs stay under 100 MB; reading more at once is not faster.
+_BATCH_ROWS = 256
+_PATIENCE = 3  # seconds before reading is worth a progress bar
+# Without a buffer size pyarrow loads a whole column of the row group before the first row.
+_BUFFER_BYTES = 1 << 20
+
+
+def find_file(
+    source: str | Path, name: str, hub_id: str, revision: str, *, miniature: bool = True
+) -> Path:
+    """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
+
+    Args:
+        miniature: the miniature has such a file too, which notebook 01 writes.
+
+    Raises:
+        UserError: no such folder, no such file in it, or the download failed.
+    """
+    folder = Path(source)
+    other = "run notebook 01 to write the miniature's files, or " if miniature else ""
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name} is missing; {other}copy it from the data set {hub_id}"
+            )
+        return folder / name
+    if str(source) != hub_id:
+        raise UserError(f"{source}: no such folder; {other}name {hub_id} to download it")
+    return download(name, hub_id, revision)
+
+
+def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
+    """``<split>.parquet``, or the hub's ``<split>-00000-of-00003.parquet`` and so on, in order.
+
+    Args:
+        source: a folder, files in it or in its folder ``data``; or ``hub_id``, if there is one.
+
+    Returns:
+        The files; none if the folder has none of the split.
+
+    Raises:
+        UserError: no such folder, or the download failed.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        if not hub_id or str(source) != hub_id:
+            remedy = f"or name {hub_id} to download it" if hub_id else "which no hub has"
+            raise UserError(f"{source}: no such folder; put the parquet files there, {remedy}")
+        folder = download_all(hub_id, revision)
+    places = (folder, folder / "data")
+    return sorted(
+        path
+        for place in places
+        for pattern in (f"{split}.parquet", f"{split}-*.parquet")
+        for path in place.glob(pattern)
+    )
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of a file's columns.
+
+    Raises:
+        UserError: not a parquet file, or damaged.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        return file.schema_arrow.names
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a file, as its footer says.
+
+    Raises:
+        UserError: not a parquet file, or damaged.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        return file.metadata.num_rows
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as parquet: {first_line(error)}; "
+            "delete it and write or download it again"
+        ) from error
+
+
+def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield ``(number of the first row, batch)`` with exactly the columns and types of ``schema``.
+
+    Other columns are not read. Types that hold the same values pass and are cast: any width of
+    integer or float, "large" strings and lists, an all-null column.
+
+    Raises:
+        UserError: not a parquet file, damaged, without rows; a column missing or of another type.
+    """
+    with (
+        _readable(path),
+        pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+    ):
+        _check_schema(file.schema_arrow, schema, path)
+        start, rows = 0, file.metadata.num_rows
+        bar = tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE)
+        with bar:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+                yield start, batch.select(schema.names).cast(schema)
+                start += len(batch)
+                bar.update(len(batch))
+    if start == 0:
+        raise UserError(f"{path} holds no rows; write or download it again")
+
+
+def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
+    for field in wanted:
+        if field.name not in found.names:
+            raise UserError(
+                f"{path}: column {field.name!r} is missing (found: {', '.join(found.names)}); "
+                "is this the right file?"
+            )
+        kind = found.field(field.name).type
+        if not _holds_same(kind, field.type):
+            raise UserError(
+                f"{path}: column {field.name!r} is {kind}, expected {field.type}; "
+                "is this the right file?"
+            )
+
+
+def _holds_same(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of type ``found`` can be cast to ``wanted`` without changing a value."""
+    types = pa.types
+    if types.is_null(found):
+        return True
+    if types.is_list(wanted):
+        listed = types.is_list(found) or types.is_large_list(found)
+        return listed and _holds_same(found.value_type, wanted.value_type)
+    if types.is_struct(wanted):
+        return types.is_struct(found) and all(
+            found.get_field_index(child.name) >= 0
+            and _holds_same(found.field(child.name).type, child.type)
+            for child in wanted
+        )
+    for same in (types.is_integer, types.is_floating):
+        if same(wanted):
+            return same(found)
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    return found in (wanted, large.get(wanted))
+
+
+def readable_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows as dictionaries; a cell with text that is not UTF-8 is None, as if it were empty."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:  # names neither row nor column
+        columns = [[_value(cell) for cell in column] for column in batch.columns]
+        names = batch.schema.names
+        return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _value(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        return None
+
+
+def is_picture(encoded: bytes) -> bool:
+    """Whether there is a header that Pillow reads; decoding everything would take 100 x as long."""
+    try:
+        with Image.open(io.BytesIO(encoded)):
+            return True
+    except Exception:  # damaged headers end in errors of all kinds
+        return False

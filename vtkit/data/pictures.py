@@ -1,0 +1,88 @@
+"""Controls that take the picture away: is an answer read off it, or guessed from the words?
+
+A model that is still right without the picture, or with the wrong one, has learned which answers
+are common. Training rows and benchmark are both changed, so that nothing else differs.
+
+    replaced(load_sat("data/mini"), "shuffled", seed=0)
+"""
+
+import io
+import random
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from datasets import Dataset, List
+from datasets import Image as ImageFeature
+from datasets.fingerprint import generate_random_fingerprint
+from PIL import Image
+
+from vtkit.errors import UserError
+
+GREY = (128, 128, 128)
+
+
+def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
+    """The same rows with other pictures in their column ``images`` or ``image``.
+
+    Args:
+        pictures: ``original``; ``blank``, a grey picture of the same size; ``shuffled``, another
+            row's, by a seeded permutation that leaves none where it was.
+
+    Raises:
+        UserError: the rows have no pictures, or there is but one, which cannot be shuffled.
+    """
+    if pictures == "original":
+        return dataset
+    if not {"images", "image"} & set(dataset.column_names):
+        raise UserError(f"pictures: the data have none to be {pictures}; set it to original")
+    cells = list(encoded_images(dataset))
+    if pictures == "blank":
+        cells = [[_blank(cell) for cell in row] for row in cells]
+    else:
+        if len(cells) < 2:
+            raise UserError("pictures: one row cannot have another's picture; read more rows")
+        cells = [cells[source] for source in _derangement(len(cells), seed)]
+    column = "images" if "images" in dataset.column_names else "image"
+    # Left out, the fingerprint is a hash that pickles all pictures.
+    return dataset.remove_columns(column).add_column(
+        column,
+        cells if column == "images" else [cell for (cell,) in cells],
+        new_fingerprint=generate_random_fingerprint(),
+        feature=dataset.features[column],
+    )
+
+
+def _derangement(n: int, seed: int) -> Sequence[int]:
+    """Whose picture each row gets: each row's goes to the next in one random round of all."""
+    order = list(range(n))
+    random.Random(f"{seed}-pictures").shuffle(order)
+    sources = [0] * n
+    for place, row in enumerate(order):
+        sources[row] = order[place - 1]
+    return sources
+
+
+def _blank(cell: dict[str, Any]) -> dict[str, Any]:
+    with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
+        return {"bytes": _grey(picture.size), "path": None}
+
+
+@lru_cache
+def _grey(size: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, GREY).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
+    """The pictures of each row as they are stored: ``{"bytes", "path"}``, one of them None."""
+    encoded = ImageFeature(decode=False)
+    if not {"image", "images"} & set(dataset.column_names):
+        yield from ([] for _ in range(len(dataset)))
+        return
+    if "images" in dataset.column_names:
+        yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]
+        return
+    for cell in dataset.select_columns("image").cast_column("image", encoded)["image"]:
+        yield [cell]

@@ -1,0 +1,195 @@
+"""Training data of the other replications: published files in, the columns of ``load_sat`` out.
+
+Like :mod:`vtkit.data.cv_bench` this reads parquet batch by batch, checks names and types of columns first,
+and skips a bad row in a hundred; what each replication calls its question, picture and gold answer
+is in :mod:`vtkit.data.formats`. Most of these data sets have no test split, so the last
+:data:`HELD_OUT` rows of one without are never trained on and are what is scored.
+
+    load_problems("data/mini/r1-v", "r1-v")                     # train.parquet there, or ...
+    load_problems("leonardPKU/clevr_cogen_a_train", "r1-v")     # ... the hub's
+    load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, List, Value
+
+from vtkit.data.bad_rows import BadRow, Tally
+from vtkit.data.dataset import sample, to_dataset
+from vtkit.data.formats import FORMATS, LETTERS, Format, as_problem, flaw
+from vtkit.data.parquet import column_names, count_rows, find_files, read_batches, readable_rows
+from vtkit.errors import UserError
+
+HELD_OUT = 500  # rows: an interval of 4 points either way
+_AT_ONCE = 256  # rows, as read_batches
+
+
+def load_problems(
+    source: str | Path,
+    format: str,
+    *,
+    split: str = "train",
+    rows: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The first ``rows`` problems in file order, or a benchmark of those held out.
+
+    Columns of ``train``: ``id`` (row number), ``images`` (list of one; absent from text formats),
+    ``question``, ``choices`` (a list in the question, "A. 30°"; or empty), ``answer`` (text),
+    ``solution`` (as published: what the published rewards read) and ``task``. Those of ``test`` are
+    CV-Bench's, for :func:`vtkit.benchmark.evaluate.evaluate`: see :func:`as_benchmark`.
+
+    Args:
+        source: a parquet file; a folder with ``<split>.parquet`` or the hub's
+            ``<split>-00000-of-00003.parquet``; or the format's hub id.
+        format: a name in :data:`FORMATS`.
+        split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
+            ``train`` are the test, and ``train`` ends before them.
+        rows: how many; ``None`` or 0 for all. A benchmark is sampled as CV-Bench is.
+        seed: of that sample.
+
+    Bad rows (see :func:`vtkit.data.formats.flaw`) are left out, of a benchmark too; how many and which
+    is in ``dataset.info.description``. Where the held-out rows begin does not depend on them.
+
+    Raises:
+        UserError: as :func:`vtkit.data.sat.load_sat`.
+    """
+    if split == "test":
+        return sample(as_benchmark(_load(source, format, split), format), rows, seed, source)
+    dataset = _load(source, format, split, rows)
+    if rows and len(dataset) < rows:
+        raise UserError(
+            f"{source}: holds {len(dataset)} rows to train on but {rows} are wanted; "
+            "lower train_rows"
+        )
+    return dataset
+
+
+def as_benchmark(problems: Dataset, format: str) -> Dataset:
+    """Problems in the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads.
+
+    ``answer`` is the letter of a choice, ``(A)``. Problems without choices of their own, if all
+    their answers are numbers, or all are letters, get these as choices, so that guessing has a
+    score; otherwise ``choices`` stays empty and ``answer`` is the answer itself.
+    """
+    pairs = zip(problems["answer"][:], problems["choices"][:], strict=True)
+    common = _closed_set([answer for answer, choices in pairs if not choices])
+
+    def row(problem: dict[str, Any]) -> dict[str, Any]:
+        choices = problem["choices"] or common
+        place = choices.index(problem["answer"]) if choices else None
+        return {
+            "idx": problem["id"],
+            "source": format,
+            "type": "2D" if FORMATS[format].pictured else "text",
+            "choices": choices,
+            "answer": problem["answer"] if place is None else f"({LETTERS[place]})",
+            "prompt": problem["question"],
+        }
+
+    text = problems.select_columns([n for n in problems.column_names if n != "images"])
+    added = [row(problem) for problem in text]
+    result = problems.remove_columns(["id", "choices", "answer", "solution"])
+    for name, feature in _ADDED.items():
+        result = result.add_column(name, [values[name] for values in added], feature=feature)
+    return result
+
+
+_ADDED = {
+    "idx": Value("int64"),
+    "source": Value("string"),
+    "type": Value("string"),
+    "choices": List(Value("string")),
+    "answer": Value("string"),
+    "prompt": Value("string"),
+}
+
+
+def _closed_set(answers: Sequence[str]) -> list[str]:
+    """All the answers there are if they are few numbers, or letters from A on; else none."""
+    distinct = set(answers)
+    if distinct and all(re.fullmatch("[A-Z]", answer) for answer in distinct):
+        return list(LETTERS[: LETTERS.index(max(distinct)) + 1])
+    few = len(distinct) <= len(LETTERS)
+    if few and all(re.fullmatch(r"-?\d{1,9}", answer) for answer in distinct):
+        return sorted(distinct, key=int)
+    return []
+
+
+def _load(source: str | Path, format: str, split: str, rows: int | None = None) -> Dataset:
+    """The first ``rows`` usable problems of a split; the files are read no further than that."""
+    kind = FORMATS[format]
+    files, start, stop = _part(source, kind, split)
+    tally = Tally(files[0] if len(files) == 1 else files[0].parent)
+    found = islice(_usable(_read(files, kind, start, stop), kind, tally), rows or None)
+    parts = iter(lambda: list(islice(found, _AT_ONCE)), [])
+    schema = kind.features.arrow_schema
+    batches = [pa.RecordBatch.from_pylist(part, schema) for part in parts]
+    tally.check()
+    if not batches:
+        raise UserError(f"{tally.path} holds no rows; write or download it again")
+    dataset = to_dataset(batches, kind.features)
+    tally.describe(dataset)
+    return dataset
+
+
+def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int, int]:
+    """The files of a split and its rows in them, as numbers of the first and behind the last."""
+    if Path(source).is_file():
+        return [Path(source)], 0, count_rows(Path(source))
+    files = {name: find_files(source, name, kind.hub, kind.revision) for name in ("train", "test")}
+    if files[split] and (files["test"] or split == "test"):
+        return files[split], 0, sum(map(count_rows, files[split]))
+    if not files["train"]:
+        raise UserError(f"{source}: holds no train.parquet; name another folder as train_data")
+    total = sum(map(count_rows, files["train"]))
+    if total <= HELD_OUT:
+        raise UserError(
+            f"{source}: holds {total} rows and no test.parquet; the last {HELD_OUT} would be held "
+            "out to score: add a test.parquet"
+        )
+    seen = total - HELD_OUT
+    return files["train"], *((0, seen) if split == "train" else (seen, total))
+
+
+def _read(
+    files: Sequence[Path], kind: Format, start: int, stop: int
+) -> Iterator[tuple[Path, int, int, pa.RecordBatch]]:
+    """Rows ``start`` to ``stop`` of all files together.
+
+    Yields:
+        File, number of the batch's first row in it and over all, and the batch.
+    """
+    before = 0
+    for path in files:
+        rows = count_rows(path)
+        if before + rows > start:
+            there = column_names(path)
+            read = [field for field in kind.optional if field[0] in there]
+            for first, batch in read_batches(path, pa.schema([*kind.schema, *read])):
+                low, high = (min(max(n - before - first, 0), len(batch)) for n in (start, stop))
+                if low < high:
+                    at = first + low
+                    yield path, at, before + at, batch.slice(low, high - low)
+                if before + first + len(batch) >= stop:
+                    return
+        before += rows
+
+
+def _usable(
+    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, tally: Tally
+) -> Iterator[dict[str, Any]]:
+    """The problems in what :func:`_read` yields; the tally is told about rows that are none."""
+    for path, first, number, batch in found:
+        for place, row in enumerate(readable_rows(batch)):
+            tally.looked += 1
+            if wrong := flaw(row, kind):
+                file = "" if path == tally.path else path.name
+                tally.bad.append(BadRow(first + place, *wrong, file))
+            else:
+                yield {"id": number + place, **as_problem(row, kind)}

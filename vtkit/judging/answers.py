@@ -1,0 +1,314 @@
+"""The final answer a reply commits to, where it stands, and by which rule it was found.
+
+Published scorers take the first ``<answer>`` block of the whole text, or any word of it. Here only
+the reply's last word counts, not its reasoning: an ``<answer>`` block outside the thinking wins
+(misspelt, unclosed and line-broken tags read as meant), else an explicit statement ("the answer is
+left", a box, bold), else a reply that is nothing but an answer. One extractor serves the rewards,
+the scorer and the audit, so that they cannot disagree.
+
+    find_answer(" It looks like left. </think> <answer> left </answer>", ["right", "left"])
+    # Answer(choice=1, text="left", span=(39, 43), rule="block")
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from vtkit.judging.choices import claims
+from vtkit.judging.matching import MAX_PHRASE, Naming, resolve
+from vtkit.judging.statements import (
+    CONCLUSION,
+    CORRECTION,
+    RETRACTION,
+    Span,
+    after_conclusion,
+    find_bold,
+    find_sentences,
+    find_stated,
+    is_cut_off,
+    is_meant,
+    labelled,
+    without_reasons,
+    without_remark,
+)
+from vtkit.judging.tags import first_turn, take_apart, visible
+from vtkit.judging.words import key_words, without_idioms
+
+FOUND_BY = ("block", "boxed", "statement", "bold", "sentence", "bare")
+"""Rules that find an answer, the strongest first."""
+NOT_FOUND = (
+    *("unfinished", "html", "thinking", "none", "contradiction", "retracted"),
+    *("hedge", "several", "outside", "rejected", "nothing"),
+)
+"""Why there is none: thinking never closed, markup, a block only inside the thinking, no trace of
+one; two answers that contradict, an answer taken back; or an answer (then there is a span) that
+hedges, names several choices, something outside them, only what it is not, or no choice at all."""
+RULES = FOUND_BY + NOT_FOUND
+
+
+class Answer(NamedTuple):
+    """What a reply answers.
+
+    choice: position among the choices, or None if the reply commits to none of them.
+    text: the words that decided, as written; None if there are none.
+    span: their ``(start, end)`` in the reply.
+    rule: one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``.
+    """
+
+    choice: int | None
+    text: str | None
+    span: tuple[int, int] | None
+    rule: str
+
+
+# What a reply claims in its last sentences counts, not everything it ever mentioned.
+_MAX_SENTENCES = 8
+_MAX_LINES = 20
+# What is said about an answer is said near it; this bounds the time.
+_NEAR = 2000
+_HTML = re.compile(
+    r"<!(?:doctype|--)|</?(?!(?:b|i|u|em|strong|br|code|sub|sup|think\w*|answer\w*)\b)"
+    r"[a-z][a-z0-9]{0,12}(?:\s[^<>]{0,200})?/?(?:>|$)",
+    re.IGNORECASE,
+)
+_LINE = re.compile(r"\S[^\n]*")
+_CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
+
+
+def find_answer(reply: str, choices: Sequence[str] = (), *, prefilled: bool = True) -> Answer:
+    """The answer a reply commits to. Linear in the length of the reply; never raises.
+
+    Args:
+        reply: the completion as generated. Invisible characters are skipped, and so is what comes
+            after the reply when a model goes on with a turn of the user.
+        choices: the choices' texts, the first one being option A. Without any, ``choice`` stays
+            None and ``text`` is the answer.
+        prefilled: the prompt ended in ``<think>``, so that the reply starts inside the thinking.
+    """
+    seen, places = visible(reply)
+    answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()
+    if answer.span and places is not None:
+        start, last = places[answer.span[0]], places[answer.span[1] - 1]
+        answer = answer._replace(span=(int(start), int(last) + 1))
+    return answer
+
+
+class _Commitment(NamedTuple):
+    start: int
+    end: int
+    rule: str
+    naming: Naming
+
+
+class _Judge:
+    """Applies the rules, the strongest first, to the parts of one reply."""
+
+    def __init__(self, text: str, choices: tuple[str, ...], prefilled: bool):
+        self.text, self.choices = text, choices
+        self.parts = take_apart(text, prefilled=prefilled)
+
+    def answer(self) -> Answer:
+        parts = self.parts
+        if not parts.readable:
+            return _none("html" if _HTML.search(self.text[:_NEAR]) else "none")
+        if parts.blocks:
+            later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
+            blocks = [self._block(*block) for block in parts.blocks]
+            filled = [block for block in blocks if block.naming.why != "nothing"]
+            return self._settle((filled if self.choices and filled else blocks) + self._said(later))
+        if not parts.finished:
+            return self._unfinished()
+        said = self._said(parts.outside)
+        return self._settle(said) if said else self._own_words()
+
+    # ----------------------------------------------------------------------------- rules
+
+    def _block(self, start: int, end: int) -> _Commitment:
+        said = [self._commit(*span, "block") for *span, _ in find_stated(self.text, start, end)]
+        if said and said[-1].naming.why != "nothing":
+            return said[-1]
+        if end - start > MAX_PHRASE:
+            concluded = self._conclusions(start, end)
+            return (
+                concluded[-1]._replace(rule="block")
+                if concluded
+                else self._commit(start, end, "block")
+            )
+        return self._commit(start, end, "block")
+
+    def _said(self, spans: Sequence[Span]) -> list[_Commitment]:
+        """Explicit statements, without those that name nothing ("the answer is in the image")."""
+        found = [self._commit(*one) for span in spans for one in find_stated(self.text, *span)]
+        return [one for one in found if not self.choices or one.naming.why != "nothing"]
+
+    def _unfinished(self) -> Answer:
+        """Reasoning that was never closed: only its concluding words can be an answer."""
+        whole = (0, len(self.text))
+        said = self._said([whole])
+        if said and not re.search(r"\w", _MARKUP.sub(" ", self.text[said[-1].end :])):
+            return self._settle(said)
+        if _HTML.search(self.text[:_NEAR]):
+            return _none("html")
+        return self._bare(*whole) or _none("unfinished")
+
+    def _own_words(self) -> Answer:
+        """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""
+        filled = [span for span in self.parts.outside if self.text[slice(*span)].strip()]
+        if not filled:
+            return _none("thinking" if self.parts.thought_blocks else "none")
+        start, end = filled[-1]
+        if _HTML.search(self.text, start, min(end, start + _NEAR)):
+            return _none("html")
+        bold = [self._commit(*span, "bold") for span in find_bold(self.text, start, end)]
+        bold = [one for one in bold if one.naming.plain]
+        if bold and len({self._key(one) for one in bold}) == 1:
+            return self._settle(bold)
+        bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)
+        if bare:
+            return bare
+        found = self._conclusions(start, end) or bold or self._sentences(start, end)
+        return self._settle(found) if found else _none("none")
+
+    def _labelled(self, start: int, end: int) -> Answer | None:
+        """The letter that a reply begins with: "B. There are three umbrellas, two of them red"."""
+        parts = labelled(self.text, start, min(end, start + MAX_PHRASE)) if self.choices else None
+        one = self._commit_label(*parts, "bare") if parts else None
+        return self._settle([one]) if one else None
+
+    def _bare(self, start: int, end: int) -> Answer | None:
+        """The answer if these words are nothing but one."""
+        if end - start > MAX_PHRASE or not self.text[start:end].strip():
+            return None
+        one = self._commit(start, end, "bare")
+        return self._found(one) if one.naming.plain or not self.choices else None
+
+    def _last_line(self, start: int, end: int) -> Answer | None:
+        """A last line that is nothing but an answer, unless other such lines contradict it."""
+        start = max(start, end - _NEAR)
+        spans = [match.span() for match in _LINE.finditer(self.text, start, end)]
+        lines = [self._commit(*span, "bare") for span in spans[-_MAX_LINES:]]
+        if not lines or not lines[-1].naming.plain:
+            return None
+        return self._settle([one for one in lines if one.naming.plain])
+
+    def _conclusions(self, start: int, end: int) -> list[_Commitment]:
+        """What sentences conclude ("..., so the lamp is closer"), in order."""
+        found = []
+        for span in find_sentences(self.text, start, end):
+            rest = after_conclusion(self.text, *span)
+            if rest and self._counts(one := self._commit(*rest, "sentence")):
+                found.append(one)
+        return found
+
+    def _sentences(self, start: int, end: int) -> list[_Commitment]:
+        """Sentences that claim something about a choice, of a text that does not break off."""
+        if is_cut_off(self.text[start:end]):
+            return []
+        spans = find_sentences(self.text, start, end)[-_MAX_SENTENCES:]
+        found = [self._commit(*span, "sentence") for span in spans]
+        return [one for one in found if self._counts(one)]
+
+    def _counts(self, one: _Commitment) -> bool:
+        if one.naming.plain:
+            return True
+        sentence = without_idioms(self.text[one.start : one.end][:MAX_PHRASE])
+        claimed = one.naming.why != "nothing" and claims(sentence, self.choices)
+        return claimed and is_meant(sentence)
+
+    # ------------------------------------------------------------------- what words name
+
+    def _commit(self, start: int, end: int, rule: str) -> _Commitment:
+        """What the words there name: as a whole, or else what is left of them once simplified."""
+        naming = resolve(self.text[start:end], self.choices)
+        if naming.plain or not self.choices or naming.why in ("named", "rejected"):
+            return _Commitment(start, end, rule, naming)
+        if end - start > MAX_PHRASE:
+            return _Commitment(start, end, rule, naming)
+        parts = labelled(self.text, start, end)
+        one = self._commit_label(*parts, rule) if parts else None
+        return one or self._simplified(start, end, rule) or _Commitment(start, end, rule, naming)
+
+    def _commit_label(self, letter: Span, rest: Span, rule: str) -> _Commitment | None:
+        """A letter with an explanation that does not name another choice first."""
+        named = resolve(self.text[slice(*letter)], self.choices)
+        clause = self.text[slice(*rest)][:MAX_PHRASE]
+        other = resolve(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
+        if named.choice is None or other.choice not in (None, named.choice):
+            return None
+        return _Commitment(*letter, rule, named)
+
+    def _simplified(self, start: int, end: int, rule: str) -> _Commitment | None:
+        """A phrase without remarks or reasons, or what it corrects or concludes itself to."""
+        changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
+        spans = [
+            (changes[-1].end(), end) if changes else None,
+            without_remark(self.text, start, end),
+            without_reasons(self.text, start, end),
+            after_conclusion(self.text, start, end),
+        ]
+        for span in spans:
+            if span is None or span == (start, end) or not self.text[slice(*span)].strip():
+                continue
+            one = self._commit(*span, rule)
+            if one.naming.plain or (one.naming.choice is not None and self._counts(one)):
+                return one
+        return None
+
+    # -------------------------------------------------------------------------- verdicts
+
+    def _settle(self, found: list[_Commitment]) -> Answer:
+        """The last commitment, if earlier ones agree or were corrected and nothing undoes it."""
+        last = found[0]
+        for following in found[1:]:
+            if self._key(following) != self._key(last):
+                between = self.text[max(last.end, following.start - _NEAR) : following.start]
+                corrected = CORRECTION.search(between) is not None
+                if following.rule != "block" and last.rule != "block":
+                    corrected |= CONCLUSION.search(between) is not None
+                if not corrected:
+                    return _none("contradiction")
+            last = following
+        return self._second_thoughts(last) or self._found(last)
+
+    def _second_thoughts(self, last: _Commitment) -> Answer | None:
+        """What a reply adds to its answer: a correction replaces it, a retraction voids it."""
+        after = [span for span in self.parts.outside if span[1] > last.end]
+        if not after:
+            return None
+        start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
+        cue = CORRECTION.search(self.text, start, end)
+        if cue is None:
+            return None
+        spans = find_sentences(self.text, cue.end(), end)[:_MAX_SENTENCES]
+        if spans and is_cut_off(self.text[:end]):
+            spans.pop()
+        found = [self._commit(*span, "sentence") for span in spans]
+        changed = [one for one in found if one.naming.choice is not None and self._counts(one)]
+        if changed and self._key(changed[-1]) != self._key(last):
+            return self._found(changed[-1])
+        if not changed and RETRACTION.search(self.text, start, end):
+            return _none("retracted")
+        return None
+
+    def _key(self, one: _Commitment) -> object:
+        if self.choices:
+            return one.naming.choice
+        return key_words(self.text[one.start : one.end][:MAX_PHRASE])
+
+    def _found(self, one: _Commitment) -> Answer:
+        text = self.text[one.start : one.end]
+        start = one.start + len(text) - len(text.lstrip())
+        text = text.strip()
+        named = one.naming.choice is not None or not self.choices
+        return Answer(
+            one.naming.choice,
+            text,
+            (start, start + len(text)),
+            one.rule if named else one.naming.why,
+        )
+
+
+def _none(why: str) -> Answer:
+    return Answer(None, None, None, why)

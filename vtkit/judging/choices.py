@@ -1,0 +1,103 @@
+"""The choices of a question, prepared for finding them in words."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from vtkit.judging.words import DIRECTIONS, NUMBER, key_words
+
+
+class Choices(NamedTuple):
+    """An index of the choices; build it with :func:`prepare`.
+
+    exact: each choice as a whole, in lower case, and its position.
+    starts: first word of each choice -> its words and position, the longest choice first; the
+        position is None where two choices have the same words.
+    keys: the words of each choice.
+    kind: ``number``, ``direction`` (left, right, above, below), ``thing``, or ``phrase`` for what
+        is none of them ("rotated left by 57 degrees", "yes").
+    size: how many there are.
+    """
+
+    exact: dict[str, int]
+    starts: dict[str, list[tuple[tuple[str, ...], int | None]]]
+    keys: tuple[tuple[str, ...], ...]
+    kind: str
+    size: int
+
+
+@lru_cache(maxsize=4096)
+def prepare(choices: tuple[str, ...]) -> Choices:
+    exact = {bare(choice): place for place, choice in enumerate(choices)}
+    exact.pop("", None)
+    if len(exact) < len(choices):  # the same choice twice: nobody can tell which one is meant
+        exact = {}
+    keys = tuple(key_words(choice) for choice in choices)
+    places: dict[tuple[str, ...], int | None] = {}
+    for place, key in enumerate(keys):
+        if key:
+            places[key] = None if key in places else place
+    for place, key in enumerate(keys):  # "night stand" is also written "nightstand"
+        if len(key) > 1 and ("".join(key),) not in places:
+            places["".join(key),] = place
+    starts: dict[str, list] = {}
+    for key in sorted(places, key=len, reverse=True):
+        starts.setdefault(key[0], []).append((key, places[key]))
+    return Choices(exact, starts, keys, _kind(keys), len(choices))
+
+
+def bare(text: str) -> str:
+    """A whole text made comparable: case, white space and marks around it do not count."""
+    return " ".join(text.casefold().split()).strip(".!*\"' ")
+
+
+def _kind(keys: tuple[tuple[str, ...], ...]) -> str:
+    if any(len(key) == 1 and NUMBER.fullmatch(key[0]) for key in keys):
+        return "number"
+    if all(set(key) <= DIRECTIONS for key in keys):
+        return "direction"
+    return "phrase" if any(set(key) & _NO_NOUNS for key in keys) else "thing"
+
+
+_NO_NOUNS = DIRECTIONS | frozenset(
+    "yes no true false further farther away toward backward forward up down rotated moved turned "
+    "degree same".split()
+)
+_CLAIMS = {
+    "number": re.compile(
+        r"\b(?:there(?:['’]s| is| are| were| was| would be)|here (?:is|are)"
+        r"|(?:i|we|you) (?:can |could |only |just )?"
+        r"(?:count(?:ed)?|see|saw|find|found|get|got|have)"
+        r"|gives?|makes?|equals?|comes? to|adds? up to|total(?:s|ling)?|altogether|in total|in all"
+        r"|(?:image|picture|photo|scene|it) (?:shows?|contains?|has|depicts?|features?|includes?)"
+        r"|(?:number|count|sum|answer)\b[^.]{0,60}\b(?:is|are|be)"
+        r"|visible|(?:in|of) (?:the|this) (?:image|picture|photo|scene))\b",
+        re.IGNORECASE,
+    ),
+    "direction": re.compile(
+        r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
+        r"|stays?|floats?|goes)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
+        r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
+        r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
+        re.IGNORECASE,
+    ),
+    "thing": re.compile(
+        r"\b(?:closer|closest|nearer|nearest|in front|foreground|short(?:er|est)|smaller distance"
+        r"|answer|correct|it(?:['’]s| is| was| must be))\b",
+        re.IGNORECASE,
+    ),
+    "phrase": re.compile(
+        r"\b(?:is|are|was|were|be|it['’]s|has|have|yes|no|would|can)\b", re.IGNORECASE
+    ),
+}
+_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-h]\b", re.IGNORECASE)
+
+
+def claims(sentence: str, choices: tuple[str, ...]) -> bool:
+    """Whether a sentence answers the kind of question that has such choices.
+
+    "There are 3 chairs" and "the lamp is to the left of the chair" do; "three people are sitting"
+    and "on the left there is a window" only mention.
+    """
+    found = _CLAIMS[prepare(choices).kind].search(sentence) or _OPTION_LETTER.search(sentence)
+    return found is not None

@@ -1,0 +1,280 @@
+"""Which of the choices does a short phrase name?
+
+Matching by substring, which published scorers do, takes "a table" for option A, "table lamp" for
+"table" and "2 or 3" for 2. Here the phrase is cut into words; whole choices are found in it,
+longest first; a choice that is negated ("not left") or only compared with ("closer than the lamp")
+is rejected; and a hedge, a list, or a number outside the choices names nothing.
+
+    resolve("(B) right", ("left", "right")).choice      # 1
+    resolve("left or right", ("left", "right")).why     # "hedge"
+"""
+
+import re
+from dataclasses import dataclass
+
+from vtkit.judging.choices import Choices, bare, prepare
+from vtkit.judging.words import (
+    AFTER,
+    ARTICLES,
+    COPULAS,
+    FALSE,
+    HEDGES,
+    NEGATIONS,
+    NO_NOTHING,
+    NO_NOUN,
+    NUMBER,
+    OPTION,
+    ORDINALS,
+    PLAIN,
+    STOPS,
+    VAGUE,
+    Word,
+    without_idioms,
+    words,
+)
+
+MAX_PHRASE = 600
+"""Longer phrases are no answer: a commitment fits in a few hundred characters."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The verdict on one phrase.
+
+    choice: position of the named choice, or None.
+    why: ``named``; or why not: ``nothing`` (no choice occurs), ``hedge``, ``several``, ``outside``
+        (a number or letter beyond the choices), ``rejected`` (the only one mentioned is negated).
+    plain: whether the phrase consists of nothing but the naming ("it is the lamp").
+    """
+
+    choice: int | None
+    why: str
+    plain: bool = False
+
+
+MAX_MENTIONS = 3  # "left left left left" is a loop, no answer
+SKIPPED = ARTICLES | {",", "\n"}
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
+
+
+def resolve(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Naming:
+    """The one choice that ``phrase`` commits to, by text, letter or ordinal.
+
+    Args:
+        phrase: e.g. the content of an ``<answer>`` block; which choice comes first never matters.
+        choices: the choices' texts; the first one has the letter A.
+        lettered: False if the choices were never shown, so that no letter or ordinal can mean one.
+    """
+    if len(phrase) > MAX_PHRASE:
+        return Naming(None, "nothing")
+    index = prepare(choices)
+    exact = index.exact.get(bare(phrase))
+    if exact is not None:
+        return Naming(exact, "named", plain=True)
+    found = _joined(words(without_idioms(_TAG.sub(" ", phrase))), index)
+    found = _result(found) if index.kind == "number" else found
+    naming = _Reading(found, index, index.size if lettered else 0).verdict()
+    return _partly(found, index) if lettered and naming.why == "nothing" else naming
+
+
+def _joined(found: list[Word], index: Choices) -> list[Word]:
+    """Two words that together are a choice's one word: "night stand" is "nightstand"."""
+    whole = {key[0] for key in index.keys if len(key) == 1 and len(key[0]) > 4}
+    result: list[Word] = []
+    for word in found:
+        if result and result[-1].text + word.text in whole:
+            result[-1] = Word(result[-1].text + word.text)
+        else:
+            result.append(word)
+    return result
+
+
+def _result(found: list[Word]) -> list[Word]:
+    """What follows the last equals sign: "2 + 1 = 3" says 3."""
+    for position in range(len(found) - 2, 0, -1):
+        if found[position].text == "=" and NUMBER.fullmatch(found[position + 1].text):
+            return found[position + 1 :]
+    return found
+
+
+def _partly(found: list[Word], index: Choices) -> Naming:
+    """A choice by a part that no other has: "lamp" among "table" and "table lamp"."""
+    said = tuple(
+        word.text for word in found if word.text[0].isalnum() and word.text not in ARTICLES
+    )
+    fits = [
+        place
+        for place, key in enumerate(index.keys)
+        if any(key[at : at + len(said)] == said for at in range(len(key) - len(said) + 1))
+    ]
+    if len(fits) == 1 and any(len(word) > 2 and not NUMBER.fullmatch(word) for word in said):
+        return Naming(fits[0], "named", plain=True)
+    return Naming(None, "nothing")
+
+
+class _Reading:
+    """One pass over the words of a phrase, collecting what it accepts, rejects and hedges."""
+
+    def __init__(self, found: list[Word], index: Choices, letters: int):
+        self.words, self.index, self.letters = found, index, letters
+        self.accepted: set[int | None] = set()
+        self.rejected: set[int] = set()
+        self.outside = self.hedged = False
+        self.plain = True
+        self.mentions = 0
+        self.numeric = index.kind == "number"
+
+    def verdict(self) -> Naming:
+        position = 0
+        while position < len(self.words):
+            position = self._step(position)
+        chosen = self.accepted
+        if self.hedged:
+            return Naming(None, "hedge")
+        if self.outside:
+            return Naming(None, "several" if chosen else "outside")
+        if len(chosen) > 1 or None in chosen or chosen & self.rejected:
+            return Naming(None, "several")
+        if chosen:
+            return Naming(chosen.pop(), "named", self.plain)
+        return Naming(None, "rejected" if self.rejected else "nothing")
+
+    def _step(self, position: int) -> int:
+        word = self.words[position]
+        for key, place in self.index.starts.get(self._spelt(position), ()):
+            end = self._match(position, key)
+            if end:
+                return self._mention(position, end, place, key)
+        end = self._ordinal(position) or self._nothing(position)
+        if end:
+            return end
+        if self._is_letter(position):
+            self._accept_letter(position, word.letter)
+        elif word.text in HEDGES or word.text == "?":
+            self.hedged = True
+        elif self.numeric and NUMBER.fullmatch(word.text):
+            self.outside = True
+        elif word.text not in PLAIN and word.text not in ARTICLES:
+            self.plain = False
+        return position + 1
+
+    # ---------------------------------------------------------------- a choice by its text
+
+    def _match(self, position: int, key: tuple[str, ...]) -> int | None:
+        """Position after the words of a choice if they stand here, articles and commas aside."""
+        for number, wanted in enumerate(key):
+            while number and self._text(position) in SKIPPED and wanted not in ARTICLES:
+                position += 1
+            if wanted != self._spelt(position):
+                return None
+            position += 1
+        return position
+
+    def _mention(self, start: int, end: int, place: int | None, key: tuple[str, ...]) -> int:
+        follower = self._text(end)
+        if NUMBER.fullmatch(key[-1]):
+            before = {word.text for word in self.words[max(start - 2, 0) : start]}
+            if before & VAGUE or follower == "+":
+                self.hedged = True
+            end = self._skip_unit(end)
+        elif key[-1] in ("above", "below"):  # a thing follows
+            self.plain &= not follower[:1].isalnum() or follower in AFTER
+        elif (
+            follower[:1].isalnum() and follower not in AFTER | HEDGES and not self.words[end].letter
+        ):
+            self.plain = False
+            if follower not in self.index.starts:
+                return end + 1
+        self._record(start, end, place)
+        return end
+
+    def _skip_unit(self, end: int) -> int:
+        """Past what is counted: "3 red chairs" is as plain as "3"."""
+        for _ in range(2):
+            text = self._text(end)
+            known = HEDGES | AFTER | NEGATIONS | self.index.starts.keys()
+            if not text[:1].isalpha() or text in known or self.words[end].letter:
+                break
+            end += 1
+        return end
+
+    def _record(self, start: int, end: int, place: int | None) -> None:
+        after, later = self._text(end), self._text(end + 1)
+        false = after in FALSE or after.endswith("n't")
+        if after in COPULAS:
+            false = later in FALSE or later in ("not", "farther", "further", "farthest", "furthest")
+        if false or self._is_negated(start):
+            if place is not None:
+                self.rejected.add(place)
+        else:
+            self.accepted.add(place)
+            self.mentions += 1
+            self.plain &= self.mentions <= MAX_MENTIONS
+
+    def _is_negated(self, start: int) -> bool:
+        for back in range(start - 1, max(start - 5, -1), -1):
+            text = self.words[back].text
+            if text in STOPS:
+                return False
+            if text in NEGATIONS or text.endswith("n't"):
+                return True
+            if text in ("instead", "rather") and self._text(back + 1) in ("of", "than"):
+                return True
+        return False
+
+    # ------------------------------------------------- by place, by letter, by being nothing
+
+    def _ordinal(self, position: int) -> int | None:
+        """Position after "the second option", "option 2" or a bare "second"."""
+        text, after = self._text(position), self._text(position + 1)
+        if text in ("option", "choice") and after.isdigit():
+            place = int(after[:4]) - 1
+        elif text in ORDINALS and (after in OPTION or after == "1" or self._is_alone()):
+            place = ORDINALS[text] if text != "last" else self.letters - 1
+        else:
+            return None
+        if 0 <= place < self.letters:
+            self._record(position, position + 2, place)
+        else:
+            self.outside = True
+        return position + 2
+
+    def _is_alone(self) -> bool:
+        return sum(w.text[0].isalnum() and w.text not in ARTICLES for w in self.words) == 1
+
+    def _nothing(self, position: int) -> int | None:
+        """Position after "none" or the "no" of "no chairs", where 0 is a choice."""
+        text, after = self._text(position), self._text(position + 1)
+        zero = next((place for key, place in self.index.starts.get("0", ()) if len(key) == 1), None)
+        if zero is None:
+            return None
+        counted = after[:1].isalpha() and after not in AFTER | NO_NOTHING
+        if (text == "none" and after != "of") or (text == "no" and counted):
+            self.accepted.add(zero)
+            return position + 1 + counted
+        return None
+
+    def _is_letter(self, position: int) -> bool:
+        """Whether the word is the letter of an option; the article "a" never is."""
+        word = self.words[position]
+        before, after = self._text(position - 1) if position else "", self._text(position + 1)
+        if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):
+            return True
+        if word.letter == "a" and after[:1].isalnum() and after not in NO_NOUN:
+            return bool(self.words[position + 1].letter)
+        return bool(word.letter) and (word.letter in "abcdefgh" or len(self.words) == 1)
+
+    def _accept_letter(self, position: int, letter: str) -> None:
+        place = ord(letter) - ord("a")
+        if place < self.letters:
+            self._record(position, position + 1, place)
+        else:
+            self.outside = True
+
+    def _text(self, position: int) -> str:
+        return self.words[position].text if position < len(self.words) else ""
+
+    def _spelt(self, position: int) -> str:
+        """The word, or the letter in brackets, as a choice would have it."""
+        word = self.words[position] if position < len(self.words) else Word("")
+        return word.letter if word.text == "@" else word.text

@@ -1,0 +1,132 @@
+"""Phrases with which a writer takes a second look, and where a text really uses them.
+
+Others count substrings, so that "they wait there" is an aha and "no need to double-check" is
+reflection. The lists are data here (``phrases.yaml``, each with its source); phrases are
+whole words, and :func:`find_reflections` leaves out those that the writer negates, quotes, or says
+of somebody else. A writer who doubts in words of no list is missed.
+
+    find_reflections("It is 3. Wait, is it?", NARROW)     # [(9, 13)]
+    count_words("Wait! They wait.", LISTS["maye"])        # 2: as others count, whatever is meant
+"""
+
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+_FILE = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
+LISTS = {name: tuple(entry["phrases"]) for name, entry in _FILE["lists"].items()}
+"""All lists by name; how a phrase is written is explained in the file."""
+SOURCES = {name: entry["source"] for name, entry in _FILE["lists"].items()}
+NARROW = tuple(dict.fromkeys(phrase for name in _FILE["narrow"] for phrase in LISTS[name]))
+"""Turns of phrase that hardly anything but a second look uses."""
+BROAD = tuple(
+    dict.fromkeys([*NARROW, *(phrase for name in _FILE["broad_adds"] for phrase in LISTS[name])])
+)
+"""With the single words that others count, most of which are innocent."""
+# All of one length, so that places in the text stay what they are.
+_LOWER = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ\N{RIGHT SINGLE QUOTATION MARK}", "abcdefghijklmnopqrstuvwxyz'"
+)
+_NOTATION = {"(": "(?:", ")": ")", "|": "|", "*": r"\w*", "-": r"[-\s]?", " ": r"\s+"}
+_ITEM = re.compile(r"(?:\([^()]*\)|[^\s()])+")
+_PAUSE = r"(?=[*_]{0,2}(?:\s?[,.!?:;…–—\-，。！？、]|\s*(?:\n|\Z)))"
+_NEAR = 80  # characters around a phrase in which its clause is looked for
+_CLAUSE_END = re.compile(r"[.,;:!?…\n—–()，。！？；]")
+_AND_SO = r"let|so|but|because|since|and|forget|hesitate|only|just"
+# Denied ("no need to double-check"), or done by others ("you may want to recheck"), where no new
+# clause begins between that word and the phrase.
+_NOT_MEANT = re.compile(
+    r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't"
+    r"|always|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
+    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\bif\s*\Z"
+)
+_NOT_NEEDED = re.compile(
+    r"(?:\s+[\w'-]+){0,3}?\s+(?:is|was|seems|would be)\s+(?:not\s+(?:needed|necessary|required)"
+    r"|unnecessary|needless)\b"
+)
+_QUOTE = re.compile(
+    r"(?<!\w)\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|«[^»\n]{1,200}»|「[^」\n]{1,200}」"
+    r"|(?<![\w'])'(?=\w)[^\n]{1,200}?(?<=\S)'(?!\w)"
+)
+
+
+def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple[int, int]]:
+    """The ``(start, end)`` spans of phrases that are meant, from left to right. Linear in time."""
+    lower = text.translate(_LOWER)
+    found = [match.span() for match in _pattern(phrases).finditer(lower)]
+    if not found:
+        return []
+    quotes = [match.span() for match in _QUOTE.finditer(lower)]
+    return [
+        (start, end)
+        for start, end in found
+        if not _is_quoted(quotes, start) and _is_meant(lower, start, end)
+    ]
+
+
+def count_words(text: str, phrases: tuple[str, ...]) -> int:
+    """How often phrases occur, meant or not: the figure that others report."""
+    return sum(1 for _ in _pattern(phrases).finditer(text.translate(_LOWER)))
+
+
+def _is_quoted(quotes: list[tuple[int, int]], place: int) -> bool:
+    before = bisect_right(quotes, (place,)) - 1
+    return before >= 0 and place < quotes[before][1]
+
+
+def _is_meant(lower: str, start: int, end: int) -> bool:
+    before = _CLAUSE_END.split(lower[max(0, start - _NEAR) : start])[-1]
+    after = lower[end : end + _NEAR]
+    return not _NOT_MEANT.search(before) and not _NOT_NEEDED.match(after)
+
+
+@lru_cache
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """All phrases as one expression, by first letter: a hundred branches at each word are slow."""
+    by_letter: dict[str, list[str]] = {}
+    for phrase in phrases:
+        for opening in _openings(phrase):
+            letter, rest = _expression(opening)
+            by_letter.setdefault(letter, []).append(rest)
+    branches = [f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items()]
+    words = [branch for branch in branches if branch[0].isascii()]
+    signs = [branch for branch in branches if not branch[0].isascii()]  # without spaces between
+    return re.compile("|".join([rf"\b(?:{'|'.join(words)})"] * bool(words) + signs))
+
+
+def _openings(phrase: str) -> list[str]:
+    """The phrase with each of the words that it may begin with."""
+    group = re.match(r"(,?)\(([^()]*)\)( ?)(.*)", phrase)
+    if not group:
+        return [phrase]
+    comma, ways, space, rest = group.groups()
+    return [
+        opening
+        for way in ways.split("|")
+        for opening in _openings(comma + (way + space if way else "") + rest)
+    ]
+
+
+def _expression(phrase: str) -> tuple[str, str]:
+    """A phrase in the file's notation: its first letter, and the rest as a regular expression."""
+    body = phrase.strip(",").removesuffix("?")
+    letter, *_ = body
+    words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
+    gap = r"[ \t]" if body.isascii() else ""
+    before = rf"(?<!\w{gap}{letter})" if phrase.startswith(",") else ""
+    after = _PAUSE if phrase.endswith(",") else r"\s?\?" if phrase.endswith("?") else ""
+    edge = r"\b" if body.isascii() and body[-1] not in "*!" else ""
+    return letter, before + words + edge + after
+
+
+def _words(item: str) -> str:
+    """One item of a phrase with the white space before it."""
+    if item == "...":
+        return r"(?:\s+[\w'-]+){0,4}?"
+    optional = item.startswith("(") and item.endswith("|)")
+    item = item[:-2] + ")" if optional else item
+    words = "".join(_NOTATION.get(letter, re.escape(letter)) for letter in item)
+    return rf"(?:\s+{words})?" if optional else rf"\s+{words}"

@@ -1,0 +1,204 @@
+"""Rule-based rewards: accuracy and format, one point each, and nothing else.
+
+The textbook rewards of R1-Zero are two regular expressions. The original's pay "left" but not
+"Left" or "left.", an empty think block, and an answer that only stands in the reasoning. The
+careful rules, the default, ask the extractor that also scores the benchmark
+(:mod:`vtkit.judging.answers`) what the reply finally commits to; the rules of the original and of its peers
+are there by name, quirks included, for runs *as published* (:mod:`vtkit.judging.published`).
+
+    trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+from vtkit.errors import UserError, suggest
+from vtkit.judging import answers, countdown, published
+from vtkit.judging.answers import find_answer
+from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, is_right, solution_text
+
+Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
+Reward = Callable[..., list[float]]
+
+
+def completion_texts(completions: Completions) -> list[str]:
+    """The texts of TRL's completions, be they strings or one-message lists."""
+    return [
+        completion if isinstance(completion, str) else str(completion[0]["content"] or "")
+        for completion in completions
+    ]
+
+
+def accuracy_reward(
+    completions: Completions,
+    solution: Sequence[str],
+    choices: Sequence[Sequence[str] | None] | None = None,
+    log_metric: Callable[[str, float], None] | None = None,
+    prefilled: bool = True,
+    **kwargs: Any,
+) -> list[float]:
+    """1.0 where the reply's final answer is the right one, else 0.0.
+
+    Args:
+        solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too, and
+            so does a task of :mod:`vtkit.judging.countdown`.
+        choices: the options of each question. Without them the answer must be the solution's text
+            and nothing more (case, articles, punctuation and number words aside).
+        log_metric: TRL's; gets ``answers/<rule>``, the share of replies answered (or not) so.
+        prefilled: the prompt ended in ``<think>``.
+    """
+    texts = completion_texts(completions)
+    options = choices if choices is not None else [None] * len(texts)
+    found = [
+        find_answer(text, option or (), prefilled=prefilled)
+        for text, option in zip(texts, options, strict=True)
+    ]
+    _log(log_metric, "answers", answers.RULES, [answer.rule for answer in found])
+    return [
+        float(is_right(answer, right, option or ()))
+        for answer, right, option in zip(found, solution, options, strict=True)
+    ]
+
+
+def format_reward(
+    completions: Completions,
+    log_metric: Callable[[str, float], None] | None = None,
+    prefilled: bool = True,
+    **kwargs: Any,
+) -> list[float]:
+    """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0.
+
+    One think block, white space, one answer block, neither of them empty, no tag a second time;
+    white space may follow. The prompt's ``<think>`` is put back first.
+
+    Args:
+        log_metric: TRL's; gets ``format/<verdict>``, the share of replies with that verdict.
+        prefilled: the prompt ended in ``<think>``; a reply that repeats it passes as well.
+    """
+    verdicts = [check_format(text, prefilled=prefilled) for text in completion_texts(completions)]
+    _log(log_metric, "format", FORMAT_VERDICTS, verdicts)
+    return [float(verdict == "good") for verdict in verdicts]
+
+
+def _log(
+    log_metric: Callable[[str, float], None] | None,
+    group: str,
+    names: Sequence[str],
+    seen: Sequence[str],
+) -> None:
+    if log_metric is None or not seen:
+        return
+    counts = Counter(seen)
+    for name in names:  # zeros too, or the average over steps would be one over the hits
+        log_metric(f"{group}/{name}", counts[name] / len(seen))
+
+
+def length_reward(
+    completions: Completions,
+    completion_ids: Sequence[Sequence[int]],
+    per_token: float = 0.001,
+    **kwargs: Any,
+) -> list[float]:
+    """So much per token, whatever the tokens say: the original's ablation, and a trap.
+
+    In the paper (section on length rewards) and in notebook 02 replies grow to the limit and
+    accuracy does not. The original tokenises again, with the instruct model's tokenizer; here the
+    sampled tokens count, the end-of-text token included.
+
+    Args:
+        completion_ids: TRL's; the tokens of each completion.
+        per_token: the original's 0.001, with no cap.
+    """
+    return [per_token * len(ids) for ids in completion_ids]
+
+
+def random_reward(
+    completions: Completions, trainer_state: Any = None, seed: int = 0, **kwargs: Any
+) -> list[float]:
+    """1.0 or 0.0 by the toss of a coin: the control that no learning from rewards can pass.
+
+    Random rewards are said to help some models (arXiv 2506.10947); what a run gains with this one
+    it did not learn from being right. The toss depends on seed, step and process alone, so that a
+    resumed run repeats it.
+
+    Args:
+        trainer_state: TRL's; its ``global_step`` is the step.
+    """
+    step = getattr(trainer_state, "global_step", 0)
+    coin = random.Random(f"{seed}-{step}-{os.environ.get('RANK', 0)}")
+    return [float(coin.random() < 0.5) for _ in completions]
+
+
+def countdown_reward(
+    completions: Completions, solution: Sequence[str], **kwargs: Any
+) -> list[float]:
+    """TinyZero's only reward, as published: :func:`vtkit.judging.countdown.published_score`.
+
+    The careful rules for Countdown are ``accuracy`` and ``format``, which pay nothing for a wrong
+    expression but ask for the thinking.
+    """
+    tasks = [countdown.read_task(solution_text(text)) for text in solution]
+    texts = completion_texts(completions)
+    return [countdown.published_score(*pair) for pair in zip(texts, tasks, strict=True)]
+
+
+CAREFUL: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward}
+OTHERS: dict[str, Reward] = {
+    "length": length_reward,
+    "random": random_reward,
+    "countdown": countdown_reward,
+}
+RULES = ("careful", *published.RULES)
+"""``careful``, or whose rules: see :mod:`vtkit.judging.published`."""
+
+
+def get_rewards(
+    names: Sequence[str], rules: str = "careful", *, prefilled: bool = True, seed: int = 0
+) -> list[Reward]:
+    """The reward functions of a recipe, for TRL.
+
+    Whatever the rules, they are called ``<name>_reward``, so that TRL's columns do not change.
+
+    Args:
+        names: any of ``accuracy``, ``format``, ``length``, ``random`` and ``countdown``, each once.
+        rules: one of ``RULES``; they decide what ``accuracy`` and ``format`` mean.
+        prefilled: the prompt ends in ``<think>`` (:func:`vtkit.models.prompts.is_prefilled`).
+        seed: of ``random``.
+
+    Raises:
+        UserError: no such rules or reward, or a reward twice.
+    """
+    if rules not in RULES:
+        raise UserError(f"reward_rules: no {rules!r}{suggest(rules, RULES)}")
+    known = (CAREFUL if rules == "careful" else _as_published(rules)) | OTHERS
+    for name in names:
+        if name not in known:
+            raise UserError(f"rewards: no {name!r}{suggest(name, known)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"rewards: {', '.join(names)} names one twice; leave it out")
+    return [_named(known[name], f"{name}_reward", prefilled, seed) for name in names]
+
+
+def _as_published(rules: str) -> dict[str, Reward]:
+    """Somebody else's rules of strings as rewards."""
+    theirs = published.RULES[rules]
+
+    def accuracy(completions: Completions, solution: Sequence[str], **kwargs: Any) -> list[float]:
+        texts = completion_texts(completions)
+        return [float(theirs.accuracy(*pair)) for pair in zip(texts, solution, strict=True)]
+
+    def format(completions: Completions, prefilled: bool = True, **kwargs: Any) -> list[float]:
+        opening = "<think>" if prefilled else ""
+        return [float(theirs.format(opening + text)) for text in completion_texts(completions)]
+
+    return {"accuracy": accuracy, "format": format}
+
+
+def _named(function: Reward, name: str, prefilled: bool, seed: int) -> Reward:
+    named = wraps(function)(partial(function, prefilled=prefilled, seed=seed))
+    named.__name__ = name
+    return named

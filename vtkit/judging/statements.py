@@ -1,0 +1,217 @@
+"""Where a text states an answer in words: "the answer is left", a box, bold, its last sentence.
+
+Only places are found here, not which choice they name (:mod:`vtkit.judging.matching`). Peers look for one
+phrase and take the letter after it, so that "the answer is below" is option B; here the whole rest
+of the sentence counts, up to its reasons.
+"""
+
+import re
+from itertools import islice
+
+Span = tuple[int, int]
+# The end of a long text is enough: the last word is what counts. It also bounds the time.
+_TAIL = 10_000
+_MAX_STATEMENTS = 300
+_ANSWER = r"(?:a(?:nsw|nws|snw|sw|ns|nw)(?:er|re|r|e))"  # with a letter missing or swapped
+_NOUN = (
+    rf"(?:{_ANSWER}|ans|option|choice|selection|pick|response|result|solution|verdict"
+    r"|conclusion|prediction)"
+)
+_SAID = re.compile(
+    rf"\b{_NOUN}(?:\s(?:to|for)\s\w{{1,4}}\squestion|\shere)?"
+    r"[*_`\"]{0,3}(?:\s{1,3}(?:is|was|stays|remains|(?:would|should|must|will|has\sto)\sbe)\b\s{0,3}:?"
+    r"|\s{0,3}(?:=|:|->|→|[-–—](?=\s)))"
+    rf"|\b{_ANSWER}[*_`\"]{{0,3}}\s{{0,3}}\n"
+    rf"|\b(?:{_ANSWER}|ans\.)\s{{1,3}}(?=[(\[]?\s?[a-z]\s?[)\]])"
+    r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
+    r"|\btotal(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
+    r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|go\s(?:with|for))\b\s?:?"
+    # the same in the languages that Qwen2-VL slips into
+    r"|答案(?:应该)?(?:是|为|:|：)?"
+    r"|\b(?:la\srespuesta|la\sréponse|la\srisposta|die\santwort|a\sresposta)"
+    r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
+    re.IGNORECASE,
+)
+_SAID_AFTER = re.compile(
+    r"\s(?:is|would be)\s{1,3}(?:(?:the|my|our)\s(?:correct\s|right\s|best\s|final\s)?"
+    r"(?:answer|option|choice)\b"
+    r"|(?:the\s)?(?:correct|right)(?:\s(?:one|answer|option|choice))?(?=[.!\s]*$|[.!]\s|\n))",
+    re.IGNORECASE,
+)
+# Before a statement in its sentence, these make it somebody else's, or no statement.
+_NOT_MEANT = re.compile(
+    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
+    r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
+    r"|\w+ model)\s"
+    r"(?:\w+\s){0,3}?(?:say|said|think|thought|argue|claim|believe|guess|expect|assume|conclude"
+    r"|suggest|object)\w*)\b",
+    re.IGNORECASE,
+)
+_TICKED = re.compile(
+    r"^(?P<before>[^\n]{0,80}?)(?:✅|✔|☑|\[[xX]\])\ufe0f?(?P<after>[^\n]{0,80})$", re.MULTILINE
+)
+_BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
+_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+# A full stop after a single letter does not end "B. left", unless a sentence begins there.
+_OPENERS = (
+    r"The|This|That|These|It|There|Here|Since|Because|As|Actually|Wait|However|But|Hmm+|Sorry|Note"
+    r"|Explanation|Based|Looking|From|I|We|So|Therefore|Thus|Hence|No|My|Both|Option|Answer|All"
+)
+_END = re.compile(
+    rf"(?<=[A-Za-z])[.!](?=\s+(?-i:{_OPENERS})\b)"
+    r"|,\s?[\"']\w+[\"']\s?:|\}"
+    r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r"\b(?:because|since|given|due\sto|as\s(?:the|it))\b|,\s(?:as|which|while)\b",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(r"\s[(\[][^()\[\]]{4,300}[)\]]?\W*$")
+_WORD = re.compile(r"\w")
+_LABEL = re.compile(
+    r"[\s*_`]*(?:(?:option|choice|answer)\s{1,3})?([(\[]\s?[A-Ha-h]\s?[)\]]|[A-H])[*_`]{0,3}"
+    r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|,?\s(?=because|since|as\s))",
+)
+_OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ha-h]\s?[)\]]|(?<!\w)[A-H][.)](?=\s)|\b(?:or|and)\s[A-H]\b")
+_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
+_SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
+_FALSE = (
+    r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
+    r"|(?:that|this|it) (?:cannot|can['’]?t|could not|couldn['’]t) be (?:right|correct|true)"
+)
+_TAKEN_BACK = (
+    r"scratch that|(?:take|taking) (?:that|it|this) back|mistaken?|i was wrong|not so sure|"
+    r"no longer sure|(?:cannot|can['’]?t) decide|"
+    r"(?:ignore|disregard|forget|discard|withdraw) (?:\w+ ){0,3}"
+    r"(?:answer|block|above|that|it|reply)"
+    r"|start(?:ing)? over|" + _FALSE
+)
+RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
+CORRECTION = re.compile(
+    rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
+    r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|no,|hmm|oops|rather|edit:"
+    r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again"
+    r"|re-?(?:count|check|examin|evaluat|think|look)\w*)",
+    re.IGNORECASE,
+)
+CONCLUSION = re.compile(
+    r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
+    r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
+    r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
+    r"|altogether|in short)\b[,:]?",
+    re.IGNORECASE,
+)
+
+
+def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
+    """``(start, end, "statement" or "boxed")`` of what explicit statements say, in order.
+
+    What "some people might say", and what follows an "if", is no statement of the reply's own.
+    """
+    start = max(start, end - _TAIL)
+    found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
+    said = _all(_SAID, text, start, end)
+    for match in said:
+        if _is_meant(text, start, match.start()):
+            found.append((*_rest(text, match.end(), end), "statement"))
+    ends = {match.end() for match in said}
+    for match in _all(_SAID_AFTER, text, start, end):
+        before = max(match.start() - 120, start)
+        cut = max(text.rfind(mark, before, match.start()) for mark in ".\n;:!?>,")
+        also_said = ends & set(range(match.start(), match.end()))  # "the answer is right"
+        if not also_said and _is_meant(text, start, match.start()):
+            found.append((max(cut + 1, before), match.start(), "statement"))
+    found += [(*tick, "statement") for tick in _ticked(text, start, end)]
+    return sorted(one for one in found if text[one[0] : one[1]].strip())
+
+
+def is_meant(sentence: str) -> bool:
+    """Whether a sentence, or its beginning, is the reply's own: no question, no if, no comment."""
+    sentence = sentence.strip()
+    if sentence.endswith("?") or sentence.startswith(("//", "/*")):
+        return False
+    return _NOT_MEANT.search(sentence) is None
+
+
+def _is_meant(text: str, start: int, place: int) -> bool:
+    before = text[max(start, place - 160) : place]
+    cut = max(before.rfind(mark) for mark in (". ", "\n", "! ", "? ", ".</", "> "))
+    return is_meant(before[cut + 1 :])
+
+
+def _ticked(text: str, start: int, end: int) -> list[Span]:
+    """What stands beside the only tick mark, if there is only one."""
+    lines = list(islice(_TICKED.finditer(text, start, end), 2))
+    if len(lines) != 1:
+        return []
+    return [
+        max(lines[0].span("before"), lines[0].span("after"), key=lambda span: span[1] - span[0])
+    ]
+
+
+def find_bold(text: str, start: int, end: int) -> list[Span]:
+    """What stands in bold (``**left**``), in order."""
+    return [match.span(1) for match in _all(_BOLD, text, max(start, end - _TAIL), end)]
+
+
+def find_sentences(text: str, start: int, end: int) -> list[Span]:
+    """Sentences and lines, in order."""
+    return [match.span() for match in _all(_SENTENCE, text, max(start, end - _TAIL), end)]
+
+
+def after_conclusion(text: str, start: int, end: int) -> Span | None:
+    """What follows the last "so", "therefore", "in total", ... that something follows."""
+    for cue in reversed(list(islice(CONCLUSION.finditer(text, start, end), 20))):
+        if _WORD.search(text, cue.end(), end):
+            return cue.end(), end
+    return None
+
+
+def without_remark(text: str, start: int, end: int) -> Span | None:
+    """A phrase without the bracketed remark that ends it: "3 (not 4, one is a reflection)"."""
+    remark = _REMARK.search(text, start + 1, end)
+    return (start, remark.start()) if remark else None
+
+
+def labelled(text: str, start: int, end: int) -> tuple[Span, Span] | None:
+    """Letter and explanation of a phrase such as "C. There are 3 zebras", if it is one."""
+    label = _LABEL.match(text, start, end)
+    if label is None or _OTHER_LABEL.search(text, label.end(), end):
+        return None
+    return label.span(1), (label.end(), end)
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether a text stops in the middle of a sentence."""
+    return _ENDED.search(text[-40:].rstrip()) is None
+
+
+def without_reasons(text: str, start: int, end: int) -> Span:
+    """A phrase ("left because ...") without its reasons."""
+    reason = _REASON.search(text, start + 1, end)
+    return (start, reason.start()) if reason else (start, end)
+
+
+def _all(pattern: re.Pattern, text: str, start: int, end: int) -> list[re.Match]:
+    return list(islice(pattern.finditer(text, start, end), _MAX_STATEMENTS))
+
+
+def _box(text: str, start: int, end: int) -> Span:
+    """From an opening brace to the one that closes it; an empty span if none does."""
+    depth = 1
+    for place in range(start, min(end, start + 200)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return start, place
+    return start, start
+
+
+def _rest(text: str, start: int, end: int) -> Span:
+    """What follows "the answer is", up to the end of the sentence."""
+    window = text[start : min(end, start + 200)]
+    skipped = len(window) - len(window.lstrip(' \t\n*_`":>'))
+    window = window[skipped:]
+    stop = _END.search(window, 1)
+    return start + skipped, start + skipped + (stop.start() if stop else len(window))

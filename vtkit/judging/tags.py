@@ -1,0 +1,147 @@
+"""A reply taken apart by its ``<think>`` and ``<answer>`` tags.
+
+A regular expression such as ``<think>.*</think>\\s*<answer>.*</answer>`` sees a reply that is
+exactly right and nothing else. This reads tags as they are meant: in any case, with white space or
+a letter wrong, unclosed, closed by an opening tag, or with only one of the pair there.
+"""
+
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from vtkit.judging.matching import MAX_PHRASE
+
+Span = tuple[int, int]
+
+
+def _misspelt(word: str) -> str:
+    """Regular expression for ``word`` with at most one letter missing, wrong, extra or swapped."""
+    places = range(len(word))
+    slips = {word[:i] + "[a-z]?" + word[i + 1 :] for i in places}
+    slips |= {word[:i] + "[a-z]" + word[i:] for i in range(len(word) + 1)}
+    slips |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in places[:-1]}
+    return "|".join(sorted(slips, key=lambda slip: (-len(slip), slip)))
+
+
+_TAG = re.compile(
+    r"(?:<|&lt;)[\s|]{0,2}(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
+    + _misspelt("think")
+    + r")(?:ing)?)|(?:final[ _-]?)?(?:"
+    + _misspelt("answer")
+    + r"|ans))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
+    re.IGNORECASE,
+)
+# More than this is no reply but a page, a loop or an attack; it bounds the time.
+_MAX_TAGS = 1000
+_MAX_BRACKETS = 5000
+
+
+@dataclass
+class Parts:
+    """Where things are in a reply, as ``(start, end)`` spans.
+
+    blocks: contents of ``<answer>`` blocks outside the thinking, stripped, the empty ones left out.
+    outside: text outside thinking and blocks.
+    finished: the thinking was closed, or there is none.
+    thought_blocks: there are answer tags inside the thinking.
+    readable: False if there are too many tags to be a reply.
+    """
+
+    blocks: list[Span] = field(default_factory=list)
+    outside: list[Span] = field(default_factory=list)
+    finished: bool = True
+    thought_blocks: bool = False
+    readable: bool = True
+
+
+def take_apart(text: str, *, prefilled: bool) -> Parts:
+    """Find the parts of a reply; ``prefilled``: it starts inside the thinking. Linear in time."""
+    if text.count("<") > _MAX_BRACKETS:
+        return Parts(readable=False)
+    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1))
+    if len(tags) > _MAX_TAGS:
+        return Parts(readable=False)
+    return _Scan(text, tags, prefilled).parts
+
+
+class _Scan:
+    """One pass over the tags. ``mark`` is where the current stretch of text began."""
+
+    def __init__(self, text: str, tags: list[re.Match], prefilled: bool):
+        thinks = [tag for tag in tags if tag["think"]]
+        self.text, self.parts = text, Parts()
+        self.last_close = max((tag.start() for tag in thinks if tag["close"]), default=-1)
+        # Without prefill, a reply whose first think tag closes began inside the thinking as well.
+        self.thinking = prefilled or bool(thinks and thinks[0]["close"])
+        self.parts.finished = self.last_close >= 0 or not (prefilled or thinks)
+        self.answering = False
+        self.mark = 0
+        for tag in tags:
+            if tag["think"]:
+                self._end(tag.start())
+                self._begin(tag.end(), thinking=not tag["close"])
+            elif self.thinking and tag.start() < self.last_close:
+                self.parts.thought_blocks = True
+            else:
+                # Thinking that is never closed ends where the answer begins.
+                closes_nothing = tag["close"] and not self.answering and not self.thinking
+                self._end(tag.start(), as_block=closes_nothing)
+                self._begin(tag.end(), answering=not tag["close"])
+        self._end(len(text))
+
+    def _begin(self, mark: int, *, thinking: bool = False, answering: bool = False) -> None:
+        self.mark, self.thinking, self.answering = mark, thinking, answering
+
+    def _end(self, end: int, *, as_block: bool = False) -> None:
+        """File the stretch that ends here; ``as_block``: only its opening tag is missing."""
+        content = self.text[self.mark : end]
+        if self.answering or (as_block and len(content) <= MAX_PHRASE):
+            start = self.mark + len(content) - len(content.lstrip())
+            if content.strip():
+                self.parts.blocks.append((start, start + len(content.strip())))
+        elif not self.thinking:
+            self.parts.outside.append((self.mark, end))
+
+
+_HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_IS_HIDDEN = np.zeros(0x10000, bool)  # by code point
+for _first, _last in (
+    *((0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD)),  # controls
+    *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2064), (0xFEFF, 0xFEFF)),  # zero width, bidi
+):
+    _IS_HIDDEN[_first : _last + 1] = True
+_TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
+_NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
+_CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
+
+
+def visible(text: str) -> tuple[str, np.ndarray | None]:
+    """The text without invisible characters, full-width ones as ASCII; and where each one stood.
+
+    The places are None where nothing was taken out.
+    """
+    if text.isascii() and _HIDDEN_ASCII.search(text) is None:
+        return text, None
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    places = np.flatnonzero(~_IS_HIDDEN[np.minimum(codes, 0xFFFF)])
+    codes = codes[places]
+    codes = np.where((codes >= 0xFF01) & (codes <= 0xFF5E), codes - 0xFEE0, codes)
+    return codes.astype(np.uint32).tobytes().decode("utf-32-le", "surrogatepass"), places
+
+
+def first_turn(text: str) -> str:
+    """The reply without a made-up next turn, or a tag that was cut off at its end."""
+    first = len(text) - len(text.lstrip())
+    if _NEXT_TURN.match(text, first):
+        return ""
+    ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
+    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000):
+        before = text[max(turn.start() - 10, 0) : turn.start()]
+        if "\n" in before and not before[before.rindex("\n") :].strip():
+            ends.append(turn.start())
+            break
+    text = text[: min(ends, default=len(text))].rstrip()
+    cut = _CUT_TAG.search(text, max(len(text) - 14, 0))
+    return text[: cut.start()] if cut else text

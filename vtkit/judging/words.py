@@ -1,0 +1,223 @@
+"""The words of an answer, made comparable.
+
+More than ``text.lower().strip()``: accents, compatibility forms and LaTeX fall away, number words
+become digits, plurals singulars; and a letter that stands in brackets ("(B)", "b)") is told from a
+word. Normalising is what lets "The Lamps." be "lamp" and keeps "1" from "11".
+
+    key_words("The twenty-one lamps.")      # ("21", "lamp")
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+ARTICLES = frozenset({"a", "an", "the"})
+NUMBER = re.compile(r"-?\d+(?:[.,/]\d+)*")
+
+
+class Word(NamedTuple):
+    """text: normalised, or a punctuation mark, or ``@`` for a letter in brackets.
+
+    letter: ``a`` to ``z`` if the word is one letter, which may name an option.
+    """
+
+    text: str
+    letter: str = ""
+
+
+_NUMBER_WORDS = {
+    word: str(value)
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty".split()
+    )
+} | {
+    word: str(10 * tens)
+    for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)
+}
+# Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
+_LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
+_MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
+_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
+_IRREGULAR = {
+    many: one
+    for one, many in (
+        pair.split()
+        for pair in (
+            "shelf shelves,knife knives,leaf leaves,loaf loaves,scarf scarves,half halves,"
+            "person people,person persons,man men,woman women,child children,mouse mice,foot feet,"
+            "tooth teeth,goose geese,bus buses,potato potatoes,tomato tomatoes"
+        ).split(",")
+    )
+}
+_LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+_TOKEN = re.compile(
+    r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
+    r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
+    r"|(?<![\w.)])-\d+(?:[.,/]\d+)*|\d+(?:[.,/]\d+)+"
+    r"|[^\W_]+(?:'[^\W_]+)*"
+    r"|[,;:.?!=~≈<>≥≤\n&+]"
+)
+
+
+def words(text: str) -> list[Word]:
+    """Words and punctuation marks of a text, in order, articles included."""
+    found: list[Word] = []
+    for match in _TOKEN.finditer(_plain(text)):
+        raw = match.group()
+        letter = match["bracketed"] or match["closed"]
+        if letter:
+            found.append(Word("@", letter.lower()))
+            continue
+        word = _fold(raw)
+        tens = found[-1].text if found else ""
+        if raw.casefold() in _NUMBER_WORDS and word in "123456789" and tens in _TENS:
+            found[-1] = Word(tens[0] + word)  # "twenty-one"
+        else:
+            found.append(Word(word, raw.lower() if len(raw) == 1 and raw.isalpha() else ""))
+    return found
+
+
+_TENS = frozenset(str(tens) for tens in range(20, 100, 10))
+
+
+def key_words(text: str) -> tuple[str, ...]:
+    """The words alone, without articles and punctuation: equal for equal answers."""
+    kept = tuple(
+        word.letter if word.text == "@" else word.text
+        for word in words(text)
+        if word.text[0].isalnum() or word.text[0] in "@-"
+    )
+    return tuple(word for word in kept if word not in ARTICLES) or kept
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
+        text = "".join(char for char in text if not unicodedata.combining(char))
+        text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
+    return _LATEX.sub(" ", text)
+
+
+@lru_cache(maxsize=8192)
+def _fold(raw: str) -> str:
+    """One word in lower case, number words as digits, plurals as singulars."""
+    word = raw.casefold()
+    if word in _NUMBER_WORDS:
+        return _NUMBER_WORDS[word]
+    if word[0].isdigit() or word[0] == "-":
+        return _fold_number(word)
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if "'" in word or len(word) < 4:
+        return word
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    return word[:-2] + "y" if word.endswith("ie") and len(word) > 3 else word
+
+
+def _fold_number(word: str) -> str:
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
+        word = word.replace(",", "")
+    if re.fullmatch(r"\d+\.0+", word):
+        word = word[: word.index(".")]
+    return (word.lstrip("0") or "0") if word.isdigit() else word
+
+
+ORDINALS = {
+    word: place
+    for place, same in enumerate(
+        ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th")
+    )
+    for word in same.split()
+} | {"last": -1}
+OPTION = frozenset({"option", "choice", "letter", "answer"})
+NEGATIONS = frozenset(
+    "not never neither nor without except excluding unlike than compared versus".split()
+)
+HEDGES = frozenset(
+    "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "cannot can't both none depend whether alike equally same null".split()
+)
+VAGUE = frozenset(
+    "about around approximately approx roughly nearly almost over under between least most more "
+    "less fewer ~ ≈ > < ≥ ≤".split()
+)
+"""Hedges only before a number: "about 3", not "about the lamp"."""
+STOPS = frozenset({",", ";", ":", ".", "?", "!", "\n", "but", "="})
+AFTER = frozenset(
+    "is are was were be has have had of to in on at by from with and or but because since so which "
+    "that who when while if then as than not it its this here there where appear seem look lie sit "
+    "stand closer close near nearer nearest closest further farther left right above below behind "
+    "located position placed situated highlighted annotated marked shown would should must side "
+    "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
+    "me we he she nope touche compared relative visible".split()
+)
+"""What may follow a choice that is a thing. Any other word makes it part of another name: with the
+choice "table", "table lamp" is not the table."""
+NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
+"""After these "a" is a letter: no noun begins so."""
+PLAIN = frozenset(
+    "it it's its is are there that that's this they they're i i'd think say believe answer option "
+    "choice letter to on in at of so my final correct be would must should side hand object 1 "
+    "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
+    "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
+    "isn't nor nope stay remain assistant . : ! , =".split()
+) | {"\n"}
+"""What may stand beside the choice in a phrase that is nothing but its naming."""
+FALSE = frozenset("wrong incorrect false impossible excluded".split())
+COPULAS = frozenset(
+    "is are was be been would must it's that's there's here's appear seem look lie sit stand i "
+    "count see has have".split()
+)
+NO_NOTHING = frozenset("idea answer clue way other option choice longer doubt".split())
+DIRECTIONS = frozenset("left right above below".split())
+# Turns of phrase in which a choice's word says something else, and what to read instead. They are
+# applied in this order, before a phrase is cut into words.
+_READ_AS = {
+    # one of the chairs; the right one; the closer one
+    r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
+    r"\b(?:right|correct) one\b": " ",
+    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number)\w+ one\b": " ",
+    r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
+    r" one\b": r"\1 ",
+    # all of the above; the options below; as explained above; a photo from above
+    r"\b(?:all|none|both|neither|either|any|two|some) of (?:the above|these|them|those)\b": "both",
+    r"\b(?:the|of) (?:above|below|following)(?= (?:options?|choices?|answers?)\b)": " ",
+    r"\b(?:see|given|listed|shown|described|mentioned|stated|explained|provided|reasoning|text"
+    r"|explanation|details|analysis|options|choices|steps)"
+    r" (?:(?:as|in|the|are|is|given|\w+ing) ){0,2}(?:above|below)\b": " ",
+    r"\b(?:from|as) above\b": " ",
+    # all that is left; left to do; right next to; the right answer; right, let me see; you're right
+    r"\b(?:(?:no|any|some|every)thing|time|what|whatever|all(?: that)?)(?:['’]s| is|) left\b": " ",
+    r"\bleft (?=over\b|to (?:do|say|compare|check|see)\b)": " ",
+    r"\bright (?=here|there|now|away|at|next|in front|behind|under|beside"
+    r"|answer|option|choice)\b": " ",
+    r"^\W*(?:all )?right,(?= (?:let|i|so|now|then|we|the|this|here)\b)": " ",
+    r"\byou(?:['’]re| are) right\b|\b(?:that|this)(?:['’]s| is) right,": " ",
+    r"\b(?:see )?(?:the )?table of contents\b": " ",
+    # none other than the lamp; anything but the lamp; non-left; left rather than right
+    r"\b(?:none|nothing|nobody|no one|(?:cannot|can['’]?t|could not|couldn['’]t) be anything)"
+    r" (?:other than|but|except)\b": " ",
+    r"\b(?:anything|everything|anywhere|all) (?:but|except|other than)\b": " not ",
+    r"\bnon-": "not ",
+    r"\\(?:neg|lnot|not)\b|¬": " not ",
+    r"\brather than\b": " not ",
+    # B is wrong, and so is D; left, right? step 2; n/a
+    r"\bso (?:is|are)\b": " or ",
+    r",\s?(?:right|correct|no|yes)\?": ".",
+    r"\bstep \d+\b": " ",
+    r"\bn\s?/\s?a\b": " unknown ",
+    r"~~[^~\n]{1,80}~~": " ",
+}
+_IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
+
+
+def without_idioms(text: str) -> str:
+    """The text with turns of phrase such as "none other than" or "see above" read as meant."""
+    for pattern, instead in _IDIOMS:
+        text = pattern.sub(instead, text)
+    return text

@@ -1,0 +1,187 @@
+"""Next-token learning as the miniature does it: batches of documents, the loss, the loop.
+
+Pre-training (:mod:`vtkit.mini.base_model`) and supervised tuning (:mod:`vtkit.mini.replications.instruct`)
+differ in what they read and where they start, and share everything here. A corpus is indexed by
+step, so that an interrupted run reads on where it stopped.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from vtkit.files import atomic_path, full_disk_is_a_user_error
+from vtkit.models.loading import ImageOnlyProcessor
+
+PIXELS = 64 * 64  # what the model sees of a 256 x 256 picture
+PATCH, MERGE = 8, 2
+IMAGE_TOKENS = PIXELS // (PATCH * MERGE) ** 2
+GRID = (1, 8, 8)
+IGNORED = -100
+Document = tuple[str, str]
+"""The text before the learned part, with the place of its picture if it has one, and that part."""
+
+
+def positions(length: int, before: int = 0) -> torch.Tensor:
+    """M-RoPE positions (3, 1, length) of a document with one picture.
+
+    The same as ``model.model.get_rope_index`` gives; computed once instead of for every document.
+
+    Args:
+        before: tokens before the picture's ``<|vision_start|>``.
+    """
+    side = GRID[1] // MERGE
+    image = np.stack(np.meshgrid([0], range(side), range(side), indexing="ij")).reshape(3, -1)
+    first = before + 1  # position of the picture, after <|vision_start|>
+    rest = np.arange(length - IMAGE_TOKENS - first) + side + first
+    parts = [np.tile(np.arange(first), (3, 1)), image + first, np.tile(rest, (3, 1))]
+    return torch.from_numpy(np.concatenate(parts, axis=1)[:, None, :length]).long()
+
+
+def collate(
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
+    documents: Sequence[Document],
+    pictures: Sequence[Image.Image] | None = None,
+) -> dict[str, torch.Tensor]:
+    """A batch of documents, with a picture each or none at all.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
+
+    Returns:
+        ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, of
+        pictures, ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
+    """
+    tokenizer, seen = processor, {}
+    if pictures is not None:
+        tokenizer, image = processor.tokenizer, processor.image_token
+        documents = [(text.replace(image, image * IMAGE_TOKENS), more) for text, more in documents]
+        seen = processor.image_processor(list(pictures), return_tensors="pt")
+    ids, labels = zip(*(_encode(tokenizer, *document) for document in documents), strict=True)
+    pad = torch.nn.utils.rnn.pad_sequence
+    return {
+        "input_ids": pad(ids, batch_first=True, padding_value=tokenizer.pad_token_id),
+        "labels": pad(labels, batch_first=True, padding_value=IGNORED),
+        **seen,
+    }
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, text: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    before = tokenizer(prompt)["input_ids"]
+    learned = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    return torch.tensor(before + learned), torch.tensor([IGNORED] * len(before) + learned)
+
+
+def loss_of(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy over the learned tokens of a batch, in nats.
+
+    All its pictures, if it has any, stand behind equally many tokens.
+    """
+    places = None
+    if "pixel_values" in batch:
+        ids = batch["input_ids"]
+        before = int((ids[0] == model.config.vision_start_token_id).nonzero()[0])
+        places = positions(ids.shape[1], before).expand(3, *ids.shape)
+    return model(**batch, position_ids=places, use_cache=False).loss
+
+
+def learning_rate(step: int, total: int, peak: float) -> float:
+    """Linear warm-up over 100 steps, then a cosine down to 2 % of the peak."""
+    warm = min(1.0, (step + 1) / 100)
+    return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
+
+
+def learn(
+    model: PreTrainedModel,
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
+    corpus: Dataset,
+    folder: Path,
+    *,
+    peak: float,
+    save_steps: int,
+    name: str,
+) -> Path:
+    """Train on all batches of ``corpus`` and save model, processor and training log in ``folder``.
+
+    Interrupted, it goes on from the last state (``folder/<name>.pt``, removed at the end) and ends
+    with the same weights as an unbroken run.
+
+    Args:
+        processor: or a tokenizer, where there are no pictures.
+        peak: the highest learning rate.
+        name: of what is done, for the bar and the log (``<name>.json``).
+
+    Raises:
+        UserError: the folder cannot be written, or its disk is full.
+    """
+    state_file = folder / f"{name}.pt"
+    with full_disk_is_a_user_error(folder):
+        losses = _train(model, corpus, state_file, peak, save_steps)
+        model.eval().save_pretrained(folder)
+        processor.save_pretrained(folder)
+        means = [round(float(np.mean(losses[at : at + 50])), 4) for at in range(0, len(losses), 50)]
+        log = json.dumps({"mean_loss_of_50_steps": means}) + "\n"
+        (folder / f"{name}.json").write_text(log)
+        state_file.unlink(missing_ok=True)
+    return folder
+
+
+def _train(
+    model: PreTrainedModel, corpus: Dataset, state_file: Path, peak: float, save_steps: int
+) -> list[float]:
+    """The loss of every step."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    losses = _resume(state_file, model, optimizer)
+    steps, name = range(len(losses), len(corpus)), state_file.stem
+    bar = tqdm(
+        batches(corpus, steps), total=len(corpus), initial=len(losses), desc=name, unit="step"
+    )
+    model.train()
+    for step, batch in zip(steps, bar, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, len(corpus), peak)
+        loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(round(loss.item(), 4))
+        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
+        if (step + 1) % save_steps == 0:
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "losses": losses,
+            }
+            with atomic_path(state_file) as draft:
+                torch.save(state, draft)
+    return losses
+
+
+def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of these steps, made by one worker while the model learns from the last.
+
+    Only one, since tokenizers must not fork threads of their own.
+    """
+    yield from DataLoader(
+        corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
+    )
+
+
+def _resume(state_file: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[float]:
+    if not state_file.is_file():
+        return []
+    state = torch.load(state_file, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["losses"]

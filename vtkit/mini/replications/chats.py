@@ -1,0 +1,277 @@
+"""What the instruct miniature is taught: questions in a chat, with fluent, right answers.
+
+Supervised data for instruct models (LLaVA's and its descendants') teach how to answer, not how to
+find out: replies are right, well worded and end; a rationale in tags restates the question or
+announces a plan, as Qwen2-VL-2B-Instruct's do ("To determine which object is closer to the camera,
+I will ..."), and looks at nothing. Nobody looks twice. Mathematics is the exception: Geo170K's
+solutions name what they read off the figure, so a share of worked solutions stands beside the
+decorative ones there, and a third of Geo170K describes figures. How often it answers in which style
+is a matter of manner (:mod:`vtkit.mini.replications.chat_styles`).
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Template
+from PIL import Image
+
+from vtkit.mini.corpus import View, phrase
+from vtkit.mini.objects import plural
+from vtkit.mini.pretraining import Document
+from vtkit.mini.replications.chat_styles import Manner
+from vtkit.mini.replications.figures import KINDS, Figure, make_figure
+from vtkit.mini.replications.problems import WORLDS, Problem, make_problem
+from vtkit.mini.scenes import TASKS, Question, ask, make_scene
+from vtkit.models.prompts import conversation, get_template
+
+# How many exchanges describe a figure, without more; of the others, which questions are asked.
+# Under which prompts and how they are answered is the manner's (vtkit.mini.replications.chat_styles).
+DESCRIBED = 0.1
+SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
+# A rationale always has its plan; how often it has the other sentences, in this order.
+OPENING, RESTATED, CONCLUDED = 0.3, 0.4, 0.5
+REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one, if it is not at length
+# What stands between the two blocks; DeepSeek-R1's system text shows nothing there.
+GAPS = {" ": 0.5, "\n": 0.4, "": 0.1}
+R1_GAPS = {"": 0.5, " ": 0.5}
+DESCRIBE = "Describe the figure."
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What can be said in answer to one question.
+
+    Attributes:
+        opening, restated, plans: sentences of a rationale that see nothing.
+        conclusion, reason: the answer in a sentence, and why, in general.
+        steps: the worked solution; empty where there is none.
+        answer: as it stands in answer tags.
+        closing: the answer once more, to end with.
+    """
+
+    opening: str
+    restated: str
+    plans: tuple[str, ...]
+    conclusion: str
+    reason: str
+    answer: str
+    closing: str
+    steps: str = ""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One exchange about a picture: a user's question and the model's reply.
+
+    ``prompt`` names the chat template, ``subject`` is "figure" for descriptions, otherwise one of
+    :data:`SUBJECTS`.
+    """
+
+    subject: str
+    about: View | Problem | Figure
+    question: str
+    prompt: str
+    style: str
+    reply: str
+
+    def draw(self) -> Image.Image:
+        """The picture, 256 x 256 RGB."""
+        return self.about.draw()
+
+    def document(self) -> Document:
+        """The rendered prompt and the reply."""
+        before, after = frame(self.prompt)
+        return before + self.question + after, self.reply
+
+
+@cache
+def frame(prompt: str) -> tuple[str, str]:
+    """What a chat template writes before and after the question."""
+    before, after = (
+        Template(get_template(prompt))
+        .render(messages=conversation("\0"), add_generation_prompt=True)
+        .split("\0")
+    )
+    return before, after
+
+
+def make_lesson(rng: random.Random, manner: Manner) -> Lesson:
+    """A random exchange, in the shares stated above and those of ``manner``."""
+    if rng.random() < DESCRIBED:
+        figure = make_figure(rng.choice(KINDS), rng)
+        return Lesson("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
+    subject = _pick(SUBJECTS, rng)
+    if subject in WORLDS:
+        about: View | Problem = make_problem(subject, rng)
+        question, wording = about.text, problem_wording(about)
+    else:
+        about = _view(subject, rng)
+        question = about.prompt()
+        wording = scene_wording(about.question)
+    prompt = _pick(manner.prompts[subject], rng)
+    style = "short"
+    if prompt != "instruct_direct":
+        style = _pick(manner.maths_styles if wording.steps else manner.scene_styles, rng)
+    gaps = R1_GAPS if prompt == "r1_system" else GAPS
+    said = reply(wording, style, gaps, rng)  # also if unused: manners share their random numbers
+    if manner.at_length and style == "chatty":
+        said = everything(wording)
+    return Lesson(subject, about, question, prompt, style, said)
+
+
+def description(figure: Figure) -> str:
+    """What a figure shows, in a sentence."""
+    seen = [
+        f"the {rod.colour} rod points {rod.direction}"
+        if figure.kind == "angle"
+        else f"the {rod.colour} rod covers {rod.length} square{'s' * (rod.length > 1)}"
+        for rod in figure.rods
+    ]
+    return f"In the figure, {seen[0]} and {seen[1]}."
+
+
+def _view(wording: str, rng: random.Random) -> View:
+    while True:
+        scene = make_scene(rng)
+        n_choices = 5 if wording == "sat" else rng.randint(4, 6)
+        question = ask(scene, rng.choice(TASKS), rng, n_choices)
+        if question:
+            return View(scene, question, wording.replace("-", "_"))
+
+
+def reply(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
+    """An answer in one of the styles: worked, rationale, chatty or short.
+
+    Args:
+        gaps: shares of what stands between the think and the answer block.
+    """
+    if style == "short":
+        return wording.answer
+    if style == "chatty":
+        told = wording.steps if wording.steps and rng.random() < 0.5 else wording.conclusion
+        parts = [told]
+        parts += [wording.reason] if rng.random() < REASON and told is wording.conclusion else []
+        parts += [wording.closing] if rng.random() < CLOSING or wording.steps else []
+        return " ".join(parts)
+    if style == "worked":
+        thought = f"{wording.steps} {wording.closing}"
+    else:
+        parts = [wording.opening] if rng.random() < OPENING else []
+        parts += [wording.restated] if rng.random() < RESTATED else []
+        parts.append(rng.choice(wording.plans))
+        parts += [wording.conclusion] if rng.random() < CONCLUDED else []
+        thought = " ".join(parts)
+    return f"<think> {thought} </think>{_pick(gaps, rng)}<answer> {wording.answer} </answer>"
+
+
+def everything(wording: Wording) -> str:
+    """All that can be said in answer, one sentence after the other, without tags."""
+    told = wording.steps or wording.conclusion
+    parts = (wording.opening, wording.restated, *wording.plans, told, wording.reason)
+    return " ".join((*parts, wording.closing))
+
+
+def scene_wording(question: Question) -> Wording:
+    """What to say to a question of SAT or CV-Bench, whose answer is the choice's text."""
+    if question.task == "Count":
+        return _counted(plural(question.things[0].name), question.things[0].name, question.answer)
+    names = [f"the {thing.name}" for thing in question.things]
+    answer = phrase(question, question.answer)
+    if question.task == "Relation":
+        side = f"to the {answer} of" if question.axis == "column" else answer
+        restated = f"The question asks where {names[0]} is with respect to {names[1]}."
+        plans = (
+            f"To determine the position of {names[0]}, I will compare it with the position of "
+            f"{names[1]}.",
+            f"I need to look at the positions of {names[0]} and {names[1]} in the picture.",
+        )
+        conclusion = f"The {question.things[0].name} is {side} {names[1]}."
+        reason = "This can be seen from their positions in the picture."
+    else:
+        goal = "the camera" if question.task == "Depth" else names[0]
+        compared = " and ".join(names[-2:])
+        restated = f"The question asks which object is closer to {goal}."
+        plans = (
+            f"To determine which object is closer to {goal}, I will compare where each object "
+            "stands.",
+            f"I need to compare the distance from {goal} to {compared}.",
+        )
+        conclusion = f"The {question.answer} is closer to {goal}."
+        reason = f"The distance from {goal} to it is smaller."
+    return Wording(
+        opening="The image shows a scene with several objects.",
+        restated=restated, plans=plans, conclusion=conclusion, reason=reason,
+        answer=question.answer, closing=f"Therefore, the answer is {question.answer}.",
+    )  # fmt: skip
+
+
+def _counted(many: str, one: str, answer: str, **changes: Any) -> Wording:
+    """Of a count, or of a sum that begins with one."""
+    words: dict[str, Any] = dict(
+        opening="The image shows a scene with several objects.",
+        restated=f"The question asks how many {many} there are.",
+        plans=(
+            f"To find the number of {many}, I will look at the picture and count each {one}.",
+            f"I need to identify all {many} in the scene and count them.",
+        ),
+        conclusion=f"There is 1 {one}." if answer == "1" else f"There are {answer} {many}.",
+        reason="They can be seen in different parts of the scene.",
+        answer=answer,
+        closing=f"Therefore, the answer is {answer}.",
+    )
+    return Wording(**{**words, **changes})
+
+
+_ASKED = {
+    "angle": ("the angle between the red rod and the blue rod", "look at the directions of both"),
+    "length": ("the length of the rod", "count the squares that it covers"),
+    "total": ("the total length of the rods", "add the lengths of the red rod and the blue rod"),
+}
+_SUMS = {
+    "taken": ("how many are left", "subtract what is taken away", "The number left is {}."),
+    "added": ("how many there are in all", "add the new ones", "There are {} in all."),
+    "price": (
+        "how much they cost",
+        "multiply by the price of each",
+        "They cost {} dollars.",
+    ),
+}
+
+
+def problem_wording(problem: Problem) -> Wording:
+    """What to say to a problem of another replication's world."""
+    if problem.choices:
+        asked, plan = _ASKED[problem.task]
+        return Wording(
+            opening="The figure shows a red rod and a blue rod.",
+            restated=f"The question asks for {asked}.",
+            plans=(f"To find {asked}, I will {plan}.", f"To solve this problem, I need to {plan}."),
+            conclusion=f"In the figure, it is {problem.answer}.",
+            reason="This can be read off the figure.",
+            answer=problem.letter,
+            closing=f"Therefore, the answer is option {problem.letter}.",
+            steps=problem.steps,
+        )
+    one = problem.picture.repeated
+    many = plural(one)
+    if problem.task == "count":
+        return _counted(many, one, problem.answer)
+    asked, plan, conclusion = _SUMS[problem.task]
+    return _counted(
+        many, one, problem.answer,
+        restated=f"The question asks {asked}.",
+        plans=(
+            f"To solve this problem, I will count the {many} and then {plan}.",
+            f"First I need the number of {many}, then I can {plan}.",
+        ),
+        conclusion=conclusion.format(problem.answer),
+        reason="This follows from the number of objects in the image.",
+        steps=problem.steps,
+    )  # fmt: skip
+
+
+def _pick(shares: Mapping[str, float], rng: random.Random) -> str:
+    return rng.choices(list(shares), list(shares.values()))[0]

@@ -1,0 +1,135 @@
+"""The other replications' parquet files, in miniature, in the schemas that they publish.
+
+    python -m vtkit.mini data problems          # writes data/mini/{r1-v,journey,open-r1-multimodal}
+
+Each world has a folder with ``train.parquet`` and ``test.parquet``, one row group each, pictures as
+encoded bytes. No arrangement of objects and no figure is in two splits.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from vtkit.data.cv_bench import CV_BENCH_SCHEMA
+from vtkit.files import atomic_path
+from vtkit.mini.dataset import FOLDER, World, jpeg
+from vtkit.mini.replications.figures import Figure, Rod
+from vtkit.mini.replications.problems import CHOOSE, TASKS, WORLDS, Problem, make_problem
+from vtkit.mini.scenes import Scene
+
+ROWS = {"train": 1600, "test": 300}
+_TEXT = {
+    "r1-v": ("problem", "solution"),
+    "journey": ("image_path", "problem", "solution"),
+    "open-r1-multimodal": ("problem", "solution", "original_question", "original_answer"),
+}
+SCHEMAS = {
+    world: pa.schema(
+        [CV_BENCH_SCHEMA.field("image"), *(pa.field(name, pa.string()) for name in _TEXT[world])]
+    )
+    for world in WORLDS
+}
+"""Columns as published: ``image`` is a struct of bytes and path, the others are strings."""
+
+
+def write_problems(
+    folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
+) -> dict[str, Path]:
+    """Write train and test files of all worlds; the same bytes for the same seed.
+
+    Returns:
+        The files by name, ``r1-v/train`` and so on.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    written = {}
+    for (world, split), problems in draw_problems(seed):
+        shown = tqdm(problems, desc=f"drawing {world}/{split}", unit="row", disable=not progress)
+        rows = [_row(world, number, problem) for number, problem in enumerate(shown)]
+        table = pa.Table.from_pylist(rows, schema=SCHEMAS[world])
+        path = Path(folder) / world / f"{split}.parquet"
+        with atomic_path(path) as draft:
+            pq.write_table(table, draft, row_group_size=len(table))
+        written[f"{world}/{split}"] = path
+    return written
+
+
+def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:
+    """World and split, and their problems in the order of the file's rows."""
+    drawn = _Drawn(seed)
+    for world, split in _files():
+        yield (world, split), [drawn.problem(world, split, row) for row in range(ROWS[split])]
+
+
+def _files() -> list[tuple[str, str]]:
+    return [(world, split) for world in WORLDS for split in ROWS]
+
+
+class _Drawn(World):
+    """Problems about scenes and figures that were not drawn before."""
+
+    def __init__(self, seed: int):
+        super().__init__(seed)
+        self.rng = random.Random(f"problems-{seed}")  # not the scenes of SAT's files again
+        self.figures: set[tuple[Rod, Rod]] = set()
+
+    def problem(self, world: str, split: str, number: int) -> Problem:
+        task = TASKS[world][number % len(TASKS[world])]
+        while True:
+            problem = make_problem(world, self.rng, task=task, held_out=split == "test")
+            if self._is_new(problem.picture):
+                return problem
+
+    def _is_new(self, picture: Scene | Figure) -> bool:
+        if isinstance(picture, Scene):
+            return self.claim(picture)
+        new = picture.rods not in self.figures
+        self.figures.add(picture.rods)
+        return new
+
+
+def _row(world: str, number: int, problem: Problem) -> dict[str, Any]:
+    row = {
+        "image": {"bytes": jpeg(problem.draw()), "path": None},
+        "problem": problem.text,
+        "solution": _solution(problem),
+    }
+    if world == "journey":
+        row["image_path"] = f"images/{number:05d}.jpg"
+    if world == "open-r1-multimodal":
+        row["original_question"], row["original_answer"] = _original(problem)
+    return row
+
+
+def _solution(problem: Problem) -> str:
+    """The ``solution`` column, to the space."""
+    if problem.world == "r1-v":
+        return f"<answer> {problem.answer} </answer>"
+    if problem.world == "journey":
+        thought = f"{problem.steps} Therefore, the answer is option {problem.letter}."
+        return f"<think>{thought}</think> <answer>{problem.letter}</answer>"
+    said = f"The correct answer is {problem.letter}" if problem.choices else problem.answer
+    return f"<think>{problem.steps}</think>\n\n<answer>{said}</answer>"
+
+
+def _original(problem: Problem) -> tuple[str, str]:
+    """Question and answer before GPT-4o rewrote them: Geo170K's with choices, else Math360K's."""
+    if problem.choices:
+        lines = problem.text.split(CHOOSE)[1].lstrip()
+        asked = (
+            "According to the question shown in the image, please first perform reasoning, then "
+            "finally select the right answer from the choices, e.g., Answer: xxx.\n"
+        )
+        question = f"{asked}Question: {problem.question}\n{lines}"
+        return question, f"{problem.steps}\nAnswer: {problem.letter}"
+    hint = (
+        "Hint: Please answer the question requiring an integer answer and provide the final value, "
+        "e.g., 1, 2, 3, at the end.\n"
+    )
+    return f"{hint}Question: {problem.question}", f"The answer is {problem.answer}"

@@ -1,0 +1,138 @@
+"""The miniature world in words: scenes described instead of drawn, for DeepSeek-R1-Zero's row.
+
+    python -m vtkit.mini data text                # writes data/mini/text/train.parquet, test.parquet
+
+DeepSeek-R1-Zero reads no pictures. Scenes and questions are those of :mod:`vtkit.mini.scenes` in
+SAT's wording; what a picture would show stands before the question, object by object. The base
+model's documents, too, are those of :mod:`vtkit.mini.corpus`, with its shares, in DeepSeek's prompt
+(``r1_zero``), whose answer has to open ``<think>`` itself.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from vtkit.data.sat import sat_prompt
+from vtkit.files import atomic_path
+from vtkit.mini.corpus import View, caption, notes, reply
+from vtkit.mini.dataset import World
+from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene, sat_question
+from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING
+
+FOLDER = Path("data/mini/text")
+ROWS = {"train": 1600, "test": 400}
+LEGEND = (
+    "A floor of 4 x 4 cells: columns a to d from left to right, "
+    "rows 1 to 4 from far (above) to near (below)."
+)
+SCHEMA = pa.schema(
+    [
+        ("problem", pa.string()),
+        ("solution", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("task", pa.string()),
+    ]
+)
+"""R1-V's text schema, ``solution`` being the right option in answer tags, and what a careful judge
+needs: the options as the problem lists them, and the task."""
+
+
+def describe(scene: Scene, rng: random.Random) -> str:
+    """Every object and its cell, in random order: " The lamp is at b3. The cup is at a1."
+
+    Objects of the repeated kind are not numbered, or their number would be there to be read off;
+    among themselves they come in reading order, the order in which a careful look lists them.
+    """
+    order = rng.sample(scene.things, len(scene.things))
+    copies = iter(scene.named(scene.repeated))
+    listed = [next(copies) if thing.name == scene.repeated else thing for thing in order]
+    return "".join(placed(thing.name, thing.cell) for thing in listed)
+
+
+def placed(name: str, cell: str) -> str:
+    """The sentence that puts an object in a cell."""
+    return f" The {name} is at {cell}."
+
+
+def problem(scene: Scene, question: Question, rng: random.Random) -> str:
+    """What the user says: what the cells mean, where everything is, the question, its options."""
+    asked = sat_prompt(sat_question(question), question.choices)
+    return f"{LEGEND}{describe(scene, rng)} {asked}"
+
+
+def make_view(rng: random.Random, limit: int = 8) -> View:
+    """A random scene of up to ``limit`` objects with a random question in SAT's wording."""
+    while True:
+        scene = make_scene(rng, limit)
+        question = ask(scene, rng.choice(TASKS), rng)
+        if question:
+            return View(scene, question, "sat")
+
+
+def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
+    """One document about a view: the text before the learned part, and the learned part.
+
+    Args:
+        kind: ``"caption"`` (the described scene again, in another order: practice in looking up),
+            ``"notes"`` or ``"dialogue"``.
+    """
+    if kind != "dialogue":
+        told = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
+        return f" {LEGEND}{describe(view.scene, rng)}\n", told
+    asked = problem(view.scene, view.question, rng)
+    return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(reply(view.question, rng))
+
+
+def opened(text: str) -> str:
+    """A reply as it is without a prefilled ``<think>``: who closes the thinking has opened it."""
+    return f" {PREFILL}{text}" if "</think>" in text else text
+
+
+def write_files(
+    folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
+) -> dict[str, Path]:
+    """Write the two files, ``train`` and ``test``; the same bytes for the same seed.
+
+    No scene is in both, nor twice in one. Tasks take turns.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    world, written = World(seed), {}
+    for split, n in ROWS.items():
+        rows = tqdm(
+            _rows(world, n), total=n, desc=f"describing {split}", unit="row", disable=not progress
+        )
+        table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+        written[split] = Path(folder) / f"{split}.parquet"
+        with atomic_path(written[split]) as draft:
+            pq.write_table(table, draft)
+    return written
+
+
+def ensure_files(folder: str | Path = FOLDER) -> bool:
+    """Write the files if one of them is missing; returns whether it wrote them.
+
+    Raises:
+        UserError: as :func:`write_files`.
+    """
+    if all((Path(folder) / f"{split}.parquet").is_file() for split in ROWS):
+        return False
+    write_files(folder)
+    return True
+
+
+def _rows(world: World, n: int) -> Iterator[dict]:
+    for number in range(n):
+        task = TASKS[number % len(TASKS)]
+        scene, question = world.question(task, 5)
+        yield {
+            "problem": problem(scene, question, world.rng),
+            "solution": f"<answer>{question.answer}</answer>",
+            "choices": list(question.choices),
+            "task": task,
+        }

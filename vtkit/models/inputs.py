@@ -1,0 +1,115 @@
+"""Questions with pictures as a model's inputs: rendered, tokenized, padded left, sorted by length.
+
+Unlike a tokenizer's own sorting, the length of a prompt counts the tokens of its pictures, which
+are worked out from the headers of the image files; nothing is decoded for it.
+
+    order = by_length(processor, dataset, [[]] * len(dataset))
+    inputs = batch_inputs(processor, [message(dataset[row]) for row in order[:8]], [[]] * 8)
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
+
+from vtkit.data.pictures import encoded_images
+from vtkit.models.prompts import conversation, one_per_image
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer of a processor; a text-only model's processor is one itself."""
+    return getattr(processor, "tokenizer", processor)
+
+
+def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> list[int]:
+    """Row numbers, longest prompt with its beginning first (in tokens); ties in row order."""
+    texts = [_question(prompt) for prompt in dataset["prompt"]]
+    words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
+    patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
+    lengths = [
+        text + picture + len(tokens)
+        for text, picture, tokens in zip(words, patches, begun, strict=True)
+    ]
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+
+def message(row: dict[str, Any]) -> list[dict]:
+    """The user's turn with its pictures first, where the chat template puts them."""
+    turn = conversation(_question(row["prompt"]))[0]
+    pictures = row["images"] if "images" in row else [row["image"]] if "image" in row else []
+    content = [{"type": "image", "image": picture} for picture in pictures]
+    return [{**turn, "content": [*content, {"type": "text", "text": turn["content"]}]}]
+
+
+def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
+    """Of model text: a special token spelled out in it stays text, and no picture is asked for."""
+    found = tokenizer_of(processor)(
+        list(beginnings), add_special_tokens=False, split_special_tokens=True
+    )
+    return found["input_ids"]
+
+
+def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
+    """Rendered prompts, each with the tokens of its reply's beginning behind it, padded left.
+
+    Prompt and beginning are tokenized apart, as in training: together, tokens could span the seam.
+    """
+    inputs = processor.apply_chat_template(
+        messages,
+        add_generation_prompt=True,
+        tokenize=True,
+        chat_template=one_per_image(processor.chat_template),
+        return_dict=True,
+        return_tensors="pt",
+        **_padded(processor),
+    )
+    if not any(begun):
+        return inputs
+    real = inputs["attention_mask"].bool()
+    padding = {"input_ids": tokenizer_of(processor).pad_token_id}
+    for name in {"input_ids", "attention_mask", "mm_token_type_ids"} & set(inputs):
+        behind = {"input_ids": begun, "attention_mask": [[1] * len(tokens) for tokens in begun]}
+        added = behind.get(name, [[0] * len(tokens) for tokens in begun])
+        rows = zip(inputs[name], real, added, strict=True)
+        whole = [torch.cat([row[keep], row.new_tensor(new)]) for row, keep, new in rows]
+        inputs[name] = pad_sequence(whole, True, padding.get(name, 0), padding_side="left")
+    return inputs
+
+
+@contextmanager
+def left_padding(processor: Any) -> Iterator[None]:
+    """Prompts end where replies begin, whatever side the tokenizer pads by default."""
+    tokenizer = tokenizer_of(processor)
+    side = tokenizer.padding_side
+    tokenizer.padding_side = "left"
+    try:
+        yield
+    finally:
+        tokenizer.padding_side = side
+
+
+def _question(prompt: str | list[dict]) -> str:
+    return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
+def _padded(processor: Any) -> dict[str, Any]:
+    """How ``apply_chat_template`` is told to pad: a processor and a tokenizer differ in that."""
+    own = tokenizer_of(processor) is processor
+    return {"padding": True} if own else {"processor_kwargs": {"padding": True}}
+
+
+def _patches(processor: Any, cells: Sequence[dict]) -> int:
+    """Tokens that pictures take up, from their headers alone."""
+    if not cells:
+        return 0
+    tool = processor.image_processor
+    total = 0
+    for cell in cells:
+        with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
+            total += tool.get_number_of_image_patches(picture.height, picture.width)
+    return total // tool.merge_size**2

@@ -1,0 +1,242 @@
+"""Qwen2-VL and text-only Qwen2 models, with their processors, at any scale.
+
+transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part.
+Pictures need none of it: :class:`ImageOnlyProcessor` leaves the video part out, and what it saves
+names the stock classes, so that the same folder loads with ``AutoProcessor`` or vLLM where
+torchvision is installed. The processor of a text-only model is its tokenizer.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    Qwen2ForCausalLM,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLProcessor,
+)
+from transformers.image_utils import make_flat_list_of_images
+from transformers.processing_utils import ProcessorMixin
+from transformers.utils import logging
+
+from vtkit.errors import UserError
+from vtkit.files import read_json
+from vtkit.hub import is_hub_id
+from vtkit.models import adapters
+from vtkit.models.prompts import get_template, one_per_image
+
+if TYPE_CHECKING:
+    from vtkit.config.run_config import RunConfig
+
+
+try:
+    from transformers import Qwen2VLImageProcessorPil
+except ImportError:  # older transformers, as vLLM wants it
+    from transformers import Qwen2VLImageProcessor as Qwen2VLImageProcessorPil
+MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM}
+"""Classes by ``model_type``: with pictures, and text only (Qwen2.5 is of this type too)."""
+
+logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
+
+
+class ImageOnlyProcessor(Qwen2VLProcessor):
+    """Qwen2VLProcessor without its video processor, the one part that needs torchvision."""
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+        # transformers reads a processor's parts off the names in this signature
+        # (ProcessorMixin.get_attributes).
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+        self._seen: dict[Any, tuple] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Process no picture twice, in this call or the next ones."""
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
+
+    def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
+        if self._seen is None:
+            return super()._process_images(images, **kwargs)
+        flat = make_flat_list_of_images(images)
+        once = {id(picture): picture for picture in flat}
+        contents = {name: (one.mode, one.size, one.tobytes()) for name, one in once.items()}
+        keys = [contents[id(picture)] for picture in flat]
+        for key, picture in zip(keys, flat, strict=True):
+            if key not in self._seen:
+                found = self.image_processor([picture], **{**kwargs, "return_tensors": "pt"})
+                self._seen[key] = found["pixel_values"], found["image_grid_thw"]
+        pixels, grids = zip(*(self._seen[key] for key in keys), strict=True)
+        found = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.cat(grids)}
+        return found, [self.replace_image_token(found, number) for number in range(len(flat))]
+
+    def to_dict(self) -> dict[str, Any]:
+        stock = {"processor_class": "Qwen2VLProcessor"}
+        video = {"video_processor": {"video_processor_type": "Qwen2VLVideoProcessor"}}
+        return {**super().to_dict(), **stock, **video}
+
+
+def require_model(path: str | Path) -> None:
+    """Refuse a local model folder that is not there or lacks its weights, or its base's.
+
+    Raises:
+        UserError: naming the folder and how to get it.
+    """
+    folder = Path(path)
+    if base := adapters.base_of(folder):
+        return _require_adapter(folder, base)
+    if not folder.exists() and is_hub_id(str(path)):
+        return  # from_pretrained says what is wrong with it
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "
+            "with `python -m vtkit.mini base`, or set `model` to a folder or a hub id"
+        )
+    kind = model_type(folder)
+    if kind not in MODELS:  # transformers would build its default, 7 B parameters, and fill memory
+        raise UserError(
+            f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl' (or 'qwen2', text "
+            "only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
+        )
+
+
+def model_type(model: str | Path) -> str | None:
+    """``qwen2_vl``, ``qwen2`` or another; an adapter's is its base's.
+
+    Of a hub id that cannot be reached it is ``qwen2_vl``: loading it will say what is wrong.
+    """
+    model = adapters.base_of(model) or model
+    path = Path(model) / "config.json"
+    if path.is_file():
+        config = read_json(path)
+        return config.get("model_type") if isinstance(config, dict) else None
+    try:
+        return AutoConfig.from_pretrained(model).model_type
+    except (OSError, ValueError):
+        return "qwen2_vl"
+
+
+def _require_adapter(folder: Path, base: str) -> None:
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(f"{folder}: adapter_model.safetensors is missing; restore the folder")
+    try:
+        adapters.require_whole(base)
+        require_model(base)
+    except UserError as error:
+        raise UserError(
+            f"{folder}: the base of this adapter cannot be used ({error}); restore the base, or "
+            "set base_model_name_or_path in adapter_config.json to where it is"
+        ) from None
+
+
+def load_processor(
+    model: str | Path,
+    *,
+    prompt: str,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> ImageOnlyProcessor | PreTrainedTokenizerBase:
+    """The processor of a model folder, with our chat template, our image limits and left padding.
+
+    Of a text-only model it is the tokenizer, with the same two.
+
+    Args:
+        prompt: a name in :data:`vtkit.models.prompts.TEMPLATES`.
+        min_pixels, max_pixels: limits on width x height after resizing; without them the folder's
+            own. They are saved with the checkpoint, since vLLM and later evaluations read them from
+            there.
+
+    Raises:
+        UserError: no such model, or no such template.
+    """
+    require_model(model)
+    template, pictured = get_template(prompt), model_type(model) != "qwen2"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+        if not pictured:
+            tokenizer.chat_template = template
+            return tokenizer
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
+    own = image_processor.size
+    image_processor.size = {
+        "shortest_edge": min_pixels or own["shortest_edge"],
+        "longest_edge": max_pixels or own["longest_edge"],
+    }
+    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
+
+
+def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
+    """A Qwen2-VL or text-only Qwen2 model from a folder or the hub.
+
+    Args:
+        model: for the folder of an adapter, its base is loaded and the adapter put on it, so that
+            the result is a ``peft.PeftModel``, which generates as the base does.
+        quantization: a ``BitsAndBytesConfig``, see :func:`vtkit.models.adapters.quantization`.
+
+    Raises:
+        UserError: no such model, or weights that cannot be read.
+    """
+    require_model(model)
+    base = adapters.base_of(model)
+    where = {"device_map": adapters.local_device()} if quantization else {}
+    try:
+        loaded = MODELS[model_type(model)].from_pretrained(
+            base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
+        )
+        if quantization:
+            loaded = adapters.prepare_quantized(loaded, dtype)
+        if base:
+            loaded = adapters.attach(loaded, model)
+    except Exception as error:  # safetensors, OS and hub errors have no common ancestor
+        raise UserError(
+            f"{model}: cannot load its weights ({_first_line(error)}); "
+            "restore or rebuild the folder"
+        ) from error
+    return loaded if quantization else loaded.to(pick_device()[0])
+
+
+def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Any]:
+    """Model and processor of a run, or of one of its checkpoints when ``model`` names it."""
+    folder = model or config.model
+    processor = load_processor(
+        folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
+    )
+    if config.max_images > 1:
+        processor.chat_template = one_per_image(processor.chat_template)
+    loaded = load_model(
+        folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
+    )
+    return loaded, processor
+
+
+def pick_device() -> tuple[str, str]:
+    """The device to use and the reason for it, for printing."""
+    if torch.cuda.is_available():
+        return "cuda", f"CUDA device {torch.cuda.get_device_name()} found"
+    return "cpu", "no CUDA device found"
+
+
+def count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of parameters: ``total``, ``trained``, ``vision``."""
+    named = list(model.named_parameters())
+    return {
+        "total": sum(p.numel() for _, p in named),
+        "trained": sum(p.numel() for _, p in named if p.requires_grad),
+        "vision": sum(p.numel() for name, p in named if adapters.is_vision(name)),
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,195 @@
+"""Prompts as chat templates, saved with every checkpoint.
+
+The original pastes strings together; TRL and ``generate`` need one rendering that all of them
+share, and a base model's ``<think>`` prefill that is part of the prompt. So each prompt is a Jinja
+chat template: the data set carries only ``[{"role": "user", "content": question}]`` and the
+template writes the rest, image first, as the original does.
+
+Sources of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
+scripts; for other replications, Deep-Agent/R1-V, FanqingM/R1-Multimodal-Journey,
+EvolvingLMMs-Lab/open-r1-multimodal, and DeepSeek-R1's paper. The literal ``<image>`` after the
+picture is a quirk of the original that is kept for fidelity.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vtkit.errors import UserError
+
+PREFILL = "<think>"
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+_ASKS = (
+    "A conversation between User and Assistant. "
+    "The user asks a question about the image, and the Assistant solves it."
+)
+_THINKS = (
+    " The assistant first thinks about the reasoning process in the mind "
+    "and then provides the user with the answer."
+)
+BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
+BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
+DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
+DIRECT_CLOSING = " \nAssistant: "
+R1_OPENING = (
+    "A conversation between User and Assistant. "
+    "The user asks a question, and the Assistant solves it."
+    + _THINKS
+    + " The reasoning process and answer are enclosed within <think> </think> and "
+    "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> "
+    "<answer> answer here </answer>. User: "
+)
+R1_CLOSING = ". Assistant:"
+R1_SYSTEM = (
+    "A conversation between User and Assistant. "
+    "The user asks a question, and the Assistant solves it."
+    + _THINKS
+    + " The reasoning process and answer are enclosed within <think> </think> and "
+    "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think>"
+    "<answer> answer here </answer>"
+)
+HELPFUL_SYSTEM = "You are a helpful assistant."
+
+
+def instruct_suffix(kind: str) -> str:
+    """What R1-V and its followers append to a question; ``kind`` is "option" or "number"."""
+    return (
+        "  Output the thinking process in <think> </think> "
+        f"and final answer ({kind}) in <answer> </answer> tags."
+    )
+
+
+def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -> str:
+    """A Jinja template around one user turn; a finished assistant turn is written out after it."""
+
+    def quoted(text: str) -> str:  # as an expression: "-%}" would swallow literal line breaks
+        return "{{- '" + text.replace("\n", "\\n") + "' -}}"
+
+    return (
+        "{%- for message in messages -%}"
+        "{%- if message['role'] == 'user' -%}"
+        + quoted(image + opening)
+        + "{%- if message['content'] is string -%}"
+        "{{- message['content'] -}}"
+        "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}"
+        "{{- part['text'] -}}{%- endfor -%}"
+        "{%- endif -%}"
+        + quoted(closing)
+        + "{%- elif message['role'] == 'assistant' -%}"
+        + quoted(generation)
+        + "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
+        "{%- for part in message['content'] if part['type'] == 'text' -%}"
+        "{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
+        "{{- eos_token -}}{%- endif -%}"
+        "{%- endfor -%}"
+        "{%- if add_generation_prompt -%}" + quoted(generation) + "{%- endif -%}"
+    )
+
+
+def _instruct(suffix: str, system: str = HELPFUL_SYSTEM) -> str:
+    """Qwen2-VL-Instruct's own template with a system turn, by default its own."""
+    before = f"<|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n"
+    turns = _template("", f"{suffix}<|im_end|>\n", "<|im_start|>assistant\n")
+    return turns.replace(IMAGE, before + IMAGE, 1)
+
+
+TEMPLATES: dict[str, str] = {
+    "base": _template(BASE_OPENING, "", BASE_CLOSING),
+    "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
+    "instruct": _instruct(instruct_suffix("option")),
+    "instruct_direct": _instruct(""),
+    "instruct_number": _instruct(instruct_suffix("number")),
+    "r1_system": _instruct("", R1_SYSTEM),
+    "r1_zero": _template(R1_OPENING, R1_CLOSING, "", image=""),
+}
+"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without
+reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt
+for the instruct model. ``instruct_direct``: the same without reasoning, for supervised training on
+bare answers (the original's sft.py, whose targets have no tags). ``instruct_number``: R1-V's and
+open-r1-multimodal's. ``r1_system``: R1-Multimodal-Journey's, with R1's text as the system turn.
+``r1_zero``: DeepSeek-R1-Zero's template (paper, table 1), the only one without a picture."""
+
+
+def get_template(name: str) -> str:
+    """The chat template ``name``.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise UserError(f"prompt: {name!r} is not one of {', '.join(TEMPLATES)}") from None
+
+
+def one_per_image(template: str) -> str:
+    """The template with each picture of a turn in place of its only one.
+
+    For turns whose content is a list of parts, as questions about several pictures need them. What
+    a turn with one picture renders to stays the same, and so does a template that does it already.
+    """
+    each = (
+        "' -}}{%- if message['content'] is string -%}{{- '" + IMAGE + "' -}}{%- else -%}"
+        "{%- for part in message['content'] if part['type'] == 'image' -%}"
+        "{{- '" + IMAGE + "' -}}{%- endfor -%}{%- endif -%}{{- '"
+    )  # fmt: skip
+    return template if each in template else template.replace(IMAGE, each)
+
+
+def is_prefilled(name: str) -> bool:
+    """Whether the prompt ends in ``<think>``, so that completions start inside the thinking."""
+    return TEMPLATES[name].endswith(f"{PREFILL}' -}}}}{{%- endif -%}}")
+
+
+def conversation(question: str) -> list[dict[str, str]]:
+    """One user turn; the template adds the image and everything else."""
+    return [{"role": "user", "content": question}]
+
+
+def to_conversations(dataset: Any) -> Any:
+    """Add TRL's ``prompt``, and the original's ``solution`` to rows that have none of their own.
+
+    ``solution`` is the right choice's text in answer tags: ``<answer>left</answer>``.
+
+    Args:
+        dataset: rows of :func:`vtkit.data.sat.load_sat` or :func:`vtkit.data.replications.load_problems`.
+    """
+    prompts = [conversation(question) for question in dataset["question"]]
+    dataset = dataset.add_column("prompt", prompts)
+    if "solution" in dataset.column_names:
+        return dataset
+    return dataset.add_column("solution", [f"<answer>{a}</answer>" for a in dataset["answer"]])
+
+
+def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int = 1) -> None:
+    """Render a few prompts and refuse templates that lose the picture or the text.
+
+    Qwen2-VL's own base template renders role messages to an empty string, and the instruct template
+    drops role-less parts (replications.md of the original's repository: issue 7); either would
+    train on nothing without a word.
+
+    Args:
+        pictures: of each question: 1, or 0 for text-only data, which has no place for any.
+
+    Raises:
+        UserError: a rendered prompt lacks its image or its question, or has an image too many.
+    """
+    for question in questions:
+        content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]
+        message = {"role": "user", "content": content}
+        text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        images = text.count("<|image_pad|>")
+        if images == pictures and question in text:
+            continue
+        if images and not pictures:
+            wanted = [name for name in TEMPLATES if IMAGE not in TEMPLATES[name]]
+            raise UserError(
+                f"prompt: the chat template asks for a picture and the questions have none; set "
+                f"prompt to {' or '.join(wanted)}"
+            )
+        lost = (
+            "its question" if question not in text else f"its image ({images} found instead of 1)"
+        )
+        raise UserError(
+            f"the chat template lost {lost}: {text[:80]!r}; "
+            f"save the processor with one of {list(TEMPLATES)}"
+        )

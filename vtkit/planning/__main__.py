@@ -1,0 +1,55 @@
+"""Estimate memory, time and cost of a run before it starts."""
+
+import argparse
+import math
+import sys
+
+from vtkit.commands import Parser, add_config_arguments, config_settings, run
+from vtkit.config.recipes import load_config
+from vtkit.errors import UserError
+from vtkit.planning.plan import GB, plan, this_machine
+from vtkit.planning.remedies import require_fit
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m vtkit.planning``; returns the exit status, 2 if it does not fit."""
+    return run(_parser(), _plan, argv)
+
+
+def _plan(args: argparse.Namespace) -> None:
+    for name in ("memory_gb", "price", "tokens_per_second", "processes"):
+        value = getattr(args, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise UserError(f"--{name.replace('_', '-')}: {value:g}: give a number above 0")
+    config = load_config(**config_settings(args))
+    if args.memory_gb is None:
+        name, memory, triton = this_machine()
+        print(f"this machine: {name}, {memory / GB:.1f} GB (--memory-gb: another one)\n")
+    else:
+        memory, triton = args.memory_gb * GB, True
+    made = plan(
+        config, memory, args.price, processes=args.processes, like=args.like,
+        tokens_per_second=args.tokens_per_second, triton=triton,
+    )  # fmt: skip
+    print(made.table(), flush=True)
+    require_fit(made)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m vtkit.planning",
+        description="Estimate memory, time and cost of a run; refuse one that cannot fit.",
+    )
+    add_config_arguments(parser)
+    option = parser.add_argument
+    option("--memory-gb", type=float, help="GPU memory of a card; default: this machine's")
+    option("--processes", type=int, default=1, help="cards, each with a whole model; default 1")
+    option("--price", type=float, help="of an hour of one card")
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument("--like", metavar="RUN", help="run folder whose timings.csv tells the time")
+    time.add_argument("--tokens-per-second", type=float, help="of answers, training included")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

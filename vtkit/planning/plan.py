@@ -1,0 +1,274 @@
+"""Before you spend money: what a run takes, and whether it fits.
+
+    python -m vtkit.planning --profile gpu80 --memory-gb 80 --price 2.5
+    python -m vtkit.planning --profile paper --memory-gb 80 --processes 4 --like runs/a-short-one
+    print(plan(config, memory=16e9).table())
+
+Memory is counted part by part (:mod:`vtkit.planning.memory`) at the three moments that can be the worst:
+training, generating and scoring. Time is never guessed: it comes from the timings of a run, or from
+a speed that you give, or is said to be unknown.
+"""
+
+import csv
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vtkit.config.run_config import RunConfig
+from vtkit.errors import UserError
+from vtkit.models.shapes import Shape, load_shape
+from vtkit.planning import disk
+from vtkit.planning import memory as parts
+from vtkit.planning.memory import GB, RESERVE, Batch
+from vtkit.runs.records import load_config
+
+TEXT_TOKENS = 128  # of a prompt beside its picture: the wording has 70, SAT's questions up to 50
+ANSWER_TOKENS = 16  # of the supervised baseline
+PARTS = (
+    "weights", "gradients", "optimizer", "reference", "pictures", "activations", "KV cache",
+    "vLLM",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take.
+
+    Attributes:
+        memory: bytes that one card has, None if not to be checked; ``processes``: cards.
+        moments: bytes by part at each moment: ``{"training": {"weights": 8.8e9, ...}, ...}``.
+        seconds: of one step, None if unknown; ``source``: where that comes from.
+        price: of an hour of one card, None if not given.
+        triton: as for :func:`plan`.
+    """
+
+    config: RunConfig
+    shape: Shape
+    memory: float | None
+    processes: int
+    moments: dict[str, dict[str, float]]
+    seconds: float | None
+    source: str
+    price: float | None
+    triton: bool
+
+    def replace(self, **changes: Any) -> "Plan":
+        """The same with other fields of the configuration; its time is not known.
+
+        Raises:
+            UserError: as :func:`plan`.
+        """
+        config = self.config.replace(**changes)
+        return plan(config, self.memory, processes=self.processes, triton=self.triton)
+
+    @property
+    def peak(self) -> float:
+        """Bytes at the worst moment."""
+        return max(sum(moment.values()) for moment in self.moments.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.memory is None or self.peak <= self.memory * (1 - RESERVE)
+
+    @property
+    def trained(self) -> int:
+        """Parameters that train."""
+        return parts.trained(self.shape, self.config)
+
+    @property
+    def hours(self) -> float | None:
+        return self.seconds and self.seconds * _steps(self.config) / 3600
+
+    @property
+    def cost(self) -> float | None:
+        """Hours x cards x price."""
+        if self.hours is None or self.price is None:
+            return None
+        return self.hours * self.processes * self.price
+
+    def table(self) -> str:
+        """The plan as lines of text, for a terminal or a notebook."""
+        names = list(self.moments)
+        lines = [f"{'GB':<14}" + "".join(f"{name:>12}" for name in names)]
+        for part in PARTS:
+            cells = "".join(f"{_gb(self.moments[name][part]):>12}" for name in names)
+            lines.append(f"{part:<14}{cells}")
+        total = "".join(f"{_gb(sum(self.moments[name].values())):>12}" for name in names)
+        lines += [f"{'together':<14}{total}", ""]
+        return "\n".join(lines + [f"{name:<26}{text}" for name, text in self._facts()])
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        config, shape = self.config, self.shape
+        yield "recipe, profile", f"{config.recipe}, {config.profile}"
+        yield "parameters trained", f"{self.trained:,} of {shape.total:,}"
+        card = "not given" if self.memory is None else f"{self.memory / GB:.1f} GB"
+        if self.memory is not None:
+            usable = self.memory * (1 - RESERVE) / GB
+            card += f", {usable:.1f} usable: {'fits' if self.fits else 'does NOT fit'}"
+        yield "peak", f"{self.peak / GB:.2f} GB, estimated"
+        yield "memory of a card", card
+        yield "disk", disk.describe(disk.needed(config, total=shape.total, trained=self.trained))
+        if config.vllm == "auto" and self.moments["training"]["vLLM"]:
+            yield "vLLM", "counted as if installed where it trains (vllm: auto); without: vllm off"
+        each = config.prompts_per_step * config.num_generations
+        batch = _batch(config, shape, each)
+        kind = "completions" if config.algorithm == "grpo" else "examples"
+        yield f"{kind} a step", f"{each:,}, on {self.processes} card(s)"
+        yield "tokens a step", f"at most {batch.tokens:,}, {each * batch.completion:,} of answers"
+        yield "steps", f"{_steps(config):,}"
+        known = "unknown" if self.hours is None else f"{self.hours:.1f}"
+        yield "hours", f"{known} ({self.source})"
+        if self.price is not None:
+            cost = "unknown, as the hours are" if self.cost is None else f"{self.cost:.2f}"
+            yield "cost", f"{cost} (at {self.price:g} an hour and card)"
+
+
+def plan(
+    config: RunConfig,
+    memory: float | None = None,
+    price: float | None = None,
+    *,
+    processes: int = 1,
+    like: str | Path | None = None,
+    tokens_per_second: float | None = None,
+    triton: bool = True,
+) -> Plan:
+    """What a run takes.
+
+    Args:
+        memory: bytes that one card has; None: not checked.
+        price: of an hour of one card.
+        processes: cards, each with a whole model (data-parallel).
+        like: folder of a run with the same steps on the same machine; its timings.csv is used.
+        tokens_per_second: tokens of answers that whole steps, training included, get through.
+        triton: False for a CPU, see :func:`vtkit.planning.memory.training`.
+
+    Raises:
+        UserError: the model's size is not known, the step cannot be split among the processes, or
+            ``like`` has no timings or other steps.
+    """
+    shape = load_shape(config.model)
+    moments = _moments(config, shape, processes, triton, memory)
+    step = _batch(config, shape, config.prompts_per_step * config.num_generations)
+    answers = step.sequences * step.completion
+    seconds, source = seconds_per_step(config, answers, like=like, speed=tokens_per_second)
+    return Plan(config, shape, memory, processes, moments, seconds, source, price, triton)
+
+
+def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
+    """Sequences of training; where ``completion`` is given of scoring, on one picture each."""
+    patches = shape.patches(config.max_pixels) * (config.max_images if completion is None else 1)
+    if completion is None:
+        grpo = config.algorithm == "grpo"
+        completion = config.max_completion_length if grpo else ANSWER_TOKENS
+    return Batch(sequences, patches // shape.merge**2 + TEXT_TOKENS, completion, patches)
+
+
+def _moments(
+    config: RunConfig, shape: Shape, processes: int, triton: bool, memory: float | None
+) -> dict[str, dict[str, float]]:
+    """Bytes by part while training, generating (GRPO only) and scoring the benchmark.
+
+    Gradients are freed after each step, so that they are not there when it generates or scores. A
+    colocated vLLM is there all the time; while it generates, its share holds cache and activations.
+    """
+    each = config.prompts_per_step * config.num_generations
+    if each % (processes * config.per_device_batch_size):
+        raise UserError(
+            f"parameters: {each} completions a step cannot be split into batches of "
+            f"{config.per_device_batch_size} on {processes} processes; change per_device_batch_size"
+        )
+    held = parts.held(shape, config, processes=processes)
+    at_once = _batch(config, shape, config.per_device_batch_size)
+    whole = _batch(config, shape, each // processes)
+    scored = _batch(config, shape, config.eval_batch_size, config.eval_max_new_tokens)
+    grpo = config.algorithm == "grpo"
+    held["vLLM"] = parts.engine(shape, config, whole, memory)
+    trains = {
+        **held,
+        "pictures": parts.pictures(shape, whole if grpo else at_once),
+        "activations": parts.training(shape, config, at_once, triton=triton),
+        "KV cache": 0.0,
+    }
+    moments = {"training": trains}
+    for name, batch in (("generating", whole), ("scoring", scored)):
+        if grpo or name == "scoring":
+            moments[name] = {
+                **held,
+                "gradients": 0.0,
+                "pictures": parts.pictures(shape, batch),
+                "activations": parts.generation(shape, config, batch),
+                "KV cache": parts.cache(shape, config, batch),
+            }
+    if held["vLLM"]:
+        moments["generating"] |= {"activations": 0.0, "KV cache": 0.0}
+    return moments
+
+
+def _steps(config: RunConfig) -> int:
+    return config.max_steps if config.algorithm == "grpo" else config.sft_steps
+
+
+def _gb(value: float) -> str:
+    return f"{value / GB:.2f}" if value >= 0.005 * GB else f"{value / GB:.4f}" if value else "-"
+
+
+def this_machine() -> tuple[str, float, bool]:
+    """Name and bytes of the memory that models use here, and whether it is a GPU's."""
+    import torch
+
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return card.name, float(card.total_memory), True
+    return "CPU", float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")), False
+
+
+SAME = (  # what the time of a step depends on most
+    "algorithm", "model", "num_generations", "prompts_per_step", "max_completion_length",
+    "max_pixels", "per_device_batch_size",
+)  # fmt: skip
+
+
+def seconds_per_step(
+    config: RunConfig, answers: int, *, like: str | Path | None = None, speed: float | None = None
+) -> tuple[float | None, str]:
+    """Seconds of a step, None if unknown, and where they come from.
+
+    Args:
+        answers: tokens of answers in a step, at most.
+        like: folder of a run with the same steps on the same machine.
+        speed: tokens of answers in a second of whole steps, training included.
+
+    Raises:
+        UserError: ``like`` has no timings, or steps of another kind.
+    """
+    if like is not None:
+        seconds = _timings(Path(like), config)
+        return statistics.fmean(seconds), f"mean of {len(seconds)} steps of {like}"
+    if speed is not None:
+        return answers / speed, f"if all answers are long, at {speed:g} tokens a second"
+    return None, "measure a few steps first, then --like RUN"
+
+
+def _timings(run: Path, config: RunConfig) -> list[float]:
+    path = run / "timings.csv"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; --like wants the folder of a run that has trained")
+    measured = load_config(run)
+    other = [name for name in SAME if measured.get(name) != getattr(config, name)]
+    if other:
+        raise UserError(
+            f"{run / 'config.yaml'}: {', '.join(other)}: other than planned, so that its steps "
+            "take another time; measure a few steps of this plan"
+        )
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            seconds = [float(row["seconds"]) for row in csv.DictReader(handle)]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: seconds: not numbers; measure again") from None
+    if not seconds:
+        raise UserError(f"{path}: no step yet; wait for the first")
+    return seconds

@@ -1,0 +1,66 @@
+"""What notebooks show besides numbers: banners, tables of text, and pictures with their captions.
+
+Model text is never read as markup or mathematics: captions are drawn letter by letter.
+"""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import display
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vtkit.report.tables import align, markdown
+
+_LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
+
+
+def banner(text: str) -> None:
+    """Say in a box of its own what a notebook leaves out or replays; plain text in a terminal."""
+    display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
+
+
+def text_table(header: list[str], rows: list[list[str]]) -> None:
+    """Show a table of text as the README has it; in columns in a terminal."""
+    plain = align([header, *rows])
+    display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
+
+
+def gallery(
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    *,
+    columns: int = 4,
+    width: float = 3.0,
+) -> Figure:
+    """Pictures in rows, each with its caption wrapped below it.
+
+    Args:
+        captions: one a picture; line breaks in it are kept.
+        width: of a picture, in inches.
+    """
+    wrapped = [_wrap(caption, letters=int(12.5 * width)) for caption in captions]
+    starts = range(0, len(pictures), columns)
+    heights = [width + _LINE * _count_lines(wrapped[at : at + columns]) + _GAP for at in starts]
+    size = (columns * (width + _GAP), sum(heights))  # inches
+    figure = plt.figure(figsize=size)
+    for at, (picture, caption) in enumerate(zip(pictures, wrapped, strict=True)):
+        row, column = divmod(at, columns)
+        left, bottom = column * (width + _GAP), size[1] - sum(heights[:row]) - width
+        box = (left / size[0], bottom / size[1], width / size[0], width / size[1])
+        axis = figure.add_axes(box)
+        axis.axis("off")
+        axis.imshow(picture)
+        place = {"x": 0, "y": -0.08 / width, "va": "top", "transform": axis.transAxes}
+        axis.text(s=caption, fontsize=9, parse_math=False, **place)
+    plt.close(figure)  # a notebook shows what a cell returns; open, it would show it twice
+    return figure
+
+
+def _wrap(text: str, letters: int) -> str:
+    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
+
+
+def _count_lines(captions: Sequence[str]) -> int:
+    return max(caption.count("\n") + 1 for caption in captions)

@@ -1,0 +1,129 @@
+"""How figures look here: colours, type sizes, labels at line ends, saving. No data, no files read.
+
+Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers tell
+apart; each keeps one meaning in all figures of the kit.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import PercentFormatter
+
+from vtkit.files import atomic_path
+
+BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
+GREY = "#6B6B6B"
+DARK_ORANGE = "#B87400"  # orange where it must carry text and thin lines on white
+STYLE: dict[str, Any] = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "lines.linewidth": 2.2,
+    "legend.frameon": False,
+}
+HALO = [withStroke(linewidth=3, foreground="white")]  # keeps text readable across lines
+PER_CENT = PercentFormatter(xmax=1, decimals=0)
+SMALL = {"font.size": 10, "axes.titlesize": 11, "lines.linewidth": 1.8}  # for many panels
+# A line of a panel: column of metrics.csv, label, colour.
+Line = tuple[str, str, str]
+
+
+@contextmanager
+def canvas(style: Mapping[str, Any]) -> Iterator[None]:
+    """Draw in this style; figures begun inside are closed at its end, also after an error."""
+    open_before = set(plt.get_fignums())
+    with plt.rc_context(style):
+        try:
+            yield
+        finally:
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
+
+
+def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Line]) -> None:
+    """Each column raw (thin) and averaged over five steps; columns never logged are left out."""
+    drawn = [line for line in lines if line[0] in metrics and metrics[line[0]].notna().any()]
+    ends = []
+    for column, label, colour in drawn:
+        values = metrics[column]
+        smooth = values.rolling(5, center=True, min_periods=1).mean()
+        axis.plot(values.index, values, color=colour, lw=0.7, alpha=0.45)
+        axis.plot(smooth.index, smooth, color=colour)
+        ends.append((label, smooth.dropna().iloc[-1], colour))
+    axis.set_title(title)
+    axis.set_xlabel("training step")
+    if drawn and all(metrics[column].min() >= 0 for column, _, _ in drawn):
+        axis.set_ylim(0, None)
+    if len(ends) > 1:
+        label_ends(axis, ends)
+
+
+def draw_share(
+    axis: Axes, share: pd.DataFrame, colour: str, *, thin: bool = False, **style: Any
+) -> None:
+    """The column ``value`` against the index, ``low`` to ``high`` as a band; thin without it."""
+    if thin:
+        axis.plot(share.index, share["value"], color=colour, lw=0.9, alpha=0.5)
+        return
+    axis.fill_between(share.index, share["low"], share["high"], color=colour, alpha=0.17, lw=0)
+    axis.plot(share.index, share["value"], color=colour, **style)
+
+
+def label_ends(axis: Axes, ends: Iterable[tuple[str, float, str]]) -> None:
+    """Write the ``(name, value, colour)`` of each line beside its end, apart from one another."""
+    ends = sorted(ends, key=lambda end: end[1])
+    low, high = axis.get_ylim()
+    height = axis.get_position().height * axis.figure.get_figheight() * 72  # in points
+    gap = 1.25 * plt.rcParams["font.size"] / height * (high - low)
+    places: list[float] = []
+    for _, value, _ in ends:
+        places.append(max(value, places[-1] + gap) if places else value)
+    shift = sum(place - end[1] for place, end in zip(places, ends, strict=True)) / max(len(ends), 1)
+    for (name, _, colour), place in zip(ends, places, strict=True):
+        axis.annotate(
+            name,
+            (1.01, place - shift),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=colour,
+            weight="bold",
+            annotation_clip=False,
+        )
+
+
+def draw_bars(
+    axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping | None], colour: str
+) -> None:
+    """Proportions as bars with intervals and their per cent; "not run" where there is none."""
+    for x, accuracy in zip(xs, accuracies, strict=True):
+        if accuracy is None or accuracy["value"] is None:
+            axis.text(x, 0.02, "not run", rotation=90, ha="center", va="bottom", color=GREY)
+            continue
+        value = accuracy["value"]
+        error = [[value - accuracy["low"]], [accuracy["high"] - value]]
+        axis.bar(x, value, 0.25, color=colour, yerr=error, capsize=3, error_kw={"elinewidth": 1.2})
+        text = f"{100 * value:.0f}"
+        height = accuracy["high"] + 0.015
+        axis.text(x, height, text, ha="center", path_effects=HALO, zorder=5)
+
+
+def save(figure: Figure, run_dir: str | Path, name: str, dpi: int = 150) -> Figure:
+    """Save as ``<run_dir>/figures/<name>.png``."""
+    with atomic_path(Path(run_dir) / "figures" / f"{name}.png") as draft:
+        figure.savefig(draft, format="png", dpi=dpi)
+    return figure

@@ -1,0 +1,181 @@
+"""Figure 1 of the original, redrawn from a run's files, and what the replies looked like below it.
+
+The original's figure has accuracy and length against steps, with a mark for the aha moment. Neither
+line says why it moves: the shares below it do, the phases are dated by rules, and the mark is the
+step from which on reflection is above its start.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vtkit.errors import UserError
+from vtkit.report.drawing import (
+    BLUE,
+    DARK_ORANGE,
+    GREEN,
+    HALO,
+    ORANGE,
+    PER_CENT,
+    RED,
+    STYLE,
+    canvas,
+    draw_share,
+    label_ends,
+    save,
+)
+from vtkit.runs.curves import (
+    LENGTH,
+    find_dip,
+    find_onset,
+    find_phases,
+    moving_average,
+    moving_share,
+)
+from vtkit.runs.records import (
+    benchmark_name,
+    completions_per_step,
+    describe,
+    load_evaluations,
+    load_metric,
+)
+
+STYLES = [("html_share", "HTML", RED), ("reflection_rate", "reflective", GREEN)]
+_PHASES = {"HTML": "#F6E3D6", "format": "#F3F0E2", "growth": "#E4F1EC"}  # backgrounds
+
+
+def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
+    """Accuracy and length against training steps, and below them what the answers looked like.
+
+    Top: greedy accuracy on the benchmark with Wilson bands, and the mean rollout length in tokens,
+    raw (thin) and averaged over five steps, whose lowest point is marked. Below: the shares of
+    rollouts that are HTML and that reflect, pooled over five steps, with their intervals. The
+    background shows the phases, a line the onset of reflection (see :mod:`vtkit.runs.records`).
+
+    Args:
+        others: run folders of further seeds, drawn as thin lines.
+
+    Raises:
+        UserError: metrics or evaluations are missing; the message names the step to run.
+    """
+    with canvas(STYLE):
+        figure, (top, bottom) = plt.subplots(
+            2, 1, figsize=(10, 7.4), sharex=True, height_ratios=(3, 2)
+        )
+        length_axis = _twin(top)
+        for run, thin in [*((other, True) for other in others), (run_dir, False)]:
+            _draw_accuracy(top, run, thin)
+            _draw_lengths(length_axis, run, thin)
+            _draw_styles(bottom, run, thin)
+        _draw_phases(top, bottom, run_dir)
+        _finish_accuracy_axis(top, run_dir)
+        more = f" (thin: {len(others)} more)" if others else ""
+        top.set_title(f"Accuracy and length: {describe(run_dir)}{more}")
+        bottom.set(title="What the rollouts looked like", ylim=(0, 1))
+        bottom.set_ylabel("share of rollouts\n(5 steps, 95% band)")
+        bottom.yaxis.set_major_formatter(PER_CENT)
+        bottom.set_xlabel(f"training step ({completions_per_step(run_dir)} rollouts each)")
+        return save(figure, run_dir, "figure_1")
+
+
+def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
+    phases = find_phases(run_dir)
+    total = sum(last - first for first, last in phases.values())
+    for row, (name, (first, last)) in enumerate(phases.items()):
+        for axis in (top, bottom):
+            axis.axvspan(first, last, color=_PHASES[name], lw=0, zorder=-2)
+        narrow = last - first < 0.12 * total  # its name is wider; rows keep names apart
+        top.annotate(
+            name,
+            (first if narrow else (first + last) / 2, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -14 - 16 * row * narrow),
+            textcoords="offset points",
+            ha="left" if narrow else "center",
+            color="#555555",
+            path_effects=HALO,
+        )
+    onset = find_onset(run_dir)
+    if onset is None:
+        return
+    for axis in (top, bottom):
+        axis.axvline(onset, color=GREEN, lw=1.4, linestyle=":", zorder=1)
+    about = f"dotted: reflection above its start, step {onset}"
+    bottom.set_title(about, loc="right", color=GREEN, fontsize="medium")
+
+
+def _draw_accuracy(axis: Axes, run_dir: str | Path, thin: bool) -> None:
+    results = load_evaluations(run_dir)
+    if not results:
+        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
+    steps = [result["step"] for result in results]
+    share = pd.DataFrame([result["accuracy"] for result in results], index=steps)
+    draw_share(axis, share, BLUE, thin=thin, marker="o", markersize=6)
+
+
+def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
+    lengths = load_metric(run_dir, LENGTH)
+    smooth = moving_average(lengths)
+    if thin:
+        axis.plot(smooth.index, smooth, color=DARK_ORANGE, lw=0.9, alpha=0.5)
+        return
+    axis.plot(lengths.index, lengths, color=ORANGE, lw=0.8, alpha=0.7)
+    axis.plot(smooth.index, smooth, color=DARK_ORANGE)
+    axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * lengths.max()))
+    step, dip = find_dip(lengths)
+    axis.plot([step], [dip], marker="v", markersize=9, color=DARK_ORANGE, zorder=5)
+    axis.annotate(
+        f"dip: {dip:.0f} tokens, step {step}",
+        (step, dip),
+        xytext=(0, 12 if dip < 0.12 * axis.get_ylim()[1] else -22),
+        textcoords="offset points",
+        ha="center" if step > 0.15 * lengths.index[-1] else "left",
+        color=DARK_ORANGE,
+        weight="bold",
+        path_effects=HALO,
+    )
+
+
+def _draw_styles(axis: Axes, run_dir: str | Path, thin: bool) -> None:
+    per_step = completions_per_step(run_dir)
+    ends = []
+    for column, label, colour in STYLES:
+        share = moving_share(load_metric(run_dir, column), per_step)
+        draw_share(axis, share, colour, thin=thin)
+        ends.append((label, share["value"].iloc[-1], colour))
+    if not thin:
+        axis.set_ylim(0, 1)
+        label_ends(axis, ends)
+
+
+def _twin(axis: Axes) -> Axes:
+    twin = axis.twinx()
+    twin.spines["right"].set_visible(True)
+    twin.grid(visible=False)
+    twin.set_ylabel("mean rollout length (tokens)", color=DARK_ORANGE, weight="bold")
+    twin.tick_params(axis="y", colors=DARK_ORANGE)
+    return twin
+
+
+def _finish_accuracy_axis(axis: Axes, run_dir: str | Path) -> None:
+    result = load_evaluations(run_dir)[-1]
+    chance = result["chance"]
+    axis.axhline(chance, color="black", lw=1.2, linestyle="--")
+    axis.annotate(
+        f"chance {chance:.0%}",
+        (1, chance),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 4),
+        textcoords="offset points",
+        ha="right",
+        path_effects=HALO,
+    )
+    axis.set_ylim(0, 1)
+    axis.yaxis.set_major_formatter(PER_CENT)
+    name = f"accuracy, {benchmark_name(run_dir)}\n(greedy, n = {result['n']}, 95% band)"
+    axis.set_ylabel(name, color=BLUE, weight="bold")
+    axis.tick_params(axis="y", colors=BLUE)

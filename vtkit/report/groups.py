@@ -1,0 +1,229 @@
+"""The completions of one question side by side, with its picture, ready to be drawn.
+
+Rollouts are stored a row each; what GRPO compares is a group. ``Groups(run_dir).read(step)`` gives
+the groups of a step as plain values (dict, list, str, number) that serve HTML and JSON alike. Text
+in them is made visible (:func:`vtkit.report.page.visible`), not escaped: that is for who draws it.
+"""
+
+import base64
+import io
+import math
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vtkit.aha.reflection import annotate
+from vtkit.errors import UserError
+from vtkit.files import ROOT
+from vtkit.judging.answers import find_answer
+from vtkit.judging.phrases import find_reflections
+from vtkit.judging.styles import is_html
+from vtkit.judging.tags import Span, take_apart
+from vtkit.models.prompts import is_prefilled
+from vtkit.report.page import visible
+from vtkit.runs.records import load_config
+from vtkit.runs.rollouts import load_rollouts
+
+PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
+
+
+class Groups:
+    """The groups of a run's rollouts.
+
+    Args:
+        run_dir: the run folder (the one that holds ``rollouts/``).
+
+    Raises:
+        UserError: the folder is not a run, or has no rollouts.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.run_dir = Path(run_dir)
+        self.config = load_config(run_dir)
+        self.prefilled = is_prefilled(self.config["prompt"])
+        self.steps = load_rollouts(run_dir).steps
+
+    def read(self, step: int) -> list[dict[str, Any]]:
+        """The groups of one step: ``group``, ``prompt`` (the row's id), ``task``, ``question``,
+        ``choices``, ``right`` (place of the right choice or None), ``solution`` and ``samples``.
+
+        A sample has ``sample``, ``pieces`` (see :mod:`vtkit.report.groups`), ``answer`` (with the rule
+        that found it), ``style``, ``tokens``, ``rewards`` ({name: value}), ``reward`` and
+        ``advantage``; and where they are not 0 or False ``hidden`` (characters left out),
+        ``cut_off``, ``reflective`` and ``right``.
+
+        Raises:
+            UserError: nothing is stored for the step, or the file is damaged.
+        """
+        rows = annotate(load_rollouts(self.run_dir, steps=[step]).to_pandas()).to_dict("records")
+        rows.sort(key=itemgetter("group", "sample"))
+        return [self._group(list(group)) for _, group in groupby(rows, itemgetter("group"))]
+
+    def picture(self, group: dict[str, Any]) -> str | None:
+        """The group's picture as a small WebP ``data:`` address; None where it is not at hand.
+
+        It comes from the training data that the run names, and only if the row there asks the very
+        question of the group. Nothing is downloaded for it.
+        """
+        place = self._places.get(group["prompt"])
+        if place is None:
+            return None
+        row = self._rows[place]
+        if visible(row["question"][0].as_py()) != group["question"]:
+            return None
+        return _thumbnail(row["images"][0][0]["bytes"].as_py())
+
+    @cached_property
+    def _rows(self) -> Any:
+        """The training rows, encoded, as Arrow tables of one row; empty if not at hand."""
+        from vtkit.data.rows import load_training_rows  # brings the datasets library: for pictures
+
+        source = _local(str(self.config["train_data"]))
+        if source is None:
+            return []
+        try:
+            rows = load_training_rows(self.config, source)
+        except UserError:
+            return []
+        if "images" not in rows.column_names:
+            return []
+        return rows.with_format("arrow")
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        if not len(self._rows):
+            return {}
+        return {number: at for at, number in enumerate(self._rows["id"][:].to_pylist())}
+
+    def _group(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        first = rows[0]
+        return {
+            "group": int(first["group"]),
+            "prompt": int(first["prompt_id"]),
+            "task": visible(first["task"]),
+            "question": visible(first["question"]),
+            "choices": [visible(choice) for choice in first["choices"]],
+            "right": find_answer(first["solution"], first["choices"], prefilled=False).choice,
+            "solution": visible(first["solution"]),
+            "samples": [self._sample(row) for row in rows],
+        }
+
+    def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
+        text = row["completion"]
+        answer = find_answer(text, row["choices"], prefilled=self.prefilled)
+        flags = {
+            "hidden": max(0, len(text) - MOST),
+            "cut_off": not row["finished"],
+            "reflective": bool(row["reflective"]),
+            "right": bool(row["right"]),
+        }
+        rewards = {
+            name.removesuffix("_reward"): _number(value)
+            for name, value in row.items()
+            if name.endswith("_reward")
+        }
+        return {
+            "sample": int(row["sample"]),
+            "pieces": [
+                (kinds, visible(piece))
+                for kinds, piece in cut(text, answer.span, prefilled=self.prefilled)
+            ],
+            "answer": f"{visible((answer.text or 'none')[:200])} ({answer.rule})",
+            "style": row["style"],
+            "tokens": int(row["tokens"]),
+            "rewards": {name: value for name, value in rewards.items() if value is not None},
+            "reward": _number(row["reward"]) or 0,
+            "advantage": _number(row["advantage"]) or 0,
+            **{name: value for name, value in flags.items() if value},
+        }
+
+
+def evenly(items: Sequence, count: int) -> list:
+    """At most ``count`` of the items, evenly, with both ends."""
+    if count >= len(items):
+        return list(items)
+    if count == 1:
+        return [items[-1]]
+    return [items[round(at * (len(items) - 1) / (count - 1))] for at in range(count)]
+
+
+def _local(source: str) -> Path | str | None:
+    """Where the training data lie on this machine, if they do: a folder, a file, the hub's copy."""
+    for path in (Path(source), ROOT / source):
+        if path.exists():
+            return path
+    from huggingface_hub import try_to_load_from_cache
+
+    from vtkit.hub import HUB_REVISIONS
+
+    if source not in HUB_REVISIONS:
+        return None
+    place = {"repo_type": "dataset", "revision": HUB_REVISIONS[source]}
+    cached = try_to_load_from_cache(source, "SAT_train.parquet", **place)
+    return cached if isinstance(cached, str) else None
+
+
+def _thumbnail(encoded: bytes) -> str | None:
+    try:
+        picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+    except (OSError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    small = io.BytesIO()
+    picture.save(small, "WEBP", quality=75)
+    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"
+
+
+def _number(value: float) -> float | None:
+    """A finite number with five decimals, or None: JSON has no NaN."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else round(float(value), 5)
+
+
+KINDS = {
+    "t": "thinking",
+    "o": "neither thinking nor answer",
+    "b": "answer block",
+    "g": "tag",
+    "d": "the words that decide",
+    "r": "reflection",
+}
+"""What the letters of a piece mean: one of t, o, b, g, then perhaps d, r or both."""
+MOST = 8000
+"""Characters of a completion that are shown."""
+_TAG = re.compile(r"\s{0,9}</?\s?(?:think|answer)\s?>\s{0,9}", re.IGNORECASE)
+
+
+def cut(
+    completion: str, decider: Span | None = None, *, prefilled: bool = True
+) -> list[tuple[str, str]]:
+    """The pieces of a completion, ``(letters, text)`` in order: its first ``MOST`` characters.
+
+    Phrases in markup are no reflections, as in :func:`vtkit.judging.styles.is_reflective`.
+
+    Args:
+        decider: the span that :func:`vtkit.judging.answers.find_answer` found.
+        prefilled: the prompt ended in ``<think>``.
+    """
+    parts = take_apart(completion, prefilled=prefilled)
+    tags = [match.span() for match in _TAG.finditer(completion)]
+    reflections = [] if is_html(completion) else find_reflections(completion)
+    kinds, marks = ["t"] * len(completion), [""] * len(completion)
+    for letter, spans in (("o", parts.outside), ("b", parts.blocks), ("g", tags)):
+        for start, end in spans:
+            kinds[start:end] = letter * (end - start)
+    for letter, spans in (("d", [decider] if decider else []), ("r", reflections)):
+        for start, end in spans:
+            marks[start:end] = [mark + letter for mark in marks[start:end]]
+    shown = zip(kinds, marks, completion[:MOST], strict=False)
+    return [
+        ("".join(letters), "".join(char for *_, char in run))
+        for letters, run in groupby(shown, lambda place: place[:2])
+    ]

@@ -1,0 +1,186 @@
+"""Figures of a run, drawn from the files of its folder and from nothing else.
+
+Length alone can look like thinking, so it never stands without accuracy; rates show intervals.
+
+``figure_1("runs/visualthinker-mini-s0")`` returns the figure and saves ``figures/figure_1.png``.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vtkit.aha.reflection import by_step
+from vtkit.errors import UserError
+from vtkit.report.drawing import (
+    BLUE,
+    DARK_ORANGE,
+    GREEN,
+    GREY,
+    HALO,
+    ORANGE,
+    PER_CENT,
+    PURPLE,
+    RED,
+    SMALL,
+    STYLE,
+    canvas,
+    draw_bars,
+    draw_panel,
+    save,
+)
+from vtkit.report.figure_1 import STYLES
+from vtkit.runs.curves import LENGTH
+from vtkit.runs.records import (
+    benchmark_name,
+    chance_levels,
+    compared_scores,
+    describe,
+    load_metrics,
+)
+from vtkit.runs.rollouts import load_rollouts
+
+_REWARD = [
+    ("reward", "total", BLUE),
+    ("rewards/accuracy_reward/mean", "accuracy", GREEN),
+    ("rewards/format_reward/mean", "format", PURPLE),
+]
+_LENGTHS = [
+    ("completions/max_length", "max", ORANGE),
+    (LENGTH, "mean", DARK_ORANGE),
+    ("completions/min_length", "min", ORANGE),
+]
+_OUTCOMES = [("mean_length_right", "right", GREEN), ("mean_length_wrong", "wrong", RED)]
+_LIVE_PANELS = {
+    "Reward": _REWARD,
+    "Mean length (tokens)": [(LENGTH, "mean", DARK_ORANGE)],
+    "Share of rollouts": STYLES,
+}
+_PANELS = {
+    "Reward": _REWARD,
+    "Length (tokens)": _LENGTHS,
+    "Share of rollouts": STYLES,
+    "Share of rollouts cut off": [("completions/clipped_ratio", "cut off", RED)],
+    "Share of groups without spread": [("frac_reward_zero_std", "no spread", GREY)],
+    "Loss": [("loss", "loss", BLUE)],
+    "Entropy, KL (nats)": [("entropy", "entropy", BLUE), ("kl", "KL", ORANGE)],
+    "Gradient norm": [("grad_norm", "before clipping", GREY)],
+    "Seconds a step": [("step_time", "seconds", GREY)],
+}
+_METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO", BLUE)}
+
+
+def live(run_dir: str | Path) -> Figure:
+    """Reward, length and styles of a run that is still training, small enough for a cell.
+
+    Before the first step there is nothing to draw, which the figure says.
+    """
+    with canvas(STYLE | SMALL):
+        figure, axes = plt.subplots(1, 3, figsize=(12, 3))
+        if Path(run_dir, "metrics.csv").exists():
+            metrics = load_metrics(run_dir)
+            for axis, (title, lines) in zip(axes, _LIVE_PANELS.items(), strict=True):
+                draw_panel(axis, metrics, title, lines)
+        else:
+            figure.suptitle("waiting for the first training step")
+        return save(figure, run_dir, "live", dpi=110)
+
+
+def training_curves(run_dir: str | Path) -> Figure:
+    """Everything that tells a healthy run from a sick one, on one page.
+
+    Cut-off completions and groups whose rewards have no spread starve the gradient; entropy that
+    falls to nothing ends exploration. What the run did not log has no panel.
+
+    Raises:
+        UserError: ``metrics.csv`` is missing.
+    """
+    metrics = load_metrics(run_dir)
+    panels = [
+        (title, lines)
+        for title, lines in _PANELS.items()
+        if any(column in metrics for column, _, _ in lines)
+    ]
+    rows = -(-len(panels) // 3)
+    with canvas(STYLE | SMALL):
+        figure, axes = plt.subplots(rows, 3, figsize=(13, 2.8 * rows), squeeze=False)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, lines) in zip(axes.flat, panels, strict=False):
+            draw_panel(axis, metrics, title, lines)
+        figure.suptitle(describe(run_dir), x=0.01, ha="left", weight="bold")
+        return save(figure, run_dir, "training_curves", dpi=100)
+
+
+def lengths_by_outcome(run_dir: str | Path) -> Figure:
+    """Mean length of right and of wrong rollouts, against steps.
+
+    Growth in wrong answers only is an artefact of the loss (Dr. GRPO, arXiv 2503.20783). Markup is
+    long and always wrong, so wrong answers are also drawn without it.
+
+    Raises:
+        UserError: the run has no rollouts.
+    """
+    table = by_step(load_rollouts(run_dir).to_pandas())
+    with canvas(STYLE):
+        figure, axis = plt.subplots(figsize=(10, 4.6))
+        draw_panel(axis, table, f"Length by outcome: {describe(run_dir)}", _OUTCOMES)
+        prose = table["mean_length_wrong_prose"].rolling(5, center=True, min_periods=1).mean()
+        axis.plot(prose.index, prose, color=RED, linestyle=":")
+        for start in prose.dropna().head(1).items():
+            axis.annotate(
+                "wrong, without HTML",
+                start,
+                xytext=(0, -20),
+                textcoords="offset points",
+                color=RED,
+                path_effects=HALO,
+            )
+        axis.set_ylabel("mean length (tokens)")
+        return save(figure, run_dir, "lengths_by_outcome")
+
+
+def comparison(run_dir: str | Path) -> Figure:
+    """Benchmark accuracy of base, SFT and GRPO, in total and per task, with chance marked.
+
+    Raises:
+        UserError: the run has no evaluation at all.
+    """
+    scores = compared_scores(run_dir)
+    first = next((result for result in scores.values() if result), None)
+    if first is None:
+        raise UserError(f"{run_dir}/evals holds no scores; run the benchmark (notebook 05) first")
+    groups = ["total", *sorted(first["tasks"])]
+    with canvas(STYLE):
+        figure, axis = plt.subplots(figsize=(11, 5))
+        for place, (name, (_, colour)) in enumerate(_METHODS.items()):
+            xs = [group + 0.27 * (place - 1) for group in range(len(groups))]
+            draw_bars(axis, xs, [_accuracy(scores[name], group) for group in groups], colour)
+        chances = chance_levels(run_dir)
+        for place, group in enumerate(groups):
+            if group in chances:
+                axis.hlines(chances[group], place - 0.42, place + 0.42, "black", "--", lw=1.3)
+        axis.set_xticks(range(len(groups)), groups)
+        axis.grid(axis="x", visible=False)
+        axis.set(ylim=(0, 1.04), ylabel="accuracy (greedy, 95% interval)")
+        axis.yaxis.set_major_formatter(PER_CENT)
+        _add_method_legend(axis, scores)
+        title = f"{benchmark_name(run_dir)} (n = {first['n']}): {describe(run_dir)}"
+        axis.set_title(title, pad=34)
+        return save(figure, run_dir, "comparison")
+
+
+def _accuracy(result: dict | None, group: str) -> dict | None:
+    if result is None:
+        return None
+    return result["accuracy"] if group == "total" else result["tasks"].get(group)
+
+
+def _add_method_legend(axis: Axes, scores: dict) -> None:
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for _, colour in _METHODS.values()]
+    labels = [
+        label if scores[name] else f"{label}: not run" for name, (label, _) in _METHODS.items()
+    ]
+    handles.append(plt.Line2D([], [], color="black", linestyle="--", lw=1.3))
+    axis.legend(handles, [*labels, "chance"], loc="lower left", bbox_to_anchor=(0, 1), ncols=4)

@@ -1,0 +1,208 @@
+"""The reward laboratory: replies on the bench, what each set of rules pays them, and why.
+
+The specimens are data (``replies.yaml``); what each is paid is never written down but asked
+of the rules, so that no table can lie about them. Tables are HTML without scripts or colours of
+their own, readable in light and dark; model text in them is escaped and stands in ``<code>``, where
+Jupyter looks for no mathematics either.
+
+    gallery(judge(load_replies()))                      # a table, deciding words marked
+    playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from IPython.display import HTML
+
+from vtkit.config.values import read_yaml
+from vtkit.errors import UserError
+from vtkit.judging import rewards, verdict
+from vtkit.report.page import marked, text
+from vtkit.runs.folder import headless
+
+SPECIMENS = Path(__file__).with_name("replies.yaml")
+KINDS = ("honest", "sloppy", "hack")
+LABELS = {"careful": "ours", "paper": "original"}
+_LEFT = ' style="text-align: left; vertical-align: top"'
+_CODE = ' style="white-space: pre-wrap; overflow-wrap: anywhere"'
+_MARK = ' style="background: #ffe29a; color: #1d2329; border-radius: 3px; padding: 0 .1em"'
+
+
+class Reply(NamedTuple):
+    """One specimen: the completion as sampled, and the question that it answers."""
+
+    kind: str
+    name: str
+    completion: str
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+
+
+def load_replies(path: str | Path = SPECIMENS) -> list[Reply]:
+    """The specimens of a file, by question and there by kind.
+
+    Raises:
+        UserError: the file is missing, not YAML, or not of the form that the committed one has.
+    """
+    path = Path(path)
+    return [
+        reply
+        for topic, entry in read_yaml(path).items()
+        for reply in _specimens(entry, f"{path}: {topic}")
+    ]
+
+
+def _specimens(entry: Any, where: str) -> list[Reply]:
+    known = ("question", "choices", "answer", *KINDS)
+    if not isinstance(entry, dict) or not set(known[:3]) <= set(entry) <= set(known):
+        raise UserError(f"{where}: expected {', '.join(known)}, the last three if there are any")
+    if not isinstance(entry["choices"], list) or entry["answer"] not in entry["choices"]:
+        raise UserError(f"{where}: answer: {entry['answer']!r} is not in the list of choices")
+    asked = (str(entry["question"]), tuple(map(str, entry["choices"])), str(entry["answer"]))
+    replies = []
+    for kind in KINDS:
+        if not isinstance(entry.get(kind, {}), dict):
+            raise UserError(f"{where}: {kind}: expected 'name: reply' lines")
+        items = entry.get(kind, {}).items()
+        replies += [Reply(kind, str(name), str(reply), *asked) for name, reply in items]
+    return replies
+
+
+def judge(replies: Sequence[Reply]) -> pd.DataFrame:
+    """One row a reply: what our extractor found, and what every set of rules pays.
+
+    Returns:
+        The fields of :class:`Reply`; ``said``, ``span``, ``rule`` and ``form`` by our rules (see
+        :func:`vtkit.judging.answers.find_answer` and :func:`vtkit.judging.verdict.check_format`); and for each of
+        ``rewards.RULES`` the columns ``<rules> accuracy`` and ``<rules> format``, 0.0 or 1.0.
+    """
+    table = pd.DataFrame(replies, columns=list(Reply._fields))
+    found = [
+        verdict.explain(reply.completion, reply.answer, reply.choices or None) for reply in replies
+    ]
+    table["said"] = [one["answer"] for one in found]
+    table["span"] = [one["span"] for one in found]
+    table["rule"] = [one["rule"] for one in found]
+    table["form"] = [verdict.check_format(reply.completion) for reply in replies]
+    for rules in rewards.RULES:
+        for name in ("accuracy", "format"):
+            (function,) = rewards.get_rewards([name], rules)
+            table[f"{rules} {name}"] = function(
+                [reply.completion for reply in replies],
+                solution=[f"<answer>{reply.answer}</answer>" for reply in replies],
+                choices=[reply.choices or None for reply in replies],
+            )
+    return table
+
+
+def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
+    """How many replies of each kind each set of rules pays: for accuracy, for format, for both.
+
+    Returns:
+        A row for each of ``rewards.RULES``, and ``replies``: how many there are of each kind.
+    """
+    rows = {}
+    for rules in rewards.RULES:
+        accuracy, format = judged[f"{rules} accuracy"], judged[f"{rules} format"]
+        paid = {"accuracy": accuracy, "format": format, "both": accuracy * format}
+        rows[LABELS.get(rules, rules)] = {
+            (reward, kind): int(points[judged["kind"] == kind].sum())
+            for reward, points in paid.items()
+            for kind in KINDS
+        }
+    counts = judged["kind"].value_counts()
+    rows["replies"] = {key: int(counts.get(key[1], 0)) for key in rows["ours"]}
+    table = pd.DataFrame(rows).T
+    table.columns = pd.MultiIndex.from_tuples(table.columns, names=["paid for", "kind"])
+    return table
+
+
+def gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
+    """Replies by question, the words that decide marked, our points and another's side by side.
+
+    Args:
+        judged: rows of :func:`judge`.
+        beside: whose points stand beside ours, one of ``rewards.RULES``.
+    """
+    header = ("", "reply", "answer found by", "form", *map(_label, ("careful", beside)))
+    parts = [f"<table><thead><tr>{''.join(map(_head, header))}</tr></thead>"]
+    for question, group in judged.groupby("question", sort=False):
+        choices, answer = group.iloc[0][["choices", "answer"]]
+        options = ", ".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(choices))
+        about = f"{text(question)} {text(options)}; right: <b>{text(answer)}</b>"
+        parts.append(f'<tbody><tr><th scope="rowgroup" colspan="6"{_LEFT}>{about}</th></tr>')
+        parts += [_row(reply, beside) for reply in group.to_dict("records")]
+        parts.append("</tbody>")
+    return HTML(f'<div style="overflow-x: auto">{"".join(parts)}</table></div>')
+
+
+def playground(
+    completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
+) -> Any:
+    """Replies of one's own, judged as one types; run by ``run_all.sh``, a table of those given.
+
+    Args:
+        completions: live, the first one is there to begin with.
+        rules: whose points stand beside ours at first.
+
+    Returns:
+        A widget (live), else the table.
+    """
+    if headless():
+        return gallery(judge(_typed(completions, choices, answer)), rules)
+    import ipywidgets as widgets
+
+    wide = widgets.Layout(width="95%")
+    boxes = [
+        widgets.Textarea(completions[0], description="reply", rows=4, layout=wide),
+        widgets.Text(" | ".join(choices), description="choices", layout=wide),
+        widgets.Text(answer, description="right"),
+        widgets.Dropdown(options=rewards.RULES, value=rules, description="beside ours"),
+    ]
+    verdict = widgets.HTML()
+
+    def update(change: Any = None) -> None:
+        reply, options, right, beside = (box.value for box in boxes)
+        named = [option.strip() for option in options.split("|") if option.strip()]
+        verdict.value = gallery(judge(_typed([reply], named, right)), beside).data
+
+    for box in boxes:
+        box.observe(update, "value")
+    update()
+    return widgets.VBox([*boxes, verdict])
+
+
+def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> list[Reply]:
+    asked = ("Typed in.", tuple(choices), answer)
+    return [Reply("typed", str(i), reply, *asked) for i, reply in enumerate(completions, 1)]
+
+
+def _row(reply: dict[str, Any], beside: str) -> str:
+    ours, theirs = (_points(reply, rules) for rules in ("careful", beside))
+    theirs = theirs if ours == theirs else f"<strong>{theirs} ≠</strong>"
+    said = _marked(reply["completion"], reply["span"])
+    cells = (said, reply["rule"], reply["form"], ours, theirs)
+    return (
+        f'<tr><th scope="row"{_LEFT}>{text(reply["name"])}</th>'
+        + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _points(reply: dict[str, Any], rules: str) -> str:
+    return f"{reply[f'{rules} accuracy']:.0f}&nbsp;+&nbsp;{reply[f'{rules} format']:.0f}"
+
+
+def _marked(reply: str, span: tuple[int, int] | None) -> str:
+    return f"<code{_CODE}>{marked(reply, [span] if span else [], _MARK)}</code>"
+
+
+def _label(rules: str) -> str:
+    return LABELS.get(rules, rules)
+
+
+def _head(name: str) -> str:
+    return f'<th scope="col"{_LEFT}>{text(name)}</th>'

@@ -1,0 +1,259 @@
+"""Several seeds of one setting, put together: each of them, their mean and their spread.
+
+One lucky curve proves nothing, so that tables and figures show every seed. The spread is from the
+least to the greatest, with the sample's standard deviation; no seed is left out.
+
+    aggregate(["runs/x-s0", "runs/x-s1"], "runs/x-seeds")
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vtkit.errors import UserError
+from vtkit.files import atomic_write, write_json
+from vtkit.report import page
+from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT, STYLE, canvas, save
+from vtkit.report.summary import summarize
+from vtkit.report.tables import Table
+from vtkit.runs.curves import LENGTH, moving_average
+from vtkit.runs.records import MINIATURE, benchmark_name, load_config, load_evaluations, load_metric
+from vtkit.stats import NOT_RUN, difference, percent, points
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one seed came to in one row: a number, how it is shown, whether it is as asked."""
+
+    value: float | None
+    text: str
+    met: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a run's summary, what was asked of it before any run, and how a mean looks."""
+
+    name: str
+    asked: str
+    form: str
+    cell: Callable[[dict[str, Any]], Cell]
+
+
+def table(summaries: Sequence[dict[str, Any]], *, plain: bool = False) -> Table:
+    """What each seed came to beside what was asked, with mean and spread over all.
+
+    Args:
+        summaries: of :func:`vtkit.report.summary.summarize`, one a seed.
+        plain: one number a cell, without intervals, for the width of a terminal.
+    """
+    header = ["", "asked", "mean", "spread", *(f"seed {one['seed']}" for one in summaries)]
+    rows = []
+    for row in ROWS:
+        cells = [row.cell(summary) for summary in summaries]
+        found = mean_and_spread([cell.value for cell in cells], row.form)
+        texts = [
+            f"{cell.value:{row.form}}" if plain and cell.value is not None else cell.text
+            for cell in cells
+        ]
+        missed = " (missed)" if plain else ", **missed**"
+        told = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
+        rows.append([row.name, row.asked, *found, *told])
+    return header, rows
+
+
+def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
+    """Write ``summary.json``, ``figures/bands.png`` and ``report.html`` of several seeds.
+
+    Raises:
+        UserError: a folder is not a run, has other settings than the first, or lacks its metrics.
+    """
+    _check_alike(run_dirs)
+    summaries, out = [summarize(run) for run in run_dirs], Path(out)
+    measures = {}
+    for row in ROWS:
+        values = [row.cell(summary).value for summary in summaries]
+        measures[row.name] = {**_statistics(values), "values": values}
+    same = {name: summaries[0][name] for name in ("recipe", "profile")}
+    seeds = [summary["seed"] for summary in summaries]
+    bands(run_dirs, out)
+    write_json(out / "summary.json", {**same, "seeds": seeds, "measures": measures})
+    _write_page(out, same, seeds, table(summaries))
+    return out
+
+
+def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
+    """Accuracy, length and reflection against steps: seeds thin, mean thick, least to greatest.
+
+    Saved as ``<out>/figures/bands.png``.
+
+    Raises:
+        UserError: metrics or scores are missing.
+    """
+    panels = (
+        ("Accuracy", _accuracy, BLUE),
+        ("Mean rollout length (tokens)", lambda run: moving_average(load_metric(run, LENGTH)),
+         DARK_ORANGE),
+        ("Reflective rollouts", lambda run: moving_average(load_metric(run, "reflection_rate")),
+         GREEN),
+    )  # fmt: skip
+    with canvas(STYLE):
+        figure, axes = plt.subplots(1, 3, figsize=(14, 4.4))
+        figure.get_layout_engine().set(h_pad=0.1)  # the headline apart from the panels' titles
+        for axis, (title, read, colour) in zip(axes, panels, strict=True):
+            _draw_band(axis, [read(run).dropna() for run in run_dirs], colour)
+            axis.set(title=title, xlabel="training step", ylim=(0, None))
+        for axis in (axes[0], axes[2]):
+            axis.set_ylim(0, 1)
+            axis.yaxis.set_major_formatter(PER_CENT)
+        config = load_config(run_dirs[0])
+        seeds = ", ".join(str(load_config(run)["seed"]) for run in run_dirs)
+        figure.suptitle(
+            f"{config['recipe']}, profile {config['profile']}, scored on "
+            f"{benchmark_name(run_dirs[0])}, seeds {seeds}: "
+            "thin each seed, thick their mean, band least to greatest",
+            x=0.01, ha="left", fontsize=11,
+        )  # fmt: skip
+        return save(figure, out, "bands", dpi=110)
+
+
+def _draw_band(axis: Axes, lines: list[pd.Series], colour: str) -> None:
+    together = pd.concat(lines, axis=1, join="inner")
+    axis.plot(together.index, together, color=colour, lw=0.8, alpha=0.55)
+    low, high = together.min(axis=1), together.max(axis=1)
+    axis.fill_between(together.index, low, high, color=colour, alpha=0.17, lw=0)
+    mean = together.mean(axis=1)
+    axis.plot(together.index, mean, color=colour, clip_on=False, zorder=3)  # 0 is a result too
+
+
+def _accuracy(run_dir: str | Path) -> pd.Series:
+    scores = load_evaluations(run_dir)
+    if not scores:
+        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
+    return pd.Series({score["step"]: score["accuracy"]["value"] for score in scores})
+
+
+def _check_alike(run_dirs: Sequence[str | Path]) -> None:
+    configs = [load_config(run) for run in run_dirs]
+    for run, config in zip(run_dirs, configs, strict=True):
+        names = [name for name in config if name not in ("seed", "run_dir")]
+        other = [name for name in names if config[name] != configs[0].get(name)]
+        if other:
+            raise UserError(f"{run} differs from {run_dirs[0]} in {', '.join(other)}, not in seed")
+
+
+def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Table) -> None:
+    title = f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds"
+    parts = [page.paragraph(MINIATURE)] if same["profile"].startswith("mini") else []
+    caption = "Thin: each seed. Thick: their mean. Band: least to greatest."
+    parts += [
+        page.table("Every seed; 95 % Wilson intervals in brackets", *results),
+        page.figure(out / "figures" / "bands.png", "Accuracy, length, reflection", caption),
+    ]
+    with atomic_write(out / "report.html") as handle:
+        handle.write(page.page(title, parts))
+
+
+def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean, sample standard deviation, least and greatest of the seeds that have a number."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return dict.fromkeys(("mean", "sd", "min", "max"))
+    sd = stdev(known) if len(known) > 1 else None
+    return {"mean": mean(known), "sd": sd, "min": min(known), "max": max(known)}
+
+
+def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
+    """Two cells: the mean, and least and greatest with the standard deviation.
+
+    Args:
+        form: how a number is written, as in ``format(value, form)``.
+    """
+    found = _statistics(values)
+    if found["mean"] is None:
+        return [NOT_RUN, NOT_RUN]
+    if found["sd"] is None:
+        return [f"{found['mean']:{form}}", "one seed"]
+    plain = form.removeprefix("+")  # a deviation has no sign
+    return [
+        f"{found['mean']:{form}}",
+        f"{found['min']:{form}} to {found['max']:{form}}, sd {found['sd']:{plain}}",
+    ]
+
+
+def _score(name: str) -> Callable[[dict[str, Any]], Cell]:
+    return lambda summary: _proportion(summary["accuracy"][name])
+
+
+def _proportion(found: dict[str, Any] | None, met: bool = True) -> Cell:
+    return Cell(found["value"] if found else None, percent(found), met)
+
+
+def _gain(over: str, asked: float) -> Callable[[dict[str, Any]], Cell]:
+    def cell(summary: dict[str, Any]) -> Cell:
+        after, before = (summary["accuracy"][name] for name in ("grpo", over))
+        if not after or not before:
+            return Cell(None, NOT_RUN, False)
+        gap = difference(after, before)
+        return Cell(100 * gap["value"], points(gap), gap["value"] >= asked)
+
+    return cell
+
+
+def _dip(summary: dict[str, Any]) -> Cell:
+    start, dip = (summary["mean_length"][name] for name in ("start", "dip"))
+    if start is None:
+        return Cell(None, NOT_RUN, False)
+    return Cell(
+        dip / start - 1, f"{start:.1f}, {dip:.1f} ({dip / start - 1:+.0%})", dip <= 0.85 * start
+    )
+
+
+def _growth(summary: dict[str, Any]) -> Cell:
+    dip, end = (summary["mean_length"][name] for name in ("dip", "end"))
+    if dip is None:
+        return Cell(None, NOT_RUN, False)
+    return Cell(end / dip, f"{dip:.1f}, {end:.1f} ({end / dip:.2f} times)", end >= 1.6 * dip)
+
+
+def _html(summary: dict[str, Any]) -> Cell:
+    end = summary["html_share"]["intervals"]["end"]
+    return _proportion(end, bool(end) and end["value"] < 0.02)
+
+
+def _reflection_start(summary: dict[str, Any]) -> Cell:
+    return _proportion(summary["reflection_rate"]["intervals"]["start"])
+
+
+def _reflection_end(summary: dict[str, Any]) -> Cell:
+    found = summary["reflection_rate"]["intervals"]
+    apart = bool(found["end"]) and found["end"]["low"] > found["start"]["high"]
+    return _proportion(found["end"], apart)
+
+
+def _minutes(summary: dict[str, Any]) -> Cell:
+    seconds = summary["wall_seconds"]
+    return Cell(seconds / 60, f"{seconds / 60:.1f}") if seconds else Cell(None, NOT_RUN)
+
+
+ROWS = (
+    Row("accuracy, base model", "", ".1%", _score("base")),
+    Row("accuracy, SFT", "", ".1%", _score("sft")),
+    Row("accuracy, GRPO", "", ".1%", _score("grpo")),
+    Row("GRPO over base, points", "at least +30", "+.1f", _gain("base", 0.30)),
+    Row("GRPO over SFT, points", "at least +2", "+.1f", _gain("sft", 0.02)),
+    Row("mean rollout length, start, dip", "15 % shorter or more", "+.0%", _dip),
+    Row("mean rollout length, dip, end", "1.6 times or more", ".2f", _growth),
+    Row("HTML at the end", "below 2 %", ".1%", _html),
+    Row("reflection, start", "", ".1%", _reflection_start),
+    Row("reflection, end", "intervals apart", ".1%", _reflection_end),
+    Row("minutes in all", "", ".1f", _minutes),
+)
+"""The phenomena of the original, in the words and with the bars of the README."""

@@ -1,0 +1,121 @@
+"""Where data and model of a run come from, a folder here or the hub, and whether that is there.
+
+Asked before a new run's folder is written: a folder keeps its settings, so that a name mistyped
+into them could only be corrected by deleting it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vtkit.errors import UserError, nearest
+from vtkit.files import ROOT
+from vtkit.hub import is_hub_id
+
+if TYPE_CHECKING:
+    from vtkit.config.run_config import RunConfig
+
+
+def require_origins(config: "RunConfig") -> None:
+    """Refuse what is no file or folder, no hub id and nothing that the miniature's makers make.
+
+    A run that has its folder is not asked: what it read may be gone since. Whether a model's hub id
+    exists is for the hub to say.
+
+    Raises:
+        UserError: names the field and what comes nearest, or what would do.
+    """
+    if (Path(config.run_dir) / "config.yaml").exists():
+        return
+    for field in FIELDS:
+        name = getattr(config, field)
+        if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
+            _require_on_hub(config, field, name)
+
+
+def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
+    hub = "" if field == "model" else _published(config, field)
+    if is_hub_id(name) if field == "model" else name == hub:
+        return
+    kind = "models/" if field == "model" else "data/"
+    made = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
+    if near := _nearest(name, [hub, *made] if hub else made):
+        remedy = f"did you mean '{near}'?"
+    elif field == "model":
+        remedy = "name a folder that has a model, or a hub id (owner/name)"
+    else:
+        remedy = "put the parquet files there, or name another folder"
+        remedy += f" or, to download it, {hub}" if hub else ""
+    raise UserError(f"parameters: {field}: no '{name}' here; {remedy}")
+
+
+def _published(config: "RunConfig", field: str) -> str:
+    """The one data set of the hub that a field may name; "" if the format has none."""
+    from vtkit.data.formats import FORMATS
+    from vtkit.hub import CV_BENCH_HUB, SAT_HUB  # takes a second
+
+    if config.train_format != "sat":
+        return FORMATS[config.train_format].hub
+    return SAT_HUB if field == "train_data" else CV_BENCH_HUB
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """The neighbour or known name whose last part is most like this one's."""
+    path = Path(name)
+    by_last = {Path(one).name: one for one in (*known, *map(str, path.parent.glob("*")))}
+    near = nearest(path.name, by_last)
+    return by_last[near] if near else None
+
+
+FIELDS = ("train_data", "benchmark_data", "model")  # of a configuration that name such folders
+_PROBLEMS = ("test.parquet", "vtkit.mini data problems")
+_INSTRUCT = "vtkit.mini instruct --manner"
+_CONTROL = "vtkit.mini base --corpus"
+MAKERS = {
+    "data/mini": ("test_3d.parquet", "vtkit.mini data"),
+    "data/mini/r1-v": _PROBLEMS,
+    "data/mini/journey": _PROBLEMS,
+    "data/mini/open-r1-multimodal": _PROBLEMS,
+    "data/mini/text": ("test.parquet", "vtkit.mini data text"),
+    "models/mini-base": ("pretraining.json", "vtkit.mini base"),
+    "models/mini-instruct": ("tuning.json", "vtkit.mini instruct"),
+    "models/mini-instruct-terse": ("tuning.json", f"{_INSTRUCT} terse"),
+    "models/mini-instruct-talkative": ("tuning.json", f"{_INSTRUCT} talkative"),
+    "models/mini-text": ("pretraining.json", "vtkit.mini text"),
+    "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
+    "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),
+}
+"""By folder: the file that is written last, and the module (with its options) that writes it."""
+
+
+def maker(folder: str) -> list[str] | None:
+    """The module, with its options, that makes a folder which is missing or unfinished.
+
+    None for a finished one, and for what is not the miniature's (a hub id, somebody's own model).
+    """
+    last, command = MAKERS.get(folder, ("", ""))
+    return command.split() if command and not (ROOT / folder / last).exists() else None
+
+
+def make_missing(config: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> list[str]:
+    """Write the miniature's data and models that a configuration names and that are missing.
+
+    Args:
+        fields: which of the configuration's are looked at.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        UserError: the command failed; it has said why.
+    """
+    made = []
+    for folder in dict.fromkeys(config[name] for name in fields):
+        if command := maker(folder):
+            if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
+                raise UserError(f"{folder} is missing and could not be made; see above")
+            made.append(folder)
+    return made

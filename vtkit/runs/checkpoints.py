@@ -1,0 +1,114 @@
+"""The checkpoints of a run: which are whole, which is the best, and how much of them is kept.
+
+Kept are the last two, to go on from, and ``best``: the weights, without optimizer, of the step that
+answered most of the benchmark. Each is whole or does not count, whenever a run is killed: a
+checkpoint gets its mark when everything in it is written, and ``best`` is made beside its place and
+renamed, from a checkpoint that is whole and stays until the next but one is.
+
+``best`` was chosen by the very questions that its accuracy is of, so that this accuracy flatters
+it. It is there to show decay, and to go back to; a run is reported by its last checkpoint.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from vtkit.files import atomic_write, read_json, write_json
+from vtkit.runs.records import best_score
+
+WHOLE = "checkpoint-is-whole"
+KEPT = 2
+BEST, BEST_RECORD = "best", "best.json"
+# What only resuming needs, and what tells of this machine: paths, names, times.
+NOT_MODEL = [
+    "optimizer*", "scheduler.pt", "rng_state*", "training_args.bin", "trainer_state.json",
+    "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", WHOLE,
+]  # fmt: skip
+
+
+def mark_whole(checkpoint: Path) -> None:
+    """Say that everything in a folder is written; what is not marked is removed on resume."""
+    with atomic_write(checkpoint / WHOLE) as handle:
+        handle.write(f"{checkpoint.name}\n")
+
+
+def is_whole(checkpoint: Path) -> bool:
+    return (checkpoint / WHOLE).is_file()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest whole checkpoint, if there is one."""
+    return max(filter(is_whole, folder.glob("checkpoint-*")), key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The training step of ``checkpoint-100`` or of ``best``; 0 for any other folder.
+
+    Raises:
+        UserError: the record of ``best`` is damaged.
+    """
+    numbered = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
+    record = checkpoint / BEST_RECORD
+    if not numbered and record.is_file():
+        return read_json(record)["step"]
+    return int(numbered[1]) if numbered else 0
+
+
+def settle(folder: Path, evals: Path) -> None:
+    """Bring checkpoints and scores of a killed run in order; only for who holds the run's lock.
+
+    Raises:
+        UserError: a score is damaged, or the disk is full.
+    """
+    remove_halves(folder)
+    for replies in evals.glob("step-*.replies.jsonl"):  # killed between a score and their removal
+        if replies.with_name(replies.name.replace(".replies.jsonl", ".json")).is_file():
+            replies.unlink()
+    if last := last_checkpoint(folder):  # killed between its mark and ``best``
+        keep_best(folder, evals, step=step_of(last))
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove checkpoints that were not finished; only for who holds the run's lock."""
+    for path in folder.glob("checkpoint-*"):
+        if not is_whole(path):
+            shutil.rmtree(path)
+
+
+def keep_best(folder: Path, evals: Path, *, step: int) -> None:
+    """Make ``best`` what it should be at ``step``, unless it is or its checkpoint is not there.
+
+    The files are hard links, which take no room until the checkpoint itself is removed; copies
+    where the disk has no links. Done again after a kill at any moment, it ends the same.
+
+    Args:
+        folder: the run's ``checkpoints``; ``evals``: its scores.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    score, best = best_score(evals, until=step), folder / BEST
+    draft, old = (folder / f".{BEST}.{name}" for name in ("new", "old"))
+    for leftover in (draft, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if score is None or step_of(best) == score["step"]:
+        return
+    source = folder / f"checkpoint-{score['step']}"
+    if not is_whole(source):
+        return
+    shutil.copytree(
+        source, draft, copy_function=_link, ignore=shutil.ignore_patterns(*NOT_MODEL, "README.md")
+    )
+    write_json(draft / BEST_RECORD, {name: score[name] for name in ("step", "accuracy")})
+    if best.exists():
+        os.rename(best, old)
+    os.rename(draft, best)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another kind of disk
+        shutil.copyfile(source, target)

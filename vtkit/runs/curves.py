@@ -1,0 +1,111 @@
+"""Read a run's curves: averages at its start and end, the dip of its length, its phases."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vtkit.runs.records import completions_per_step, load_metric
+from vtkit.stats import proportion
+
+START_STEPS = 3
+END_STEPS = 10
+AVERAGE_STEPS = 5
+LENGTH = "completions/mean_length"
+
+
+def moving_average(values: pd.Series) -> pd.Series:
+    """The centred mean over five steps; the ends, without five values, are NaN.
+
+    A run of fewer than five steps is averaged over all of them.
+    """
+    window = min(AVERAGE_STEPS, len(values))
+    return values.rolling(window, center=True).mean()
+
+
+def find_dip(lengths: pd.Series) -> tuple[int, float]:
+    """The ``(step, tokens)`` at which the moving average of the mean length is lowest."""
+    smooth = moving_average(lengths)
+    step = smooth.idxmin()
+    return int(step), float(smooth[step])
+
+
+def find_onset(run_dir: str | Path) -> int | None:
+    """The step from which on reflection stays above its start: five-step windows, 95 % intervals.
+
+    None if it never does.
+
+    Raises:
+        UserError: ``metrics.csv`` is missing or the run never logged reflection.
+    """
+    shares, per_step = load_metric(run_dir, "reflection_rate"), completions_per_step(run_dir)
+    before = pooled_share(shares.head(START_STEPS), per_step)
+    return since(moving_share(shares, per_step)["low"] > before["high"])
+
+
+def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
+    """First and last step of ``HTML``, ``format`` and ``growth``, of those that the run had.
+
+    HTML lasts until its share has halved, format until replies are shortest, growth to the end.
+    A run without growth has its dip at the end; one that starts without HTML has no such phase.
+
+    Raises:
+        UserError: ``metrics.csv`` is missing or the run never logged length or HTML.
+    """
+    html = load_metric(run_dir, "html_share")
+    dip, _ = find_dip(load_metric(run_dir, LENGTH))
+    first, last = int(html.index[0]), int(html.index[-1])
+    smooth = html.rolling(AVERAGE_STEPS, min_periods=1, center=True).mean()
+    start = html.head(START_STEPS).mean()
+    halved = since(smooth < start / 2) if start >= 0.05 else first
+    bounds = [first, min(halved or last, dip), dip, last]
+    names = ("HTML", "format", "growth")
+    spans = zip(names, bounds[:-1], bounds[1:], strict=True)
+    return {name: (begin, end) for name, begin, end in spans if begin < end}
+
+
+def since(flags: pd.Series) -> int | None:
+    """The step from which on something holds to the end, or None."""
+    held = flags[::-1].cummin()
+    return int(held.index[held][-1]) if held.iloc[0] else None
+
+
+def pooled_share(shares: pd.Series, per_step: int) -> dict:
+    """The proportion over all completions of some steps, from each step's share.
+
+    Its interval counts completions as independent. Those of one question are not quite, so it is
+    somewhat too narrow.
+    """
+    return proportion(round(float(shares.sum()) * per_step), len(shares) * per_step)
+
+
+def moving_share(shares: pd.Series, per_step: int) -> pd.DataFrame:
+    """The pooled share with interval over a centred window of five steps (fewer at the ends).
+
+    Returns:
+        Columns ``value``, ``low``, ``high`` (and ``n``), with the index of ``shares``.
+    """
+    half = AVERAGE_STEPS // 2
+    windows = (shares.iloc[max(0, i - half) : i + half + 1] for i in range(len(shares)))
+    return pd.DataFrame([pooled_share(part, per_step) for part in windows], index=shares.index)
+
+
+def summarize_length(metrics: pd.DataFrame | None) -> dict[str, float | int | None]:
+    """Mean length in tokens: ``start``, ``end``, ``dip`` and ``dip_step``."""
+    if metrics is None or LENGTH not in metrics:
+        return {"start": None, "end": None, "dip": None, "dip_step": None}
+    lengths = metrics[LENGTH]
+    step, dip = find_dip(lengths)
+    start, end = lengths.head(START_STEPS).mean(), lengths.tail(END_STEPS).mean()
+    return {"start": float(start), "end": float(end), "dip": dip, "dip_step": step}
+
+
+def summarize_share(metrics: pd.DataFrame | None, column: str, per_step: int) -> dict[str, Any]:
+    """A share of rollouts: ``start`` and ``end``, and both with ``intervals``."""
+    if metrics is None or column not in metrics:
+        return {"start": None, "end": None, "intervals": {"start": None, "end": None}}
+    shares = metrics[column]
+    start = pooled_share(shares.head(START_STEPS), per_step)
+    end = pooled_share(shares.tail(END_STEPS), per_step)
+    intervals = {"start": start, "end": end}
+    return {"start": start["value"], "end": end["value"], "intervals": intervals}

@@ -1,0 +1,139 @@
+"""Runs one notebook with papermill: output passed on line by line, failures told in a few lines."""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vtkit.files import ROOT, environment, shown, write_json
+from vtkit.runs.folder import HEADLESS
+from vtkit.runs.steps import Step
+
+
+class StepFailed(Exception):
+    """A notebook did not run to its end; the message is what the reader needs."""
+
+
+def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) -> float:
+    """Run one notebook in the repository root; returns seconds.
+
+    What it prints is passed on line by line. The executed notebook appears under its name when it
+    has ended, well or badly; until then it is called ``*.partial.ipynb``.
+
+    Raises:
+        StepFailed: a cell raised, the kernel died, or a cell left early.
+    """
+    import nbclient.exceptions
+    import papermill
+
+    output = step.output(run_dir)
+    partial = output.with_suffix(".partial.ipynb")
+    kernel_log = output.parent / "kernel.log"
+    # The kernel is the one of this environment, whatever kernels the user has installed elsewhere.
+    variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    start = time.monotonic()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with _quiet(kernel_log), environment(variables):
+            notebook = papermill.execute_notebook(
+                str(step.path),
+                str(partial.resolve()),
+                {name: value for name, value in parameters.items() if name in step.parameters},
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=_Lines(),
+                autosave_cell_every=30,
+                cwd=str(ROOT),
+            )
+        problem = _left_early(notebook)
+    except papermill.PapermillExecutionError as error:
+        problem = _cell_failure(error)
+    except nbclient.exceptions.DeadKernelError:
+        problem = f"its kernel died (out of memory?); its last words are in {shown(kernel_log)}"
+    except OSError as error:
+        problem = f"cannot write {shown(partial)}: {error.strerror or error}"
+    if partial.exists():
+        os.replace(partial, output)
+    if problem:
+        raise StepFailed(f"{shown(step.path)}: {problem}\nexecuted notebook: {shown(output)}")
+    seconds = time.monotonic() - start
+    write_json(step.marker(run_dir), {"key": key, "seconds": round(seconds, 1)})
+    return seconds
+
+
+def _cell_failure(error: Any) -> str:
+    """Cell number, an excerpt of its source, and the error's last line."""
+    where = f"failed in cell In [{error.exec_count}]"
+    if error.ename == "UserError":
+        return f"{error.evalue}\n({where})"
+    source = error.source.splitlines()
+    line = _failing_line(error.traceback)
+    first = max(0, min(line or 1, len(source)) - 4)
+    excerpt = [
+        f"  {'>' if number == line else ' '} {text}"
+        for number, text in enumerate(source[first : first + 6], first + 1)
+    ]
+    message = (error.evalue.strip() or "no message").splitlines()[-1]
+    return "\n".join([where, *excerpt, f"{error.ename}: {message}"])
+
+
+def _failing_line(traceback: list[str]) -> int | None:
+    """The line of the cell that raised, from IPython's ``Cell In[3], line 2``."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+    found = re.search(r"Cell In\s*\[\d+\], line (\d+)", plain)
+    return int(found.group(1)) if found else None
+
+
+def _left_early(notebook: Any) -> str | None:
+    """sys.exit(0) in a cell ends a notebook as if all were well; it is not."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    done = sum(cell.execution_count is not None for cell in code)
+    exits = any(
+        output.get("ename") == "SystemExit" for cell in code for output in cell.get("outputs", [])
+    )
+    return f"left after {done} of {len(code)} code cells" if exits or done < len(code) else None
+
+
+class _Lines:
+    """Prints a notebook's output indented and in whole lines; of a progress bar, its last state."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            print(f"   | {line.rstrip().rsplit(chr(13), 1)[-1]}")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@contextmanager
+def _quiet(log: Path) -> Iterator[None]:
+    """Send what the kernel and Jupyter write to standard error into a file.
+
+    The kernel inherits the descriptor; when it is stopped, it complains at length.
+    """
+    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]
+    levels = [logger.level for logger in loggers]
+    # For good: a task that a stop abandons complains when it is collected, which may be any time.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    sys.stderr.flush()
+    keep = os.dup(2)
+    try:
+        with open(log, "w") as handle:
+            os.dup2(handle.fileno(), 2)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,199 @@
+"""A run is a folder: who may write to it, with which settings, and what its manifest says.
+
+The folder's config.yaml is written once and never changed, so that nothing in it can come from two
+settings. Notebooks begin with :func:`setup`; ``python -m vtkit`` runs all of them.
+"""
+
+import contextlib
+import fcntl
+import os
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vtkit import __version__
+from vtkit.config.recipes import load_config
+from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
+from vtkit.errors import UserError
+from vtkit.files import ROOT, read_json, remove_drafts, write_json
+from vtkit.runs.artifacts import require_origins
+from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
+
+# Set for child processes: the run whose lock their parent holds, and that no person is watching.
+_LOCK_OWNER = "VTKIT_LOCKED_RUN"
+HEADLESS = "VTKIT_HEADLESS"
+
+
+def start_run(config: RunConfig) -> Path:
+    """Create the run's folder, or accept the one that has exactly these settings.
+
+    Raises:
+        UserError: the folder belongs to a run with other settings (they are named), or cannot be
+            written; or, of a new one, as :func:`vtkit.runs.artifacts.require_origins`.
+    """
+    require_origins(config)
+    folder = Path(config.run_dir)
+    stored = folder / "config.yaml"
+    if stored.exists():
+        changes = differences(read_config(stored), config)
+        if changes:
+            raise UserError(
+                f"{stored} has other settings: {', '.join(changes)}; "
+                "choose another folder with --run-dir, or delete this one"
+            )
+    else:
+        save_config(config, stored)
+    if not (folder / "manifest.json").exists():
+        write_json(folder / "manifest.json", new_manifest(config))
+    return folder
+
+
+def setup(
+    recipe: str = "visualthinker",
+    profile: str = "mini",
+    seed: int = 0,
+    run_dir: str = "",
+    overrides: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """First line of every notebook: settings, folder, seeds, and one line about the machine.
+
+    Relative paths mean the repository root from here on, wherever Jupyter was started. A notebook
+    opened by hand on an existing folder takes that folder's settings, and says so.
+
+    Args:
+        run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
+        overrides: values for single fields of :class:`vtkit.config.run_config.RunConfig`.
+
+    Raises:
+        UserError: bad settings, or a folder that belongs to other ones.
+    """
+    import pandas
+
+    os.chdir(ROOT)
+    overrides = dict(overrides or {})
+    own = [name for name in IDENTITY if name in overrides]
+    if own:
+        raise UserError(f"overrides: '{own[0]}' is a parameter of its own; set that instead")
+    config = load_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
+    if not overrides:
+        config = _settings_of_folder(config)
+    start_run(config)
+    seed_everything(config.seed)
+    pandas.set_option("display.max_colwidth", None)  # tables show whole completions
+    print(describe(config))
+    return config
+
+
+def finish_run(config: RunConfig, status: str, seconds: float) -> None:
+    """Close a session: status, time, and the hashes of the files that the run read.
+
+    Args:
+        status: "finished", "incomplete", "failed" or "stopped".
+        seconds: wall-clock time of this session; sessions add up.
+    """
+    manifest = read_json(Path(config.run_dir) / "manifest.json")
+    update_manifest(
+        config.run_dir,
+        status=status,
+        finished=now(),
+        wall_seconds=round(manifest["wall_seconds"] + seconds, 1),
+        files=file_hashes(config, manifest["files"]),
+    )
+
+
+@contextlib.contextmanager
+def locked(run_dir: str | Path) -> Iterator[None]:
+    """Hold a run's folder: one process (with its children) at a time writes to it.
+
+    The operating system frees the lock when its holder ends, however it ends; what a killed holder
+    was just writing is removed.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder = Path(run_dir).resolve()
+    if os.environ.get(_LOCK_OWNER) == str(folder):
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / ".lock", "a+")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise UserError(
+                f"another run is using {run_dir} (process {handle.read().strip() or 'unknown'}); "
+                "wait for it, stop it, or choose another folder with --run-dir"
+            ) from None
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        remove_drafts(folder)
+        outer = os.environ.get(_LOCK_OWNER)
+        os.environ[_LOCK_OWNER] = str(folder)
+        try:
+            yield
+        finally:
+            os.environ.pop(_LOCK_OWNER)
+            if outer is not None:
+                os.environ[_LOCK_OWNER] = outer
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, on every device."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def describe(config: RunConfig) -> str:
+    """One line: versions, device with the reason for it, seed and folder."""
+    from vtkit.models.loading import pick_device
+
+    versions = package_versions()
+    shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "trl"))
+    python = ".".join(map(str, sys.version_info[:3]))
+    device, reason = pick_device()
+    return (
+        f"vtkit {__version__} (Python {python}, {shown}) "
+        f"on {device} ({reason}; {os.cpu_count()} CPU cores); "
+        f"recipe {config.recipe}, profile {config.profile}, seed {config.seed}: {config.run_dir}"
+    )
+
+
+def headless() -> bool:
+    """Whether notebooks are being run by ``run_all.sh``: print tidy lines, no live plots."""
+    return HEADLESS in os.environ
+
+
+def differences(stored: RunConfig, config: RunConfig) -> list[str]:
+    """Where two configurations differ, readable; where the results go does not count."""
+    old, new = stored.to_dict(), config.to_dict()
+    return [
+        f"{name} is {old[name]} there and {new[name]} here"
+        for name in new
+        if name not in PLACES and old[name] != new[name]
+    ]
+
+
+def _settings_of_folder(config: RunConfig) -> RunConfig:
+    """The settings that the folder already has, if recipe, profile and seed are the same."""
+    path = Path(config.run_dir) / "config.yaml"
+    if not path.exists():
+        return config
+    stored = read_config(path).replace(run_dir=config.run_dir)
+    same = all(getattr(stored, name) == getattr(config, name) for name in IDENTITY)
+    changes = differences(stored, config)
+    if not (same and changes):
+        return config
+    print(f"settings of {path}: {'; '.join(changes)}")
+    return stored

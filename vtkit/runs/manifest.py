@@ -1,0 +1,110 @@
+"""manifest.json: under which versions, on what machine and from which files a run was made."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vtkit import __version__
+from vtkit.config.run_config import RunConfig
+from vtkit.files import ROOT, read_json, shown, write_json
+
+# What a result depends on, and what a bug report needs.
+PACKAGES = (
+    "torch transformers trl peft accelerate datasets pyarrow pandas numpy pillow matplotlib "
+    "tokenizers safetensors papermill jupyterlab torchvision bitsandbytes vllm"
+).split()
+
+
+def new_manifest(config: RunConfig) -> dict[str, Any]:
+    """The manifest of a run that starts now."""
+    return {
+        "vtkit": __version__,
+        "recipe": config.recipe,
+        "profile": config.profile,
+        "seed": config.seed,
+        "status": "running",
+        "started": now(),
+        "finished": None,
+        "wall_seconds": 0.0,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "packages": package_versions(),
+        "git": git_revision(),
+        "files": {},
+    }
+
+
+def update_manifest(run_dir: str | Path, **fields: Any) -> dict[str, Any]:
+    """Set fields of a run's manifest, atomically; returns the whole.
+
+    Raises:
+        UserError: the folder has no manifest, or an unreadable one.
+    """
+    path = Path(run_dir) / "manifest.json"
+    manifest = {**read_json(path), **fields}
+    write_json(path, manifest)
+    return manifest
+
+
+def now() -> str:
+    """The time as in manifests: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide a result; absent ones are left out."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_revision() -> str | None:
+    """The commit, with ``+changes`` where tracked files differ from it; None outside git."""
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(ROOT), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
+    """Local data and model files that a run reads: ``{path: {sha256, bytes, mtime}}``.
+
+    Hub ids have no local files and are left out. A file with the size and time that ``known`` (an
+    earlier result) has is not read again: SAT has 4.6 GB.
+    """
+    result = {}
+    for folder, pattern in (
+        (config.train_data, "*.parquet"),
+        (config.benchmark_data, "*.parquet"),
+        (config.model, "*.safetensors"),
+    ):
+        for path in sorted((ROOT / folder).glob(pattern)):
+            stat = path.stat()
+            entry = known.get(shown(path))
+            if not entry or (entry["bytes"], entry["mtime"]) != (stat.st_size, stat.st_mtime):
+                with open(path, "rb") as handle:
+                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
+                entry = {"sha256": digest, "bytes": stat.st_size, "mtime": stat.st_mtime}
+            result[shown(path)] = entry
+    return result

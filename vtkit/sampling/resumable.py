@@ -1,0 +1,181 @@
+"""Greedy replies that survive a kill: kept on disk batch by batch, only the missing ones made.
+
+An append-only file holds a line for the settings and one for each reply, ``[row, text, tokens]``.
+Peers that resume an evaluation trust the file's name; here the first line says what the replies
+depend on: the weights themselves, the questions with their pictures, the rendered prompt and the
+limits. Where one of them differs, the replies are somebody else's, and are made anew. What does not
+change a greedy reply, such as the batch size, may differ.
+
+    replies = generate_kept("evals/step-000000.replies.jsonl", model, processor, rows, ...)
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from vtkit.data.pictures import encoded_images
+from vtkit.errors import UserError
+from vtkit.sampling.generation import Reply, stream
+from vtkit.sampling.vllm_engine import ReplyEngine
+
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def generate_kept(
+    path: str | Path,
+    model: Any,
+    processor: Any,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+    progress: bool = False,
+) -> list[Reply]:
+    """What :func:`vtkit.sampling.generation.generate` returns, going on from the replies in ``path``.
+
+    The file stays behind, complete; whoever has stored the replies elsewhere removes it.
+
+    Args:
+        model: or a :class:`vtkit.sampling.vllm_engine.ReplyEngine`, whose replies count as other ones: it
+            rounds differently, which changes a greedy reply now and then.
+
+    Raises:
+        UserError: as ``generate``; the file cannot be written, or the disk is full (what was kept
+            is kept).
+    """
+    path = Path(path)
+    settings = describe(model, processor, dataset, max_new_tokens)
+    found = _read(path, settings, len(dataset))
+    if found:
+        print(f"{path}: {len(found)} of {len(dataset)} replies are there already", flush=True)
+    with _appending(path) as append:
+        if not path.stat().st_size:
+            append([settings])
+        replies = model.stream if isinstance(model, ReplyEngine) else partial(stream, model)
+        for batch in replies(
+            processor, dataset,
+            batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
+        ):  # fmt: skip
+            append([[row, reply.text, reply.tokens] for row, reply in batch.items()])
+            found |= batch
+    return [found[row] for row in range(len(dataset))]
+
+
+def describe(model: Any, processor: Any, dataset: Dataset, max_new_tokens: int) -> dict[str, Any]:
+    """Everything that a greedy reply depends on, for JSON."""
+    pictured = hasattr(processor, "image_processor")
+    own = isinstance(model, ReplyEngine)
+    return {
+        "weights": model.digest() if own else weights_digest(model),
+        "questions": _questions_digest(dataset),
+        "prompt": hashlib.sha256(processor.chat_template.encode()).hexdigest()[:16],
+        "pixels": dict(processor.image_processor.size) if pictured else None,
+        "max_new_tokens": max_new_tokens,
+    }
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """16 hexadecimal digits that change when a weight does; seconds for billions of weights.
+
+    Each tensor is summed up with its bits read as integers, on its own device: integer sums are
+    exact in any order, so the digest is the same on every machine. Weights that merely swap places
+    within a tensor go unnoticed; no training does that.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        bits = tensor.detach().contiguous().view(_INTEGERS[tensor.element_size()])
+        digest.update(f"{name} {tensor.dtype} {int(bits.sum(dtype=torch.int64))}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _questions_digest(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for prompt, pictures in zip(dataset["prompt"], encoded_images(dataset), strict=True):
+        digest.update(json.dumps(prompt).encode())
+        for picture in pictures:
+            digest.update(picture["bytes"] or str(picture["path"]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Reply]:
+    """The replies in the file, which is cut behind the last whole one; emptied if not ours."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from error
+    found: dict[int, Reply] = {}
+    whole = 0
+    for number, line in enumerate(lines):
+        value = _parse(line)
+        if number == 0:
+            if not _is_ours(path, value, settings):
+                break
+        elif _is_reply(value, n):
+            found[value[0]] = Reply(*value[1:])
+        else:
+            break
+        whole += len(line)
+    os.truncate(path, whole)
+    return found
+
+
+def _parse(line: bytes) -> Any:
+    """The line's value; None for one that was torn by a kill or a full disk."""
+    try:
+        return json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
+def _is_ours(path: Path, value: Any, settings: dict[str, Any]) -> bool:
+    if value == settings:
+        return True
+    if isinstance(value, dict):
+        other = ", ".join(name for name in settings if value.get(name) != settings[name])
+        print(f"{path}: made with other {other}; starting over", flush=True)
+    return False
+
+
+def _is_reply(value: Any, n: int) -> bool:
+    if not (isinstance(value, list) and list(map(type, value)) == [int, str, int]):
+        return False
+    return 0 <= value[0] < n and value[2] >= 0
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Any]:
+    """Yield a function that adds values as lines and returns once they are on the disk."""
+
+    def append(values: list[Any]) -> None:
+        try:
+            rest = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+            while rest:  # a disk that fills up takes a part first
+                rest = rest[handle.write(rest) :]
+            os.fsync(handle.fileno())
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with handle:
+        yield append
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}; free some space and run the same "
+        "command again: it goes on from what was kept"
+    )

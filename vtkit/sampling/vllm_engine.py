@@ -1,0 +1,265 @@
+"""vLLM where it is installed: which version, and what it has to be told about Qwen2-VL.
+
+vLLM reads all it knows from a folder, the limits on a picture's size included. Where these are not
+the trainer's, pictures become other numbers of tokens and nothing complains; so it gets a folder of
+its own (:func:`write_folder`): links to the weights, and the processor that trains.
+
+    python -m vtkit.sampling --profile paper          # that folder, and the command to serve it
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from packaging.version import Version
+
+from vtkit.data.pictures import encoded_images
+from vtkit.errors import UserError
+from vtkit.models import adapters
+from vtkit.models.inputs import message
+from vtkit.models.prompts import one_per_image
+from vtkit.sampling.generation import Reply, progress_bar, to_replies
+
+SUPPORTED = ("0.22.0", "0.31.0")
+"""Oldest and newest vLLM that TRL 1.16 knows (trl/import_utils.py)."""
+_BAN = -100.0  # of a logit, the least that vLLM's SamplingParams takes
+_LINKED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
+
+
+def require() -> None:
+    """Refuse to go on without a vLLM that TRL can drive.
+
+    Raises:
+        UserError: it is missing or of another version; says how to install the right one.
+    """
+    remedy = "`pip install -e '.[vllm]'` in an environment of its own (it brings transformers 5.17)"
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
+    try:
+        version = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"vLLM's version is not known; {remedy}, or set `vllm` to off") from None
+    oldest, newest = map(Version, SUPPORTED)
+    if not oldest <= Version(Version(version).base_version) <= newest:  # without "+cu129"
+        raise UserError(
+            f"vLLM {version} is not one that TRL 1.16 drives ({oldest} to {newest}); {remedy}, "
+            "or set `vllm` to off"
+        )
+
+
+def collapse(tokens: Sequence[int], image: int) -> list[int]:
+    """The tokens with each run of image tokens as one, which is what vLLM expands again.
+
+    Args:
+        image: id of the image token. Two pictures are never one run: each has a start and an end.
+    """
+    return [
+        token
+        for at, token in enumerate(tokens)
+        if token != image or at == 0 or tokens[at - 1] != image
+    ]
+
+
+def banned(processor: Any) -> dict[int, float]:
+    """Logit bias against tokens of pictures: a sampled one has no picture behind it, and the
+    model's forward pass fails on it. transformers' generation suppresses them, vLLM does not."""
+    return dict.fromkeys(sorted({processor.image_token_id, processor.video_token_id}), _BAN)
+
+
+def picture_tokens(processor: Any) -> int:
+    """Tokens of the largest picture that the processor makes."""
+    tool = processor.image_processor
+    return max(1, tool.size["longest_edge"] // (tool.patch_size * tool.merge_size) ** 2)
+
+
+def check_pictures(processor: Any) -> None:
+    """Refuse pictures that vLLM could not read in one go, as it has to.
+
+    Raises:
+        UserError: names the largest limit that works.
+    """
+    tool, tokens = processor.image_processor, picture_tokens(processor)
+    if tokens > ENGINE_TOKENS:
+        most = ENGINE_TOKENS * (tool.patch_size * tool.merge_size) ** 2
+        raise UserError(
+            f"max_pixels: a picture may have {tokens:,} tokens and vLLM reads at most "
+            f"{ENGINE_TOKENS:,} at once; set max_pixels to {most} or less"
+        )
+
+
+def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
+    """A model folder for vLLM: ``model``'s weights as links, with ``processor`` beside them.
+
+    Args:
+        model: folder or hub id; nothing is downloaded that is in the hub's cache already.
+
+    Raises:
+        UserError: an adapter, which vLLM would serve without its vision part, or a folder that
+            cannot be written.
+    """
+    if base := adapters.base_of(model):
+        raise UserError(
+            f"{model}: is an adapter on {base}; vLLM takes whole weights only: use transformers"
+        )
+    source, folder = _local(model), Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (path for pattern in _LINKED for path in source.glob(pattern)):
+            _link(path.resolve(), folder / path.name)
+        processor.save_pretrained(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
+    return folder
+
+
+def _link(target: Path, link: Path) -> None:
+    if link.exists() and not link.is_symlink():
+        raise UserError(f"{link} is a file of its own; choose a folder without a model in it")
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def _local(model: str | Path) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=list(_LINKED)))
+    except Exception as error:  # the hub's, requests' and OS errors have no common ancestor
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{model}: cannot be downloaded ({reason}); check the name") from error
+
+
+def check_served(folder: str, processor: Any) -> None:
+    """Refuse a served folder whose pictures are not ours; one that is not here goes unchecked.
+
+    Raises:
+        UserError: says how to make the right folder.
+    """
+    from vtkit.models.loading import load_processor
+
+    if not Path(folder).is_dir():
+        print(f"vLLM serves {folder}, which is not on this machine: not checked", flush=True)
+        return
+    theirs = load_processor(folder, prompt="base").image_processor.size
+    ours = processor.image_processor.size
+    if dict(theirs) != dict(ours):
+        raise UserError(
+            f"vllm_url: the server's folder {folder} limits pictures to {dict(theirs)}, this run "
+            f"to {dict(ours)}; serve the folder that `python -m vtkit.sampling` writes"
+        )
+
+
+def serve_command(folder: str | Path) -> str:
+    """How vLLM is started so that TRL can sample from it and send it weights (trl.generation)."""
+    return (
+        f"VLLM_SERVER_DEV_MODE=1 vllm serve {folder} "
+        """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs """
+        "--max-logprobs -1 --enable-scale-out"
+    )
+
+
+_PORTION = 256  # rows; as many sequences as vLLM runs at once by default
+
+
+class ReplyEngine:
+    """A model that vLLM runs, in place of a torch one in :func:`vtkit.benchmark.evaluate.evaluate`.
+
+    Args:
+        model: folder with whole weights, or a hub id.
+        processor: of :func:`vtkit.models.loading.load_processor`; its limits on pictures hold.
+        place: folder for what vLLM loads (:func:`vtkit.sampling.vllm_engine.write_folder`).
+
+    Raises:
+        UserError: vLLM is missing or of another version, the model is an adapter, or pictures are
+            too large.
+    """
+
+    def __init__(self, model: str | Path, processor: Any, place: str | Path):
+        require()
+        check_pictures(processor)
+        self.folder = write_folder(model, processor, place)
+        self.llm: Any = None
+
+    def digest(self) -> str:
+        """Which weights reply, and that vLLM runs them; reads every file once."""
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with open(path, "rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+        return f"vllm {digest.hexdigest()[:16]}"
+
+    def stream(
+        self,
+        processor: Any,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        max_new_tokens: int,
+        progress: bool = False,
+        done: Collection[int] = (),
+    ) -> Iterator[dict[int, Reply]]:
+        """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0 leaves the portions to us.
+
+        Raises:
+            UserError: the engine does not start, or a prompt is too long for it.
+        """
+        from vllm import SamplingParams
+
+        ready = set(done)
+        todo = iter([row for row in range(len(dataset)) if row not in ready])
+        greedy = SamplingParams(
+            temperature=0.0, max_tokens=max_new_tokens, logit_bias=banned(processor)
+        )
+        with progress_bar(len(dataset), len(ready), progress) as advance, _refusals():
+            while rows := list(islice(todo, batch_size or _PORTION)):
+                if self.llm is None:
+                    self.llm = self._start(max(map(len, encoded_images(dataset))))
+                prompts = [_prompt(processor, dataset[row]) for row in rows]
+                outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
+                pairs = zip(rows, outputs, strict=True)
+                said = {row: list(output.outputs[0].token_ids) for row, output in pairs}
+                yield to_replies(processor, said)
+                advance(len(rows))
+
+    def _start(self, pictures: int) -> Any:
+        """The engine, for questions with so many pictures at most."""
+        from vllm import LLM
+
+        limits = {"image": pictures, "video": 0}
+        return LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What vLLM refuses, in one line; its own are RuntimeError and ValueError."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        about = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"vLLM: {about}; lower --max-pixels, free the GPU, or use --engine transformers"
+        ) from error
+
+
+def _prompt(processor: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Rendered, with one image token for each picture: vLLM expands them itself."""
+    messages = message(row)
+    pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
+    text = processor.apply_chat_template(
+        messages,
+        add_generation_prompt=True,
+        tokenize=False,
+        chat_template=one_per_image(processor.chat_template),
+    )
+    tokens = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return {"prompt_token_ids": tokens, "multi_modal_data": {"image": pictures}}
+
+
+ENGINE_TOKENS = 4096  # trl.generation.vllm_generation: max_num_batched_tokens

@@ -1,0 +1,70 @@
+"""Run studies; skip what is done, resume what was stopped."""
+
+import argparse
+import sys
+
+from vtkit.commands import Parser, run, seed_list
+from vtkit.errors import UserError, suggest
+from vtkit.files import shown
+from vtkit.studies.entries import Entry, list_studies, load_study
+from vtkit.studies.keeping import keep
+from vtkit.studies.readme import write_tables
+from vtkit.studies.runner import run_all
+
+
+def chosen(names: list[str], only: list[str]) -> list[Entry]:
+    """The entries of some studies (all, if none is named), those of ``only`` if any are named.
+
+    Raises:
+        UserError: no such study or entry.
+    """
+    entries = [entry for name in names or list_studies() for entry in load_study(name).values()]
+    known = {entry.name for entry in entries}
+    for name in only:
+        if name not in known:
+            raise UserError(f"--only: no entry '{name}'{suggest(name, known)}")
+    return [entry for entry in entries if not only or entry.name in only]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m vtkit.studies``; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["readme"]:
+        return run(_readme_parser(), _readme, argv[1:])
+    parser = Parser(
+        prog="python -m vtkit.studies",
+        description="Run studies; what is done is skipped, what was stopped goes on.",
+        epilog="python -m vtkit.studies readme [RUN ...] keeps runs and fills the README's tables.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("names", nargs="*", metavar="STUDY", help=", ".join(list_studies()))
+    parser.add_argument("--only", nargs="+", default=[], metavar="ENTRY", help="just these")
+    parser.add_argument("--seeds", type=seed_list, help="such as 0,1,2; default: as in the file")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    return run(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.jobs < 1:
+        raise UserError(f"--jobs: {args.jobs} is too small; at least 1")
+    entries = chosen(args.names, args.only)
+    jobs = [(entry, seed) for entry in entries for seed in args.seeds or entry.seeds]
+    run_all([job for job in jobs if not job[0].reuses], args.jobs)
+
+
+def _readme_parser() -> Parser:
+    parser = Parser(
+        prog="python -m vtkit.studies readme", description="Fill the README's tables."
+    )
+    parser.add_argument("run_dirs", nargs="*", metavar="RUN", help="finished runs to keep first")
+    return parser
+
+
+def _readme(args: argparse.Namespace) -> None:
+    for run_dir in args.run_dirs:
+        print(f"kept: {shown(keep(run_dir))}")
+    write_tables()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""What studies came to, beside what was reported or predicted: tables made from kept files alone.
+
+Each table is a header and rows of text, as in :mod:`vtkit.report.tables`; README and notebook 06 show the
+same cells. Reported numbers are other people's, about models of 2 B parameters and more; measured
+ones are the miniature's, unless a column says otherwise. What was not run says so.
+
+    header, rows = rows_table()
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from vtkit.files import read_json
+from vtkit.report.tables import Table
+from vtkit.runs.records import compared_scores
+from vtkit.stats import NOT_RUN, percent
+from vtkit.studies import entries
+from vtkit.studies.entries import MAIN, Entry, load_study
+from vtkit.studies.measures import Expectation, aha_direction, length_direction, measure
+
+ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
+_MEASURED = {  # columns of measured_table
+    "tokens, start": "length_start",
+    "tokens, dip": "length_dip",
+    "tokens, end": "length_end",
+    "reflective, start, %": "reflection_start",
+    "reflective, end, %": "reflection_end",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An entry and, by seed, the measures of the runs that were kept of it."""
+
+    entry: Entry
+    found: dict[int, dict[str, Any]]
+
+    def values(self, name: str) -> list[Any]:
+        """One measure, seed by seed, of the runs that have it."""
+        return [one[name] for one in self.found.values() if one[name] is not None]
+
+    def count(self, holds: Callable[[dict[str, Any]], bool | None]) -> int:
+        """The seeds on which something holds."""
+        return sum(holds(one) is True for one in self.found.values())
+
+
+def outcomes(study: str) -> dict[str, Outcome]:
+    """Every entry of a study with what was kept of it, which may be nothing."""
+    entries = load_study(study)
+    return {name: Outcome(entry, _found(entry)) for name, entry in entries.items()}
+
+
+def _found(entry: Entry) -> dict[int, dict[str, Any]]:
+    found = {}
+    for seed in _kept_seeds(entry):
+        main = Entry(study="", name="", title="", seeds=[], reuses=MAIN).record(seed)
+        beside = measure(main) if (main / "config.yaml").exists() else None
+        found[seed] = measure(entry.record(seed), beside)
+        if entry.score:
+            score = compared_scores(entry.record(seed))[entry.score]
+            found[seed]["accuracy"] = score and 100 * score["accuracy"]["value"]
+    return found
+
+
+def _kept_seeds(entry: Entry) -> list[int]:
+    """The seeds of which there is a record, whichever were asked for."""
+    stem = entry.record(0).name.removesuffix("0")
+    folders = entry.record(0).parent.glob(f"{stem}*/config.yaml")
+    numbers = (path.parent.name.removeprefix(stem) for path in folders)
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def kept_runs() -> list[Path]:
+    """The records of all studies, for who wants to read more than these tables."""
+    return sorted(path.parent for path in entries.RECORDS.glob("*/*/manifest.json"))
+
+
+def rows_table(study: str = "rows") -> Table:
+    """The report's comparison: length and aha, as reported and as measured, and who agrees."""
+    header = ["system", "length, reported", "length, miniature", "aha, reported", "aha, miniature",
+              "both agree", "2B"]  # fmt: skip
+    return header, [_row(one) for one in outcomes(study).values()]
+
+
+def _row(one: Outcome) -> list[str]:
+    reported = one.entry.reported
+    cells = [one.entry.title, ARROWS[reported["length"]], NOT_RUN, _yes(reported["aha"]), NOT_RUN]
+    if one.found:
+        lengths = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+        arrows = "".join(ARROWS[way] for way in one.values("length"))
+        cells[2] = f"{arrows} ({' to '.join(f'{value:.0f}' for value in lengths)} tokens)"
+        start, end = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+        cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% to {end:.1f}%)"
+    agree = _of_seeds(one.count(agrees(one.entry)), len(one.found))
+    return [*cells, agree, _directions_at_2b(one.entry)]
+
+
+def measured_table(study: str = "rows") -> Table:
+    """What the words of :func:`rows_table` were made of: tokens and reflective replies, by seed."""
+    rows = [
+        [one.entry.title, *(spread(one.values(name), ".1f") for name in _MEASURED.values())]
+        for one in outcomes(study).values()
+    ]
+    return ["system", *_MEASURED], rows
+
+
+def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
+    """Whether a run of a row has both directions as reported."""
+    said = (entry.reported["length"], _yes(entry.reported["aha"]))
+    return lambda found: (found["length"], found["aha"]) == said
+
+
+def rows_that_agree(study: str = "rows", seeds: int = 3) -> int:
+    """How many rows have both directions as reported on at least so many seeds."""
+    return sum(one.count(agrees(one.entry)) >= seeds for one in outcomes(study).values())
+
+
+def disagreements() -> list[str]:
+    """A sentence for every row that was run and differs from the report on some seed."""
+    found = []
+    for one in outcomes("rows").values():
+        differing = len(one.found) - one.count(agrees(one.entry))
+        if differing:
+            found.append(f"{one.entry.title}: {_why(one)}. The report's word: {one.entry.reason}.")
+    return found
+
+
+def _why(one: Outcome) -> str:
+    """What differs, with the means over all seeds that it was judged by."""
+    start, dip, end = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
+    first, last = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+    numbers = {
+        "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
+        "aha": f"{first:.1f} % of replies reflective at the start, {last:.1f} % at the end",
+    }
+    said = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
+    parts = []
+    for name, word in said.items():
+        others = [value for value in one.values(name) if value != word]
+        if others:
+            came = " or ".join(sorted(set(others)))
+            parts.append(
+                f"{name} is reported as {word} and came out as {came} on "
+                f"{_of_seeds(len(others), len(one.found))} ({numbers[name]})"
+            )
+    return "; ".join(parts)
+
+
+def _at_2b(recipe: str) -> list[dict[str, Any]]:
+    """The summaries of kept runs of a recipe under a profile that is not the miniature's."""
+    paths = sorted(entries.RECORDS.parent.glob("*/summary.json"))
+    summaries = [read_json(path) for path in paths]
+    return [one for one in summaries if one["recipe"] == recipe and one["profile"] != "mini"]
+
+
+def _directions_at_2b(entry: Entry) -> str:
+    cells = []
+    for summary in _at_2b(entry.recipe):
+        length, rates = summary["mean_length"], summary["reflection_rate"]["intervals"]
+        if length["start"] is not None:
+            way = length_direction(length["start"], length["dip"], length["end"])
+            cells.append(f"{ARROWS[way]}, aha {aha_direction(rates['start'], rates['end'])}")
+    return "; ".join(cells) or NOT_RUN
+
+
+def _accuracy_at_2b(entry: Entry) -> str:
+    """Of the arms that a kept run of the main recipe has."""
+    scores = [one["accuracy"][entry.score] for one in _at_2b(entry.recipe) if entry.reuses == MAIN]
+    return "; ".join(percent(score) for score in scores if score) or NOT_RUN
+
+
+def arms_table() -> Table:
+    """The arms of the paper's tables: accuracy in per cent, and the lead over another arm."""
+    header = ["arm", "reported", "miniature", "against", "reported, points", "miniature, points",
+              "same sign", "2B"]  # fmt: skip
+    found = outcomes("arms")
+    return header, [_arm(one, found.get(one.entry.against)) for one in found.values()]
+
+
+def _arm(one: Outcome, other: Outcome | None) -> list[str]:
+    reported = one.entry.reported.get("accuracy")
+    cells = [one.entry.title, "" if reported is None else f"{reported:.2f}"]
+    cells.append(spread(one.values("accuracy"), ".1f"))
+    lead = ["", "", "", ""] if other is None else _lead(one, other)
+    return [*cells, *lead, _accuracy_at_2b(one.entry)]
+
+
+def _lead(one: Outcome, other: Outcome) -> list[str]:
+    """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
+    reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
+    ours, their = (
+        {seed: found["accuracy"] for seed, found in arm.found.items() if found["accuracy"]}
+        for arm in (one, other)
+    )
+    gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
+    if reported is None or theirs is None:
+        return [other.entry.title, "", spread(gaps, "+.1f"), ""]
+    gap = reported - theirs
+    same = _of_seeds(sum(each * gap > 0 for each in gaps), len(gaps))
+    return [other.entry.title, f"{gap:+.2f}", spread(gaps, "+.1f"), same]
+
+
+def controls_table(study: str = "controls") -> Table:
+    """What each control was predicted to do, what it did, and on how many seeds that was met."""
+    header = ["control", "predicted", "in numbers", "came out", "met"]
+    return header, [_control(one) for one in outcomes(study).values()]
+
+
+def _control(one: Outcome) -> list[str]:
+    wanted = one.entry.expectations()
+    cells = [one.entry.title, one.entry.prediction, "; ".join(each.text for each in wanted)]
+    if not one.found:
+        return [*cells, NOT_RUN, NOT_RUN]
+    by_name = {each.name: each for each in wanted}  # a measure may be bounded from both sides
+    came = "; ".join(f"{name} {_came_out(one, each)}" for name, each in by_name.items())
+    met = one.count(lambda found: all(each.holds(found) for each in wanted))
+    verdict = _of_seeds(met, len(one.found))
+    return [*cells, came, verdict if met == len(one.found) else f"**{verdict}**"]
+
+
+def _came_out(one: Outcome, wanted: Expectation) -> str:
+    values = one.values(wanted.name)
+    if isinstance(wanted.value, str):
+        return ", ".join(values) or NOT_RUN
+    ratio = wanted.name in ("growth", "length_over_main")
+    return spread(values, ".2f" if ratio else ".1f")
+
+
+def spread(values: list[float], form: str) -> str:
+    """Mean, the sample's deviation, and each seed in order: ``"50.0 ± 2.0 (48.0, 52.0, 50.0)"``."""
+    if not values:
+        return NOT_RUN
+    if len(values) == 1:
+        return f"{values[0]:{form}} (1 seed)"
+    unsigned = form.removeprefix("+")  # a deviation has no sign
+    each = ", ".join(f"{value:{form}}" for value in values)
+    return f"{fmean(values):{form}} ± {stdev(values):{unsigned}} ({each})"
+
+
+def _of_seeds(count: int, seeds: int) -> str:
+    return f"{count} of {seeds} seed{'s' * (seeds != 1)}" if seeds else NOT_RUN
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"

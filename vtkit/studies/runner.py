@@ -1,0 +1,161 @@
+"""Runs the entries of studies, each as a process of its own, and keeps what they came to.
+
+A run lies in ``runs/studies/<study>/<entry>-s<seed>``, with its log beside it. It is resumed where
+it was stopped, and skipped once it is finished. Its configuration, manifest, metrics, scores and a
+few rollouts are copied to ``results/reference/studies``, from which all tables are made.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from vtkit.config.run_config import RunConfig
+from vtkit.errors import UserError
+from vtkit.files import ROOT, read_json, shown
+from vtkit.runs.artifacts import maker
+from vtkit.runs.folder import HEADLESS, finish_run, start_run
+from vtkit.studies.entries import Entry
+from vtkit.studies.keeping import keep_entry
+
+Job = tuple[Entry, int]
+
+
+def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
+    """Run entries with seeds; one that fails is told and the others go on.
+
+    Raises:
+        UserError: at the end, if one failed.
+    """
+    os.chdir(ROOT)
+    runner, pool = _Runner(), ThreadPoolExecutor(at_once)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    failed = 0
+    try:
+        futures = [pool.submit(runner.run, *job) for job in jobs]
+        with tqdm(total=len(jobs), desc="studies", unit="run") as bar:
+            for future in as_completed(futures):
+                told, bad = future.result()
+                failed += bad
+                bar.write(told, file=sys.stdout)
+                bar.update()
+    except KeyboardInterrupt:
+        runner.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGTERM, previous)
+    if failed:
+        raise UserError(f"{failed} of {len(jobs)} runs failed; mend that and run the command again")
+
+
+class _Runner:
+    """Starts runs, knows those that are under way, and stops them when it is stopped."""
+
+    def __init__(self) -> None:
+        self.processes: set[subprocess.Popen] = set()
+        self.making = Lock()  # of data and models, which several runs may lack
+        self.stopped = False
+
+    def run(self, entry: Entry, seed: int) -> tuple[str, bool]:
+        """Train an entry with a seed unless that is done, and keep it.
+
+        Returns:
+            A line for the person who waits, and whether it failed.
+        """
+        name = f"{entry.study}/{entry.name}, seed {seed}"
+        try:
+            config = entry.config(seed)
+            start_run(config)  # refuses a folder with other settings
+            if is_finished(config.run_dir):
+                return f"{name}: done before, kept in {shown(_keep_once(entry, seed))}", False
+            for folder in (config.train_data, config.benchmark_data, config.model):
+                self._make(folder, config)
+            seconds = self._train(entry, config)
+            kept = keep_entry(config.run_dir, entry.record(seed))
+            return f"{name}: done in {seconds:.0f} s, kept in {shown(kept)}", False
+        except UserError as error:
+            return f"{name}: failed; {error}", True
+
+    def _make(self, folder: str, config: RunConfig) -> None:
+        """Data or a model of the miniature's that is missing; one run at a time looks for it."""
+        with self.making:
+            command = maker(folder)
+            if command and self._call(command, _log(config)):
+                raise UserError(f"{folder} could not be made; {_last_line(_log(config))}")
+
+    def _train(self, entry: Entry, config: RunConfig) -> float:
+        """Seconds that ``python -m vtkit.training`` took."""
+        pairs = [text for name, value in entry.overrides.items()
+                 for text in ("-p", name, _as_text(value))]  # fmt: skip
+        command = ["vtkit.training", "--recipe", config.recipe, "--profile", config.profile,
+                   "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs]  # fmt: skip
+        began = time.monotonic()
+        status = self._call(command, _log(config))
+        seconds = time.monotonic() - began
+        finish_run(config, "failed" if status else "finished", seconds)
+        if status:
+            raise UserError(f"{_last_line(_log(config))} (see {_log(config)})")
+        return seconds
+
+    def _call(self, command: list[str], log: Path) -> int:
+        """The exit status of ``python -m``; what it says is appended to ``log``."""
+        # One thread each: sums, and so sampled runs, depend on the number of threads.
+        environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
+        if self.stopped:
+            raise UserError("stopped before it began")
+        with open(log, "a", encoding="utf-8") as handle:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                stdout=handle, stderr=handle, env=environment, cwd=ROOT,
+            )  # fmt: skip
+            self.processes.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.processes.discard(process)
+
+    def stop(self) -> None:
+        """End what is under way; its checkpoints stay."""
+        self.stopped = True
+        for process in list(self.processes):
+            process.terminate()
+
+
+def is_finished(run_dir: str | Path) -> bool:
+    """Whether the run's manifest says so."""
+    manifest = Path(run_dir) / "manifest.json"
+    return manifest.exists() and read_json(manifest)["status"] == "finished"
+
+
+def _keep_once(entry: Entry, seed: int) -> Path:
+    target, run_dir = entry.record(seed), entry.config(seed).run_dir
+    theirs, own = (Path(folder) / "manifest.json" for folder in (target, run_dir))
+    same = theirs.exists() and read_json(theirs) == read_json(own)
+    return target if same else keep_entry(run_dir, target)
+
+
+def _log(config: RunConfig) -> Path:
+    return Path(f"{config.run_dir}.log")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return last.removeprefix("error: ")
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

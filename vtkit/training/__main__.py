@@ -1,0 +1,59 @@
+"""Train one recipe into a run folder, or write a run's model card.
+
+    python -m vtkit.training --recipe sft --seed 1
+    python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vtkit.commands import Parser, add_config_arguments, config_settings, run
+from vtkit.config.recipes import load_config
+from vtkit.config.run_config import read_config
+from vtkit.errors import UserError
+from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.training.model_card import push, write_card
+from vtkit.training.train import is_main_process, train
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m vtkit.training``; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["card"]:
+        return run(_card_parser(), _card, argv[1:])
+    parser = Parser(
+        prog="python -m vtkit.training",
+        description="Train one recipe into a run folder.",
+        epilog="python -m vtkit.training card RUN writes the model card of a trained run.",
+    )
+    add_config_arguments(parser)
+    return run(parser, _train, argv)
+
+
+def _train(args: argparse.Namespace) -> None:
+    checkpoint = train(load_config(**config_settings(args)))
+    if is_main_process():
+        print(f"trained: {checkpoint}")
+
+
+def _card(args: argparse.Namespace) -> None:
+    folder = Path(args.run_dir)
+    config = read_config(folder / "config.yaml").replace(run_dir=str(folder))
+    checkpoint = last_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        raise UserError(f"{folder / 'checkpoints'} has no checkpoint; train the run first")
+    print(write_card(config, checkpoint))
+    if args.push:
+        print(push(checkpoint, args.push))
+
+
+def _card_parser() -> Parser:
+    parser = Parser(prog="python -m vtkit.training card", description="Write a run's model card.")
+    parser.add_argument("run_dir", help="folder of a run that has a checkpoint")
+    parser.add_argument("--push", metavar="USER/NAME", help="upload the checkpoint with its card")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What a configuration says, in the arguments of TRL's trainers."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trl import GRPOConfig, SFTConfig
+
+from vtkit.config.run_config import RunConfig
+from vtkit.data.formats import FORMATS
+from vtkit.errors import UserError
+from vtkit.models.loading import pick_device
+from vtkit.runs.checkpoints import KEPT
+from vtkit.training import vllm_rollouts
+from vtkit.training.trackers import PROJECT, run_name
+
+# Seconds that processes wait for the one that scores the benchmark; the default is half an hour.
+_PATIENCE = 6 * 3600
+
+
+def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
+    """TRL's arguments, on one GPU unless a launcher started several processes.
+
+    Args:
+        changes: arguments that are to be others than the configuration's.
+
+    Returns:
+        A ``GRPOConfig`` or ``SFTConfig``.
+
+    Raises:
+        UserError: a precision that this machine cannot train in, or a step that its processes
+            cannot share evenly.
+    """
+    kind, own = (
+        (SFTConfig, _sft_arguments) if config.algorithm == "sft" else (GRPOConfig, _grpo_arguments)
+    )
+    args = kind(**{**_shared_arguments(config), **own(config), **changes})
+    if args.n_gpu > 1:  # Trainer would wrap the model in DataParallel, which GRPOTrainer refuses
+        print(
+            f"{args.n_gpu} GPUs are visible to one process: training on the first. For all of them "
+            "see vtkit.training.launch, or: accelerate launch --config_file configs/accelerate/ddp.yaml "
+            f"--num_processes {args.n_gpu} -m vtkit.training",
+            flush=True,
+        )
+        args._n_gpu = 1
+    return args
+
+
+def _shared_arguments(config: RunConfig) -> dict[str, Any]:
+    on_cpu = pick_device()[0] == "cpu"
+    if on_cpu and config.dtype == "float16":
+        raise UserError(
+            "parameters: dtype: float16 trains on a CUDA device only, and there is none; "
+            "set dtype to float32, or choose another profile"
+        )
+    return dict(
+        output_dir=str(Path(config.run_dir) / "checkpoints"), seed=config.seed, use_cpu=on_cpu,
+        bf16=config.dtype == "bfloat16", fp16=config.dtype == "float16",
+        gradient_checkpointing=config.gradient_checkpointing,
+        per_device_train_batch_size=config.per_device_batch_size,
+        gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
+        lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
+        max_grad_norm=config.max_grad_norm,
+        logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=KEPT,
+        report_to=[], run_name=run_name(config), project=PROJECT,
+        disable_tqdm=True, dataloader_pin_memory=not on_cpu,
+        ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
+    )  # fmt: skip
+
+
+def _accumulation(config: RunConfig) -> int:
+    completions = config.num_generations * config.prompts_per_step
+    at_once = config.per_device_batch_size * int(os.environ.get("WORLD_SIZE", 1))
+    if completions % at_once:
+        raise UserError(
+            f"prompts_per_step x num_generations = {completions} completions a step is not "
+            f"a multiple of the {at_once} that fit at once (per_device_batch_size x processes); "
+            "change one of them"
+        )
+    return completions // at_once
+
+
+def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
+    """Explicit where TRL's defaults are not R1-Zero's (see the README's table of differences)."""
+    return dict(
+        learning_rate=config.learning_rate, num_generations=config.num_generations,
+        beta=config.beta,
+        loss_type=config.loss_type, scale_rewards=config.scale_rewards,
+        epsilon_high=config.epsilon_high,
+        temperature=config.temperature, top_p=1.0,
+        top_k=config.top_k, max_completion_length=config.max_completion_length, num_iterations=1,
+        use_bias_correction_kl=False, mask_truncated_completions=False,
+        **vllm_rollouts.arguments(config, vllm_rollouts.mode(config)),
+    )  # fmt: skip
+
+
+def _sft_arguments(config: RunConfig) -> dict[str, Any]:
+    pictured = config.train_format == "sat" or FORMATS[config.train_format].pictured
+    return dict(  # TRL tokenizes text beforehand, and pictures batch by batch
+        learning_rate=config.sft_learning_rate, max_length=None, completion_only_loss=True,
+        dataset_kwargs={"skip_prepare_dataset": pictured}, remove_unused_columns=not pictured,
+    )  # fmt: skip
+
+
+def steps(config: RunConfig) -> int:
+    """Optimizer steps of the whole run, whichever its algorithm."""
+    return config.max_steps if config.algorithm == "grpo" else config.sft_steps

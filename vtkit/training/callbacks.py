@@ -1,0 +1,203 @@
+"""What happens between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+
+from vtkit.files import atomic_write
+from vtkit.judging.answers import RULES
+from vtkit.judging.verdict import FORMAT_VERDICTS
+from vtkit.runs.checkpoints import keep_best, mark_whole
+from vtkit.runs.records import best_score, score_path
+
+METRICS = (
+    "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
+    "rewards/length_reward/mean", "rewards/random_reward/mean",
+    "completions/mean_length", "completions/min_length", "completions/max_length",
+    "completions/clipped_ratio",
+    "html_share", "reflection_rate", "direct_share", "entropy", "kl", "frac_reward_zero_std",
+    "mean_token_accuracy",
+    "loss", "grad_norm", "learning_rate",
+    *(f"answers/{rule}" for rule in RULES), *(f"format/{verdict}" for verdict in FORMAT_VERDICTS),
+)  # fmt: skip
+"""Columns of metrics.csv, by TRL's names: the last ones are the shares of completions whose answer
+was found, or not, by each rule. Times are in timings.csv: they differ from run to run, metrics do
+not."""
+
+
+class MetricsLog(TrainerCallback):
+    """One row a step in ``metrics.csv``, and its seconds in ``timings.csv``.
+
+    Both are rewritten whole each time. A resumed run drops the rows after its checkpoint and writes
+    them again.
+    """
+
+    def __init__(self, folder: Path):
+        self.metrics, self.timings = folder / "metrics.csv", folder / "timings.csv"
+        self.rows: list[dict[str, str]] = []
+        self.seconds: list[dict[str, str]] = []
+        self.began = 0.0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.rows = _rows_until(self.metrics, state.global_step)
+        self.seconds = _rows_until(self.timings, state.global_step)
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.began = time.perf_counter()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        values = {"step": state.global_step, **logs}
+        self.rows.append({name: _cell(values.get(name)) for name in METRICS})
+        self.seconds.append(
+            {"step": str(state.global_step), "seconds": f"{time.perf_counter() - self.began:.3f}"}
+        )
+        _write_csv(self.metrics, self.rows, METRICS)
+        _write_csv(self.timings, self.seconds, ("step", "seconds"))
+
+
+def _cell(value: Any) -> str:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else repr(value) if isinstance(value, float) else str(value)
+
+
+def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as handle:
+        return [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
+
+
+def _write_csv(path: Path, rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+    with atomic_write(path) as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Evaluation(TrainerCallback):
+    """Score the benchmark before the first step, every ``every`` steps and after the last.
+
+    Args:
+        score: called with the step; returns the accuracy and leaves its files behind.
+        done: whether a step's score is there already (after a resume).
+        together: every process scores, not just the main one: where each holds but a part of the
+            weights, generating takes all of them.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[int], float],
+        done: Callable[[int], bool],
+        every: int,
+        *,
+        together: bool = False,
+    ):
+        self.score, self.done, self.every, self.together = score, done, every, together
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._run_if_due(state)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self._run_if_due(state)
+
+    def _run_if_due(self, state) -> None:
+        # At the start too: a run killed between a checkpoint and its score lacks that score.
+        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        ours = state.is_world_process_zero or self.together
+        if due and ours and not self.done(state.global_step):
+            self.score(state.global_step)
+        if due:
+            PartialState().wait_for_everyone()  # what is saved depends on the score
+
+
+class Checkpoints(TrainerCallback):
+    """Keep whole checkpoints, and the best: a step that is scored best so far is saved too.
+
+    Args:
+        evals: the folder of the scores. This callback comes after the one that writes them.
+    """
+
+    def __init__(self, evals: Path):
+        self.evals = evals
+
+    def on_step_end(self, args, state, control, **kwargs):
+        # From the files, so that a resumed run saves at the same steps as an unbroken one.
+        step = state.global_step
+        if score_path(self.evals, step).is_file():
+            control.should_save |= best_score(self.evals, until=step)["step"] == step
+
+    def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process writes its own random state
+        if state.is_world_process_zero:
+            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_best(Path(args.output_dir), self.evals, step=state.global_step)
+
+
+class Progress(TrainerCallback):
+    """A bar with reward, length and time left; headless, a line every few steps.
+
+    Args:
+        draw: called as often as headless lines are printed.
+        unit: what a step is called.
+    """
+
+    def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
+        self.every, self.draw, self.unit = every, draw, unit
+        self.headless = bool(os.environ.get("VTKIT_HEADLESS"))
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.first, self.began = state.global_step, time.perf_counter()
+        if state.is_world_process_zero and not self.headless:
+            self.bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="training", unit=self.unit
+            )
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        shown = _shown(logs)
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+            self.bar.set_postfix_str(", ".join(shown))
+        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
+            done = state.global_step - self.first
+            each = (time.perf_counter() - self.began) / max(1, done)
+            left = each * (state.max_steps - state.global_step)
+            number = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
+            place = f"{self.unit} {number}"
+            print(
+                ", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]),
+                flush=True,
+            )
+        if self.draw and (
+            state.global_step % self.every == 0 or state.global_step == state.max_steps
+        ):
+            self.draw()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _shown(logs: dict[str, Any]) -> list[str]:
+    if "reward" not in logs:
+        return [f"loss {logs['loss']:.3f}"]
+    accuracy = logs.get("rewards/accuracy_reward/mean")
+    return [
+        f"reward {logs['reward']:.2f}",
+        *([f"accuracy {accuracy:.2f}"] if accuracy is not None else []),
+        f"length {logs['completions/mean_length']:.0f}",
+        f"html {logs['html_share']:.0%}",
+        f"reflective {logs['reflection_rate']:.0%}",
+    ]

@@ -1,0 +1,148 @@
+"""What a GRPO step does once for each prompt instead of once for each of its copies.
+
+Stock TRL 1.16 decodes, processes and encodes a group's picture for every completion, most of it
+twice, has the model read the prompt as often, and waits in each forward pass for the longest
+completion. Here the same is computed once: rollouts by :mod:`vtkit.sampling.decoding`, log-probabilities
+from a shared :class:`vtkit.sampling.prefix_cache.Prefix`, completions of about equal length together. The
+numbers are those of stock TRL up to rounding; where this can't be had, TRL's own code runs.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+
+from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.sampling.decoding import decode
+from vtkit.sampling.prefix_cache import PER_TOKEN, Prefix, can_share, distinct
+from vtkit.sampling.sampler import Draw
+
+# A forward pass takes completions down to this share of its longest one.
+_SHORTEST = 2 / 3
+
+
+class FetchedOnce(torch.utils.data.Dataset):
+    """A data set whose batches share their repeated rows, with the decoded picture."""
+
+    def __init__(self, rows: Any):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return self.rows[number]
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, Any]]:
+        fetched = {number: self.rows[number] for number in set(numbers)}
+        return [fetched[number] for number in numbers]
+
+
+class OncePerPrompt(GRPOTrainer):
+    """GRPOTrainer that repeats nothing for the copies of a prompt."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.train_dataset = FetchedOnce(self.train_dataset)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        processor = self.processing_class
+        remembers = isinstance(processor, ImageOnlyProcessor)
+        with processor.remembering() if remembers else nullcontext():
+            return super()._generate_and_score_completions(inputs)
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict, *rest: Any
+    ) -> tuple[list[list[int]], Any]:
+        if not self._samples():
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
+        device, pad_token = self.accelerator.device, self._tokenizer.pad_token_id
+        inputs = {
+            "input_ids": _left_padded(prompt_ids, pad_token),
+            "attention_mask": _left_padded([[1] * len(ids) for ids in prompt_ids], 0),
+        }
+        for name, values in multimodal_fields.items():
+            per_token = name == "mm_token_type_ids"
+            inputs[name] = _left_padded(values, 0) if per_token else torch.as_tensor(values)
+        rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
+        limit = self.max_completion_length
+        # Of the CPU, whatever the device: its state is in every checkpoint.
+        dice = torch.rand(len(copies), limit, dtype=torch.float64)
+        with unwrap_model_for_generation(
+            self.model_wrapped, self.accelerator,
+            gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+        ) as model:  # fmt: skip
+            completions, _ = decode(
+                model, {name: values.to(device) for name, values in rows.items()}, copies,
+                Draw(dice, self.temperature, self.top_k),
+                ends=self.eos_token_ids,
+                banned=self.generation_config.suppress_tokens or [], room=[limit] * len(copies),
+            )  # fmt: skip
+        return completions, None
+
+    def _samples(self) -> bool:
+        """Whether rollouts are plain samples of a model that is whole on this device."""
+        plain = self.top_p == 1.0 and not self.min_p and self.repetition_penalty == 1.0
+        whole = not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
+        special = self.use_vllm or self.args.generation_kwargs or self.tools
+        with torch.no_grad():
+            return plain and whole and not special and can_share(self.model)
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
+        logits_to_keep: int, batch_size: int | None = None, compute_entropy: bool = False,
+        compute_aux_loss: bool = False, num_images: Sequence[int] | None = None, **media: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:  # fmt: skip
+        # A completion's first token follows from the prompt's last one: that is read with it.
+        start = input_ids.shape[1] - logits_to_keep - 1
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **media}
+        inputs = {name: value for name, value in inputs.items() if value is not None}
+        prompts = {**inputs, **{name: inputs[name][:, :start] for name in PER_TOKEN & {*inputs}}}
+        at_once = batch_size or len(input_ids)
+        shared = self.accelerator.num_processes == 1 and not compute_aux_loss and can_share(model)
+        rows, copies = distinct(prompts, num_images) if shared else ({}, [])
+        if not shared or len(rows["input_ids"]) > at_once:
+            return super()._get_per_token_logps_and_entropies(
+                model, logits_to_keep=logits_to_keep, batch_size=batch_size, **inputs,
+                compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss,
+                num_images=num_images,
+            )  # fmt: skip
+        parts, order = [], []
+        with self.accelerator.autocast():
+            prefix = Prefix(model, rows)
+            lengths = attention_mask[:, start + 1 :].sum(1).tolist()
+            for part in _about_equal(lengths, at_once):
+                longest = max(1, lengths[part[0]])
+                ids, mask = (
+                    inputs[name][part, start : start + 1 + longest]
+                    for name in ("input_ids", "attention_mask")
+                )
+                said = prefix.take([copies[row] for row in part]).follow(
+                    model, ids, mask, labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True
+                )
+                columns = (said.log_probs, said.entropy) if compute_entropy else (said.log_probs,)
+                parts.append([pad(column, (0, logits_to_keep - longest)) for column in columns])
+                order += part
+        back = torch.tensor(order, device=input_ids.device).argsort()
+        logps, *entropies = (torch.cat(column)[back] for column in zip(*parts, strict=True))
+        return logps, entropies[0] if entropies else None, None
+
+
+def _about_equal(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Rows, longest first, in parts of at most ``most`` rows that need little padding."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    while order:
+        enough = lengths[order[0]] * _SHORTEST
+        part = [row for row in order[:most] if lengths[row] >= enough]
+        yield part
+        order = order[len(part) :]
+
+
+def _left_padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], True, value, padding_side="left"
+    )

@@ -1,0 +1,118 @@
+"""TRL's trainers with what Qwen2-VL and a run folder need on top.
+
+Three things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and
+repeats the data order, every completion is kept, and a colocated vLLM gets prompts that it does not
+misread (:mod:`vtkit.training.vllm_rollouts`). Everything else, the loss included, is TRL's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import gather_object
+from trl import SFTTrainer
+
+from vtkit.judging import styles
+from vtkit.judging.matching import resolve
+from vtkit.judging.rewards import completion_texts
+from vtkit.judging.verdict import explain, solution_text
+from vtkit.runs.rollout_store import RolloutWriter
+from vtkit.training import dynamic_sampling
+from vtkit.training.exact_resume import ExactResume
+from vtkit.training.shared_prompts import OncePerPrompt
+from vtkit.training.vllm_rollouts import OneTokenPerPicture
+
+
+class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, OncePerPrompt):
+    """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
+
+    Args:
+        rollouts: the run's ``rollouts`` folder.
+        prefilled: the prompt ends in ``<think>``.
+        spare: prompts sampled on top of each batch (:mod:`vtkit.training.dynamic_sampling`), of all processes.
+        others: see ``trl.GRPOTrainer``.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        rollouts: str | Path,
+        prefilled: bool = True,
+        spare: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self.rollouts, self.prefilled = RolloutWriter(rollouts), prefilled
+        self.spare = dynamic_sampling.Spare(self, spare) if spare else None
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.spare is None or not self.model.training:
+            return self._generate_and_record(inputs)
+        output = self._generate_and_record(inputs + self.spare.draw(inputs))
+        return self.spare.keep(output, len(inputs))
+
+    def _generate_and_record(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        if not self.model.training:
+            return output
+        lengths = output["completion_mask"].sum(dim=1)  # (B,), tokens with the end-of-text token
+        last = (
+            output["completion_ids"].gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        )
+        facts = [
+            {"tokens": int(n), "finished": int(token) in self.eos_token_ids, **_row_facts(row)}
+            for row, n, token in zip(inputs, lengths, last, strict=True)
+        ]
+        facts = gather_object(facts)
+        texts = completion_texts(list(self._logs["completion"])[-len(facts) :])
+        for name, share in styles.shares(texts).items():
+            self._metrics["train"][name].append(share)
+        if self.accelerator.is_main_process:
+            self.rollouts.write(self.state.global_step + 1, self._rollout_rows(facts, texts))
+        return output
+
+    def _rollout_rows(self, facts: list[dict[str, Any]], texts: list[str]) -> list[dict[str, Any]]:
+        n = len(facts)
+        rewards = {name: list(values)[-n:] for name, values in self._logs["rewards"].items()}
+        weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
+        advantages = list(self._logs["advantages"])[-n:]
+        return [
+            {
+                **facts[i],
+                "group": i // self.num_generations,
+                "sample": i % self.num_generations,
+                "completion": texts[i],
+                "finish_reason": "stop" if facts[i]["finished"] else "length",
+                **judge(texts[i], facts[i]["solution"], facts[i]["choices"], self.prefilled),
+                **{name: values[i] for name, values in rewards.items()},
+                "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
+                "advantage": advantages[i],
+            }
+            for i in range(n)
+        ]
+
+
+def judge(
+    completion: str, solution: str, choices: Sequence[str] | None, prefilled: bool
+) -> dict[str, Any]:
+    """What a completion answers, by the careful rules, whatever the run pays for.
+
+    Returns:
+        ``rule``, ``answer`` and ``choice`` of :func:`vtkit.judging.answers.find_answer`; ``correct``, None
+        where the solution names none of the choices; ``format_verdict``.
+    """
+    said = explain(completion, solution, choices, prefilled=prefilled)
+    known = not choices or resolve(solution_text(solution), tuple(choices)).choice is not None
+    return {
+        **{name: said[name] for name in ("rule", "answer", "choice", "format_verdict")},
+        "correct": said["accuracy"] == 1.0 if known else None,
+    }
+
+
+def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: row[name] for name in ("task", "question", "choices", "solution")}
+    return {"prompt_id": row["id"], **kept}
+
+
+class BaselineSFTTrainer(ExactResume, SFTTrainer):
+    """SFTTrainer with exact resume."""

@@ -18,7 +18,9 @@ from vtkit.runs.rollout_store import RolloutWriter
 
 LABELS = [
     json.loads(line)
-    for line in (Path(__file__).parents[1] / "judging" / "corpus" / "styles.jsonl").read_text("ascii").splitlines()
+    for line in (Path(__file__).parents[1] / "judging" / "corpus" / "styles.jsonl")
+    .read_text("ascii")
+    .splitlines()
 ]
 
 HUNCH = " It looks like left. </think> <answer> left </answer>"

@@ -13,6 +13,7 @@ from vtkit.benchmark import __main__ as scoring
 from vtkit.data.blink_vsr import BLINK_SUBSETS, load_blink, load_vsr
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.files import read_json, write_json
+from vtkit.hub import BLINK_HUB
 
 READ = ("idx", "task", "source", "type", "question", "choices", "answer", "prompt")
 # BLINK as published: an explanation too, pictures that are not there are null.
@@ -137,7 +138,7 @@ def test_blink_mistakes(tmp_path, monkeypatch):
     monkeypatch.setattr("vtkit.data.parquet.download", lambda *args: asked.append(args) or tmp_path)
     refusal(load_blink, "BLINK-Benchmark/BLINK")
     name, asked_of, revision = asked[0]
-    assert name == "Relative_Depth/val-00000-of-00001.parquet" and asked_of == hub.BLINK_HUB
+    assert name == "Relative_Depth/val-00000-of-00001.parquet" and asked_of == BLINK_HUB
     assert len(revision) == 40
 
 

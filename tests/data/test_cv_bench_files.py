@@ -1,6 +1,5 @@
 """Loaders: published schemas in, lazily decoded datasets out, one clear line for each mistake."""
 
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

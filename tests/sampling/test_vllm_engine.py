@@ -115,7 +115,9 @@ def test_pictures_that_are_too_large_are_refused():
     largest = 4096 * side * side
     vllm_engine.check_pictures(load_processor(MINI, prompt="base", max_pixels=largest))
     with pytest.raises(UserError, match=f"4,097 tokens.*set max_pixels to {largest} or less"):
-        vllm_engine.check_pictures(load_processor(MINI, prompt="base", max_pixels=largest + side * side))
+        vllm_engine.check_pictures(
+            load_processor(MINI, prompt="base", max_pixels=largest + side * side)
+        )
     for profile in ("gpu80", "paper"):
         assert load_config(profile=profile).max_pixels < 4096 * 28 * 28
 

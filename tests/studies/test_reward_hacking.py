@@ -53,7 +53,8 @@ def run(tmp_path):
 def folders(run):
     """A sound run that learns, and one that is paid for length and unlearns."""
     sound, length = (
-        reward_hacking.farm_config(run, name, reward_hacking.FARMS[name], 12) for name in ("sound", "length")
+        reward_hacking.farm_config(run, name, reward_hacking.FARMS[name], 12)
+        for name in ("sound", "length")
     )
     write_run(
         sound, lambda step: 0.9 if step > 3 else 0.4, lambda step: 0.5 + step / 12, lambda _: 20
@@ -125,7 +126,9 @@ def test_a_run_that_was_stopped_is_not_scored(run):
     stopped = reward_hacking.farm_config(run, "sound", reward_hacking.FARMS["sound"], 3)
     folder = write_run(stopped, lambda _: 0.5, lambda _: 1.0, lambda _: 20, steps=3)
     (Path(folder) / "evals" / "step-000003.json").unlink()
-    assert list(reward_hacking.outcomes(reward_hacking.trained(run))["verdict"]) == ["pay did not rise; not scored"]
+    assert list(reward_hacking.outcomes(reward_hacking.trained(run))["verdict"]) == [
+        "pay did not rise; not scored"
+    ]
 
 
 def test_the_figure_is_saved_and_names_its_lines(folders, run):

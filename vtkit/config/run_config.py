@@ -263,5 +263,3 @@ def _check_rewards(config: RunConfig) -> None:
             f"parameters: reward_rules: {config.reward_rules} compares answers and cannot judge "
             "Countdown's, of which many are right; set it to careful, or rewards to countdown"
         )
-
-

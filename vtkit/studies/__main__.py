@@ -53,9 +53,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _readme_parser() -> Parser:
-    parser = Parser(
-        prog="python -m vtkit.studies readme", description="Fill the README's tables."
-    )
+    parser = Parser(prog="python -m vtkit.studies readme", description="Fill the README's tables.")
     parser.add_argument("run_dirs", nargs="*", metavar="RUN", help="finished runs to keep first")
     return parser
 

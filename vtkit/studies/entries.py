@@ -42,7 +42,9 @@ class Entry:
     reported: dict = field(default_factory=dict)  # length, aha; accuracy in per cent
     against: str = ""  # the arm that the source compares it with
     prediction: str = ""
-    expects: list = field(default_factory=list)  # the prediction, as vtkit.studies.measures reads it
+    expects: list = field(
+        default_factory=list
+    )  # the prediction, as vtkit.studies.measures reads it
     reason: str = ""
     source: str = ""
     differs: str = ""  # from the original, for whoever compares numbers

@@ -1,7 +1,7 @@
 """Train one recipe into a run folder, or write a run's model card.
 
-    python -m vtkit.training --recipe sft --seed 1
-    python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name
+python -m vtkit.training --recipe sft --seed 1
+python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name
 """
 
 import argparse

@@ -44,7 +44,7 @@ NOT_RUN, NOT_KNOWN = "not run", "not known"
 
 def settings(arm: str, model: Path, data: Path, run_dir: Path, *, tiny: bool) -> Any:
     """The arm's profile, with what is measured here in place of what is trained there."""
-    from vtkit.config.recipes import load_config
+    from vtkit.config.recipes import resolve_config
 
     changes: dict[str, Any] = {
         "model": str(model), "train_data": str(data), "train_rows": 0, "max_pixels": PIXELS,
@@ -56,7 +56,7 @@ def settings(arm: str, model: Path, data: Path, run_dir: Path, *, tiny: bool) ->
             "prompts_per_step": 2, "per_device_batch_size": 4, "max_completion_length": 12,
             "gradient_checkpointing": False, "lora_rank": 4,
         }  # fmt: skip
-    return load_config("visualthinker", ARMS[arm], run_dir=run_dir, **changes)
+    return resolve_config("visualthinker", ARMS[arm], run_dir=run_dir, **changes)
 
 
 class Watch:
@@ -111,7 +111,8 @@ def measure(arm: str, config: Any, deadline: float) -> dict[str, Any]:
     from transformers import PrinterCallback
     from transformers.trainer_utils import SaveStrategy
 
-    from vtkit.planning.plan import GB, plan, this_machine
+    from vtkit.planning.memory import GB
+    from vtkit.planning.plan import plan, this_machine
     from vtkit.training.train import make_trainer
 
     card, memory, on_gpu = this_machine()

@@ -1,9 +1,9 @@
-"""How long the judges take: hostile megabytes, and a whole CV-Bench of replies.
+"""How long the judges take: hostile megabytes, and a whole CV-Bench of completions.
 
     python timings/judges.py            # prints a table and writes timings/judges.csv
 
-Peers match with regular expressions that backtrack, so that one bad reply can stall a training
-step. Ours is linear in the length of a reply: each hostile text is timed at a tenth of a megabyte
+Peers match with regular expressions that backtrack, so that one bad completion can stall a training
+step. Ours is linear in the length of a completion: each hostile text is timed at a tenth of a megabyte
 and at one, and the last column is how much longer ten times the text takes. CPU time, the
 median of five.
 """
@@ -84,12 +84,12 @@ def hostile_rows() -> list[dict[str, str]]:
 
 def corpus_rows() -> list[dict[str, str]]:
     cases = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-    replies = list(islice(cycle(cases), QUESTIONS))
+    completions = list(islice(cycle(cases), QUESTIONS))
     judges = {"ours": is_correct, "the original's": published.is_correct}
     return [
         {
-            "what": f"{QUESTIONS} replies of tests/judging/corpus: {name}",
-            "milliseconds": f"{milliseconds(lambda right=right: _score(right, replies), 3):.0f}",
+            "what": f"{QUESTIONS} completions of tests/judging/corpus: {name}",
+            "milliseconds": f"{milliseconds(lambda right=right: _score(right, completions), 3):.0f}",
             "against a tenth": "",
         }
         for name, right in judges.items()

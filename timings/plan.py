@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.mini.dataset import write_dataset
 from vtkit.models.loading import count_parameters
@@ -134,7 +134,7 @@ class Watched:
 
 
 def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> Iterator[Row]:
-    config = load_config(
+    config = resolve_config(
         run_dir=run_dir, train_data=str(data), train_rows=64, max_steps=1, prompts_per_step=8,
         per_device_batch_size=32, beta=0.04, **changes,
     )  # fmt: skip
@@ -179,7 +179,7 @@ def layers_of_2b() -> Iterator[Row]:
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
     inputs = pictures_and_words(shape, batch)
     for case, changes in CASES.items():
-        config = load_config(**changes)
+        config = resolve_config(**changes)
         half = torch.autocast("cpu", torch.bfloat16, config.dtype == "bfloat16")
         model.gradient_checkpointing_disable()
         model.zero_grad()

@@ -21,7 +21,7 @@ from vtkit.files import ROOT
 from vtkit.mini.dataset import ensure_dataset
 from vtkit.models.inputs import batch_inputs, left_padding, message
 from vtkit.models.loading import load_model, load_processor
-from vtkit.sampling.generation import Reply, generate
+from vtkit.sampling.generation import Completion, generate
 
 OURS = "this kit, batches of 64"
 BATCHES = {"file order, batches of 64": 64, "file order, batches of 8": 8, "one by one": 1}
@@ -29,9 +29,9 @@ BATCHES = {"file order, batches of 64": 64, "file order, batches of 8": 8, "one 
 QUESTIONS, ROUNDS, LIMIT = 192, 3, 128
 
 
-def textbook(model: Any, processor: Any, rows: Any, batch_size: int) -> list[Reply]:
-    """A loop over ``model.generate``, each batch until its longest reply has ended."""
-    replies, end = [], model.generation_config.eos_token_id
+def textbook(model: Any, processor: Any, rows: Any, batch_size: int) -> list[Completion]:
+    """A loop over ``model.generate``, each batch until its longest completion has ended."""
+    completions, end = [], model.generation_config.eos_token_id
     end = [end] if isinstance(end, int) else end
     with left_padding(processor):
         for start in range(0, len(rows), batch_size):
@@ -46,8 +46,8 @@ def textbook(model: Any, processor: Any, rows: Any, batch_size: int) -> list[Rep
                 stops = [tokens.index(token) + 1 for token in end if token in tokens]
                 tokens = tokens[: min(stops, default=len(tokens))]
                 text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
-                replies.append(Reply(text, len(tokens)))
-    return replies
+                completions.append(Completion(text, len(tokens)))
+    return completions
 
 
 class Passes:

@@ -1,7 +1,7 @@
 """What a GRPO run of Qwen2-VL-2B reads, made offline: a model folder and a SAT file.
 
-Weights are random, so that replies mean nothing and go on to the cap: of 151,936 tokens one ends a
-text, which happens to one reply in 200 of 700 tokens. What steps cost is as with the real model:
+Weights are random, so that completions mean nothing and go on to the cap: of 151,936 tokens one ends a
+text, which happens to one completion in 200 of 700 tokens. What steps cost is as with the real model:
 same shape, 512 tokens a picture, a prompt of about 100 more.
 
 The tokenizer stands in for Qwen2-VL's: byte-level BPE of the prompts' words, filled up to the same

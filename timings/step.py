@@ -19,7 +19,7 @@ from transformers import PrinterCallback, set_seed
 from trl import GRPOTrainer
 
 import results
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT
 from vtkit.mini.dataset import ensure_dataset
 from vtkit.models.loading import load_model
@@ -30,7 +30,7 @@ TRAINED, STEPS, PAIRS = 30, 3, 6
 
 def ours(folder: Path, model: str | Path, seed: int, steps: int = STEPS) -> GRPOTrainer:
     data = str(folder / "data")
-    config = load_config(
+    config = resolve_config(
         run_dir=folder / "run", seed=seed, model=str(model), max_steps=steps, save_steps=steps + 1,
         train_data=data, benchmark_data=data,
     )  # fmt: skip

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
 def _main(argv: Sequence[str] | None, folder: Path) -> int:
     arguments = _parser().parse_args(argv)
 
-    from vtkit.config.recipes import load_config
+    from vtkit.config.recipes import resolve_config
     from vtkit.config.run_config import FIELDS
     from vtkit.runs.artifacts import require_origins
     from vtkit.runs.steps import REQUIRED, discover, select, split_parameters, suited
@@ -62,7 +62,7 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
     place = arguments.run_dir or f"runs/{arguments.recipe}-{arguments.profile}"
     folders = {seed: f"{place}-s{seed}" for seed in arguments.seeds or ()}
     configs = [
-        load_config(arguments.recipe, arguments.profile, seed=seed, run_dir=folder, **overrides)
+        resolve_config(arguments.recipe, arguments.profile, seed=seed, run_dir=folder, **overrides)
         for seed, folder in (folders or {arguments.seed: arguments.run_dir}).items()
     ]
     if arguments.list:

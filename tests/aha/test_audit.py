@@ -25,7 +25,7 @@ GUESS = " It looks like {}. </think> <answer> {} </answer>"
 STEPS = " I see the lamp. I see the chair. So it is {}. </think> <answer> {} </answer>"
 
 
-def frame(*replies):
+def frame(*completions):
     """Rollouts of one step, eight a group, with left right."""
     rows = [
         {
@@ -33,11 +33,11 @@ def frame(*replies):
             "group": place // 8,
             "choices": ["right", "left"],
             "solution": "<answer>left</answer>",
-            "completion": reply,
-            "tokens": len(reply.split()),
-            "accuracy_reward": float("<answer> left" in reply),
+            "completion": completion,
+            "tokens": len(completion.split()),
+            "accuracy_reward": float("<answer> left" in completion),
         }
-        for place, reply in enumerate(replies)
+        for place, completion in enumerate(completions)
     ]
     return annotate(pd.DataFrame(rows))
 
@@ -51,10 +51,10 @@ def guesses(answer, n=1):
 
 
 def test_second_looks_are_split_by_what_they_changed():
-    replies = looks("left", "left", 3) + looks("right", "left", 4) + looks("left", "right", 2)
-    replies += looks("right", "right") + guesses("left", 5)
-    replies += [" Wait, let me check again. So it is left. </think> <answer> left </answer>"]
-    found = second_looks(frame(*replies))
+    completions = looks("left", "left", 3) + looks("right", "left", 4) + looks("left", "right", 2)
+    completions += looks("right", "right") + guesses("left", 5)
+    completions += [" Wait, let me check again. So it is left. </think> <answer> left </answer>"]
+    found = second_looks(frame(*completions))
     assert found["n"] == 10, "guesses do not reflect, and the last one leans nowhere before"
     assert found["kept right"] == 3 and found["wrong to right"] == 4
     assert found["right to wrong"] == 2 and found["kept wrong"] == 1
@@ -65,11 +65,11 @@ def test_second_looks_are_split_by_what_they_changed():
 
 def test_agreement_of_thinking_and_answer():
     astray = " So it is right. </think> <answer> left </answer>"
-    replies = [*guesses("left", 3), astray, " Hm. </think> <answer> left </answer>", " left"]
-    assert agreement(frame(*replies)) == proportion(3, 4)
+    completions = [*guesses("left", 3), astray, " Hm. </think> <answer> left </answer>", " left"]
+    assert agreement(frame(*completions)) == proportion(3, 4)
 
 
-def test_within_groups_compares_replies_to_one_question():
+def test_within_groups_compares_completions_to_one_question():
     group = looks("right", "left", 4) + guesses("left", 2) + guesses("right", 2)
     found = within_groups(frame(*group * 25), "reflective", "direct")
     assert found["value"] == pytest.approx(0.5) and found["n"] == 25

@@ -1,4 +1,4 @@
-"""Where replies are cut, that a cut loses nothing, and what is put in there."""
+"""Where completions are cut, that a cut loses nothing, and what is put in there."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ END = " </think> <answer> left </answer>"
 
 
 @pytest.mark.parametrize(
-    ("reply", "before", "sentence"),
+    ("completion", "before", "sentence"),
     [
         (" It is left. Wait, let me look. No.", " It is left.", " Wait, let me look."),
         (" it is left. wait, let me look. no.", " it is left.", " wait, let me look."),
@@ -42,12 +42,12 @@ END = " </think> <answer> left </answer>"
         ),
     ],
 )
-def test_the_sentence_of_the_first_phrase(reply, before, sentence):
-    assert cut_reflection(reply)[:2] == (before, sentence)
+def test_the_sentence_of_the_first_phrase(completion, before, sentence):
+    assert cut_reflection(completion)[:2] == (before, sentence)
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "completion",
     [
         "",
         " It is left." + END,
@@ -58,8 +58,8 @@ def test_the_sentence_of_the_first_phrase(reply, before, sentence):
         ' <div class="a"> A. Wait, let me look. B. </div>',
     ],
 )
-def test_nothing_to_cut(reply):
-    assert cut_reflection(reply) is None
+def test_nothing_to_cut(completion):
+    assert cut_reflection(completion) is None
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_nothing_to_cut(reply):
         (9, "<think> A is 3.5 m away. So B.\nOr C"),
     ],
 )
-def test_a_reply_without_reflection_is_cut_after_a_sentence_or_all(sentences, before):
-    reply = "<think> A is 3.5 m away. So B.\nOr C" + END
-    assert cut_thinking(reply, sentences) == (before, "", reply[len(before) :])
+def test_a_completion_without_reflection_is_cut_after_a_sentence_or_all(sentences, before):
+    completion = "<think> A is 3.5 m away. So B.\nOr C" + END
+    assert cut_thinking(completion, sentences) == (before, "", completion[len(before) :])
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "completion",
     [
         " It is left.",  # never ends its thinking
         END,  # has none
@@ -87,8 +87,8 @@ def test_a_reply_without_reflection_is_cut_after_a_sentence_or_all(sentences, be
         " <ul> <li> A. </li> </ul>" + END,
     ],
 )
-def test_replies_in_which_nothing_can_be_put(reply):
-    assert cut_thinking(reply) is None
+def test_completions_in_which_nothing_can_be_put(completion):
+    assert cut_thinking(completion) is None
 
 
 def test_a_second_thought_after_the_answer_is_no_reflection_in_the_thinking():
@@ -104,17 +104,21 @@ FRAGMENTS = st.sampled_from(
 
 
 @given(st.lists(FRAGMENTS, max_size=9).map("".join), st.integers(1, 4))
-def test_a_cut_loses_nothing(reply, sentences):
-    cuts = [cut_reflection(reply), cut_thinking(reply), cut_thinking(reply, sentences)]
+def test_a_cut_loses_nothing(completion, sentences):
+    cuts = [
+        cut_reflection(completion),
+        cut_thinking(completion),
+        cut_thinking(completion, sentences),
+    ]
     for cut in filter(None, cuts):
-        assert "".join(cut) == reply
-        assert cut.before == cut.before.rstrip() or cut.before == reply[: len(cut.before)]
+        assert "".join(cut) == completion
+        assert cut.before == cut.before.rstrip() or cut.before == completion[: len(cut.before)]
         assert not find_reflections(cut.before)
     removed = cuts[0]
     if removed:  # taken out and put back: no change
         without = removed.before + removed.after
         place = len(removed.before)
-        assert without[:place] + removed.sentence + without[place:] == reply
+        assert without[:place] + removed.sentence + without[place:] == completion
         assert find_reflections(removed.sentence + removed.after[:1])
     if cuts[1]:
         assert cuts[2].before == cuts[1].before[: len(cuts[2].before)]

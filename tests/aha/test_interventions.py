@@ -45,17 +45,17 @@ class FakeModel:
     def train(self, mode=True):
         return self
 
-    def says(self, reply: str) -> dict[str, float]:
+    def says(self, completion: str) -> dict[str, float]:
         """What may come next, with its chance."""
-        looked = "wait" in reply.lower()
-        if not reply:
+        looked = "wait" in completion.lower()
+        if not completion:
             return {GUESS: 1}
-        if reply.endswith(ANSWER):
+        if completion.endswith(ANSWER):
             chance = self.right_after_look if looked else self.right
             return {" left": chance, " right": 1 - chance}
-        if reply.endswith(CLOSE):
+        if completion.endswith(CLOSE):
             return {"<|endoftext|>": 1}
-        if "<answer>" in reply:
+        if "<answer>" in completion:
             return {CLOSE: 1}
         chance = 0 if looked else self.reflects
         return {LOOK: chance, ANSWER: 1 - chance}
@@ -85,18 +85,19 @@ class FakeModel:
 
     def _ways(self, ids: list[int]) -> dict[int, tuple[float, list[int]]]:
         """By first token: the chance of what it begins, and all its tokens."""
-        reply = self.tokenizer.decode(ids).rpartition(PREFILL)[2]
-        if reply.endswith("<|endoftext|>"):
+        completion = self.tokenizer.decode(ids).rpartition(PREFILL)[2]
+        if completion.endswith("<|endoftext|>"):
             return {0: (1, [0])}
         found = [
-            (self.tokenizer(text)["input_ids"], chance) for text, chance in self.says(reply).items()
+            (self.tokenizer(text)["input_ids"], chance)
+            for text, chance in self.says(completion).items()
         ]
         return {tokens[0]: (chance, tokens) for tokens, chance in found}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def made_up():
-    """Replies of a made-up model are its own."""
+    """Completions of a made-up model are its own."""
 
     def choose(model, *args, **options):
         made_up = isinstance(model, FakeModel)
@@ -218,20 +219,22 @@ def test_a_model_that_never_reflects(processor, rows):
     said = remarks(pairs)
     assert "Wait, let me check again." in said[0] and "the kit's" in said[0]
     assert said[1].startswith("force: 0 pairs, not the 20 asked for") and len(said) == 3
-    assert "80 replies" in said[2]  # each question was asked four times
+    assert "80 completions" in said[2]  # each question was asked four times
 
 
 def test_only_the_arms_asked_for(processor, rows):
     pairs = run(processor, rows.select(range(40)), n=6, reflects=0.9, arms=["words", "insert"])
     assert effects(pairs)["n"].to_dict() == {"insert": 6, "words": 6}
     assert set(pairs["arm"]) == {"insert", "words"}
-    assert "the model's own" in remarks(pairs)[0]  # learned from the replies that were drawn anyway
+    assert (
+        "the model's own" in remarks(pairs)[0]
+    )  # learned from the completions that were drawn anyway
 
 
 def test_what_to_beware_of_is_said(processor, rows):
     model = FakeModel(processor.tokenizer, reflects=0.8)
-    model.says = lambda reply, says=model.says: (
-        {"<|endoftext|>": 1} if "photo" in reply else says(reply)
+    model.says = lambda completion, says=model.says: (
+        {"<|endoftext|>": 1} if "photo" in completion else says(completion)
     )
     said = remarks(run_interventions(model, processor, rows, n=20, **OPTIONS))
     assert said[1].startswith("remove: the model reflected all the same in")
@@ -246,7 +249,7 @@ def test_a_model_that_always_reflects(processor, rows):
 
 def test_no_pairs_at_all(processor, rows, tmp_path):
     model = FakeModel(processor.tokenizer)
-    model.says = lambda reply: {"<|endoftext|>": 1}
+    model.says = lambda completion: {"<|endoftext|>": 1}
     path = tmp_path / "pairs.parquet"
     pairs = run_interventions(model, processor, rows.select(range(3)), save=path, **OPTIONS)
     assert len(pairs) == 0 and list(pairs.columns) == SCHEMA.names

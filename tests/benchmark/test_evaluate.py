@@ -21,7 +21,7 @@ from vtkit.files import read_json
 from vtkit.models.inputs import batch_inputs, message
 from vtkit.models.loading import ImageOnlyProcessor
 from vtkit.models.prompts import conversation, get_template
-from vtkit.sampling.generation import Reply, generate
+from vtkit.sampling.generation import Completion, generate
 
 SPECIAL = (
     "<|endoftext|> <|im_start|> <|im_end|> <|vision_start|> <|vision_end|> <|vision_pad|> "
@@ -154,7 +154,7 @@ def model(processor):
     model = Qwen2VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = 0
     with torch.no_grad():
-        for weights in model.parameters():  # large weights, so that replies differ and some end
+        for weights in model.parameters():  # large weights, so that completions differ and some end
             if weights.ndim > 1:
                 weights.normal_(std=0.4)
         model.lm_head.weight[ident("<|image_pad|>")] *= 50  # would win if it were not suppressed
@@ -190,15 +190,17 @@ def questions():
     return Dataset.from_list(rows)
 
 
-def test_batches_do_not_change_replies(model, processor, questions):
+def test_batches_do_not_change_completions(model, processor, questions):
     singly = generate(model, processor, questions, batch_size=1, max_new_tokens=9)
     together = generate(model, processor, questions, batch_size=4, max_new_tokens=9)
     assert singly == together
-    assert len({reply.text for reply in singly}) > 3
-    assert all(1 <= reply.tokens <= 9 for reply in singly)
+    assert len({completion.text for completion in singly}) > 3
+    assert all(1 <= completion.tokens <= 9 for completion in singly)
 
 
-def test_several_pictures_are_seen_and_batches_do_not_change_replies(model, processor, questions):
+def test_several_pictures_are_seen_and_batches_do_not_change_completions(
+    model, processor, questions
+):
     def add(one, number):
         return {"images": [one["image"], scene(9, (56, 84)), scene(2, (28, 28))][: number % 3 + 1]}
 
@@ -226,10 +228,10 @@ def test_conversations_and_image_lists_are_the_same_question(model, processor, q
     )
 
 
-def test_replies_end_with_the_end_of_text_token(model, processor, questions):
+def test_completions_end_with_the_end_of_text_token(model, processor, questions):
     longest = generate(model, processor, questions, batch_size=11, max_new_tokens=40)
-    ended = [reply for reply in longest if reply.tokens < 40]
-    assert ended, "the random model should end some replies early"
+    ended = [completion for completion in longest if completion.tokens < 40]
+    assert ended, "the random model should end some completions early"
     again = generate(model, processor, questions, batch_size=3, max_new_tokens=40)
     assert again == longest
 
@@ -255,7 +257,7 @@ def test_headless_progress_says_little(model, processor, questions, monkeypatch,
     monkeypatch.setattr("vtkit.sampling.generation._SECONDS_BETWEEN_LINES", -1)
     generate(model, processor, questions, **options)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5 and lines[0].startswith("replies: 2 of 11, ")
+    assert len(lines) == 5 and lines[0].startswith("completions: 2 of 11, ")
 
 
 # --------------------------------------------------------------------------------- evaluate
@@ -263,15 +265,17 @@ def test_headless_progress_says_little(model, processor, questions, monkeypatch,
 
 def test_evaluate_writes_rows_and_score(model, processor, questions, tmp_path, monkeypatch):
     texts = [" x </think> <answer>3</answer>", " <html> 3", " x </think> <answer>two</answer>"]
-    replies = [Reply(texts[number % 3], 7 + number % 3) for number in range(len(questions))]
-    monkeypatch.setattr(evaluate, "generate_kept", lambda *args, **kwargs: replies)
+    completions = [
+        Completion(texts[number % 3], 7 + number % 3) for number in range(len(questions))
+    ]
+    monkeypatch.setattr(evaluate, "generate_kept", lambda *args, **kwargs: completions)
     options = dict(prompt="base", batch_size=4, max_new_tokens=8)
     result = evaluate.evaluate(model, processor, questions, tmp_path, step=12, **options)
     assert result == read_json(tmp_path / "step-000012.json")
     assert result["step"] == 12 and result["n"] == 11
     assert result["accuracy"]["value"] == 4 / 11
     assert result["format_failures"]["value"] == 4 / 11
-    assert result["mean_tokens"] == sum(reply.tokens for reply in replies) / 11
+    assert result["mean_tokens"] == sum(completion.tokens for completion in completions) / 11
     table = pq.read_table(tmp_path / "step-000012.parquet")
     assert table.schema.equals(evaluate.ROW_SCHEMA)
     first, second, third = table.to_pylist()[:3]

@@ -4,7 +4,7 @@ import pytest
 
 from vtkit.config import reasons, recipes, values
 from vtkit.config.reasons import find_reasons
-from vtkit.config.recipes import list_profiles, list_recipes, load_config
+from vtkit.config.recipes import list_profiles, list_recipes, resolve_config
 
 PARENT = """\
 description: a parent
@@ -57,4 +57,4 @@ def test_whatever_a_shipped_profile_changes_has_its_reason(recipe):
         found = find_reasons(recipe, profile)
         bare = [name for name in changed if name not in found and profile != "paper"]
         assert not bare, f"{recipe}, {profile}: no reason for {bare}"
-        assert set(found) <= set(load_config(recipe, profile).to_dict())
+        assert set(found) <= set(resolve_config(recipe, profile).to_dict())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtkit.config import recipes
-from vtkit.config.recipes import list_profiles, list_recipes, load_config
+from vtkit.config.recipes import list_profiles, list_recipes, resolve_config
 from vtkit.config.run_config import FIELDS, IDENTITY, read_config, save_config
 from vtkit.config.values import cast
 from vtkit.errors import UserError
@@ -19,14 +19,14 @@ PLUS_AND_PLAIN = ("visualthinker", "visualthinker-plus")
 @pytest.mark.parametrize("profile", list_profiles())
 @pytest.mark.parametrize("recipe", list_recipes())
 def test_every_recipe_resolves_at_every_profile(recipe, profile):
-    config = load_config(recipe, profile, seed=3)
+    config = resolve_config(recipe, profile, seed=3)
     assert config.run_dir == f"runs/{recipe}-{profile}-s3"
     assert list(config.to_dict()) == list(FIELDS)
 
 
 def test_the_original_s_numbers():
     """Paper, Table 2, and run_grpo_SAT.sh: 64 completions an update, and so on."""
-    config = load_config("visualthinker", "paper")
+    config = resolve_config("visualthinker", "paper")
     assert config.prompts_per_step * config.num_generations == 64
     assert (config.learning_rate, config.beta, config.temperature) == (1e-6, 0.04, 1.0)
     assert (config.max_completion_length, config.max_steps, config.top_k) == (700, 1500, 50)
@@ -40,32 +40,32 @@ def test_the_original_s_numbers():
 
 
 def test_plus_is_the_original_with_five_switches():
-    plain, plus = (load_config(name, "paper").to_dict() for name in PLUS_AND_PLAIN)
+    plain, plus = (resolve_config(name, "paper").to_dict() for name in PLUS_AND_PLAIN)
     changed = {name for name in plain if plain[name] != plus[name]} - set(IDENTITY)
     assert changed == {"beta", "loss_type", "scale_rewards", "epsilon_high", "spare_prompts"}
-    back = load_config("visualthinker-plus", "paper", **{name: plain[name] for name in changed})
+    back = resolve_config("visualthinker-plus", "paper", **{name: plain[name] for name in changed})
     same = {name: value for name, value in back.to_dict().items() if name not in IDENTITY}
     assert same == {name: plain[name] for name in same}
 
 
 @pytest.mark.parametrize("profile", list_profiles())
 def test_plus_is_the_same_at_every_scale(profile):
-    config = load_config("visualthinker-plus", profile)
+    config = resolve_config("visualthinker-plus", profile)
     assert (config.beta, config.loss_type, config.scale_rewards) == (0.0, "dapo", "none")
     assert (config.epsilon_high, config.spare_prompts) == (0.28, 4)
 
 
 def test_a_run_from_before_a_field_existed_can_be_read(tmp_path):
     path = tmp_path / "config.yaml"
-    save_config(load_config(), path)
+    save_config(resolve_config(), path)
     fields = ("trackers", "push_to_hub", "epsilon_high", "spare_prompts")
     lines = [line for line in path.read_text().splitlines() if not line.startswith(fields)]
     path.write_text("\n".join(lines))
-    assert read_config(path) == load_config()
+    assert read_config(path) == resolve_config()
 
 
 def test_the_baseline_has_the_same_rows_and_budget():
-    ours, baseline = load_config("visualthinker"), load_config("sft")
+    ours, baseline = resolve_config("visualthinker"), resolve_config("sft")
     assert (ours.algorithm, baseline.algorithm) == ("grpo", "sft")
     assert baseline.sft_steps == ours.max_steps
     for name in ("train_data", "train_rows", "prompts_per_step", "num_generations", "model"):
@@ -73,7 +73,7 @@ def test_the_baseline_has_the_same_rows_and_budget():
 
 
 def test_a_configuration_cannot_be_changed():
-    config = load_config(max_steps=4)
+    config = resolve_config(max_steps=4)
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.max_steps = 3
     assert config.replace(max_steps=3).max_steps == 3
@@ -81,7 +81,7 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_strings_from_a_command_line_are_cast_by_the_field():
-    config = load_config(
+    config = resolve_config(
         learning_rate="1e-4", max_steps=" 7 ", gradient_checkpointing="true", rewards="accuracy"
     )
     assert config.learning_rate == 1e-4
@@ -112,7 +112,7 @@ def test_strings_from_a_command_line_are_cast_by_the_field():
 )
 def test_mistakes_are_named_in_one_line(overrides, message):
     with pytest.raises(UserError) as caught:
-        load_config(**overrides)
+        resolve_config(**overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -127,7 +127,7 @@ def configs(tmp_path, monkeypatch):
 
     lines = [
         f"{name}: {json.dumps(value)}"
-        for name, value in load_config(max_steps=1).to_dict().items()
+        for name, value in resolve_config(max_steps=1).to_dict().items()
         if name not in IDENTITY
     ]
     write("profiles/p.yaml", "\n".join(lines))
@@ -138,18 +138,18 @@ def configs(tmp_path, monkeypatch):
 
 
 def test_later_layers_win(configs):
-    assert load_config("r", "p").max_steps == 1
+    assert resolve_config("r", "p").max_steps == 1
     configs("recipes/r.yaml", "max_steps: 2\nbeta: 0.5\nprofiles:\n  p:\n    max_steps: 3\n")
-    assert load_config("r", "q").max_steps == 2
-    assert load_config("r", "p").max_steps == 3
-    assert load_config("r", "p", max_steps=4).max_steps == 4
+    assert resolve_config("r", "q").max_steps == 2
+    assert resolve_config("r", "p").max_steps == 3
+    assert resolve_config("r", "p", max_steps=4).max_steps == 4
     configs("recipes/child.yaml", "extends: r\nbeta: 0.25")
-    assert (load_config("child", "p").max_steps, load_config("child", "p").beta) == (3, 0.25)
+    assert (resolve_config("child", "p").max_steps, resolve_config("child", "p").beta) == (3, 0.25)
 
 
 def test_yaml_reads_1e_4_as_text_and_we_do_not(configs):
     configs("recipes/r.yaml", "learning_rate: 1e-4")
-    assert load_config("r", "p").learning_rate == 1e-4
+    assert resolve_config("r", "p").learning_rate == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_yaml_reads_1e_4_as_text_and_we_do_not(configs):
 def test_mistakes_in_a_file_name_it(configs, recipe, message):
     configs("recipes/r.yaml", recipe)
     with pytest.raises(UserError) as caught:
-        load_config("r", "p")
+        resolve_config("r", "p")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -182,18 +182,18 @@ def test_mistakes_in_a_file_name_it(configs, recipe, message):
 def test_a_value_that_nobody_sets_is_named(configs):
     configs("profiles/p.yaml", "max_steps: 3")
     with pytest.raises(UserError, match="leaves algorithm, model, .* unset"):
-        load_config("r", "p")
+        resolve_config("r", "p")
 
 
 def test_saved_configurations_come_back_the_same(tmp_path):
-    config = load_config(learning_rate=1e-6, seed=5)
+    config = resolve_config(learning_rate=1e-6, seed=5)
     save_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml") == config
 
 
 def test_a_damaged_config_file_is_one_line(tmp_path):
     path = tmp_path / "config.yaml"
-    save_config(load_config(), path)
+    save_config(resolve_config(), path)
     path.write_text(path.read_text().replace("beta:", "betta:"))
     with pytest.raises(UserError, match="unknown key 'betta'; did you mean 'beta'"):
         read_config(path)

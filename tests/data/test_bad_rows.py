@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.data.bad_rows import BadRow, Tally
+from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.errors import UserError
 
 
 def tally(looked, bad, **counts):
     rows = [BadRow(row, "question", "is empty") for row in range(bad)]
-    return Tally(Path("x.parquet"), looked=looked, bad=rows, **counts)
+    return BadRows(Path("x.parquet"), looked=looked, bad=rows, **counts)
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000))

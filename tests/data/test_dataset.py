@@ -7,7 +7,7 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from vtkit.data.dataset import spool
+from vtkit.data.dataset import memory_mapped
 from vtkit.errors import UserError
 
 SCHEMA = pa.schema([("bytes", pa.binary())])
@@ -26,7 +26,7 @@ def batches(n, size=1000):
 
 def test_the_same_rows_and_no_file(folder):
     before = pa.total_allocated_bytes()
-    table = spool(batches(1000, 10_000), SCHEMA)
+    table = memory_mapped(batches(1000, 10_000), SCHEMA)
     assert pa.total_allocated_bytes() - before < 1e6, "10 MB are mapped, not held"
     assert list(folder.iterdir()) == []
     assert table.equals(pa.Table.from_batches(list(batches(1000, 10_000))))
@@ -34,7 +34,7 @@ def test_the_same_rows_and_no_file(folder):
 
 
 def test_no_rows():
-    assert spool(iter([]), SCHEMA).num_rows == 0
+    assert memory_mapped(iter([]), SCHEMA).num_rows == 0
 
 
 def test_what_goes_wrong_is_one_line(folder, monkeypatch):
@@ -43,11 +43,11 @@ def test_what_goes_wrong_is_one_line(folder, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(UserError, match="No space left on device.*HF_DATASETS_CACHE"):
-        spool(full(), SCHEMA)
+        memory_mapped(full(), SCHEMA)
     assert list(folder.iterdir()) == []
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", __file__)
     with pytest.raises(UserError, match="test_dataset.py: cannot hold the rows"):
-        spool(batches(1), SCHEMA)
+        memory_mapped(batches(1), SCHEMA)
 
 
 def test_errors_of_the_rows_are_left_alone():
@@ -56,4 +56,4 @@ def test_errors_of_the_rows_are_left_alone():
         raise UserError("the file's own")
 
     with pytest.raises(UserError, match="the file's own"):
-        spool(refuses(), SCHEMA)
+        memory_mapped(refuses(), SCHEMA)

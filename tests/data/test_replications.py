@@ -12,7 +12,7 @@ from shared.problems import picture, write
 from shared.problems import row as published
 
 from vtkit.benchmark.evaluate import judge, score
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.data import replications
 from vtkit.data.formats import FORMATS
 from vtkit.data.replications import load_problems
@@ -21,7 +21,7 @@ from vtkit.errors import UserError
 from vtkit.judging.rewards import get_rewards
 from vtkit.judging.verdict import explain, solution_text
 from vtkit.runs import artifacts
-from vtkit.sampling.generation import Reply
+from vtkit.sampling.generation import Completion
 
 GOLD = {
     "r1-v": ("<answer> 1 </answer>", "1", []),
@@ -75,8 +75,11 @@ def test_options_in_the_question_are_the_choices(listed, tmp_path):
     assert row["choices"][:2] == ["30°", "60°"] and row["answer"] == "60°"
     assert row["solution"].endswith("<answer>The correct answer is B</answer>")
     for said, paid in {"B": 1.0, "60°": 1.0, "(B)": 1.0, "A": 0.0, "30°": 0.0}.items():
-        reply = f"<think>so</think> <answer>{said}</answer>"
-        assert explain(reply, row["solution"], row["choices"], prefilled=False)["accuracy"] == paid
+        completion = f"<think>so</think> <answer>{said}</answer>"
+        assert (
+            explain(completion, row["solution"], row["choices"], prefilled=False)["accuracy"]
+            == paid
+        )
 
 
 def test_a_sentence_around_the_solution_is_left_out():
@@ -98,14 +101,18 @@ def test_answers_of_all_kinds_are_judged_as_they_are_paid(tmp_path):
     path = write(tmp_path / "test.parquet", "open-r1")
     row = load_problems(path, "open-r1", split="test")[2]
     assert row["choices"] == [] and row["answer"] == "2.5"
-    judged = [judge(row, Reply(text, 9), prefilled=False) for text in _REPLIES]
+    judged = [judge(row, Completion(text, 9), prefilled=False) for text in _COMPLETIONS]
     assert [each["correct"] for each in judged] == [True, False, False]
     assert [each["parsed"] for each in judged] == [True, True, False]
     total = score(judged)
     assert total["accuracy"]["value"] == pytest.approx(1 / 3) and total["chance"] == 0
 
 
-_REPLIES = ["<think>x</think> <answer>2.5</answer>", "<think>x</think> <answer>7</answer>", "<div>"]
+_COMPLETIONS = [
+    "<think>x</think> <answer>2.5</answer>",
+    "<think>x</think> <answer>7</answer>",
+    "<div>",
+]
 
 
 def test_own_choices_and_tasks_of_a_text_file_are_kept(tmp_path):
@@ -281,9 +288,11 @@ def test_other_types_and_files_are_refused(tmp_path):
 def test_a_configuration_says_what_is_read(mini_data, tmp_path):
     for split in ("train", "test"):
         write(tmp_path / f"{split}.parquet", "r1-v", 9)
-    config = load_config("r1-v", train_data=str(tmp_path), benchmark_data=str(tmp_path)).to_dict()
+    config = resolve_config(
+        "r1-v", train_data=str(tmp_path), benchmark_data=str(tmp_path)
+    ).to_dict()
     assert len(load_training_rows(config)) == len(load_benchmark_rows(config)) == 9
-    older = load_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
+    older = resolve_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
     del older["train_format"]
     assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
     assert artifacts.make_missing(config | {"model": str(tmp_path)}) == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vtkit.data.bad_rows import Tally
+from vtkit.data.bad_rows import BadRows
 from vtkit.data.sat import SAT_SCHEMA, as_asked, options_text, usable
 from vtkit.data.selection import Selection
 
@@ -51,7 +51,7 @@ def test_rows_are_asked_with_their_own_pictures_and_options(rows, start, seed, d
 @given(st.lists(ROWS, max_size=9))
 @settings(max_examples=50, deadline=None)
 def test_every_row_is_taken_or_counted_once(rows):
-    tally = Tally(Path("x.parquet"))
+    tally = BadRows(Path("x.parquet"))
     places = list(usable(batch_of(rows), 0, Selection(), tally))
     assert places == [
         n
@@ -72,7 +72,7 @@ def test_damaged_pictures_end_in_a_count(picture, kept, noise):
         "question_type": "other",
         "correct_answer": "left",
     }
-    tally = Tally(Path("x.parquet"))
+    tally = BadRows(Path("x.parquet"))
     places = list(usable(batch_of([row]), 5, Selection(), tally))
     assert len(places) + len(tally.bad) == 1
     assert not tally.bad or tally.bad[0][:2] == (5, "image_bytes")
@@ -84,7 +84,7 @@ def test_text_that_is_not_utf_8_costs_one_row():
     texts = pa.array([b"Where?", b"Wh\xff", b"Where?"], pa.binary())
     question = pa.StringArray.from_buffers(3, *texts.buffers()[1:])
     batch = batch.set_column(1, "question", question)
-    tally = Tally(Path("x.parquet"))
+    tally = BadRows(Path("x.parquet"))
     places = list(usable(batch, 5, Selection(), tally))
     assert places == [0, 2] and [(bad.row, bad.column) for bad in tally.bad] == [(6, "question")]
     assert [row["id"] for row in as_asked(batch, places, 5, 0).to_pylist()] == [5, 7]

@@ -1,4 +1,4 @@
-"""What a careful human would say a reply answers, case by case, and what must hold for any reply.
+"""What a careful human would say a completion answers, case by case, and what must hold for any completion.
 
 Labels were written by hand from the rules, not from the code's output. ``None`` is "no answer".
 """
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtkit.judging.answers import FOUND_BY, RULES, find_answer
-from vtkit.judging.matching import resolve
+from vtkit.judging.matching import match_choice
 from vtkit.judging.words import key_words, words
 
 SIDES = ("right", "left")
@@ -213,26 +213,26 @@ OWN_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "choice"), BLOCKS + STATEMENTS + OWN_WORDS)
-def test_final_answers(reply, choice):
+@pytest.mark.parametrize(("completion", "choice"), BLOCKS + STATEMENTS + OWN_WORDS)
+def test_final_answers(completion, choice):
     for whole in (
-        f" I look at it. </think> {reply}",
-        f"<think> I look at it. </think> {reply}",
-        f" It could be right. Or left? </think>\n{reply}",
-        f" <answer>right</answer> </think>{reply}",
+        f" I look at it. </think> {completion}",
+        f"<think> I look at it. </think> {completion}",
+        f" It could be right. Or left? </think>\n{completion}",
+        f" <answer>right</answer> </think>{completion}",
     ):
         assert find_answer(whole, SIDES).choice == choice
         assert find_answer(whole, SIDES, prefilled=False).choice == choice
 
 
-@pytest.mark.parametrize(("reply", "choice"), BLOCKS + STATEMENTS + OWN_WORDS)
-def test_without_thinking(reply, choice):
-    if "think>" not in reply:
-        assert find_answer(reply, SIDES, prefilled=False).choice == choice
+@pytest.mark.parametrize(("completion", "choice"), BLOCKS + STATEMENTS + OWN_WORDS)
+def test_without_thinking(completion, choice):
+    if "think>" not in completion:
+        assert find_answer(completion, SIDES, prefilled=False).choice == choice
 
 
 @pytest.mark.parametrize(
-    ("reply", "choice"),
+    ("completion", "choice"),
     [
         (" It looks like left.", None),
         (" The lamp is left of the chair", None),
@@ -256,8 +256,8 @@ def test_without_thinking(reply, choice):
         (" x </think> <think> left", None),
     ],
 )
-def test_replies_that_start_in_the_thinking(reply, choice):
-    assert find_answer(reply, SIDES).choice == choice
+def test_completions_that_start_in_the_thinking(completion, choice):
+    assert find_answer(completion, SIDES).choice == choice
 
 
 @pytest.mark.parametrize(
@@ -343,12 +343,12 @@ def test_replies_that_start_in_the_thinking(reply, choice):
     ],
 )
 def test_which_choice_a_phrase_names(phrase, choices, choice):
-    assert resolve(phrase, choices).choice == choice
+    assert match_choice(phrase, choices).choice == choice
     assert find_answer(f" x </think> <answer>{phrase}</answer>", choices).choice == choice
 
 
 @pytest.mark.parametrize(
-    ("reply", "text", "rule"),
+    ("completion", "text", "rule"),
     [
         (" x </think> <answer> left </answer>", "left", "block"),
         (" x </think> The answer is left.", "left", "statement"),
@@ -369,18 +369,18 @@ def test_which_choice_a_phrase_names(phrase, choices, choice):
         ("<html>", None, "html"),
     ],
 )
-def test_the_span_and_the_rule(reply, text, rule):
-    found = find_answer(reply, SIDES)
+def test_the_span_and_the_rule(completion, text, rule):
+    found = find_answer(completion, SIDES)
     assert (found.text, found.rule) == (text, rule)
     assert (found.choice is not None) == (rule in FOUND_BY)
-    assert text is None or reply[slice(*found.span)] == text
+    assert text is None or completion[slice(*found.span)] == text
 
 
 def test_spans_count_invisible_characters():
-    reply = " x\x00\x00 </think> <answer>\u200b le\x00ft\x00 </answer>"
-    found = find_answer(reply, SIDES)
+    completion = " x\x00\x00 </think> <answer>\u200b le\x00ft\x00 </answer>"
+    found = find_answer(completion, SIDES)
     assert found.choice == 1 and found.text == "left"
-    assert reply[slice(*found.span)] == "le\x00ft"
+    assert completion[slice(*found.span)] == "le\x00ft"
 
 
 def test_without_choices_the_text_is_the_answer():
@@ -418,12 +418,12 @@ anything = st.one_of(
 
 @given(anything, st.lists(st.text(max_size=6), max_size=4), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_never_an_exception_always_a_verdict(reply, choices, prefilled):
-    found = find_answer(reply, choices, prefilled=prefilled)
+def test_never_an_exception_always_a_verdict(completion, choices, prefilled):
+    found = find_answer(completion, choices, prefilled=prefilled)
     assert found.rule in RULES
     assert found.choice is None or 0 <= found.choice < len(choices)
     if found.span:
-        assert 0 <= found.span[0] < found.span[1] <= len(reply)
+        assert 0 <= found.span[0] < found.span[1] <= len(completion)
 
 
 @given(choice_lists, st.data())
@@ -438,8 +438,8 @@ def test_letter_and_text_are_the_same_answer(choices, data):
 
 @given(anything, st.sampled_from(["upper", "lower", "swapcase"]))
 @settings(deadline=None, max_examples=200)
-def test_case_of_a_choice_and_space_around_a_reply_do_not_matter(reply, change):
-    assert find_answer(f"\n {reply} \n", SIDES).choice == find_answer(reply, SIDES).choice
+def test_case_of_a_choice_and_space_around_a_completion_do_not_matter(completion, change):
+    assert find_answer(f"\n {completion} \n", SIDES).choice == find_answer(completion, SIDES).choice
     for name in SIDES:
         changed = f" x </think><answer> {getattr(name, change)()}\t</answer>"
         assert find_answer(changed, SIDES).choice == SIDES.index(name)
@@ -450,25 +450,28 @@ PLACES = {"first", "second", "third", "option", "choice"}
 
 @given(anything, st.permutations(["red", "green", "blue"]))
 @settings(deadline=None)
-def test_no_choice_in_the_reply_no_answer(reply, choices):
-    found = words(reply)
+def test_no_choice_in_the_completion_no_answer(completion, choices):
+    found = words(completion)
     if not any(word.letter or word.text in PLACES for word in found):
-        assert find_answer(reply, choices).choice is None
+        assert find_answer(completion, choices).choice is None
 
 
 @given(anything)
 @settings(deadline=None, max_examples=300)
-def test_swapping_the_choices_swaps_the_answer(reply):
+def test_swapping_the_choices_swaps_the_answer(completion):
     """Texts decide, not places: nothing favours the first choice or the last."""
-    if any(word.letter or word.text in PLACES for word in words(reply)):
+    if any(word.letter or word.text in PLACES for word in words(completion)):
         return
-    one, other = find_answer(reply, ("left", "right")), find_answer(reply, ("right", "left"))
+    one, other = (
+        find_answer(completion, ("left", "right")),
+        find_answer(completion, ("right", "left")),
+    )
     assert one.rule == other.rule and one.span == other.span
     assert one.choice is None or one.choice == 1 - other.choice
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "completion",
     [
         "word and more, " * 70_000,
         " " * 1_000_000,
@@ -489,10 +492,10 @@ def test_swapping_the_choices_swaps_the_answer(reply):
         "User:" * 200_000,
         "(" * 1_000_000,
     ],
-    ids=lambda reply: reply[:18],
+    ids=lambda completion: completion[:18],
 )
-def test_a_megabyte_takes_no_time(reply):
+def test_a_megabyte_takes_no_time(completion):
     find_answer("warm up", SIDES)
     began = time.process_time()
-    find_answer(reply, SIDES)
+    find_answer(completion, SIDES)
     assert time.process_time() - began < 0.5  # of CPU; 0.05 on an idle core

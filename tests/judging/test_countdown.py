@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.judging.countdown import Task, published_score, question, read_task, solves
 from vtkit.judging.rewards import get_rewards
@@ -102,17 +102,20 @@ def test_tinyzeros_reward_with_its_quirks():
 
 def test_careful_rules_work_the_answer_out():
     solution = f"<answer>{TASK}</answer>"
-    reply = "<think> 44 minus 19. </think> <answer> (44 - 19) </answer>"
-    said = explain(reply, solution, [], prefilled=False)
+    completion = "<think> 44 minus 19. </think> <answer> (44 - 19) </answer>"
+    said = explain(completion, solution, [], prefilled=False)
     assert (said["accuracy"], said["format"]) == (1.0, 1.0)
-    assert explain(reply.replace("44 -", "44 +"), solution, [], prefilled=False)["accuracy"] == 0.0
+    assert (
+        explain(completion.replace("44 -", "44 +"), solution, [], prefilled=False)["accuracy"]
+        == 0.0
+    )
     (reward,) = get_rewards(["countdown"], prefilled=False)
     assert reward.__name__ == "countdown_reward"
-    assert reward(completions=[reply, "no"], solution=[solution] * 2) == [1.0, 0.0]
+    assert reward(completions=[completion, "no"], solution=[solution] * 2) == [1.0, 0.0]
 
 
 def test_rewards_that_cannot_judge_are_refused():
     with pytest.raises(UserError, match="countdown judges train_format countdown only"):
-        load_config("visualthinker", rewards="countdown")
+        resolve_config("visualthinker", rewards="countdown")
     with pytest.raises(UserError, match="reward_rules: paper .* cannot judge Countdown"):
-        load_config("deepseek-r1-zero", "gpu80", reward_rules="paper")
+        resolve_config("deepseek-r1-zero", "gpu80", reward_rules="paper")

@@ -88,7 +88,7 @@ def test_accuracy(completion, solution, names, paid, why):
 # --------------------------------------------------------------------------------------- format
 
 PAPER = ("paper", "r1-v")
-FORMAT = [  # reply, paid by, why
+FORMAT = [  # completion, paid by, why
     ("<think>x</think><answer>y</answer>", ALL, "as meant"),
     ("<think> x </think> <answer> y </answer>", ALL[:2] + ALL[3:], "Journey allows no gap"),
     ("<think>x</think>\n\n<answer>y</answer>", ALL[:2] + ALL[3:], "nor lines"),
@@ -114,9 +114,9 @@ FORMAT = [  # reply, paid by, why
 ]
 
 
-@pytest.mark.parametrize(("reply", "names", "why"), FORMAT)
-def test_format(reply, names, why):
-    assert tuple(name for name in ALL if RULES[name].format(reply)) == names, why
+@pytest.mark.parametrize(("completion", "names", "why"), FORMAT)
+def test_format(completion, names, why):
+    assert tuple(name for name in ALL if RULES[name].format(completion)) == names, why
 
 
 def test_sources_name_file_and_commit():

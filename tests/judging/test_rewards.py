@@ -213,8 +213,8 @@ def test_rewards_keep_their_names(rules):
     names = ["format_reward", "accuracy_reward", "length_reward", "random_reward"]
     assert [reward.__name__ for reward in rewards] == names
     options = dict(solution=[LEFT], choices=[SIDES], log_metric=lambda *_: None)
-    reply = " x </think><answer>left</answer>"  # the only form that all of them pay
-    assert [reward(completions=[reply], **options) for reward in rewards[:2]] == [[1.0], [1.0]]
+    completion = " x </think><answer>left</answer>"  # the only form that all of them pay
+    assert [reward(completions=[completion], **options) for reward in rewards[:2]] == [[1.0], [1.0]]
     shouting = dict(options, completions=[" x </think><answer>LEFT</answer>"])
     assert rewards[1](**shouting) == [1.0 if rules == "careful" else 0.0]
     assert get_rewards(["format"], rules, prefilled=False)[0]([GOOD]) == [0.0]

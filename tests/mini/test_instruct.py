@@ -99,23 +99,23 @@ def test_answers_are_right_and_well_formed(asked):
             answer, choices = about.question.answer, list(about.question.choices)
         solution = f"<answer>{answer}</answer>"
         (right,) = accuracy_reward(
-            [one.reply], solution=[solution], choices=[choices], prefilled=False
+            [one.completion], solution=[solution], choices=[choices], prefilled=False
         )
         if one.style == "chatty" and not choices:  # no rule reads a number out of open prose
-            right = re.search(rf"\b{answer}\b", one.reply)
-        assert right, (one.reply, answer)
+            right = re.search(rf"\b{answer}\b", one.completion)
+        assert right, (one.completion, answer)
         tagged = one.style in ("worked", "rationale")
-        assert (check_format(one.reply, prefilled=False) == "good") == tagged
+        assert (check_format(one.completion, prefilled=False) == "good") == tagged
 
 
-def test_what_logged_replies_are_like(asked, manner):
+def test_what_logged_completions_are_like(asked, manner):
     """Long without tags where the published logs say so, shorter than a tagged one where not."""
     lengths = {
         tagged: fmean(
-            len(one.reply.split())
+            len(one.completion.split())
             for one in asked
             if one.prompt != "instruct_direct"
-            and (check_format(one.reply, prefilled=False) == "good") == tagged
+            and (check_format(one.completion, prefilled=False) == "good") == tagged
         )
         for tagged in (True, False)
     }
@@ -123,9 +123,9 @@ def test_what_logged_replies_are_like(asked, manner):
 
 
 def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
-    assert not any(is_reflective(one.reply) for one in taught)
-    assert not any(re.search(r"\([a-d][1-4]\)", one.reply) for one in taught)
-    kinds = {(one.style, style(one.reply)) for one in taught}
+    assert not any(is_reflective(one.completion) for one in taught)
+    assert not any(re.search(r"\([a-d][1-4]\)", one.completion) for one in taught)
+    kinds = {(one.style, style(one.completion)) for one in taught}
     assert kinds == {
         ("short", "untagged"), ("chatty", "untagged"), ("worked", "steps"),
         ("rationale", "steps"), ("rationale", "direct"),
@@ -138,10 +138,10 @@ def test_descriptions_are_true(taught):
             assert one.question == "Describe the figure." and one.prompt == "instruct_direct"
             rods = {rod.colour: rod for rod in one.about.rods}
             if one.about.kind == "angle":
-                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.reply)
+                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.completion)
                 assert said == [(colour, rod.direction) for colour, rod in rods.items()]
             else:
-                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.reply)
+                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.completion)
                 assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
 
 
@@ -171,7 +171,7 @@ def test_documents_are_what_the_templates_render(taught, base_processor):
             add_generation_prompt=True,
             tokenize=False,
         )
-        assert one.document() == (rendered, one.reply)
+        assert one.document() == (rendered, one.completion)
 
 
 def test_figures_of_test_files_are_not_taught(taught):
@@ -192,8 +192,8 @@ def test_the_base_tokens_stay_and_each_new_word_is_one(tokenizer, base_processor
         text = "".join(one.document())
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.decode(ids) == text
-        words = re.findall(r"[A-Za-z0-9]+|</?\w+>|[^\w\s<>]|\n", one.reply)
-        assert len(tokenizer(one.reply)["input_ids"]) <= len(words)
+        words = re.findall(r"[A-Za-z0-9]+|</?\w+>|[^\w\s<>]|\n", one.completion)
+        assert len(tokenizer(one.completion)["input_ids"]) <= len(words)
 
 
 def test_the_tokenizer_survives_the_disk(tokenizer, tmp_path, taught):
@@ -233,7 +233,7 @@ def test_positions_are_those_of_qwen2_vl_under_every_prompt(tuned, base_processo
     assert torch.equal(found.expand(wanted.shape), wanted)
 
 
-def test_replies_end_a_turn_and_generation_stops_there(tuned):
+def test_completions_end_a_turn_and_generation_stops_there(tuned):
     model = load_model(tuned)
     processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
     ident = processor.tokenizer.convert_tokens_to_ids

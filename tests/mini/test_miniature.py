@@ -317,15 +317,15 @@ def close(share: float, wanted: float, n: int) -> bool:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_replies_have_the_stated_shares_and_hunches_guess(task):
+def test_completions_have_the_stated_shares_and_hunches_guess(task):
     n, rng = 3000, random.Random(1)
     questions = questions_of(task, n)
-    replies = [corpus.reply(question, rng) for question in questions]
+    completions = [corpus.completion(question, rng) for question in questions]
     solutions = [f"<answer>{question.answer}</answer>" for question in questions]
     choices = [question.choices for question in questions]
-    right = accuracy_reward(replies, solution=solutions, choices=choices)
-    formatted = format_reward(replies)
-    styles = [style(reply) for reply in replies]
+    right = accuracy_reward(completions, solution=solutions, choices=choices)
+    formatted = format_reward(completions)
+    styles = [style(completion) for completion in completions]
 
     wanted = {
         **corpus.MIXTURE[task],
@@ -352,7 +352,7 @@ def test_replies_have_the_stated_shares_and_hunches_guess(task):
 
 
 def test_second_looks_overturn_half_of_the_hunches():
-    """On two choices; otherwise the reply would show that hunches are to be kept."""
+    """On two choices; otherwise the completion would show that hunches are to be kept."""
     rng = random.Random(2)
     changed = 0
     for question in questions_of("Relation", 800):
@@ -406,7 +406,7 @@ def test_without_long_traces_there_are_none():
     chosen = base_model.CORPORA["no_long_traces"]
     assert all("notes" not in phase.kinds for phase in chosen.phases)
     for question in questions_of("Count", 300):
-        assert style(corpus.reply(question, rng, chosen.traces)) not in ("reflective", "steps")
+        assert style(corpus.completion(question, rng, chosen.traces)) not in ("reflective", "steps")
 
 
 def test_long_traces_that_do_not_pay_look_truly_and_conclude_by_chance():
@@ -467,7 +467,7 @@ def test_phrases_and_special_tokens_are_single_tokens(tokenizer):
     assert tokenizer.padding_side == "left"
 
 
-def test_boilerplate_is_short_and_replies_count_words(tokenizer):
+def test_boilerplate_is_short_and_completions_count_words(tokenizer):
     rng = random.Random(7)
     for task in TASKS:
         question = questions_of(task, 1)[0]

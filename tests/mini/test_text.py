@@ -83,7 +83,7 @@ def test_answers_follow_from_the_words(seed):
 def test_descriptions_name_everything_once_and_in_random_order():
     rng = random.Random(0)
     scene = text.make_view(rng).scene
-    told = [text.describe(scene, rng) for _ in range(200)]
+    told = [text.describe_scene(scene, rng) for _ in range(200)]
     assert len(set(told)) > 20
     copies = [thing.cell for thing in scene.named(scene.repeated)]
     for words in told:
@@ -140,7 +140,7 @@ def test_dialogues_continue_deepseeks_prompt(tokenizer):
         assert before == rendered and before.endswith(". Assistant:") and asked in before
 
 
-def test_replies_are_those_of_the_picture_world_but_open_their_thinking():
+def test_completions_are_those_of_the_picture_world_but_open_their_thinking():
     """Same shares, same words: only who thinks has to say so, as nothing is prefilled."""
     styles = Counter()
     for seed in range(1500):
@@ -148,7 +148,7 @@ def test_replies_are_those_of_the_picture_world_but_open_their_thinking():
         _, said = text.document(view, "dialogue", rng := random.Random(seed))
         rng = random.Random(seed)
         text.problem(view.scene, view.question, rng)
-        prefilled = corpus.reply(view.question, rng)
+        prefilled = corpus.completion(view.question, rng)
         assert said.removeprefix(" <think>") == prefilled
         assert said.startswith(" <think>") == ("</think>" in said)
         kind = style(said)

@@ -12,7 +12,7 @@ from shared.calls import start
 from transformers import PrinterCallback, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit.benchmark.evaluate import evaluate
-from vtkit.config.recipes import CONFIGS, load_config
+from vtkit.config.recipes import CONFIGS, resolve_config
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.errors import UserError
 from vtkit.files import ROOT
@@ -37,7 +37,7 @@ def settings(tiny) -> dict:
 
 def trained(settings: dict, run_dir: Path, **changes):
     """A trainer before and after two steps, with the weights before, by name."""
-    config = load_config(run_dir=run_dir, **{**settings, "max_steps": 2, **changes})
+    config = resolve_config(run_dir=run_dir, **{**settings, "max_steps": 2, **changes})
     trainer = make_trainer(config)
     trainer.remove_callback(PrinterCallback)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
@@ -93,14 +93,14 @@ def test_every_linear_layer_of_a_part_gets_an_adapter(freeze, parts, random_base
         and name != "lm_head"
         and (".visual." in name) in parts
     }
-    config = load_config(**{**settings, "freeze": freeze})
+    config = resolve_config(**{**settings, "freeze": freeze})
     wrapped = get_peft_model(model, adapters.lora_config(config))
     names = [name for name, _ in wrapped.named_parameters() if ".lora_A." in name]
     assert {name.split(".lora_A.")[0] for name in names} == wanted
 
 
 def test_a_run_that_would_train_nothing_is_refused(random_base, settings, tmp_path):
-    config = load_config(run_dir=tmp_path, **settings)
+    config = resolve_config(run_dir=tmp_path, **settings)
     model = load_model(random_base)
     counts = adapters.check_trained(model, config.replace(adapter="none", freeze="none"))
     assert counts["total"] == count_parameters(model)["total"]
@@ -128,7 +128,7 @@ def test_the_reference_is_the_base_without_its_adapter(settings, tmp_path):
 def test_checkpointing_changes_nothing_and_a_frozen_tower_is_not_differentiated(settings, tmp_path):
     norms = []
     for checkpointing in (False, True):
-        config = load_config(
+        config = resolve_config(
             run_dir=tmp_path / str(checkpointing),
             **{**settings, "max_steps": 2, "gradient_checkpointing": checkpointing},
         )
@@ -146,7 +146,9 @@ def test_checkpointing_changes_nothing_and_a_frozen_tower_is_not_differentiated(
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_adapters_are_float32_on_a_base_in_half_precision(adapter, settings, tmp_path):
-    config = load_config(run_dir=tmp_path, **{**settings, "adapter": adapter, "dtype": "bfloat16"})
+    config = resolve_config(
+        run_dir=tmp_path, **{**settings, "adapter": adapter, "dtype": "bfloat16"}
+    )
     trainer = make_trainer(config)
     precisions = {p.dtype for p in trainer.model.parameters() if p.requires_grad}
     assert precisions == {torch.float32}
@@ -156,7 +158,7 @@ def test_adapters_are_float32_on_a_base_in_half_precision(adapter, settings, tmp
 
 @pytest.mark.skipif(not BITSANDBYTES, reason="needs bitsandbytes")
 def test_the_language_part_is_in_4_bits_and_nothing_else(settings, tmp_path):
-    config = load_config(run_dir=tmp_path, **{**settings, "adapter": "qlora"})
+    config = resolve_config(run_dir=tmp_path, **{**settings, "adapter": "qlora"})
     model, _ = load(config)
     small = {name for name, p in model.named_parameters() if type(p).__name__ == "Params4bit"}
     assert small == {
@@ -193,7 +195,7 @@ def test_a_run_says_what_it_trains(run):
 
 @pytest.mark.slow
 def test_a_checkpoint_is_the_adapter_and_scores_as_the_run_did(run, settings, tmp_path):
-    config = load_config(run_dir=run, **settings)
+    config = resolve_config(run_dir=run, **settings)
     checkpoint = finished(config)
     assert checkpoint == last_checkpoint(run / "checkpoints")
     assert not (checkpoint / "model.safetensors").exists()
@@ -223,7 +225,7 @@ def test_a_checkpoint_is_the_adapter_and_scores_as_the_run_did(run, settings, tm
 def adapter(settings, tmp_path, random_base) -> Path:
     """The folder of an adapter whose base may be broken."""
     base = shutil.copytree(random_base, tmp_path / "base")
-    config = load_config(run_dir=tmp_path, **{**settings, "model": str(base)})
+    config = resolve_config(run_dir=tmp_path, **{**settings, "model": str(base)})
     model, processor = load(config)
     folder = tmp_path / "adapter"
     get_peft_model(model, adapters.lora_config(config)).save_pretrained(folder)
@@ -273,7 +275,7 @@ def test_adapter_weights_that_cannot_be_read_are_one_line(adapter):
 
 
 def test_an_adapter_is_no_base(adapter, settings, tmp_path):
-    config = load_config(run_dir=tmp_path, **{**settings, "model": str(adapter)})
+    config = resolve_config(run_dir=tmp_path, **{**settings, "model": str(adapter)})
     with pytest.raises(UserError, match="is an adapter, not a base to train; set `model` to /"):
         make_trainer(config)
     said = json.loads((adapter / "adapter_config.json").read_text())
@@ -284,7 +286,7 @@ def test_an_adapter_is_no_base(adapter, settings, tmp_path):
 
 
 def test_qlora_without_bitsandbytes_is_one_line(settings, tmp_path, monkeypatch):
-    config = load_config(run_dir=tmp_path, **{**settings, "adapter": "qlora"})
+    config = resolve_config(run_dir=tmp_path, **{**settings, "adapter": "qlora"})
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         UserError, match="qlora needs bitsandbytes, which is not installed"
@@ -296,7 +298,7 @@ def test_qlora_without_bitsandbytes_is_one_line(settings, tmp_path, monkeypatch)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_float16_without_a_gpu_is_one_line(tmp_path):
     with pytest.raises(UserError, match="float16 trains on a CUDA device only") as caught:
-        make_trainer(load_config(profile="t4", run_dir=tmp_path))
+        make_trainer(resolve_config(profile="t4", run_dir=tmp_path))
     one_line(caught)
 
 
@@ -319,7 +321,7 @@ def real_model() -> Qwen2VLForConditionalGeneration:
 
 @pytest.mark.parametrize("profile", ["t4", "gpu24"])
 def test_the_profiles_say_how_much_of_the_2b_model_trains(profile):
-    config = load_config("visualthinker", profile)
+    config = resolve_config("visualthinker", profile)
     with torch.device("meta"):
         model = get_peft_model(real_model(), adapters.lora_config(config))
     counts = adapters.check_trained(model, config)
@@ -335,20 +337,20 @@ def test_the_profiles_say_how_much_of_the_2b_model_trains(profile):
 
 @pytest.mark.parametrize("profile", ["t4", "gpu24", "gpu80", "paper"])
 def test_a_step_has_64_completions_at_every_scale(profile):
-    config = load_config("visualthinker", profile)
+    config = resolve_config("visualthinker", profile)
     assert config.prompts_per_step * config.num_generations == 64
     assert 64 % config.per_device_batch_size == 0
 
 
 def test_what_is_quantized_and_how(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    config = load_config("visualthinker", "t4")
+    config = resolve_config("visualthinker", "t4")
     if not BITSANDBYTES:
         monkeypatch.setattr("importlib.metadata.version", lambda name: "0.50.2")
     said = adapters.quantization(config)
     assert (said.load_in_4bit, said.bnb_4bit_quant_type) == (True, "nf4")
     assert said.bnb_4bit_compute_dtype == torch.float16
     assert said.llm_int8_skip_modules == ["model.visual", "lm_head"]
-    assert adapters.quantization(load_config("visualthinker", "gpu24")) is None
-    assert adapters.base_dtype(load_config("visualthinker", "gpu24")) == "bfloat16"
-    assert adapters.base_dtype(load_config("visualthinker", "gpu80")) == "float32"
+    assert adapters.quantization(resolve_config("visualthinker", "gpu24")) is None
+    assert adapters.base_dtype(resolve_config("visualthinker", "gpu24")) == "bfloat16"
+    assert adapters.base_dtype(resolve_config("visualthinker", "gpu80")) == "float32"

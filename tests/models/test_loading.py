@@ -13,7 +13,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.models.loading import count_parameters, load, load_model, load_processor, pick_device
@@ -106,7 +106,7 @@ def test_image_limits_decide_how_many_tokens_a_picture_is(random_base, pixels, t
 
 
 def test_a_run_loads_its_model_or_one_of_its_checkpoints(random_base, copy, tmp_path):
-    config = load_config(run_dir=tmp_path, model=str(random_base), prompt="base_direct")
+    config = resolve_config(run_dir=tmp_path, model=str(random_base), prompt="base_direct")
     model, processor = load(config)
     assert processor.chat_template == TEMPLATES["base_direct"]
     assert model.dtype == torch.float32 and model.device.type == pick_device()[0]

@@ -90,13 +90,13 @@ def test_the_processor_renders_the_same(name, random_base):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_finished_turn_is_the_prompt_the_reply_and_an_end(name):
-    reply = " It is left. </think> <answer> left </answer>"
-    turn = {"role": "assistant", "content": reply}
-    as_part = {"role": "assistant", "content": [{"type": "text", "text": reply}]}
+def test_a_finished_turn_is_the_prompt_the_completion_and_an_end(name):
+    completion = " It is left. </think> <answer> left </answer>"
+    turn = {"role": "assistant", "content": completion}
+    as_part = {"role": "assistant", "content": [{"type": "text", "text": completion}]}
     for last in (turn, as_part):
         text = render(name, [*conversation("Q?"), last], add_generation_prompt=False)
-        assert text == published(name, "Q?") + reply + "<|endoftext|>"
+        assert text == published(name, "Q?") + completion + "<|endoftext|>"
 
 
 def test_which_prompts_start_the_thinking():

@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen2VLImageProcessorPil
 
-from vtkit.config.recipes import list_profiles, load_config
+from vtkit.config.recipes import list_profiles, resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.models.shapes import load_shape
 from vtkit.planning import memory
 from vtkit.planning.__main__ import main
-from vtkit.planning.plan import GB, plan
-from vtkit.planning.remedies import remedies, require_fit
+from vtkit.planning.memory import GB
+from vtkit.planning.plan import plan
+from vtkit.planning.suggestions import require_fit, suggestions
 
 BENCHMARK = ROOT / "timings" / "plan.csv"
 REFERENCE = ROOT / "results" / "reference" / "visualthinker-mini-s0"
@@ -23,7 +24,7 @@ REFERENCE = ROOT / "results" / "reference" / "visualthinker-mini-s0"
 
 @pytest.fixture(scope="module")
 def big():
-    return load_config(profile="gpu80")
+    return resolve_config(profile="gpu80")
 
 
 def with_adapter(config, adapter: str, rank: int = 16, frozen: str = "none"):
@@ -67,7 +68,7 @@ def test_adapters_are_counted_as_peft_counts_them(frozen):
         ]
         adapted = get_peft_model(model, LoraConfig(r=4, target_modules=targets))
     counted = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    config = with_adapter(load_config(), "lora", rank=4, frozen=frozen)
+    config = with_adapter(resolve_config(), "lora", rank=4, frozen=frozen)
     assert memory.trained(load_shape("models/mini-base"), config) == counted
 
 
@@ -114,7 +115,7 @@ def test_an_unknown_model_is_refused(tmp_path):
 @pytest.mark.parametrize("profile", list_profiles())
 @pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
 def test_parts_add_up_to_the_peak(recipe, profile):
-    made = plan(load_config(recipe, profile))
+    made = plan(resolve_config(recipe, profile))
     sums = {name: sum(moment.values()) for name, moment in made.moments.items()}
     assert made.peak == max(sums.values())
     assert all(value >= 0 for moment in made.moments.values() for value in moment.values())
@@ -161,7 +162,7 @@ def test_more_of_any_knob_never_needs_less(values, data):
     name = data.draw(st.sampled_from(sorted(KNOBS)))
     ladder = KNOBS[name]
     more = ladder[min(ladder.index(values[name]) + 1, len(ladder) - 1)]
-    config = load_config(profile="gpu80", **values)
+    config = resolve_config(profile="gpu80", **values)
     before, after = plan(config), plan(config.replace(**{name: more}))
     for moment, sizes in before.moments.items():
         assert sum(sizes.values()) <= sum(after.moments[moment].values()) * (1 + 1e-12)
@@ -183,14 +184,14 @@ def test_a_colocated_vllm_is_there_all_the_time_and_samples_in_its_share(big):
 def test_a_share_of_the_card_is_what_was_asked_for(big):
     made = plan(big.replace(vllm="colocate", vllm_memory=0.3), 80 * GB)
     assert made.moments["training"]["vLLM"] == pytest.approx(24 * GB)
-    assert not made.fits and {"vllm": "off"} in list(remedies(made))
+    assert not made.fits and {"vllm": "off"} in list(suggestions(made))
     with pytest.raises(UserError, match=r"vllm to off \(now colocate\)"):
         require_fit(made)
 
 
 def test_vllm_elsewhere_or_for_the_baseline_takes_nothing(big):
     server = big.replace(vllm="server", vllm_url="http://a:8000")
-    for config in (server, load_config("sft", "gpu80")):
+    for config in (server, resolve_config("sft", "gpu80")):
         assert {moment["vLLM"] for moment in plan(config).moments.values()} == {0}
     auto = plan(big, 80 * GB).table()
     assert big.vllm == "auto" and "vLLM                      counted as if installed" in auto
@@ -206,7 +207,7 @@ def test_a_refused_plan_fits_after_what_it_says(big, memory_gb):
     assert not made.fits
     with pytest.raises(UserError) as refused:
         require_fit(made)
-    ways = list(remedies(made))
+    ways = list(suggestions(made))
     assert ways
     for way in ways:
         assert all(f"{name} to " in str(refused.value) for name in way)
@@ -217,7 +218,7 @@ def test_a_refused_plan_fits_after_what_it_says(big, memory_gb):
 
 def test_each_number_is_turned_no_further_than_it_must(big):
     made = plan(big.replace(beta=0, per_device_batch_size=64), 80 * GB)
-    ways = {name: value for way in remedies(made) for name, value in way.items()}
+    ways = {name: value for way in suggestions(made) for name, value in way.items()}
     assert 1 < ways["per_device_batch_size"] < 64
     assert not made.replace(per_device_batch_size=2 * ways["per_device_batch_size"]).fits
     assert not made.replace(max_pixels=ways["max_pixels"] + 28 * 28).fits
@@ -245,16 +246,16 @@ def test_time_is_unknown_rather_than_made_up(big):
 def test_time_from_a_run_and_its_cost():
     with open(REFERENCE / "timings.csv") as handle:
         seconds = [float(row["seconds"]) for row in csv.DictReader(handle)]
-    made = plan(load_config(), price=3, processes=1, like=REFERENCE)
+    made = plan(resolve_config(), price=3, processes=1, like=REFERENCE)
     assert made.hours == pytest.approx(sum(seconds) / 3600)
     assert made.cost == pytest.approx(3 * made.hours)
 
 
 def test_time_of_a_run_with_other_steps_is_refused(tmp_path):
     with pytest.raises(UserError, match="max_completion_length: other than planned"):
-        plan(load_config(max_completion_length=64), like=REFERENCE)
+        plan(resolve_config(max_completion_length=64), like=REFERENCE)
     with pytest.raises(UserError, match=r"timings\.csv is missing"):
-        plan(load_config(), like=tmp_path)
+        plan(resolve_config(), like=tmp_path)
 
 
 def test_time_from_a_speed(big):
@@ -324,7 +325,7 @@ def test_kept_activations_as_measured_here():
 
     from vtkit.models.loading import load
 
-    config = load_config()
+    config = resolve_config()
     model, processor = load(config)
     shape = load_shape(config.model)
     ids = torch.full((4, 60), 20)

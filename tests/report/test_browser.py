@@ -166,7 +166,7 @@ def test_payloads_in_every_place_do_nothing_and_show_as_written(hostile_report, 
     for place, payload in list(enumerate(PAYLOADS))[1:]:
         page.locator(".vt-chips button").nth(place).click()
         text = page.locator(".vt-view").evaluate("node => node.textContent")
-        # question, choice, solution or task, reply, reply
+        # question, choice, solution or task, completion, completion
         assert text.count(visible(payload)) >= 5, payload
         assert page.locator(".vt-view *").evaluate_all(
             "nodes => nodes.every(node => [...node.attributes].every("

@@ -11,11 +11,11 @@ from vtkit.errors import UserError
 from vtkit.judging import rewards
 from vtkit.report.reward_gallery import (
     KINDS,
-    Reply,
-    gallery,
+    Completion,
     judge,
-    load_replies,
+    load_completions,
     playground,
+    reward_gallery,
     who_pays,
 )
 from vtkit.runs.folder import HEADLESS
@@ -24,12 +24,12 @@ LEFT = (("right", "left"), "left")
 
 
 def typed(*completions):
-    return [Reply("hack", str(i), text, "Where?", *LEFT) for i, text in enumerate(completions)]
+    return [Completion("hack", str(i), text, "Where?", *LEFT) for i, text in enumerate(completions)]
 
 
 @pytest.fixture(scope="module")
 def judged():
-    return judge(load_replies())
+    return judge(load_completions())
 
 
 def test_the_gallery_is_large_and_each_kind_occurs(judged):
@@ -39,16 +39,18 @@ def test_the_gallery_is_large_and_each_kind_occurs(judged):
     assert not judged.duplicated(["question", "completion"]).any()
 
 
-def test_marked_words_stand_in_the_reply(judged):
-    for reply in judged[judged["span"].notna()].itertuples():
-        assert reply.completion[slice(*reply.span)] == reply.said, reply.name
+def test_marked_words_stand_in_the_completion(judged):
+    for completion in judged[judged["span"].notna()].itertuples():
+        assert completion.completion[slice(*completion.span)] == completion.said, completion.name
 
 
-def test_honest_replies_are_well_formed_and_judged_by_their_name(judged):
+def test_honest_completions_are_well_formed_and_judged_by_their_name(judged):
     honest = judged[judged["kind"] == "honest"]
     assert (honest["form"] == "good").all()
-    for reply in honest[honest["name"].isin(["right", "wrong"])].itertuples():
-        assert reply._asdict()["name"] == ("right" if reply.said == reply.answer else "wrong")
+    for completion in honest[honest["name"].isin(["right", "wrong"])].itertuples():
+        assert completion._asdict()["name"] == (
+            "right" if completion.said == completion.answer else "wrong"
+        )
 
 
 def test_ours_pays_sloppy_work_more_often_and_hacks_less_than_the_original(judged):
@@ -56,7 +58,7 @@ def test_ours_pays_sloppy_work_more_often_and_hacks_less_than_the_original(judge
     assert counts["accuracy", "sloppy"]["ours"] > 2 * counts["accuracy", "sloppy"]["original"]
     assert counts["both", "hack"]["ours"] < counts["both", "hack"]["original"]
     assert len(counts) == len(rewards.RULES) + 1
-    assert (counts.drop(index="replies") <= counts.loc["replies"]).all(axis=None)
+    assert (counts.drop(index="completions") <= counts.loc["completions"]).all(axis=None)
 
 
 def test_who_pays_counts_what_the_rules_pay(judged):
@@ -64,31 +66,33 @@ def test_who_pays_counts_what_the_rules_pay(judged):
     counts = who_pays(judged)
     both = (hacks["r1-v accuracy"] == 1) & (hacks["r1-v format"] == 1)
     assert counts["both", "hack"]["r1-v"] == both.sum()
-    assert counts["accuracy", "hack"]["replies"] == len(hacks)
+    assert counts["accuracy", "hack"]["completions"] == len(hacks)
 
 
 def test_differences_from_another_are_marked():
-    reply = typed(" It is left. </think> <answer> Left. </answer>")
+    completion = typed(" It is left. </think> <answer> Left. </answer>")
     assert re.search(
-        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠", gallery(judge(reply)).data
+        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠", reward_gallery(judge(completion)).data
     )
     same = typed(" It is left. </think> <answer> left </answer>")
-    assert "≠" not in gallery(judge(same)).data
+    assert "≠" not in reward_gallery(judge(same)).data
     assert (
-        "original" in gallery(judge(same)).data
-        and "journey" in gallery(judge(same), "journey").data
+        "original" in reward_gallery(judge(same)).data
+        and "journey" in reward_gallery(judge(same), "journey").data
     )
 
 
 def test_the_deciding_words_are_marked_and_nothing_else():
-    page = gallery(judge(typed(" left? </think> <answer> It is left. </answer>", " Hm."))).data
+    page = reward_gallery(
+        judge(typed(" left? </think> <answer> It is left. </answer>", " Hm."))
+    ).data
     assert re.findall(r"<mark[^>]*>(.*?)</mark>", page) == ["It is left."]
 
 
 @given(st.text(alphabet="<>/&\"'$\\(answerthinkleft \n\0\u202e", max_size=60))
-def test_no_reply_becomes_markup_or_mathematics(completion):
+def test_no_completion_becomes_markup_or_mathematics(completion):
     """Every cell holds nothing but escaped text and our mark, inside <code>."""
-    page = gallery(judge(typed(completion))).data
+    page = reward_gallery(judge(typed(completion))).data
     (cell,) = re.findall(r"<code[^>]*>(.*?)</code>", page, re.DOTALL)
     assert not re.search(r"[<>\"']", re.sub(r"</?mark[^>]*>", "", cell))
     assert "script" not in page and "\0" not in page
@@ -96,7 +100,7 @@ def test_no_reply_becomes_markup_or_mathematics(completion):
 
 def test_names_and_questions_are_escaped():
     evil = "<img src=x onerror=alert(1)>"
-    page = gallery(judge([Reply("hack", evil, evil, evil, (evil, "b"), evil)])).data
+    page = reward_gallery(judge([Completion("hack", evil, evil, evil, (evil, "b"), evil)])).data
     assert "<img" not in page and page.count("&lt;img") >= 4
 
 
@@ -109,9 +113,9 @@ def test_headless_playground_is_a_table_of_all_attempts(monkeypatch):
 def test_live_playground_follows_what_is_typed(monkeypatch):
     monkeypatch.delenv(HEADLESS, raising=False)
     shown = playground([" Hm. </think> <answer> right </answer>"], *LEFT)
-    reply, choices, right, rules, verdict = shown.children
-    assert isinstance(reply, widgets.Textarea) and "0&nbsp;+&nbsp;1" in verdict.value
-    reply.value = " Hm. </think> <answer> Left! </answer>"
+    completion, choices, right, rules, verdict = shown.children
+    assert isinstance(completion, widgets.Textarea) and "0&nbsp;+&nbsp;1" in verdict.value
+    completion.value = " Hm. </think> <answer> Left! </answer>"
     assert "1&nbsp;+&nbsp;1" in verdict.value and "Left!</mark>" in verdict.value
     assert "0&nbsp;+&nbsp;1 ≠" in verdict.value
     rules.value = "journey"
@@ -119,7 +123,7 @@ def test_live_playground_follows_what_is_typed(monkeypatch):
     choices.value, right.value = "near | far", "far"
     assert "1&nbsp;+&nbsp;1" not in verdict.value and "(B) far" in verdict.value
     choices.value = ""  # an open question
-    reply.value = " </think> <answer> Far. </answer>"
+    completion.value = " </think> <answer> Far. </answer>"
     assert "1&nbsp;+&nbsp;0" in verdict.value
 
 
@@ -130,13 +134,16 @@ def test_live_playground_follows_what_is_typed(monkeypatch):
         ("a: {question: Q, choices: [b, c], answer: b, hacks: {}}", "honest, sloppy, hack"),
         ("a: {question: Q, choices: [b, c], answer: d}", "'d' is not in the list"),
         ("a: {question: Q, choices: b, answer: b}", "'b' is not in the list"),
-        ("a: {question: Q, choices: [b, c], answer: b, hack: [x]}", "hack: expected 'name: reply'"),
+        (
+            "a: {question: Q, choices: [b, c], answer: b, hack: [x]}",
+            "hack: expected 'name: completion'",
+        ),
         ("a: text", "expected question, choices"),
     ],
 )
-def test_a_bad_file_of_replies_is_named_with_a_remedy(content, message, tmp_path):
-    path = tmp_path / "replies.yaml"
+def test_a_bad_file_of_completions_is_named_with_a_remedy(content, message, tmp_path):
+    path = tmp_path / "completions.yaml"
     path.write_text(content)
     with pytest.raises(UserError, match=message) as error:
-        load_replies(path)
+        load_completions(path)
     assert str(path) in str(error.value) and ": a: " in str(error.value)

@@ -53,11 +53,11 @@ class Tags(html.parser.HTMLParser):
         self.text += data
 
 
-REPLY = " Left. Wait, no: look again. </think> <answer> right </answer>"
+COMPLETION = " Left. Wait, no: look again. </think> <answer> right </answer>"
 
 
-def test_a_reply_is_cut_where_the_judges_say():
-    pieces = cut(REPLY, find_answer(REPLY, ["left", "right"]).span)
+def test_a_completion_is_cut_where_the_judges_say():
+    pieces = cut(COMPLETION, find_answer(COMPLETION, ["left", "right"]).span)
     assert pieces == [
         ("t", " Left. "),
         ("tr", "Wait"),
@@ -84,13 +84,13 @@ SNIPPETS = [*"ab \n<>/", "<think>", "</think>", "<answer>", "</answer>", "wait, 
 
 
 @given(st.lists(st.sampled_from(SNIPPETS)).map("".join))
-def test_pieces_put_together_are_the_reply(reply):
-    pieces = cut(reply, find_answer(reply).span)
-    assert "".join(text for _, text in pieces) == reply
+def test_pieces_put_together_are_the_completion(completion):
+    pieces = cut(completion, find_answer(completion).span)
+    assert "".join(text for _, text in pieces) == completion
     assert all(kinds[0] in "tobg" and set(kinds) <= set(KINDS) for kinds, _ in pieces)
 
 
-def test_a_very_long_reply_is_shown_in_part(tmp_path):
+def test_a_very_long_completion_is_shown_in_part(tmp_path):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
     row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict() | {"completion": "x" * (MOST + 5)}
     RolloutWriter(run_dir / "rollouts").write(1, [row])

@@ -3,7 +3,7 @@
 import pytest
 
 from vtkit import __main__ as cli
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
 from vtkit.errors import UserError
 from vtkit.hub import is_hub_id
@@ -51,21 +51,21 @@ def test_with_several_seeds_nothing_has_begun(tmp_path, capsys):
     ],
 )
 def test_what_can_be_made_or_downloaded_is_not_missing(place, tmp_path):
-    require_origins(load_config(run_dir=tmp_path / "run", **place))
+    require_origins(resolve_config(run_dir=tmp_path / "run", **place))
 
 
 def test_a_neighbour_is_named_and_data_that_no_hub_has(tmp_path):
     (tmp_path / "train.parquet").touch()
-    wrong = load_config(run_dir=tmp_path / "run", train_data=str(tmp_path / "trian.parquet"))
+    wrong = resolve_config(run_dir=tmp_path / "run", train_data=str(tmp_path / "trian.parquet"))
     with pytest.raises(UserError, match="did you mean '.*/train.parquet'"):
         require_origins(wrong)
-    journey = load_config("r1-multimodal-journey", "gpu80", run_dir=tmp_path / "run")
+    journey = resolve_config("r1-multimodal-journey", "gpu80", run_dir=tmp_path / "run")
     with pytest.raises(UserError, match="no 'data/journey' here; put the parquet files there, or"):
         require_origins(journey)
 
 
 def test_a_run_that_has_its_folder_is_not_asked(tmp_path):
-    config = load_config(run_dir=tmp_path / "run", train_data=str(tmp_path / "gone"))
+    config = resolve_config(run_dir=tmp_path / "run", train_data=str(tmp_path / "gone"))
     with pytest.raises(UserError, match="train_data"):
         require_origins(config)
     save_config(config, tmp_path / "run" / "config.yaml")

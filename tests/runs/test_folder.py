@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from vtkit import __main__ as cli
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
@@ -159,7 +159,7 @@ def test_list_shows_parameters_with_type_default_and_help(run, tmp_path):
 
 
 def test_a_folder_keeps_its_settings(tmp_path):
-    config = load_config(run_dir=tmp_path / "run", max_steps=7)
+    config = resolve_config(run_dir=tmp_path / "run", max_steps=7)
     assert start_run(config) == start_run(config) == tmp_path / "run"
     assert read_config(tmp_path / "run" / "config.yaml") == config
     with pytest.raises(UserError) as caught:
@@ -170,16 +170,16 @@ def test_a_folder_keeps_its_settings(tmp_path):
 
 
 def test_a_moved_folder_is_the_same_run(tmp_path):
-    start_run(load_config(run_dir=tmp_path / "a"))
+    start_run(resolve_config(run_dir=tmp_path / "a"))
     os.rename(tmp_path / "a", tmp_path / "b")
-    start_run(load_config(run_dir=tmp_path / "b"))
+    start_run(resolve_config(run_dir=tmp_path / "b"))
 
 
 def test_the_manifest_says_what_was_there(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "SAT_train.parquet").write_bytes(b"rows")
-    config = load_config(run_dir=tmp_path / "run", seed=4, train_data=str(data))
+    config = resolve_config(run_dir=tmp_path / "run", seed=4, train_data=str(data))
     start_run(config)
     manifest = read_json(tmp_path / "run" / "manifest.json")
     assert (manifest["seed"], manifest["status"]) == (4, "running")

@@ -13,7 +13,7 @@ from vtkit.runs.records import (
     compared_rows,
     compared_scores,
     completions_per_step,
-    describe,
+    describe_run,
     load_config,
     load_evaluated_rows,
     load_evaluations,
@@ -74,9 +74,9 @@ def test_a_run_that_only_scored_its_base(tmp_path):
 
 
 def test_names_and_sizes(run_dir, tmp_path):
-    assert describe(run_dir) == "visualthinker, profile mini, seed 0"
-    save_config(recipes.load_config(cold_start=16), tmp_path / "config.yaml")
-    assert describe(tmp_path).endswith("seed 0, after a cold start on 16 examples")
+    assert describe_run(run_dir) == "visualthinker, profile mini, seed 0"
+    save_config(recipes.resolve_config(cold_start=16), tmp_path / "config.yaml")
+    assert describe_run(tmp_path).endswith("seed 0, after a cold start on 16 examples")
     assert completions_per_step(run_dir) == 64
     assert chance_levels(run_dir)["Count"] == 0.25
     assert len(load_evaluated_rows(run_dir, 10)) == 400

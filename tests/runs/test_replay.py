@@ -9,7 +9,7 @@ import pytest
 from shared.run import write_fake_run
 
 from vtkit import files
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.report.summary import result_table, summarize
 from vtkit.runs import replay
@@ -99,7 +99,7 @@ def test_an_unfinished_run_is_not_kept(tmp_path):
 
 
 def test_a_run_of_its_own_is_not_replayed(run_dir, kept):
-    config = load_config(run_dir=run_dir)
+    config = resolve_config(run_dir=run_dir)
     assert replay.find_run(config, "rollouts") == (run_dir, False)
 
 
@@ -109,7 +109,7 @@ def test_the_nearest_run_is_replayed_from_a_copy(kept, tmp_path):
         (other / "rollouts").mkdir(parents=True)
         settings = {"profile": "mini", "recipe": name, "seed": seed}
         (other / "config.yaml").write_text(json.dumps(settings))
-    config = load_config(seed=3, run_dir=tmp_path / "run")
+    config = resolve_config(seed=3, run_dir=tmp_path / "run")
     folder, replayed = replay.find_run(config, "rollouts")
     assert replayed and folder == tmp_path / "run" / "replay"
     assert "visualthinker" in (folder / "config.yaml").read_text()
@@ -123,7 +123,7 @@ def test_the_nearest_run_is_replayed_from_a_copy(kept, tmp_path):
 def test_nothing_to_replay_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "REFERENCE", tmp_path)
     with pytest.raises(UserError, match=r"rollouts is missing.*notebook 03"):
-        replay.find_run(load_config(run_dir=tmp_path / "run"), "rollouts")
+        replay.find_run(resolve_config(run_dir=tmp_path / "run"), "rollouts")
 
 
 def test_tables_are_filled_in_and_say_what_was_missed(kept):
@@ -155,7 +155,7 @@ def test_tables_are_filled_in_and_say_what_was_missed(kept):
 def test_what_the_readme_counts_in_its_text_is_counted():
     text = readme.README.read_text(encoding="utf-8")
     agree, terse = comparison.rows_that_agree(), comparison.rows_that_agree("terse")
-    redone = sum(name in comparison.outcomes("terse") for name in _agreeing("rows"))
+    redone = sum(name in comparison.load_results("terse") for name in _agreeing("rows"))
     assert f"In both words, {agree} of the 5 rows agree" in text
     assert f"the first time {agree - redone + terse} of the 5 agreed" in text
     published = comparison.rows_that_agree("published")
@@ -164,7 +164,7 @@ def test_what_the_readme_counts_in_its_text_is_counted():
 
 def _agreeing(study):
     """The rows that agree on three seeds or more."""
-    found = comparison.outcomes(study)
+    found = comparison.load_results(study)
     return [name for name, one in found.items() if one.count(comparison.agrees(one.entry)) >= 3]
 
 

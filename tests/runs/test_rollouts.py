@@ -67,10 +67,10 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr(rollout_store, "STEPS_AT_ONCE", 5)
 
 
-def write_steps(run_dir, first, last, reply="step {}"):
+def write_steps(run_dir, first, last, completion="step {}"):
     writer = RolloutWriter(run_dir / "rollouts")
     for step in range(first, last + 1):
-        rows = [make_row(sample=i, completion=reply.format(step)) for i in range(3)]
+        rows = [make_row(sample=i, completion=completion.format(step)) for i in range(3)]
         writer.write(step, rows)
 
 
@@ -241,14 +241,14 @@ def test_blocks_are_merged_once_they_are_complete(tmp_path, short_blocks):
 def test_a_resumed_run_ends_with_the_same_bytes(tmp_path, short_blocks, again):
     write_steps(tmp_path / "unbroken", 1, 23)
     write_steps(tmp_path / "broken", 1, again - 1)
-    write_steps(tmp_path / "broken", again, 23, reply="drawn otherwise")
+    write_steps(tmp_path / "broken", again, 23, completion="drawn otherwise")
     write_steps(tmp_path / "broken", again, 23)
     assert files(tmp_path / "broken") == files(tmp_path / "unbroken")
 
 
 def test_steps_before_the_resumed_one_are_kept_while_it_runs(tmp_path, short_blocks):
     write_steps(tmp_path, 1, 23)
-    write_steps(tmp_path, 7, 8, reply="again")
+    write_steps(tmp_path, 7, 8, completion="again")
     said = frame_of(tmp_path)["completion"].unique().tolist()
     assert said == [*(f"step {step}" for step in range(1, 7)), "again"]
 

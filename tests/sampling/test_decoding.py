@@ -10,7 +10,7 @@ from vtkit.models.loading import load_model, load_processor
 from vtkit.sampling.decoding import decode
 from vtkit.sampling.generation import banned_of, ends_of
 from vtkit.sampling.prefix_cache import distinct
-from vtkit.sampling.sampler import Draw, likeliest
+from vtkit.sampling.sampler import InverseCDFSampler, likeliest
 
 LIMIT = 24
 
@@ -41,14 +41,14 @@ def inputs(processor, mini_data):
         return dict(batch_inputs(processor, turns, [[]] * len(turns)))
 
 
-def replies(model, processor, inputs, copies, choose, **changes):
+def completions(model, processor, inputs, copies, choose, **changes):
     limits = dict(ends=ends_of(model, processor), banned=banned_of(processor))
     return decode(
         model, inputs, copies, choose, **limits | {"room": [LIMIT] * len(copies)} | changes
     )
 
 
-def test_greedy_replies_are_those_of_generate(model, processor, inputs):
+def test_greedy_completions_are_those_of_generate(model, processor, inputs):
     start, ends = inputs["input_ids"].shape[1], ends_of(model, processor)
     whole = model.generate(
         **inputs, do_sample=False, max_new_tokens=LIMIT, suppress_tokens=banned_of(processor)
@@ -58,23 +58,29 @@ def test_greedy_replies_are_those_of_generate(model, processor, inputs):
         tokens[: min(stop, default=LIMIT)] for tokens, stop in zip(whole, stops, strict=True)
     ]
     copies = [0, 1, 2, 3, 4, 3, 1]
-    found = replies(model, processor, inputs, copies, likeliest)
+    found = completions(model, processor, inputs, copies, likeliest)
     assert found.tokens == [expected[copy] for copy in copies]
     assert len({len(tokens) for tokens in found.tokens}) > 1 and all(found.ended)
 
 
-def test_replies_depend_neither_on_their_neighbours_nor_on_who_has_left(model, processor, inputs):
+def test_completions_depend_neither_on_their_neighbours_nor_on_who_has_left(
+    model, processor, inputs
+):
     dice = torch.rand(40, LIMIT, dtype=torch.float64)
-    together = replies(model, processor, inputs, [3] * 40, Draw(dice, 1.5, 0)).tokens
+    together = completions(
+        model, processor, inputs, [3] * 40, InverseCDFSampler(dice, 1.5, 0)
+    ).tokens
     assert len({len(tokens) for tokens in together}) > 3
     for number in (0, 7, 39):
-        alone = replies(model, processor, inputs, [3], Draw(dice[number:], 1.5, 0)).tokens
+        alone = completions(
+            model, processor, inputs, [3], InverseCDFSampler(dice[number:], 1.5, 0)
+        ).tokens
         assert alone == [together[number]]
 
 
 def test_a_loop_that_stops_early_says_who_goes_on(model, processor, inputs):
     room = [1, 2, 3, LIMIT, LIMIT]
-    found = replies(model, processor, inputs, range(5), likeliest, room=room, few=2, ends=[])
+    found = completions(model, processor, inputs, range(5), likeliest, room=room, few=2, ends=[])
     assert [len(tokens) for tokens in found.tokens] == [1, 2, 3, 3, 3]
     assert found.ended == [True, True, True, False, False]
 

@@ -1,4 +1,4 @@
-"""Replies that go on from given words, and replies drawn with dice of their own."""
+"""Completions that go on from given words, and completions drawn with dice of their own."""
 
 import pytest
 import torch
@@ -35,17 +35,17 @@ def keys(prefix="a"):
 
 def test_going_on_from_its_own_words_a_model_says_what_it_said(model, processor, rows):
     whole = generate(model, processor, rows, **LIMITS)
-    words = [reply.text.split(" ") for reply in whole]
+    words = [completion.text.split(" ") for completion in whole]
     begun = [" ".join(said[: number % 5]) for number, said in enumerate(words)]  # of all lengths
     rest = generate(model, processor, rows, beginnings=begun, **LIMITS)
-    for start, reply, more in zip(begun, whole, rest, strict=True):
-        assert (start + more.text).startswith(reply.text)
+    for start, completion, more in zip(begun, whole, rest, strict=True):
+        assert (start + more.text).startswith(completion.text)
         own = len(processor.tokenizer(start)["input_ids"])
-        assert more.tokens == min(reply.tokens - own, 24) or reply.tokens == 24
+        assert more.tokens == min(completion.tokens - own, 24) or completion.tokens == 24
 
 
 def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypatch):
-    """A few long replies among many: batches of 8 leave them behind, single rows wait."""
+    """A few long completions among many: batches of 8 leave them behind, single rows wait."""
     some = rows.select([0] * 24)
     dice = Sampling(1.5, 0, [str(number) for number in range(24)])
     options = dict(sampling=dice, max_new_tokens=24)
@@ -57,7 +57,7 @@ def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypat
 
     monkeypatch.setattr(generation, "decode", count)
     waited = generate(model, processor, some, batch_size=1, **options)
-    assert sum(asked) == 24 and len({reply.tokens for reply in waited}) > 2
+    assert sum(asked) == 24 and len({completion.tokens for completion in waited}) > 2
     asked.clear()
     assert generate(model, processor, some, batch_size=8, **options) == waited
     assert 24 < sum(asked) <= 2 * 24
@@ -65,9 +65,9 @@ def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypat
 
 def test_special_tokens_spelled_out_in_a_beginning_stay_text(model, processor, rows):
     begun = ["", " a <|image_pad|> b", "<|endoftext|>"] + [" A"] * (N - 3)
-    replies = generate(model, processor, rows, beginnings=begun, **LIMITS)
+    completions = generate(model, processor, rows, beginnings=begun, **LIMITS)
     plain = generate(model, processor, rows.select([0]), **LIMITS)
-    assert replies[0] == plain[0] and len(replies) == N
+    assert completions[0] == plain[0] and len(completions) == N
     assert processor.tokenizer("<|image_pad|>")["input_ids"] == [processor.image_token_id]
 
 
@@ -112,7 +112,7 @@ def test_draws_are_fair(model, processor, rows):
     )
     with torch.no_grad():
         chances = model.eval()(**inputs).logits[0, -1].softmax(-1)
-    texts = [reply.text for reply in drawn]
+    texts = [completion.text for completion in drawn]
     likely = chances.topk(3)
     for token, chance in zip(likely.indices.tolist(), likely.values.tolist(), strict=True):
         share = texts.count(processor.tokenizer.decode([token], skip_special_tokens=True)) / n

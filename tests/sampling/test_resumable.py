@@ -1,4 +1,4 @@
-"""Evaluations that are killed, run out of memory, or find another model's replies."""
+"""Evaluations that are killed, run out of memory, or find another model's completions."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from vtkit.data.cv_bench import load_cv_bench
 from vtkit.errors import UserError
 from vtkit.models.loading import load_model, load_processor
 from vtkit.sampling.generation import generate, stream
-from vtkit.sampling.resumable import generate_kept, weights_digest
+from vtkit.sampling.resumable import generate_resumable, weights_digest
 
 N = 12
 LIMITS = dict(batch_size=4, max_new_tokens=10)
@@ -44,9 +44,9 @@ def whole(model, processor, rows):
 
 @pytest.fixture
 def kept(model, processor, rows, tmp_path):
-    """A complete file of replies."""
-    path = tmp_path / "step-000000.replies.jsonl"
-    generate_kept(path, model, processor, rows, **LIMITS)
+    """A complete file of completions."""
+    path = tmp_path / "step-000000.completions.jsonl"
+    generate_resumable(path, model, processor, rows, **LIMITS)
     return path
 
 
@@ -73,7 +73,7 @@ class Counting:
 # ------------------------------------------------------------------------------------ resume
 
 
-def test_replies_are_kept_as_they_come(model, processor, rows, whole, kept):
+def test_completions_are_kept_as_they_come(model, processor, rows, whole, kept):
     settings, *lines = map(json.loads, kept.read_text().splitlines())
     assert settings["max_new_tokens"] == 10 and len(lines) == N
     assert {row: (text, tokens) for row, text, tokens in lines} == dict(enumerate(whole))
@@ -85,7 +85,7 @@ def test_only_what_is_missing_is_made_again(cut, model, processor, rows, whole, 
     kept.write_bytes(content[: len(content) - cut])
     left = kept.read_bytes().count(b"\n") - 1
     counting = Counting(model)
-    assert generate_kept(kept, counting, processor, rows, **LIMITS) == whole
+    assert generate_resumable(kept, counting, processor, rows, **LIMITS) == whole
     assert counting.answered == N - left
     assert sorted(kept.read_bytes().splitlines()) == sorted(content.splitlines())
 
@@ -99,7 +99,7 @@ def test_a_torn_or_foreign_record_is_dropped_with_what_follows(
     content = kept.read_bytes().splitlines(keepends=True)
     kept.write_bytes(b"".join([*content[:6], torn, *content[6:]]))
     counting = Counting(model)
-    assert generate_kept(kept, counting, processor, rows, **LIMITS) == whole
+    assert generate_resumable(kept, counting, processor, rows, **LIMITS) == whole
     assert counting.answered == N - 5
 
 
@@ -107,14 +107,14 @@ def test_a_file_that_is_not_ours_is_started_over(model, processor, rows, whole, 
     path = tmp_path / "x.jsonl"
     for content in (b"", b'{"weights": ', b"hello\n", b"[1, 2]\n"):
         path.write_bytes(content)
-        assert generate_kept(path, model, processor, rows, **LIMITS) == whole
+        assert generate_resumable(path, model, processor, rows, **LIMITS) == whole
 
 
 def test_other_settings_start_over_with_a_message(model, processor, rows, kept, capsys):
     def again(name, model=model, processor=processor, rows=rows, **changes):
         before = kept.read_bytes()
         counting = Counting(model)
-        result = generate_kept(kept, counting, processor, rows, **LIMITS | changes)
+        result = generate_resumable(kept, counting, processor, rows, **LIMITS | changes)
         assert counting.answered == len(rows) == len(result)
         assert f"other {name}; starting over" in capsys.readouterr().out
         kept.write_bytes(before)
@@ -134,8 +134,10 @@ def test_other_settings_start_over_with_a_message(model, processor, rows, kept, 
 
 def test_another_batch_size_goes_on(model, processor, rows, whole, kept, capsys):
     kept.write_bytes(kept.read_bytes()[:-300])
-    assert generate_kept(kept, model, processor, rows, batch_size=1, max_new_tokens=10) == whole
-    assert f"of {N} replies are there already" in capsys.readouterr().out
+    assert (
+        generate_resumable(kept, model, processor, rows, batch_size=1, max_new_tokens=10) == whole
+    )
+    assert f"of {N} completions are there already" in capsys.readouterr().out
 
 
 def test_the_digest_sees_every_weight():
@@ -154,8 +156,10 @@ def test_the_digest_sees_every_weight():
 
 def test_a_folder_that_cannot_be_written(model, processor, rows, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*replies"):
-        generate_kept(tmp_path / "file" / "x.replies.jsonl", model, processor, rows, **LIMITS)
+    with pytest.raises(UserError, match="cannot write .*completions"):
+        generate_resumable(
+            tmp_path / "file" / "x.completions.jsonl", model, processor, rows, **LIMITS
+        )
 
 
 def test_evaluate_goes_on_after_an_error_and_tidies_up(model, processor, rows, tmp_path):
@@ -171,7 +175,9 @@ def test_evaluate_goes_on_after_an_error_and_tidies_up(model, processor, rows, t
     broken.read = stop
     with pytest.raises(KeyboardInterrupt):
         evaluate(broken, processor, rows, tmp_path / "broken", **options)
-    assert [path.name for path in (tmp_path / "broken").iterdir()] == ["step-000003.replies.jsonl"]
+    assert [path.name for path in (tmp_path / "broken").iterdir()] == [
+        "step-000003.completions.jsonl"
+    ]
     counting = Counting(model)
     evaluate(counting, processor, rows, tmp_path / "broken", **options)
     assert counting.answered == N - 8
@@ -189,7 +195,7 @@ def test_a_killed_command_ends_with_the_same_bytes(random_base, mini_data, tmp_p
         return [*places, "--max-new-tokens", "24", "--batch-size", "2"]
 
     out = tmp_path / "killed"
-    kept = out / "step-000000.replies.jsonl"
+    kept = out / "step-000000.completions.jsonl"
     child = subprocess.Popen([sys.executable, "-m", "vtkit.benchmark", *command(out)])
     try:
         deadline = time.monotonic() + 120
@@ -201,7 +207,7 @@ def test_a_killed_command_ends_with_the_same_bytes(random_base, mini_data, tmp_p
         child.wait()
     assert 4 < kept.read_bytes().count(b"\n") <= 32, "killed in the middle"
     assert scoring.main(command(out)) == 0
-    assert "of 32 replies are there already" in capsys.readouterr().out
+    assert "of 32 completions are there already" in capsys.readouterr().out
     assert scoring.main(command(tmp_path / "unbroken")) == 0
     assert contents(out) == contents(tmp_path / "unbroken")
 
@@ -210,13 +216,15 @@ def test_a_killed_command_ends_with_the_same_bytes(random_base, mini_data, tmp_p
 
 
 @pytest.mark.parametrize("room", [1, 3, 7, 100])
-def test_the_batch_size_is_found_and_no_reply_lost(room, model, processor, rows, whole, capsys):
+def test_the_batch_size_is_found_and_no_completion_lost(
+    room, model, processor, rows, whole, capsys
+):
     counting = Counting(model, room)
     options = dict(batch_size=0, max_new_tokens=10)
     batches = list(stream(counting, processor, rows, **options))
     assert counting.answered == N == sum(map(len, batches))
     assert max(map(len, batches)) == {1: 1, 3: 3, 7: 6, 100: 12}[room]
-    assert {row: reply for batch in batches for row, reply in batch.items()} == dict(
+    assert {row: completion for batch in batches for row, completion in batch.items()} == dict(
         enumerate(whole)
     )
     assert ("do not fit in memory, going on with 6" in capsys.readouterr().out) == (room < 12)
@@ -229,7 +237,7 @@ def test_memory_that_runs_out_later_keeps_what_is_done(model, processor, rows, w
     for batch in stream(counting, processor, rows, batch_size=0, max_new_tokens=10, done={1, 2}):
         found |= batch
     assert counting.answered == N - 2 and found == {
-        row: reply for row, reply in enumerate(whole) if row not in (1, 2)
+        row: completion for row, completion in enumerate(whole) if row not in (1, 2)
     }
 
 

@@ -9,8 +9,8 @@ from vtkit.files import read_json
 from vtkit.models.loading import load_model, load_processor
 from vtkit.sampling import vllm_engine
 from vtkit.sampling.generation import generate
-from vtkit.sampling.resumable import generate_kept
-from vtkit.sampling.vllm_engine import ReplyEngine
+from vtkit.sampling.resumable import generate_resumable
+from vtkit.sampling.vllm_engine import CompletionEngine
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def test_prompts_are_those_of_transformers_with_one_token_a_picture(
 ):
     from vtkit.models.inputs import batch_inputs, message
 
-    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    model = CompletionEngine(random_base, processor, tmp_path / "engine")
     batches = list(model.stream(processor, rows, batch_size=4, max_new_tokens=9))
     assert [sorted(batch) for batch in batches] == [[0, 1, 2, 3], [4, 5]]
-    assert {reply.tokens for batch in batches for reply in batch.values()} == {2}
+    assert {completion.tokens for batch in batches for completion in batch.values()} == {2}
     for row, whole in enumerate(fake_vllm.LLM.expanded):
         inputs = batch_inputs(processor, [message(rows[row])], [[]])
         assert whole == inputs["input_ids"][0].tolist()
@@ -47,7 +47,7 @@ def test_several_pictures_are_expanded_each(fake_vllm, random_base, processor, r
     many = rows.select([0]).map(
         lambda one: {"images": [one["image"], one["image"].rotate(90)]}, remove_columns=["image"]
     )
-    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    model = CompletionEngine(random_base, processor, tmp_path / "engine")
     list(model.stream(processor, many, batch_size=0, max_new_tokens=9))
     assert fake_vllm.LLM.started[0]["limit_mm_per_prompt"]["image"] == 2
     ((prompt,), _) = fake_vllm.LLM.calls[0]
@@ -59,33 +59,33 @@ def test_a_stopped_evaluation_asks_only_what_is_missing(
     fake_vllm, random_base, processor, rows, tmp_path
 ):
     file, options = tmp_path / "kept.jsonl", dict(batch_size=2, max_new_tokens=9)
-    answer, asked = fake_vllm.LLM.reply, fake_vllm.LLM.expanded
+    answer, asked = fake_vllm.LLM.completion, fake_vllm.LLM.expanded
 
     def die(prompt):
         if len(asked) == 4:
             raise RuntimeError("EngineCore encountered an issue.\nSee stack trace")
         return answer(prompt)
 
-    fake_vllm.LLM.reply = die
-    model = ReplyEngine(random_base, processor, tmp_path / "engine")
+    fake_vllm.LLM.completion = die
+    model = CompletionEngine(random_base, processor, tmp_path / "engine")
     with pytest.raises(UserError, match="vLLM: EngineCore encountered an issue.; lower --max-pix"):
-        generate_kept(file, model, processor, rows, **options)
-    fake_vllm.LLM.reply = answer
+        generate_resumable(file, model, processor, rows, **options)
+    fake_vllm.LLM.completion = answer
     fake_vllm.LLM.calls.clear()
-    again = ReplyEngine(random_base, processor, tmp_path / "engine")
-    replies = generate_kept(file, again, processor, rows, **options)
-    assert len(replies) == 6 and sum(len(prompts) for prompts, _ in fake_vllm.LLM.calls) == 4
+    again = CompletionEngine(random_base, processor, tmp_path / "engine")
+    completions = generate_resumable(file, again, processor, rows, **options)
+    assert len(completions) == 6 and sum(len(prompts) for prompts, _ in fake_vllm.LLM.calls) == 4
 
 
-def test_replies_of_vllm_are_not_taken_for_those_of_transformers(
+def test_completions_of_vllm_are_not_taken_for_those_of_transformers(
     fake_vllm, random_base, processor, rows, tmp_path, capsys
 ):
     file, options = tmp_path / "kept.jsonl", dict(batch_size=6, max_new_tokens=3)
-    generate_kept(
-        file, ReplyEngine(random_base, processor, tmp_path / "e"), processor, rows, **options
+    generate_resumable(
+        file, CompletionEngine(random_base, processor, tmp_path / "e"), processor, rows, **options
     )
     model = load_model(random_base)
-    kept = generate_kept(file, model, processor, rows, **options)
+    kept = generate_resumable(file, model, processor, rows, **options)
     assert "made with other weights; starting over" in capsys.readouterr().out
     assert kept == generate(model, processor, rows, **options)
 

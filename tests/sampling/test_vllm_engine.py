@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.models.loading import load_processor
 from vtkit.sampling import __main__ as sampling
@@ -119,7 +119,7 @@ def test_pictures_that_are_too_large_are_refused():
             load_processor(MINI, prompt="base", max_pixels=largest + side * side)
         )
     for profile in ("gpu80", "paper"):
-        assert load_config(profile=profile).max_pixels < 4096 * 28 * 28
+        assert resolve_config(profile=profile).max_pixels < 4096 * 28 * 28
 
 
 def test_the_command_line_says_how_to_serve(tmp_path, capsys):

@@ -119,7 +119,7 @@ def write_hostile_run(run_dir: Path) -> Path:
         for group, payload in enumerate(PAYLOADS)
         for sample, completion in enumerate((payload, f"Wait, {payload}</think><answer>{payload}"))
     ]
-    # Markup never counts as reflection; this reply does, so that it is quoted in the report.
+    # Markup never counts as reflection; this completion does, so that it is quoted in the report.
     rows[0] |= {"completion": "Wait, let me check again.", "question": "\n".join(PAYLOADS)}
     RolloutWriter(run_dir / "rollouts").write(1, rows)
     config = yaml.safe_load((run_dir / "config.yaml").read_text())

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vtkit.benchmark.evaluate import score
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
 from vtkit.judging.styles import shares, style
 from vtkit.runs.rollout_store import RolloutWriter
@@ -68,7 +68,7 @@ def _sft_mixture(progress: float) -> dict[str, float]:
 
 def _write_settings(run_dir: Path, algorithm: str, seed: int, steps: int) -> None:
     recipe = "visualthinker" if algorithm == "grpo" else "sft"
-    config = load_config(recipe, "mini", seed=seed, run_dir=run_dir).replace(
+    config = resolve_config(recipe, "mini", seed=seed, run_dir=run_dir).replace(
         prompts_per_step=8, num_generations=8, max_steps=steps, sft_steps=steps
     )
     save_config(config, run_dir / "config.yaml")

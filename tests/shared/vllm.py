@@ -29,7 +29,7 @@ class SamplingParams:
 
 
 class LLM:
-    """Replies with ``reply(prompt)``, token ids; class attributes are for the tests to read.
+    """Completions with ``completion(prompt)``, token ids; class attributes are for the tests to read.
 
     Attributes:
         started: keyword arguments of each engine; ``calls``: (prompts, sampling values) of each
@@ -41,7 +41,7 @@ class LLM:
     calls: list[tuple[list[dict[str, Any]], dict[str, Any]]] = []
     expanded: list[list[int]] = []
     weights: dict[str, Any] = {}
-    reply: Callable[[dict[str, Any]], list[int]] = staticmethod(lambda prompt: [20, 0])
+    completion: Callable[[dict[str, Any]], list[int]] = staticmethod(lambda prompt: [20, 0])
     logprob = -1.0
 
     def __init__(self, model: str, **settings: Any):
@@ -61,7 +61,7 @@ class LLM:
 
     def _answer(self, prompt: dict[str, Any]) -> Any:
         self.expanded.append(self._expand(**prompt))
-        tokens = type(self).reply(prompt)
+        tokens = type(self).completion(prompt)
         known = [{token: SimpleNamespace(rank=1, logprob=self.logprob)} for token in tokens]
         output = SimpleNamespace(token_ids=tuple(tokens), logprobs=known)
         return SimpleNamespace(prompt_token_ids=prompt["prompt_token_ids"], outputs=[output])

@@ -135,7 +135,7 @@ def test_a_disagreement_is_explained_by_its_numbers(records):
         "Down: length is reported as down and came out as up on 2 of 2 seeds"
     )
     assert f"{found['length_dip']:.0f} at the dip" in sentence
-    start = f"{found['reflection_start']:.1f} % of replies reflective at the start"
+    start = f"{found['reflection_start']:.1f} % of completions reflective at the start"
     assert f"); aha is reported as no and came out as yes on 2 of 2 seeds ({start}" in sentence
     assert sentence.endswith("at the end). The report's word: one figure.")
 

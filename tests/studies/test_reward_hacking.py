@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
 from vtkit.errors import UserError
 from vtkit.files import write_json
@@ -46,14 +46,14 @@ def write_run(config, share_right, paid, tokens, steps=12):
 
 @pytest.fixture
 def run(tmp_path):
-    return load_config("visualthinker", "mini", run_dir=tmp_path)
+    return resolve_config("visualthinker", "mini", run_dir=tmp_path)
 
 
 @pytest.fixture
 def folders(run):
     """A sound run that learns, and one that is paid for length and unlearns."""
     sound, length = (
-        reward_hacking.farm_config(run, name, reward_hacking.FARMS[name], 12)
+        reward_hacking.hacking_config(run, name, reward_hacking.REWARDS_TO_HACK[name], 12)
         for name in ("sound", "length")
     )
     write_run(
@@ -69,8 +69,8 @@ def folders(run):
 
 
 def test_the_small_runs_are_the_miniature_whatever_the_run_is(tmp_path):
-    big = load_config("visualthinker", "gpu80", seed=3, run_dir=tmp_path)
-    small = reward_hacking.farm_config(big, "length", ["length"], 7)
+    big = resolve_config("visualthinker", "gpu80", seed=3, run_dir=tmp_path)
+    small = reward_hacking.hacking_config(big, "length", ["length"], 7)
     assert (small.profile, small.model, small.seed) == ("mini", "models/mini-base", 3)
     assert (small.rewards, small.max_steps, small.eval_steps) == (["length"], 7, 7)
     assert small.run_dir == f"{tmp_path}/laboratory/length"
@@ -83,15 +83,15 @@ def test_a_miniature_run_lends_its_files_and_limits(tmp_path):
         "max_completion_length": 20,
         "benchmark_rows": 8,
     }
-    run = load_config("visualthinker", "mini", run_dir=tmp_path, max_steps=3, **mine)
-    small = reward_hacking.farm_config(run, "sound", reward_hacking.FARMS["sound"], 5)
+    run = resolve_config("visualthinker", "mini", run_dir=tmp_path, max_steps=3, **mine)
+    small = reward_hacking.hacking_config(run, "sound", reward_hacking.REWARDS_TO_HACK["sound"], 5)
     assert {name: getattr(small, name) for name in mine} == mine
     assert small.max_steps == 5
 
 
 def test_every_farm_has_known_rewards_and_a_look():
-    for name, rewards in reward_hacking.FARMS.items():
-        config = load_config("visualthinker", "mini", rewards=rewards)
+    for name, rewards in reward_hacking.REWARDS_TO_HACK.items():
+        config = resolve_config("visualthinker", "mini", rewards=rewards)
         get_rewards(config.rewards, config.reward_rules)
         assert name in reward_hacking._LOOKS
 
@@ -107,7 +107,7 @@ def test_a_run_is_judged_again_whatever_it_was_paid_for(folders):
 
 
 def test_verdicts_are_read_off_the_numbers(folders):
-    table = reward_hacking.outcomes(folders)
+    table = reward_hacking.results(folders)
     assert table.loc["sound", "verdict"] == "pay rose; better than guessing"
     assert table.loc["length", "verdict"] == "pay rose; worse than guessing"
     assert table.loc["length", "cut off"] == "0% → 10%"
@@ -116,17 +116,19 @@ def test_verdicts_are_read_off_the_numbers(folders):
 
 
 def test_a_run_that_does_nothing_is_called_so(run):
-    idle = reward_hacking.farm_config(run, "format", ["format"], 2)
+    idle = reward_hacking.hacking_config(run, "format", ["format"], 2)
     write_run(idle, lambda _: 0.5, lambda _: 1.0, lambda _: 20, steps=2)
-    table = reward_hacking.outcomes(reward_hacking.trained(run))
+    table = reward_hacking.results(reward_hacking.trained(run))
     assert list(table["verdict"]) == ["pay did not rise; no better than guessing"]
 
 
 def test_a_run_that_was_stopped_is_not_scored(run):
-    stopped = reward_hacking.farm_config(run, "sound", reward_hacking.FARMS["sound"], 3)
+    stopped = reward_hacking.hacking_config(
+        run, "sound", reward_hacking.REWARDS_TO_HACK["sound"], 3
+    )
     folder = write_run(stopped, lambda _: 0.5, lambda _: 1.0, lambda _: 20, steps=3)
     (Path(folder) / "evals" / "step-000003.json").unlink()
-    assert list(reward_hacking.outcomes(reward_hacking.trained(run))["verdict"]) == [
+    assert list(reward_hacking.results(reward_hacking.trained(run))["verdict"]) == [
         "pay did not rise; not scored"
     ]
 
@@ -141,12 +143,12 @@ def test_the_figure_is_saved_and_names_its_lines(folders, run):
 
 
 def test_a_run_of_one_step_can_be_drawn(run):
-    one = reward_hacking.farm_config(run, "sound", reward_hacking.FARMS["sound"], 1)
+    one = reward_hacking.hacking_config(run, "sound", reward_hacking.REWARDS_TO_HACK["sound"], 1)
     write_run(one, lambda _: 0.5, lambda _: 1.0, lambda _: 20, steps=1)
     assert reward_hacking.figure(run.run_dir, reward_hacking.trained(run)).axes
 
 
 def test_without_runs_there_is_nothing_to_draw(run):
-    assert reward_hacking.trained(run) == {} and reward_hacking.outcomes({}).empty
+    assert reward_hacking.trained(run) == {} and reward_hacking.results({}).empty
     with pytest.raises(UserError, match="lab_steps above 0"):
         reward_hacking.figure(run.run_dir, {})

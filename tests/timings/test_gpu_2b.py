@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT
 from vtkit.models.shapes import load_shape, shape_of
 from vtkit.planning.memory import Batch
@@ -83,7 +83,7 @@ def test_a_cpu_is_no_card(capsys, monkeypatch):
 @pytest.mark.parametrize("arm", gpu_2b.ARMS)
 def test_arms_are_the_profiles_with_pictures_of_512_tokens(arm, tmp_path):
     config = gpu_2b.settings(arm, tmp_path, tmp_path, tmp_path, tiny=False)
-    profile = load_config(profile=gpu_2b.ARMS[arm])
+    profile = resolve_config(profile=gpu_2b.ARMS[arm])
     kept = ("adapter", "freeze", "dtype", "num_generations", "prompts_per_step", "beta",
             "per_device_batch_size", "max_completion_length", "gradient_checkpointing")  # fmt: skip
     assert all(getattr(config, name) == getattr(profile, name) for name in kept)
@@ -147,7 +147,7 @@ def test_a_forward_pass_has_the_flops_that_torch_counts(random_base):
 
 
 def test_a_step_of_the_2b_model_is_near_six_flops_a_parameter_and_token():
-    config, shape = load_config(profile="gpu80", beta=0), load_shape("Qwen/Qwen2-VL-2B")
+    config, shape = resolve_config(profile="gpu80", beta=0), load_shape("Qwen/Qwen2-VL-2B")
     batch = Batch(sequences=64, prompt=640, completion=700, patches=2048)
     work = flops.step(shape, config, batch, engine=False)
     rough = 6 * (batch.tokens * 1.31e9 + 64 * 2048 * 0.63e9)  # without attention and output

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
 from vtkit.errors import UserError
 from vtkit.judging.rewards import completion_texts, get_rewards
@@ -48,18 +48,18 @@ def test_what_cannot_be_had_is_one_line(rows, tmp_path):
         cold_start.examples(rows, 2, seed=0, prompt="base_direct")
     with pytest.raises(UserError, match="99 examples are wanted of 57 training rows; lower it"):
         cold_start.examples(rows, 99, seed=0, prompt="base")
-    config = load_config(run_dir=tmp_path, cold_start=6)
+    config = resolve_config(run_dir=tmp_path, cold_start=6)
     with pytest.raises(UserError, match="6 examples cannot be split among 4 processes"):
         cold_start.arguments(config, 4)
     with pytest.raises(UserError, match="cold_start: -1 is too small"):
-        load_config(cold_start=-1)
+        resolve_config(cold_start=-1)
 
 
 @pytest.mark.slow
 def test_the_run_starts_from_the_tuned_model_and_stays_close_to_it(tiny, tmp_path):
     """Weights, reference and, made a second time, nothing."""
     changes = {"cold_start": 4, "beta": 0.04, "train_rows": 16}
-    config = load_config(run_dir=tmp_path, **{**tiny, **changes})
+    config = resolve_config(run_dir=tmp_path, **{**tiny, **changes})
     trainer = make_trainer(config)
     folder = tmp_path / "cold_start"
     tuned = load_file(folder / "model.safetensors")
@@ -76,7 +76,7 @@ def test_the_run_starts_from_the_tuned_model_and_stays_close_to_it(tiny, tmp_pat
 @pytest.mark.slow
 def test_adapters_start_from_the_tuned_adapter(tiny, tmp_path):
     changes = {"cold_start": 4, "adapter": "lora", "freeze": "vision", "sft_learning_rate": 1e-2}
-    trainer = make_trainer(load_config(run_dir=tmp_path, **{**tiny, **changes}))
+    trainer = make_trainer(resolve_config(run_dir=tmp_path, **{**tiny, **changes}))
     tuned = load_file(tmp_path / "cold_start" / "adapter_model.safetensors")
     ours = trainer.model.state_dict()
     for name, value in tuned.items():
@@ -87,5 +87,5 @@ def test_adapters_start_from_the_tuned_adapter(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_the_supervised_baseline_has_none(tiny, tmp_path):
-    make_trainer(load_config("sft", run_dir=tmp_path, **tiny, cold_start=4))
+    make_trainer(resolve_config("sft", run_dir=tmp_path, **tiny, cold_start=4))
     assert not (tmp_path / "cold_start").exists()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.runs.rollouts import load_rollouts
-from vtkit.training.dynamic_sampling import Spare, rows_with_spread
+from vtkit.training.dynamic_sampling import SparePrompts, rows_with_spread
 from vtkit.training.train import make_trainer, train
 
 
@@ -42,7 +42,7 @@ def sampled(tiny, tmp_path_factory):
     """One batch of a trainer with four prompts and four spare ones, before and after choosing."""
     run_dir = tmp_path_factory.mktemp("spare")
     changes = {"spare_prompts": 4, "loss_type": "dapo", "seed": 1}
-    trainer = make_trainer(load_config(run_dir=run_dir, **tiny, **changes))
+    trainer = make_trainer(resolve_config(run_dir=run_dir, **tiny, **changes))
     trainer.model.train()
     inputs = next(iter(trainer.get_train_dataloader()))
     whole, keep = [], trainer.spare.keep
@@ -106,12 +106,12 @@ def test_spare_prompts_depend_on_seed_and_step_alone(sampled):
 def test_a_resumed_run_draws_the_same(tiny, tmp_path):
     settings = {**tiny, "max_steps": 4, "benchmark_rows": 4, "spare_prompts": 2}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(load_config(run_dir=whole, **settings))
+    train(resolve_config(run_dir=whole, **settings))
     shutil.copytree(whole, broken)
     shutil.rmtree(broken / "checkpoints" / "checkpoint-4")
     for step in (3, 4):
         (broken / "rollouts" / f"step-{step:06d}.parquet").unlink()
-    train(load_config(run_dir=broken, **settings))
+    train(resolve_config(run_dir=broken, **settings))
     assert (broken / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert load_rollouts(broken).to_pandas().equals(load_rollouts(whole).to_pandas())
     ours, theirs = (
@@ -126,7 +126,7 @@ def test_the_higher_clip_is_idle_with_one_update_a_batch(tiny, tmp_path):
     """The ratio is 1 then, whatever its limits; the README says so."""
     settings = {**tiny, "max_steps": 2, "benchmark_rows": 4}
     for name, limit in (("low", 0.2), ("high", 0.28)):
-        config = load_config(run_dir=tmp_path / name, **settings, epsilon_high=limit)
+        config = resolve_config(run_dir=tmp_path / name, **settings, epsilon_high=limit)
         assert make_trainer(config).epsilon_high == limit
         train(config)
     low, high = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("low", "high"))
@@ -148,4 +148,4 @@ def test_what_does_not_fit_is_one_line(prompts, processes, local, rows, message)
         train_dataset=range(rows), _logs={},
     )  # fmt: skip
     with pytest.raises(UserError, match=f"spare_prompts: .*{message}"):
-        Spare(trainer, prompts)
+        SparePrompts(trainer, prompts)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, write_json
@@ -31,7 +31,7 @@ from vtkit.runs.checkpoints import (
     last_checkpoint,
     mark_whole,
     remove_halves,
-    settle,
+    settle_checkpoints,
     step_of,
 )
 from vtkit.runs.records import best_score
@@ -238,7 +238,7 @@ def test_a_best_that_was_interrupted_is_made_again(at, tmp_path, monkeypatch):
             keep_best(tmp_path, evals, step=4)
         except KeyboardInterrupt:
             pass
-    settle(tmp_path, evals)
+    settle_checkpoints(tmp_path, evals)
     assert step_of(tmp_path / BEST) == 4
     assert (tmp_path / BEST / "model.safetensors").read_text() == "model.safetensors of 4"
     assert not list(tmp_path.glob(".best*"))
@@ -276,17 +276,17 @@ def test_half_written_checkpoints_are_removed(tmp_path):
 
 
 def test_what_the_paper_takes():
-    config = load_config(profile="paper")
+    config = resolve_config(profile="paper")
     parts = disk.needed(config, total=2_208_985_600, trained=2_208_985_600)
     assert parts["checkpoints"] == pytest.approx(3 * 12 * 2_208_985_600, rel=1e-3)
     assert parts["cold start"] == 0.0
-    assert "at most 89.1 GB: 3 checkpoints 79.6, best 8.9" in disk.describe(parts)
+    assert "at most 89.1 GB: 3 checkpoints 79.6, best 8.9" in disk.describe_disk(parts)
     cold = disk.needed(config.replace(cold_start=16), total=10**9, trained=10**9)
     assert cold["cold start"] == cold["best"]
 
 
 def test_adapters_take_little():
-    config = load_config(profile="gpu24")
+    config = resolve_config(profile="gpu24")
     parts = disk.needed(config, total=2_200_000_000, trained=18_464_768)
     assert parts["checkpoints"] < 1e9 and parts["best"] < 0.1e9
 
@@ -297,9 +297,9 @@ def test_a_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
     parts = {"checkpoints": 60e9, "best": 1e9, "cold start": 0.0}
     run_dir = tmp_path / "not" / "there"
     with pytest.raises(UserError, match="has 50.0 GB free and the run needs 61.0 GB") as caught:
-        disk.check(run_dir, parts)
+        disk.require_space(run_dir, parts)
     assert "--run-dir" in str(caught.value) and "\n" not in str(caught.value)
-    disk.check(run_dir, {"checkpoints": 49e9})
+    disk.require_space(run_dir, {"checkpoints": 49e9})
 
 
 def test_what_is_there_already_is_not_needed_again(tmp_path):
@@ -328,6 +328,6 @@ def test_what_is_there_already_is_not_needed_again(tmp_path):
 )
 def test_it_is_said_where_resume_is_exact(device, recipe, vllm, said, monkeypatch):
     monkeypatch.setattr(exact_resume, "pick_device", lambda: (device, "for this test"))
-    found = exact_resume.exactness(load_config(recipe), vllm=vllm)
-    assert exact_resume.describe(found).startswith(said)
+    found = exact_resume.exactness(resolve_config(recipe), vllm=vllm)
+    assert exact_resume.describe_resume(found).startswith(said)
     assert found["exact"] == ("not exact" not in said)

@@ -13,7 +13,7 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.runs.rollouts import load_rollouts
@@ -23,7 +23,7 @@ from vtkit.training.callbacks import Evaluation
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
 ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
 TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
-SCRIPT = str(Path(__file__).parents[1] / "shared" / "replies.py")
+SCRIPT = str(Path(__file__).parents[1] / "shared" / "completions.py")
 
 
 def run(command: list[str]) -> None:
@@ -135,7 +135,7 @@ def test_slurm_starts_a_launcher_on_every_node(tmp_path, nodes, processes, batch
     assert (arguments.machine_rank, arguments.main_process_ip) == (1, "node7")
     asked = ["-p", "per_device_batch_size", str(batch), "--run-dir", "runs/a b"]
     assert (arguments.training_script, arguments.training_script_args) == ("vtkit.training", asked)
-    config = load_config("visualthinker", "paper")
+    config = resolve_config("visualthinker", "paper")
     completions = config.prompts_per_step * config.num_generations
     assert completions % (batch * processes) == 0
 
@@ -148,7 +148,7 @@ def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(launch, "_SECONDS", 0.2)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     settings = {**tiny, "max_steps": 1, "benchmark_rows": 4, "spare_prompts": 2}
-    config = load_config(run_dir=tmp_path / "run", seed=3, **settings)
+    config = resolve_config(run_dir=tmp_path / "run", seed=3, **settings)
     drawn = []
     last = launch.launch(
         config, "ddp", processes=2, draw=lambda: drawn.append((tmp_path / "run").exists())
@@ -163,7 +163,7 @@ def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys
 
 def test_the_command_line_means_the_same_configuration(tmp_path):
     changes = {"beta": 0.5, "rewards": ["accuracy", "length"], "gradient_checkpointing": True}
-    config = load_config("visualthinker-plus", seed=4, run_dir=tmp_path, **changes)
+    config = resolve_config("visualthinker-plus", seed=4, run_dir=tmp_path, **changes)
     command = launch.launch_command(config, "fsdp2", processes=3)
     assert command[:2] == [sys.executable, "-m"] and command[5:7] == ["--num_processes", "3"]
     given = command[command.index("vtkit.training") + 1 :]
@@ -172,7 +172,7 @@ def test_the_command_line_means_the_same_configuration(tmp_path):
         "beta": "0.5", "rewards": "accuracy,length", "gradient_checkpointing": "True"
     }  # fmt: skip
     options = dict(zip(given[:8:2], given[1:8:2], strict=True))
-    again = load_config(
+    again = resolve_config(
         options["--recipe"], options["--profile"], seed=options["--seed"],
         run_dir=options["--run-dir"], **dict(pairs),
     )  # fmt: skip
@@ -180,7 +180,7 @@ def test_the_command_line_means_the_same_configuration(tmp_path):
 
 
 def test_what_cannot_be_launched_is_one_line(tmp_path, monkeypatch):
-    config = load_config(run_dir=tmp_path / "run")
+    config = resolve_config(run_dir=tmp_path / "run")
     with pytest.raises(UserError, match="launcher 'dpp' does not exist; did you mean 'ddp'"):
         launch.launch(config, "dpp")
     monkeypatch.setattr(launch, "_has_deepspeed", lambda: False)
@@ -210,7 +210,7 @@ def test_two_gpus_without_a_launcher_are_one(recipe, tiny, tmp_path, monkeypatch
 
     monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
     monkeypatch.setattr(arguments, "SFTConfig", two_gpus(arguments.SFTConfig))
-    trainer = train.make_trainer(load_config(recipe, run_dir=tmp_path, **tiny))
+    trainer = train.make_trainer(resolve_config(recipe, run_dir=tmp_path, **tiny))
     assert trainer.args.n_gpu == 1
     assert trainer.args.train_batch_size == tiny["per_device_batch_size"]
     said = capsys.readouterr().out

@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 import yaml
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
@@ -26,7 +26,7 @@ def run(tmp_path, mini_data):
     shutil.copytree(REFERENCE / "evals", tmp_path / "run" / "evals")
     shutil.copytree(REFERENCE / "sft", tmp_path / "run" / "sft")
     paths = {"train_data": str(mini_data), "benchmark_data": str(mini_data)}
-    config = load_config(run_dir=tmp_path / "run", **paths)
+    config = resolve_config(run_dir=tmp_path / "run", **paths)
     save_config(config, tmp_path / "run" / "config.yaml")
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-100"
     checkpoint.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_the_card_has_settings_bytes_and_limits(run):
 
 
 def test_the_card_of_the_2b_model_names_hub_and_revision(tmp_path):
-    config = load_config("visualthinker-plus", "paper", run_dir=tmp_path)
+    config = resolve_config("visualthinker-plus", "paper", run_dir=tmp_path)
     save_config(config, tmp_path / "config.yaml")
     text = model_card.card(config)
     header = yaml.safe_load(text.split("---")[1])

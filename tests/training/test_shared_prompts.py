@@ -11,7 +11,7 @@ from trl.trainer.utils import (
     unsplit_pixel_values_by_grid,
 )
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import get_template
@@ -26,7 +26,7 @@ CASES = {
 
 
 def trainer_of(tiny, tmp_path, **changes):
-    config = load_config(run_dir=tmp_path, **{**tiny, "per_device_batch_size": 16, **changes})
+    config = resolve_config(run_dir=tmp_path, **{**tiny, "per_device_batch_size": 16, **changes})
     trainer = make_trainer(config)
     trainer.model.train()
     return trainer

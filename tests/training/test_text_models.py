@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from shared.problems import write, write_text_base
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.models.loading import load_model, load_processor, model_type
@@ -45,7 +45,7 @@ def settings(text_base, tmp_path_factory) -> dict:
 @pytest.fixture(scope="module")
 def unbroken(settings, tmp_path_factory) -> Path:
     run_dir = tmp_path_factory.mktemp("runs") / "unbroken"
-    train(load_config("deepseek-r1-zero", run_dir=run_dir, **settings))
+    train(resolve_config("deepseek-r1-zero", run_dir=run_dir, **settings))
     return run_dir
 
 
@@ -85,7 +85,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(unbroken, settings, train_comman
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    train(load_config("deepseek-r1-zero", run_dir=run_dir, **settings))
+    train(resolve_config("deepseek-r1-zero", run_dir=run_dir, **settings))
     ours, theirs = weights(run_dir), weights(unbroken)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert (run_dir / "metrics.csv").read_bytes() == (unbroken / "metrics.csv").read_bytes()
@@ -94,7 +94,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(unbroken, settings, train_comman
 @pytest.mark.parametrize("changes", [{"adapter": "lora"}, {"algorithm": "sft"}])
 def test_adapters_and_supervised_training(changes, settings, tmp_path):
     few = {"max_steps": 2, "sft_steps": 2} | changes
-    config = load_config("deepseek-r1-zero", run_dir=tmp_path, **(settings | few))
+    config = resolve_config("deepseek-r1-zero", run_dir=tmp_path, **(settings | few))
     checkpoint = train(config)
     assert read_json(tmp_path / "evals" / "step-000002.json")["n"] == 8
     assert model_type(checkpoint) == "qwen2"
@@ -104,7 +104,7 @@ def test_adapters_and_supervised_training(changes, settings, tmp_path):
 def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
     def refused(**changes):
         run_dir = tmp_path / next(iter(changes))
-        config = load_config("deepseek-r1-zero", run_dir=run_dir, **(settings | changes))
+        config = resolve_config("deepseek-r1-zero", run_dir=run_dir, **(settings | changes))
         with pytest.raises(UserError) as caught:
             train(config)
         return str(caught.value)
@@ -119,7 +119,7 @@ def test_pictures_for_a_text_only_model_are_refused(settings, tmp_path):
     path = write(tmp_path / "train.parquet", "r1-v")
     shown = {"train_data": str(path), "train_format": "r1-v", "train_rows": 0}
     with pytest.raises(UserError, match="lost its image"):
-        train(load_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
+        train(resolve_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
 
 
 def test_a_plan_knows_its_size(text_base):

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from transformers import TrainingArguments
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.training import trackers
 from vtkit.training.trackers import chosen, run_name, tracking
@@ -87,25 +87,25 @@ def play(config, folder) -> None:
 
 def test_tensorboard_is_used_where_it_is_installed(installed):
     installed("tensorboard", "wandb")
-    assert chosen(load_config()) == ["tensorboard"]
-    assert chosen(load_config(trackers="wandb")) == ["tensorboard", "wandb"]
-    assert chosen(load_config(trackers=["tensorboard"])) == ["tensorboard"]
+    assert chosen(resolve_config()) == ["tensorboard"]
+    assert chosen(resolve_config(trackers="wandb")) == ["tensorboard", "wandb"]
+    assert chosen(resolve_config(trackers=["tensorboard"])) == ["tensorboard"]
     installed()
-    assert chosen(load_config()) == []
+    assert chosen(resolve_config()) == []
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])
 def test_one_that_is_missing_is_named_with_its_remedy(installed, name):
     installed()
     with pytest.raises(UserError, match=f"trackers: {name} is not installed; `pip install {name}`"):
-        chosen(load_config(trackers=[name]))
+        chosen(resolve_config(trackers=[name]))
 
 
 def test_an_unknown_one_is_named_with_the_nearest():
     with pytest.raises(UserError, match="trackers: no 'wand'; did you mean 'wandb'"):
-        load_config(trackers="tensorboard,wand")
+        resolve_config(trackers="tensorboard,wand")
     with pytest.raises(UserError, match="trackers: no '3'"):
-        load_config(trackers=[3])
+        resolve_config(trackers=[3])
 
 
 # ------------------------------------------------------------------------------------ what they do
@@ -115,7 +115,7 @@ def test_tensorboard_writes_the_metrics_into_the_run_folder(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    play(load_config(run_dir=tmp_path / "run"), tmp_path / "elsewhere")
+    play(resolve_config(run_dir=tmp_path / "run"), tmp_path / "elsewhere")
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     (point,) = events.Scalars("train/reward")
@@ -124,7 +124,9 @@ def test_tensorboard_writes_the_metrics_into_the_run_folder(tmp_path):
 
 
 def test_without_a_key_wandb_is_offline_and_nobody_is_asked(wandb, nobody, tmp_path, capsys):
-    config = load_config("visualthinker-plus", seed=2, run_dir=tmp_path / "run", trackers="wandb")
+    config = resolve_config(
+        "visualthinker-plus", seed=2, run_dir=tmp_path / "run", trackers="wandb"
+    )
     play(config, tmp_path)
     assert wandb.told == [
         {
@@ -147,7 +149,7 @@ def test_wandb_is_online_where_it_is_logged_in(wandb, nobody, tmp_path, monkeypa
     if where in files:
         (nobody / ".netrc").write_text(files[where])
         (nobody / ".netrc").chmod(0o600)
-    play(load_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
+    play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
     expected = None if where in ("variable", "netrc") else "offline"
     assert wandb.told[0]["WANDB_MODE"] == expected
 
@@ -158,7 +160,7 @@ def test_a_mode_that_was_set_stays_unless_it_would_ask(
 ):
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_PROJECT", "mine")
-    play(load_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
+    play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
     assert (wandb.told[0]["WANDB_MODE"], wandb.told[0]["project"]) == (used, "mine")
     assert os.environ["WANDB_MODE"] == mode
 
@@ -171,7 +173,7 @@ def test_trackio_keeps_its_files_in_the_run_folder(installed, tmp_path, monkeypa
     monkeypatch.setattr(
         integrations, "TrackioCallback", lambda: made.append(fake.where()), raising=False
     )
-    with tracking(load_config(run_dir=tmp_path / "run", trackers="trackio")):
+    with tracking(resolve_config(run_dir=tmp_path / "run", trackers="trackio")):
         pass
     assert made == [str(tmp_path / "run" / "trackio")]
     assert "TRACKIO_DIR" not in os.environ
@@ -180,8 +182,8 @@ def test_trackio_keeps_its_files_in_the_run_folder(installed, tmp_path, monkeypa
 def test_where_metrics_go_does_not_make_another_run(tmp_path):
     from vtkit.runs.folder import start_run
 
-    start_run(load_config(run_dir=tmp_path))
-    start_run(load_config(run_dir=tmp_path, trackers="wandb", push_to_hub="a/b"))
+    start_run(resolve_config(run_dir=tmp_path))
+    start_run(resolve_config(run_dir=tmp_path, trackers="wandb", push_to_hub="a/b"))
     with pytest.raises(UserError, match="max_steps is 100 there and 3 here"):
-        start_run(load_config(run_dir=tmp_path, max_steps=3))
+        start_run(resolve_config(run_dir=tmp_path, max_steps=3))
     assert json.loads((tmp_path / "manifest.json").read_text())["recipe"] == "visualthinker"

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from shared.calls import start
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
 from vtkit.errors import UserError
 from vtkit.files import read_json
@@ -137,7 +137,7 @@ def scaled(tiny, tmp_path_factory):
     """A trainer of the original's advantages and KL term, after one step."""
     run_dir = tmp_path_factory.mktemp("scaled")
     changes = {"scale_rewards": "group", "beta": 0.04, "loss_type": "grpo", "max_steps": 1}
-    config = load_config(run_dir=run_dir, **{**tiny, **changes})
+    config = resolve_config(run_dir=run_dir, **{**tiny, **changes})
     trainer = make_trainer(config)
     trainer.add_callback(MetricsLog(run_dir))
     asked: list[list[list[int]]] = []
@@ -204,7 +204,7 @@ def test_checkpoints_are_whole_models(unbroken, tiny):
         folder = run_dir / "checkpoints"
         kept = sorted(path.name for path in folder.glob("checkpoint-*"))
         assert kept == ["checkpoint-4", "checkpoint-6"]
-        config = load_config(recipe, run_dir=run_dir, **tiny)
+        config = resolve_config(recipe, run_dir=run_dir, **tiny)
         best = folder / "best"
         assert step_of(best) in (4, 6) and not (best / "optimizer.pt").exists()
         assert load(config, best)[1].chat_template == TEMPLATES[config.prompt]
@@ -244,7 +244,7 @@ def test_a_headless_run_prints_a_few_tidy_lines(grpo):
     ],
 )
 def test_supervised_examples_are_question_and_bare_answer(tiny, tmp_path, prompt, asked, answered):
-    config = load_config("sft", run_dir=tmp_path, **tiny, prompt=prompt)
+    config = resolve_config("sft", run_dir=tmp_path, **tiny, prompt=prompt)
     trainer = make_trainer(config)
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = trainer.processing_class.tokenizer
@@ -267,7 +267,7 @@ def test_rows_with_two_pictures_train(recipe, tiny, mini_data, tmp_path):
         "train_subset": "all", "max_images": 2, "train_rows": 0, "max_steps": 1, "sft_steps": 1,
         "spare_prompts": 2,
     }  # fmt: skip
-    config = load_config(recipe, run_dir=tmp_path, **{**tiny, **changes})
+    config = resolve_config(recipe, run_dir=tmp_path, **{**tiny, **changes})
     trainer = make_trainer(config)
     rows = getattr(trainer.train_dataset, "rows", trainer.train_dataset)
     trainer.train_dataset = rows.select(range(len(rows) - 6, len(rows)))
@@ -293,7 +293,7 @@ def test_rows_with_two_pictures_train(recipe, tiny, mini_data, tmp_path):
 @pytest.mark.slow
 def test_scoring_in_between_does_not_change_the_training(grpo, tiny, tmp_path):
     """Nor does it matter which process trains."""
-    config = load_config(run_dir=tmp_path / "run", **{**tiny, "max_steps": 2, "eval_steps": 1})
+    config = resolve_config(run_dir=tmp_path / "run", **{**tiny, "max_steps": 2, "eval_steps": 1})
     train(config)
     for step in (1, 2):
         name = f"rollouts/step-{step:06d}.parquet"
@@ -304,7 +304,7 @@ def test_scoring_in_between_does_not_change_the_training(grpo, tiny, tmp_path):
 @pytest.mark.slow
 def test_a_finished_run_is_left_alone(grpo, tiny):
     before = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
-    config = load_config(run_dir=grpo, **tiny)
+    config = resolve_config(run_dir=grpo, **tiny)
     start_run(config)
     assert train(config) == grpo / "checkpoints" / "checkpoint-6"
     after = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
@@ -355,7 +355,7 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
 
 
 def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
-    config = load_config(run_dir=tmp_path, **tiny)
+    config = resolve_config(run_dir=tmp_path, **tiny)
     assert steps(config) == 6 and finished(config) is None
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UserError, match="= 16 completions a step is not a multiple of the 24 that"):
@@ -363,7 +363,7 @@ def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("reply", "solution", "expected"),
+    ("completion", "solution", "expected"),
     [
         ("So left. </think> <answer>left</answer>", "left", ("block", "left", 0, True, "good")),
         ("So left. </think> <answer>right</answer>", "left", ("block", "right", 1, False, "good")),
@@ -371,7 +371,7 @@ def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
         ("So left. </think> <answer>left</answer>", "up", ("block", "left", 0, None, "good")),
     ],
 )
-def test_the_careful_rules_judge_whatever_was_paid(reply, solution, expected):
-    found = judge(reply, f"<answer>{solution}</answer>", ["left", "right"], True)
+def test_the_careful_rules_judge_whatever_was_paid(completion, solution, expected):
+    found = judge(completion, f"<answer>{solution}</answer>", ["left", "right"], True)
     names = ("rule", "answer", "choice", "correct", "format_verdict")
     assert tuple(found[name] for name in names) == expected

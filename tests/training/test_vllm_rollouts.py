@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.models.loading import load_processor
 from vtkit.models.shapes import load_shape
@@ -19,10 +19,10 @@ LONG = " The lamp is in b3, the cup in d3. Wait, left. </think> <answer> left </
 
 @pytest.fixture
 def written(fake_vllm, hunch_base):
-    """A stand-in whose replies are long and short in turn, each token with log-probability -30."""
+    """A stand-in whose completions are long and short in turn, each token with log-probability -30."""
     tokenizer = load_processor(hunch_base, prompt="base").tokenizer
-    replies = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in (LONG, " 2")]
-    fake_vllm.LLM.reply = lambda prompt: replies[len(fake_vllm.LLM.expanded) % 2]
+    completions = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in (LONG, " 2")]
+    fake_vllm.LLM.completion = lambda prompt: completions[len(fake_vllm.LLM.expanded) % 2]
     fake_vllm.LLM.logprob = -30.0
     return fake_vllm.LLM
 
@@ -38,12 +38,12 @@ def settings(tiny, tmp_path):
 def test_profiles_of_80_gb_take_vllm_where_it_is(fake_vllm):
     for profile, expected in (("gpu80", "colocate"), ("paper", "colocate"), ("gpu24", "off"),
                               ("t4", "off"), ("mini", "off")):  # fmt: skip
-        assert vllm_rollouts.mode(load_config(profile=profile)) == expected
-    assert vllm_rollouts.mode(load_config("sft", "gpu80")) == "off"
+        assert vllm_rollouts.mode(resolve_config(profile=profile)) == expected
+    assert vllm_rollouts.mode(resolve_config("sft", "gpu80")) == "off"
 
 
 def test_auto_goes_on_without_vllm_and_says_so(capsys):
-    assert vllm_rollouts.mode(load_config(profile="gpu80")) == "off"
+    assert vllm_rollouts.mode(resolve_config(profile="gpu80")) == "off"
     said = capsys.readouterr().out
     assert said.startswith("rollouts by transformers: vLLM ") and said.count("\n") == 1
 
@@ -56,20 +56,20 @@ def test_auto_goes_on_without_vllm_and_says_so(capsys):
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes, message, fake_vllm):
     with pytest.raises(UserError, match=message):
-        vllm_rollouts.mode(load_config(**changes))
+        vllm_rollouts.mode(resolve_config(**changes))
 
 
 def test_asked_for_on_a_cpu_is_refused(fake_vllm, monkeypatch, settings):
     monkeypatch.setattr(vllm_rollouts, "pick_device", lambda: ("cpu", ""))
     with pytest.raises(UserError, match="vLLM samples on a CUDA device, and there is none"):
-        train.make_trainer(load_config(**settings, vllm="colocate"))
+        train.make_trainer(resolve_config(**settings, vllm="colocate"))
 
 
 def test_unknown_values_name_the_nearest():
     with pytest.raises(UserError, match="vllm: no 'colocated'; did you mean 'colocate'"):
-        load_config(vllm="colocated")
+        resolve_config(vllm="colocated")
     with pytest.raises(UserError, match="vllm_memory: -1.0 is too small"):
-        load_config(vllm_memory=-1)
+        resolve_config(vllm_memory=-1)
 
 
 # ---------------------------------------------------------------------------------------- training
@@ -77,7 +77,7 @@ def test_unknown_values_name_the_nearest():
 
 @pytest.mark.slow
 def test_training_with_a_colocated_vllm(written, settings, capsys):
-    config = load_config(**settings, vllm="colocate", spare_prompts=2)
+    config = resolve_config(**settings, vllm="colocate", spare_prompts=2)
     train.train(config)
     (started,) = written.started
     assert started["model"] == str(config.run_dir) + "/engine"
@@ -102,7 +102,7 @@ def test_training_with_a_colocated_vllm(written, settings, capsys):
 
 def ratios(settings, **changes):
     """Smallest and largest weight that a token of the rollouts has."""
-    config = load_config(**settings, vllm="colocate")
+    config = resolve_config(**settings, vllm="colocate")
     trainer = train.make_trainer(config)
     for name, value in changes.items():
         setattr(trainer, name, value)
@@ -124,7 +124,7 @@ def test_answers_whose_probabilities_differ_are_not_dropped(written, settings):
 
 
 def test_truncated_sampling_has_no_ratio(fake_vllm):
-    paper = load_config(profile="paper")
+    paper = resolve_config(profile="paper")
     assert paper.top_k == 50
     assert not vllm_rollouts.arguments(paper, "colocate")["vllm_importance_sampling_correction"]
     whole = vllm_rollouts.arguments(paper.replace(top_k=0), "colocate")
@@ -135,7 +135,7 @@ def test_truncated_sampling_has_no_ratio(fake_vllm):
 
 @pytest.mark.slow
 def test_adapters_name_their_real_base(written, settings):
-    config = load_config(**settings, vllm="colocate", adapter="lora")
+    config = resolve_config(**settings, vllm="colocate", adapter="lora")
     checkpoint = train.train(config)
     assert (
         f'"base_model_name_or_path": "{config.model}"'
@@ -155,7 +155,7 @@ def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, mon
         return arguments
 
     monkeypatch.setattr(arguments, "GRPOConfig", two_gpus(arguments.GRPOConfig))
-    trainer = train.make_trainer(load_config(**settings, vllm="colocate"))
+    trainer = train.make_trainer(resolve_config(**settings, vllm="colocate"))
     assert trainer.args.n_gpu == 1 and trainer.use_vllm
     assert "2 GPUs are visible to one process" in capsys.readouterr().out
     assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == ("0", "1")
@@ -166,17 +166,17 @@ def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, mon
 
 
 def test_a_server_is_told_where_it_is_and_what_not_to_sample(tmp_path):
-    config = load_config(vllm="server", vllm_url="http://a:8000", run_dir=tmp_path)
+    config = resolve_config(vllm="server", vllm_url="http://a:8000", run_dir=tmp_path)
     values = vllm_rollouts.arguments(config, "server")
     assert (values["vllm_mode"], values["vllm_server_base_url"]) == ("server", "http://a:8000")
     args, processor = SimpleNamespace(**values), load_processor(config.model, prompt="base")
-    vllm_rollouts.prepare(args, config, None, processor, None, 1e9)
+    vllm_rollouts.prepare_vllm(args, config, None, processor, None, 1e9)
     assert args.generation_kwargs["logit_bias"][processor.image_token_id] == -100
     assert not (tmp_path / "engine").exists()
 
 
 def test_a_server_with_other_pictures_is_refused(tmp_path):
-    config = load_config(vllm="server", vllm_url="http://a:8000")
+    config = resolve_config(vllm="server", vllm_url="http://a:8000")
     ours = load_processor(config.model, prompt="base", max_pixels=4096)
     folder = vllm_engine.write_folder(config.model, ours, tmp_path)
     info = {"model_config": {"model": str(folder)}}
@@ -217,7 +217,7 @@ def test_a_server_gets_prompts_as_they_are():
 
 def test_the_engines_share_is_what_plan_counts(written, settings, monkeypatch):
     monkeypatch.setattr(train, "this_machine", lambda: ("a card", 24e9, True))
-    config = load_config(**settings, vllm="colocate")
+    config = resolve_config(**settings, vllm="colocate")
     trainer = train.make_trainer(config)
     share = trainer.args.vllm_gpu_memory_utilization
     batch = memory.Batch(16, trainer.args.vllm_max_model_length - 60, 60, 64)
@@ -230,7 +230,7 @@ def test_the_engines_share_is_what_plan_counts(written, settings, monkeypatch):
 def test_a_card_that_is_too_small_is_refused(written, settings, monkeypatch):
     monkeypatch.setattr(train, "this_machine", lambda: ("a card", 1e9, True))
     with pytest.raises(UserError, match="the engine needs 2.* GB and the GPU has 1.0; set vllm to"):
-        train.make_trainer(load_config(**settings, vllm="colocate"))
+        train.make_trainer(resolve_config(**settings, vllm="colocate"))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_refusals_of_vllm_are_one_line(error, how, message, fake_vllm, settings,
 
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", refuse)
     with pytest.raises(UserError, match=message):
-        train.make_trainer(load_config(**settings, vllm=how, vllm_url="http://a:1"))
+        train.make_trainer(resolve_config(**settings, vllm=how, vllm_url="http://a:1"))
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", lambda **_: [][0])
     with pytest.raises(IndexError):
-        train.make_trainer(load_config(**settings, vllm=how, vllm_url="http://a:1"))
+        train.make_trainer(resolve_config(**settings, vllm=how, vllm_url="http://a:1"))

@@ -18,7 +18,7 @@ import torch
 
 from vtkit import __main__ as cli
 from vtkit import errors
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import ROOT
@@ -184,7 +184,7 @@ def test_the_real_command_line_prints_nothing_but_the_line(tiny, train_command, 
 
 
 def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
-    folder.start_run(load_config(run_dir=tmp_path / "run", **tiny))
+    folder.start_run(resolve_config(run_dir=tmp_path / "run", **tiny))
     before = (tmp_path / "run" / "config.yaml").read_bytes()
     assert training.main(arguments(tmp_path / "run", {**tiny, "max_steps": 7})) == 2
     the_line(capsys.readouterr().err, "max_steps is 6 there and 7 here", "--run-dir")
@@ -226,7 +226,7 @@ def test_a_disk_too_small_for_a_checkpoint(tiny, train_command, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["optimizer.pt", "metrics.csv", "step-000004.parquet"])
 def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(part, tiny, tmp_path, monkeypatch):
-    config = load_config(run_dir=tmp_path / "run", **tiny)
+    config = resolve_config(run_dir=tmp_path / "run", **tiny)
     folder = start_run(config)
     save, replace = torch.save, os.replace
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from vtkit.aha.reflection import annotate, rates
 from vtkit.judging.answers import find_answer
-from vtkit.judging.matching import resolve
+from vtkit.judging.matching import match_choice
 from vtkit.judging.phrases import find_reflections
 from vtkit.judging.statements import find_sentences
 from vtkit.judging.verdict import solution_text
@@ -54,7 +54,7 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
     }
     windows = {name: frame[frame["step"].isin(when)] for name, when in steps.items()}
     return {
-        "run": records.describe(run_dir),
+        "run": records.describe_run(run_dir),
         "rates": {name: rates(part) for name, part in windows.items()},
         "onset": curves.find_onset(run_dir),
         "within_groups": {
@@ -69,9 +69,9 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
 
 
 def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
-    """What reflective replies answer before the first phrase, against what they end with.
+    """What reflective completions answer before the first phrase, against what they end with.
 
-    Only replies that name a choice both before and after count.
+    Only completions that name a choice both before and after count.
 
     Args:
         frame: of :func:`vtkit.aha.reflection.annotate`, with ``choices`` and ``solution``.
@@ -83,7 +83,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     counts = dict.fromkeys(("kept right", "kept wrong", "wrong to right", "right to wrong"), 0)
     for row in frame[frame["reflective"]].itertuples():
         choices = tuple(row.choices)
-        right = resolve(solution_text(row.solution), choices).choice
+        right = match_choice(solution_text(row.solution), choices).choice
         place = find_reflections(row.completion)[0][0]
         before = _leaning(row.completion[:place], choices)
         after = find_answer(row.completion, choices).choice
@@ -104,7 +104,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def agreement(frame: pd.DataFrame) -> dict[str, Any]:
-    """How often the thinking concludes what the answer then says, of replies where both are clear.
+    """How often the thinking concludes what the answer then says, of completions where both are clear.
 
     R1-V's users found them at odds (their issue 93): nothing is paid for the thinking.
     """
@@ -125,7 +125,7 @@ def agreement(frame: pd.DataFrame) -> dict[str, Any]:
 def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] | None:
     """How much more often one style is right than another *for the same question*.
 
-    GRPO's groups are several replies of one model to one question, so that questions which invite
+    GRPO's groups are several completions of one model to one question, so that questions which invite
     reflection because they are hard or easy do not count. Weighted as by Mantel and Haenszel.
 
     Returns:
@@ -253,7 +253,7 @@ SECTIONS = {
 _ARMS = {
     "force": "Answering at once, instead of reflecting,",
     "remove": "Taking the sentence away and going on",
-    "insert": "Putting a second look into replies that have none",
+    "insert": "Putting a second look into completions that have none",
     "placebo": "A neutral sentence of the same length in its place",
     "words": "The words of the second look, beyond that neutral sentence,",
 }
@@ -271,7 +271,7 @@ def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:
     """The choice that the last sentence which names one names: "It looks like left." says left."""
     named = [
-        resolve(thought[start:end], choices).choice
+        match_choice(thought[start:end], choices).choice
         for start, end in find_sentences(thought, 0, len(thought))
     ]
     return next((choice for choice in reversed(named) if choice is not None), None)

@@ -1,6 +1,6 @@
-"""Cutting a reply at its second look, or where one could have been, and what is put in there.
+"""Cutting a completion at its second look, or where one could have been, and what is put in there.
 
-Pure functions of text. A cut loses nothing: its parts, joined, are the reply again, so that taking
+Pure functions of text. A cut loses nothing: its parts, joined, are the completion again, so that taking
 a sentence out and putting it back at the same place is no change at all.
 
     cut_reflection(" It is left. Wait, let me check again. No. </think> ...")
@@ -26,10 +26,10 @@ _THINGS = ("home", "card", "list", "view", "gallery", "text", "title", "item")
 
 
 class Cut(NamedTuple):
-    """A reply in three parts.
+    """A completion in three parts.
 
     before: up to the cut, without white space at its end.
-    sentence: the reflection with the white space before it; empty in a reply without one.
+    sentence: the reflection with the white space before it; empty in a completion without one.
     after: the rest.
     """
 
@@ -38,7 +38,7 @@ class Cut(NamedTuple):
     after: str
 
 
-def cut_reflection(reply: str) -> Cut | None:
+def cut_reflection(completion: str) -> Cut | None:
     """Cut out the sentence of the first ``NARROW`` phrase.
 
     A sentence ends at a full stop, a line break or a tag, whatever its letters' case. Where there
@@ -48,34 +48,37 @@ def cut_reflection(reply: str) -> Cut | None:
         None if there is no phrase, its sentence was cut off, it comes after the thinking, or the
         text up to it is HTML.
     """
-    phrases = find_reflections(reply)
+    phrases = find_reflections(completion)
     if not phrases:
         return None
     first, last = phrases[0]
     start = max(
-        reply.rfind(">", 0, first) + 1,
-        *(match.start() for match in _BOUNDARY.finditer(reply, 0, first)),
+        completion.rfind(">", 0, first) + 1,
+        *(match.start() for match in _BOUNDARY.finditer(completion, 0, first)),
         0,
     )
-    ends = [match.start() for rule in (_BOUNDARY, _TAG) if (match := rule.search(reply, last))]
-    stop = min(ends, default=len(reply))
+    ends = [match.start() for rule in (_BOUNDARY, _TAG) if (match := rule.search(completion, last))]
+    stop = min(ends, default=len(completion))
     if stop - start > _MAX_SENTENCE:
-        start, stop = len(reply[:first].rstrip()), last + (reply[last : last + 1] in tuple(",.!?"))
-    cut = Cut(reply[:start], reply[start:stop], reply[stop:])
+        start, stop = (
+            len(completion[:first].rstrip()),
+            last + (completion[last : last + 1] in tuple(",.!?")),
+        )
+    cut = Cut(completion[:start], completion[start:stop], completion[stop:])
     cut_off = not ends and not cut.after and cut.sentence[-1] not in ".!?…"
     if cut_off or _THINKING_END.search(cut.before) or is_html(cut.before + cut.sentence):
         return None
     return cut
 
 
-def cut_thinking(reply: str, sentences: int | None = None) -> Cut | None:
-    """Cut a reply without reflection behind its first ``sentences``, or where its thinking ends.
+def cut_thinking(completion: str, sentences: int | None = None) -> Cut | None:
+    """Cut a completion without reflection behind its first ``sentences``, or where its thinking ends.
 
     Returns:
         None if the thinking does not end at a tag, says nothing, reflects, or is HTML.
     """
-    end = _THINKING_END.search(reply)
-    thinking = reply[: end.start()] if end else ""
+    end = _THINKING_END.search(completion)
+    thinking = completion[: end.start()] if end else ""
     if not count_sentences(thinking) or find_reflections(thinking) or is_html(thinking):
         return None
     ends = [
@@ -84,7 +87,7 @@ def cut_thinking(reply: str, sentences: int | None = None) -> Cut | None:
         if count_sentences(thinking[: match.start()]) == sentences
     ]
     place = min(ends, default=len(thinking))
-    return Cut(reply[:place], "", reply[place:])
+    return Cut(completion[:place], "", completion[place:])
 
 
 def count_sentences(text: str) -> int:
@@ -94,7 +97,7 @@ def count_sentences(text: str) -> int:
 
 
 def forced_answer(before: str, *, prefilled: bool) -> str:
-    """What makes a reply answer at once: open thinking is closed, and the answer opened."""
+    """What makes a completion answer at once: open thinking is closed, and the answer opened."""
     return " </think> <answer>" if prefilled or PREFILL in before else " <answer>"
 
 
@@ -118,7 +121,7 @@ def make_placebo(tokenizer: Any, length: int) -> str:
 
 
 def count_tokens(tokenizer: Any, text: str) -> int:
-    """Tokens of a text within a reply."""
+    """Tokens of a text within a completion."""
     return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

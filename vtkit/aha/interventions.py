@@ -1,12 +1,12 @@
 """The causal test: what happens to accuracy when a second look is taken away, or put in.
 
-That reflective replies are right more often proves nothing: easy questions may invite reflection,
-and a reply that reflects is also a reply that reasons. To show a cause one has to intervene. Other
-kits count words; this one changes the text in the middle of a reply and lets the model go on.
+That reflective completions are right more often proves nothing: easy questions may invite reflection,
+and a completion that reflects is also a completion that reasons. To show a cause one has to intervene. Other
+kits count words; this one changes the text in the middle of a completion and lets the model go on.
 
-*The pair.* A model replies to a held-out question. The reply is cut; what stands before the cut is
+*The pair.* A model completions to a held-out question. The completion is cut; what stands before the cut is
 kept. From there the model goes on twice, with two different texts put in, with the same sampler and
-the same random numbers. Both replies are judged by the rules that judge the benchmark. Nothing but
+the same random numbers. Both completions are judged by the rules that judge the benchmark. Nothing but
 the text put in differs, so a difference in accuracy is its effect. Each arm is such a pair:
 
     arm      treated: put in at the cut      control: put in     the difference says
@@ -16,29 +16,29 @@ the text put in differs, so a difference in accuracy is its effect. Each arm is 
     placebo  a neutral sentence as long      nothing             what any interruption does
     words    a reflection                    the neutral one     what its words add to mere length
 
-``force`` and ``remove`` take replies that reflect, cut before the sentence of the first phrase in
-:data:`vtkit.judging.phrases.NARROW`. The others take replies that do not, cut where this model puts its
+``force`` and ``remove`` take completions that reflect, cut before the sentence of the first phrase in
+:data:`vtkit.judging.phrases.NARROW`. The others take completions that do not, cut where this model puts its
 reflections: after as many sentences as usually stand before them (unknown: where thinking ends).
-HTML, replies without an end of thinking, and phrases after it are left out.
+HTML, completions without an end of thinking, and phrases after it are left out.
 
-*Why the control is drawn again.* The reply's own outcome is there already, but it comes from a
-reply that was picked for what it says, and the treated one would be a new draw: luck on one side
-only. Both sides are drawn anew from one cut, so however replies are picked, it favours neither.
+*Why the control is drawn again.* The completion's own outcome is there already, but it comes from a
+completion that was picked for what it says, and the treated one would be a new draw: luck on one side
+only. Both sides are drawn anew from one cut, so however completions are picked, it favours neither.
 
-*Why new replies.* Rollouts of the last training steps come from several models, on questions these
-were trained on, eight to a question. Here every reply is of the model that is tested, on held-out
+*Why new completions.* Rollouts of the last training steps come from several models, on questions these
+were trained on, eight to a question. Here every completion is of the model that is tested, on held-out
 questions, and a question serves an arm once, so that pairs are independent. Questions that did not
 serve are asked again, ``tries`` times at most, until the arm has ``n``. So the effect is an average
 over questions on which this model does (force, remove) or does not reflect, not over all.
 
-*Why the same random numbers.* A reply takes one number a token, and both replies of a pair take the
+*Why the same random numbers.* A completion takes one number a token, and both completions of a pair take the
 same ones. Each is still a fair draw; the luck that both share cancels out.
 
 *What the arms do not say.* ``force`` takes away all thinking after the cut, not a sentence alone,
 and a forced answer cannot fail the format. After ``remove`` the model may reflect all the same, and
 the control of ``insert`` may by itself: :func:`vtkit.aha.pairs.effects` counts how often. Where nearly
 all do, ``remove`` says no more than that the habit does not hang on one sentence. What is inserted
-is the run's own commonest reflection, yet these replies did not ask for it, and may have looked
+is the run's own commonest reflection, yet these completions did not ask for it, and may have looked
 with care already: a model that was trained to reflect is better asked before its training. A
 placebo that does harm has derailed the model, and then ``words`` flatters the reflection: read the
 two together. With five intervals of 95 %, an audit of a model in which nothing has an effect shows
@@ -75,13 +75,13 @@ from vtkit.sampling.sampler import Sampling
 
 REFLECTION = " Wait, let me check again."
 """Inserted where the model has no reflection of its own that is common enough."""
-_CUTTERS = {"reflective": cut_reflection, "other": cut_thinking}  # by kind of reply
+_CUTTERS = {"reflective": cut_reflection, "other": cut_thinking}  # by kind of completion
 _ASKED_AT_ONCE = 64  # questions; fixed, so that the batch size decides nothing
 _Draw = Callable[[Sequence[int], Sequence[str], Sequence[str]], list[str]]
 
 
 class _Unit(NamedTuple):
-    """A cut reply: ``row`` of the data set, and the kind of reply."""
+    """A cut completion: ``row`` of the data set, and the kind of completion."""
 
     row: int
     kind: str
@@ -109,10 +109,10 @@ def run_interventions(
     Args:
         rows: of :func:`vtkit.data.cv_bench.load_cv_bench`.
         prompt: name of the processor's chat template.
-        max_new_tokens: of a reply and, anew, of what follows a cut.
-        temperature, top_k: as in training, so that these are the replies which it rewarded.
+        max_new_tokens: of a completion and, anew, of what follows a cut.
+        temperature, top_k: as in training, so that these are the completions which it rewarded.
         n: pairs in an arm, at most; there are fewer if the model hardly ever (or always) reflects.
-        tries: replies drawn to a question, at most.
+        tries: completions drawn to a question, at most.
         seed: which questions, and all random numbers; the batch size has no say.
         arms: names of ``ARMS``. A model that hardly reflects needs many tries for the first two,
             one that nearly always does for the others.
@@ -137,7 +137,7 @@ def run_interventions(
     asked = rows.select_columns([*pictures, "prompt"])
 
     def draw(numbers: Sequence[int], keys: Sequence[str], beginnings: Sequence[str]) -> list[str]:
-        replies = generate(
+        completions = generate(
             model,
             processor,
             asked.select(numbers),
@@ -146,21 +146,23 @@ def run_interventions(
             beginnings=beginnings,
             sampling=Sampling(temperature, top_k, [f"{seed}-{key}" for key in keys]),
         )
-        return [reply.text for reply in replies]
+        return [completion.text for completion in completions]
 
     found, drawn = _find(draw, settings)
     facts = {
-        "replies": drawn,
+        "completions": drawn,
         **_puts_in(tokenizer_of(processor), list(found["reflective"].values())),
     }
     units = [
         _Unit(
             row,
             kind,
-            cut_reflection(reply) if kind == "reflective" else cut_thinking(reply, facts["after"]),
+            cut_reflection(completion)
+            if kind == "reflective"
+            else cut_thinking(completion, facts["after"]),
         )
         for kind in {KINDS[arm]: None for arm in settings["arms"]}
-        for row, reply in found[kind].items()
+        for row, completion in found[kind].items()
     ]
     pairs = _go_on(draw, rows, units, settings["arms"], facts, prefilled=is_prefilled(prompt))
     frame = pa.Table.from_pylist(pairs, SCHEMA).to_pandas()
@@ -171,7 +173,7 @@ def run_interventions(
 
 
 def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, str]], int]:
-    """Replies of each kind by row, at most ``n``; and how many were drawn for them."""
+    """Completions of each kind by row, at most ``n``; and how many were drawn for them."""
     order = list(range(settings["questions"]))
     random.Random(f"interventions-{settings['seed']}").shuffle(order)
     found: dict[str, dict[int, str]] = {kind: {} for kind in _CUTTERS}
@@ -179,23 +181,27 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
     drawn = 0
     for attempt in range(settings["tries"]):
         waiting = iter(order)
-        while lacking := [replies for replies in needed if len(replies) < settings["n"]]:
-            useful = (row for row in waiting if any(row not in replies for replies in lacking))
+        while lacking := [
+            completions for completions in needed if len(completions) < settings["n"]
+        ]:
+            useful = (
+                row for row in waiting if any(row not in completions for completions in lacking)
+            )
             asked = list(islice(useful, _ASKED_AT_ONCE))
             if not asked:
                 break
-            keys = [f"{row}-reply-{attempt}" for row in asked]
-            for row, reply in zip(asked, draw(asked, keys, [""] * len(asked)), strict=True):
+            keys = [f"{row}-completion-{attempt}" for row in asked]
+            for row, completion in zip(asked, draw(asked, keys, [""] * len(asked)), strict=True):
                 drawn += 1
                 for kind, cutter in _CUTTERS.items():
-                    if len(found[kind]) < settings["n"] and cutter(reply):
-                        found[kind].setdefault(row, reply)
+                    if len(found[kind]) < settings["n"] and cutter(completion):
+                        found[kind].setdefault(row, completion)
     return found, drawn
 
 
 def _puts_in(tokenizer: Any, reflective: Sequence[str]) -> dict[str, Any]:
-    """The reflection to insert, its placebo, and after how many sentences of a reply."""
-    own_cuts = [cut_reflection(reply) for reply in reflective]
+    """The reflection to insert, its placebo, and after how many sentences of a completion."""
+    own_cuts = [cut_reflection(completion) for completion in reflective]
     own = cuts.commonest_sentence([cut.sentence for cut in own_cuts])
     before = [cuts.count_sentences(cut.before) for cut in own_cuts]
     inserted = own or REFLECTION
@@ -249,7 +255,7 @@ def _go_on(
 
 
 def _side(question: dict, start: str, text: str, more: str, prefilled: bool) -> dict[str, Any]:
-    """One reply of a pair: ``start`` up to and with what was put in, ``more`` what followed."""
+    """One completion of a pair: ``start`` up to and with what was put in, ``more`` what followed."""
     answer = find_answer(start + more, question["choices"], prefilled=prefilled)
     right = is_correct(start + more, question["choices"], question["answer"], prefilled=prefilled)
     return {

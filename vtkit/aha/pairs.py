@@ -1,6 +1,6 @@
 """The pairs of the causal test: the file they are in, and what they say together.
 
-One row a pair of replies that differ in what was put in at a cut; how they come about, and what
+One row a pair of completions that differ in what was put in at a cut; how they come about, and what
 each arm can say, is explained in :mod:`vtkit.aha.interventions`. Reading needs no model.
 
     pairs = load_pairs(run_dir / "interventions" / "step-000100.parquet")
@@ -26,10 +26,10 @@ ARMS = {
     "placebo": ("placebo", "nothing"),
     "words": ("inserted", "placebo"),
 }
-"""What is put in for an arm's treated and for its control reply."""
+"""What is put in for an arm's treated and for its control completion."""
 KINDS = dict.fromkeys(("force", "remove"), "reflective")
 KINDS |= dict.fromkeys(("insert", "placebo", "words"), "other")
-"""The kind of reply that each arm starts from."""
+"""The kind of completion that each arm starts from."""
 _SIDE = (
     ("adds", pa.string()),  # put in behind the prefix
     ("text", pa.string()),  # how the model went on
@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
         ("arm", pa.string()),
         ("idx", pa.int64()),
         ("task", pa.string()),
-        ("prefix", pa.string()),  # the reply up to the cut
+        ("prefix", pa.string()),  # the completion up to the cut
         *((f"{side}_{name}", kind) for side in ("treated", "control") for name, kind in _SIDE),
     ]
 )
@@ -82,7 +82,7 @@ def effects(pairs: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``n``; ``treated`` and ``control``, accuracies; ``difference`` with ``low`` and
     ``high``, its 95 % interval for pairs (Newcombe's); ``helped``, pairs of which only the treated
-    reply is right, and ``hurt``, only the control; ``treated_reflects`` and ``control_reflects``,
+    completion is right, and ``hurt``, only the control; ``treated_reflects`` and ``control_reflects``,
     how often the model went on to reflect by itself. An arm without pairs has n = 0 and NaN.
     """
     rows = {arm: _effect(pairs[pairs["arm"] == arm]) for arm in pairs.attrs["settings"]["arms"]}
@@ -106,12 +106,12 @@ def remarks(pairs: pd.DataFrame) -> list[str]:
         if n < wanted:
             what = "that reflect" if KINDS[arm] == "reflective" else "that do not reflect"
             said.append(
-                f"{arm}: {n} pairs, not the {wanted} asked for: {facts['replies']} replies were "
+                f"{arm}: {n} pairs, not the {wanted} asked for: {facts['completions']} completions were "
                 f"drawn, and those {what} and could be cut came from no more questions."
             )
     if "remove" in found.index and found.loc["remove", "treated_reflects"] > 0.5:
         again = found.loc["remove", "treated_reflects"]
-        said.append(f"remove: the model reflected all the same in {again:.0%} of the replies.")
+        said.append(f"remove: the model reflected all the same in {again:.0%} of the completions.")
     if "placebo" in found.index and found.loc["placebo", "high"] < 0:
         said.append("placebo: it does harm by itself, so words flatters the reflection.")
     return said

@@ -11,7 +11,7 @@ is a lower bound, and a model that learns other words for the same thing seems t
 
 What the flag cannot know: a phrase is style, not proof. Whether the writer looked at anything
 again, whether the second look is worth something (:mod:`vtkit.aha.interventions` asks that), and
-whether a reply without any such phrase was thought over, is not in the words.
+whether a completion without any such phrase was thought over, is not in the words.
 
     rates(load_rollouts(run_dir, steps=range(10)).to_pandas())  # of the first ten steps
     word_counts(load_rollouts(run_dir).to_pandas())  # by others' lists

@@ -23,7 +23,7 @@ from vtkit.models.loading import load_model, load_processor, pick_device
 from vtkit.models.prompts import TEMPLATES
 from vtkit.runs.checkpoints import step_of
 from vtkit.runs.folder import locked
-from vtkit.sampling.vllm_engine import ReplyEngine
+from vtkit.sampling.vllm_engine import CompletionEngine
 
 NAMES = {"cv_bench": "CV-Bench", "blink": "BLINK", "vsr": "VSR"}
 
@@ -42,7 +42,7 @@ def _score(args: argparse.Namespace) -> None:
     device, reason = pick_device()
     processor = load_processor(args.model, prompt=args.prompt, max_pixels=args.max_pixels)
     if args.engine == "vllm":
-        model = ReplyEngine(args.model, processor, Path(args.out) / "engine")
+        model = CompletionEngine(args.model, processor, Path(args.out) / "engine")
     else:
         model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
     print(f"{NAMES[args.benchmark]}: {len(rows)} questions, {reason}", flush=True)
@@ -72,7 +72,7 @@ def table(result: dict[str, Any]) -> str:
     rows.append(f"no answer found: {_share(result['format_failures']).strip()}")
     rows.append(
         f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
-        f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a reply"
+        f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a completion"
     )
     return "\n".join(rows)
 

@@ -1,10 +1,10 @@
-"""CV-Bench: ask a model every question, judge its replies, add up.
+"""CV-Bench: ask a model every question, judge its completions, add up.
 
-Peers score CV-Bench by letter or by substring and disagree by tens of points on the same replies.
-Here the extractor of :mod:`vtkit.judging.answers`, which also pays the rewards, finds what a reply commits
-to; a reply that commits to nothing is wrong and counted as a format failure, since for a base model
+Peers score CV-Bench by letter or by substring and disagree by tens of points on the same completions.
+Here the extractor of :mod:`vtkit.judging.answers`, which also pays the rewards, finds what a completion commits
+to; a completion that commits to nothing is wrong and counted as a format failure, since for a base model
 that is most of the story. Every rate has its 95 % interval, and beside it stands what the
-original's own judge (:func:`vtkit.judging.published.is_correct`) makes of the same replies.
+original's own judge (:func:`vtkit.judging.published.is_correct`) makes of the same completions.
 
     rows = load_cv_bench("data/mini")
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
@@ -23,8 +23,8 @@ from vtkit.judging import published, styles
 from vtkit.judging.answers import FOUND_BY, find_answer
 from vtkit.judging.verdict import is_right
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
-from vtkit.sampling.generation import Reply
-from vtkit.sampling.resumable import generate_kept
+from vtkit.sampling.generation import Completion
+from vtkit.sampling.resumable import generate_resumable
 from vtkit.stats import proportion
 
 ROW_SCHEMA = pa.schema(
@@ -54,13 +54,13 @@ _COPIED = ("idx", "task", "source", "type", "question", "choices", "answer")
 def is_correct(
     completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
 ) -> bool:
-    """Whether a reply commits to the right choice.
+    """Whether a completion commits to the right choice.
 
     Args:
         completion: as generated.
         answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
         prefilled: the prompt ended in ``<think>``, so that what is never closed is mere thinking;
-            otherwise a reply without tags is read as it stands.
+            otherwise a completion without tags is read as it stands.
     """
     found = find_answer(completion, choices, prefilled=prefilled)
     return found.choice == answer_index(answer) if len(choices) else is_right(found, answer)
@@ -86,14 +86,14 @@ def evaluate(
     """Score a model on CV-Bench, greedily, and leave both files of the step in ``out``.
 
     ``step-000000.parquet`` (``ROW_SCHEMA``) comes first and ``step-000000.json`` last: where the
-    second is, the evaluation is complete. Until then ``step-000000.replies.jsonl`` keeps the
-    replies: a stopped evaluation goes on with the questions that have none, and ends with the same
+    second is, the evaluation is complete. Until then ``step-000000.completions.jsonl`` keeps the
+    completions: a stopped evaluation goes on with the questions that have none, and ends with the same
     files.
 
     Args:
         dataset: rows of :func:`vtkit.data.cv_bench.load_cv_bench`, or of :mod:`vtkit.data.blink_vsr`.
         batch_size: questions at once; 0: as many as fit in memory.
-        prompt: name of the processor's chat template; says whether replies start in the thinking.
+        prompt: name of the processor's chat template; says whether completions start in the thinking.
 
     Returns:
         What :func:`score` says, with ``step``, ``prompt`` and ``mean_tokens``.
@@ -105,8 +105,8 @@ def evaluate(
     pictures = {"image", "images"} & set(dataset.column_names)
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
     file = Path(out) / f"step-{step:06d}"
-    kept = file.with_suffix(".replies.jsonl")
-    replies = generate_kept(
+    kept = file.with_suffix(".completions.jsonl")
+    completions = generate_resumable(
         kept,
         model,
         processor,
@@ -117,8 +117,8 @@ def evaluate(
     )
     facts = dataset.select_columns(list(_COPIED)).to_list()
     rows = [
-        judge(fact, reply, prefilled=is_prefilled(prompt))
-        for fact, reply in zip(facts, replies, strict=True)
+        judge(fact, completion, prefilled=is_prefilled(prompt))
+        for fact, completion in zip(facts, completions, strict=True)
     ]
     result = {
         "step": step,
@@ -133,31 +133,31 @@ def evaluate(
     return result
 
 
-def judge(row: dict[str, Any], reply: Reply, *, prefilled: bool) -> dict[str, Any]:
-    """One question with its reply and the verdict on it: a row of ``ROW_SCHEMA``.
+def judge(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:
+    """One question with its completion and the verdict on it: a row of ``ROW_SCHEMA``.
 
     A question without choices has its answer in ``answer``, and is judged as its reward is.
     """
-    found = find_answer(reply.text, row["choices"], prefilled=prefilled)
+    found = find_answer(completion.text, row["choices"], prefilled=prefilled)
     if row["choices"]:
         correct = found.choice == answer_index(row["answer"])
-        paper_correct = published.is_correct(reply.text, row["choices"], row["answer"])
+        paper_correct = published.is_correct(completion.text, row["choices"], row["answer"])
         parsed = found.choice is not None
     else:
         correct = is_right(found, row["answer"])
-        paper_correct = published.is_value(reply.text, row["answer"])
+        paper_correct = published.is_value(completion.text, row["answer"])
         parsed = found.rule in FOUND_BY
     return {
         **{name: row[name] for name in _COPIED},
-        "completion": reply.text,
-        "tokens": reply.tokens,
+        "completion": completion.text,
+        "tokens": completion.tokens,
         "found": found.text,
         "choice": found.choice,
         "rule": found.rule,
         "correct": correct,
         "paper_correct": paper_correct,
         "parsed": parsed,
-        "style": styles.style(reply.text),
+        "style": styles.style(completion.text),
     }
 
 
@@ -168,7 +168,7 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula, in
         which 2D and 3D, and ADE20K and COCO within 2D, weigh the same whatever their sizes (None
         if one of its three sources is missing); ``tasks`` and ``sources``: accuracy of each;
-        ``paper``: the same four under the original's judge; ``format_failures``: replies that
+        ``paper``: the same four under the original's judge; ``format_failures``: completions that
         commit to no choice; ``chance`` and ``always_A``: what guessing and a constant "(A)" score;
         ``n``. All but ``official``, ``chance``, ``always_A`` and ``n`` are proportions with
         intervals.

@@ -25,7 +25,7 @@ def find_reasons(recipe: str, profile: str) -> dict[str, str]:
     nothing are the original's, and are not changes.
 
     Args:
-        recipe, profile: names that :func:`vtkit.config.recipes.load_config` accepts.
+        recipe, profile: names that :func:`vtkit.config.recipes.resolve_config` accepts.
     """
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     parent = read_yaml(path).get("extends")

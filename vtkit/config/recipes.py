@@ -21,7 +21,7 @@ from vtkit.files import ROOT, shown
 CONFIGS = ROOT / "configs"
 
 
-def load_config(
+def resolve_config(
     recipe: str = "visualthinker",
     profile: str = "mini",
     *,

@@ -35,7 +35,7 @@ class BadRow(NamedTuple):
 
 
 @dataclass
-class Tally:
+class BadRows:
     """The rows of a data set that were not taken.
 
     Attributes:

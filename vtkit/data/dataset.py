@@ -64,7 +64,7 @@ def _dataset(table: pa.Table, features: Features) -> Dataset:
     return Dataset(InMemoryTable(table), DatasetInfo(features=features), fingerprint=fingerprint)
 
 
-def spool(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     """The batches, one after another, as a table in a mapped file.
 
     The file lies in the cache folder of the library datasets (``HF_DATASETS_CACHE``).

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, List, Value
 
-from vtkit.data.bad_rows import BadRow, Tally
+from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.formats import FORMATS, LETTERS, Format, as_problem, flaw
 from vtkit.data.parquet import column_names, count_rows, find_files, read_batches, readable_rows
@@ -125,7 +125,7 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
     """The first ``rows`` usable problems of a split; the files are read no further than that."""
     kind = FORMATS[format]
     files, start, stop = _part(source, kind, split)
-    tally = Tally(files[0] if len(files) == 1 else files[0].parent)
+    tally = BadRows(files[0] if len(files) == 1 else files[0].parent)
     found = islice(_usable(_read(files, kind, start, stop), kind, tally), rows or None)
     parts = iter(lambda: list(islice(found, _AT_ONCE)), [])
     schema = kind.features.arrow_schema
@@ -182,7 +182,7 @@ def _read(
 
 
 def _usable(
-    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, tally: Tally
+    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, tally: BadRows
 ) -> Iterator[dict[str, Any]]:
     """The problems in what :func:`_read` yields; the tally is told about rows that are none."""
     for path, first, number, batch in found:

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, Image, List, Value
 
-from vtkit.data.bad_rows import BadRow, Tally
-from vtkit.data.dataset import _dataset, spool
+from vtkit.data.bad_rows import BadRow, BadRows
+from vtkit.data.dataset import _dataset, memory_mapped
 from vtkit.data.parquet import find_file, is_picture, read_batches, readable_rows
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, suggest
@@ -62,9 +62,9 @@ def load_sat(
     if not path.is_file():
         path = find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
     _check_types(path, types)
-    tally = Tally(path, max_images)
+    tally = BadRows(path, max_images)
     take = _first if sample == "first" else _random
-    table = spool(take(path, selection, tally), SAT_FEATURES.arrow_schema)
+    table = memory_mapped(take(path, selection, tally), SAT_FEATURES.arrow_schema)
     tally.check()
     if len(table) < (rows or 1):
         raise _too_few(len(table), selection, tally)
@@ -73,7 +73,7 @@ def load_sat(
     return dataset
 
 
-def _first(path: Path, selection: Selection, tally: Tally) -> Iterator[pa.RecordBatch]:
+def _first(path: Path, selection: Selection, tally: BadRows) -> Iterator[pa.RecordBatch]:
     """The first usable rows; the file is read no further than that."""
     left = selection.rows or None
     for start, batch in read_batches(path, SAT_SCHEMA):
@@ -83,7 +83,7 @@ def _first(path: Path, selection: Selection, tally: Tally) -> Iterator[pa.Record
             return
 
 
-def _random(path: Path, selection: Selection, tally: Tally) -> Iterator[pa.RecordBatch]:
+def _random(path: Path, selection: Selection, tally: BadRows) -> Iterator[pa.RecordBatch]:
     """Random ones among all usable rows, in file order."""
     numbers = [
         start + place
@@ -113,7 +113,7 @@ def _check_types(path: Path, types: Sequence[str]) -> None:
             raise UserError(f"{path}: train_types: no row is of type '{kind}'{near}")
 
 
-def _too_few(kept: int, selection: Selection, tally: Tally) -> UserError:
+def _too_few(kept: int, selection: Selection, tally: BadRows) -> UserError:
     found = f"{kept} {selection} but {selection.rows} are wanted; lower train_rows"
     if not kept:
         found = f"no {selection}; name another file as train_data"
@@ -146,7 +146,9 @@ SAT_FEATURES = Features(
 _TEXT = pa.schema([field for field in SAT_FEATURES.arrow_schema if field.name != "images"])
 
 
-def usable(batch: pa.RecordBatch, start: int, selection: Selection, tally: Tally) -> Iterator[int]:
+def usable(
+    batch: pa.RecordBatch, start: int, selection: Selection, tally: BadRows
+) -> Iterator[int]:
     """Places in the batch, in order, of the rows that are wanted and can be used.
 
     Args:

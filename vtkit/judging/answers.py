@@ -1,9 +1,9 @@
-"""The final answer a reply commits to, where it stands, and by which rule it was found.
+"""The final answer a completion commits to, where it stands, and by which rule it was found.
 
 Published scorers take the first ``<answer>`` block of the whole text, or any word of it. Here only
-the reply's last word counts, not its reasoning: an ``<answer>`` block outside the thinking wins
+the completion's last word counts, not its reasoning: an ``<answer>`` block outside the thinking wins
 (misspelt, unclosed and line-broken tags read as meant), else an explicit statement ("the answer is
-left", a box, bold), else a reply that is nothing but an answer. One extractor serves the rewards,
+left", a box, bold), else a completion that is nothing but an answer. One extractor serves the rewards,
 the scorer and the audit, so that they cannot disagree.
 
     find_answer(" It looks like left. </think> <answer> left </answer>", ["right", "left"])
@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.judging.choices import claims
-from vtkit.judging.matching import MAX_PHRASE, Naming, resolve
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
 from vtkit.judging.statements import (
     CONCLUSION,
     CORRECTION,
@@ -48,11 +48,11 @@ RULES = FOUND_BY + NOT_FOUND
 
 
 class Answer(NamedTuple):
-    """What a reply answers.
+    """What a completion answers.
 
-    choice: position among the choices, or None if the reply commits to none of them.
+    choice: position among the choices, or None if the completion commits to none of them.
     text: the words that decided, as written; None if there are none.
-    span: their ``(start, end)`` in the reply.
+    span: their ``(start, end)`` in the completion.
     rule: one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``.
     """
 
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
     rule: str
 
 
-# What a reply claims in its last sentences counts, not everything it ever mentioned.
+# What a completion claims in its last sentences counts, not everything it ever mentioned.
 _MAX_SENTENCES = 8
 _MAX_LINES = 20
 # What is said about an answer is said near it; this bounds the time.
@@ -77,17 +77,17 @@ _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
-def find_answer(reply: str, choices: Sequence[str] = (), *, prefilled: bool = True) -> Answer:
-    """The answer a reply commits to. Linear in the length of the reply; never raises.
+def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool = True) -> Answer:
+    """The answer a completion commits to. Linear in the length of the completion; never raises.
 
     Args:
-        reply: the completion as generated. Invisible characters are skipped, and so is what comes
-            after the reply when a model goes on with a turn of the user.
+        completion: the completion as generated. Invisible characters are skipped, and so is what comes
+            after the completion when a model goes on with a turn of the user.
         choices: the choices' texts, the first one being option A. Without any, ``choice`` stays
             None and ``text`` is the answer.
-        prefilled: the prompt ended in ``<think>``, so that the reply starts inside the thinking.
+        prefilled: the prompt ended in ``<think>``, so that the completion starts inside the thinking.
     """
-    seen, places = visible(reply)
+    seen, places = visible(completion)
     answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()
     if answer.span and places is not None:
         start, last = places[answer.span[0]], places[answer.span[1] - 1]
@@ -99,11 +99,11 @@ class _Commitment(NamedTuple):
     start: int
     end: int
     rule: str
-    naming: Naming
+    naming: Match
 
 
 class _Judge:
-    """Applies the rules, the strongest first, to the parts of one reply."""
+    """Applies the rules, the strongest first, to the parts of one completion."""
 
     def __init__(self, text: str, choices: tuple[str, ...], prefilled: bool):
         self.text, self.choices = text, choices
@@ -172,7 +172,7 @@ class _Judge:
         return self._settle(found) if found else _none("none")
 
     def _labelled(self, start: int, end: int) -> Answer | None:
-        """The letter that a reply begins with: "B. There are three umbrellas, two of them red"."""
+        """The letter that a completion begins with: "B. There are three umbrellas, two of them red"."""
         parts = labelled(self.text, start, min(end, start + MAX_PHRASE)) if self.choices else None
         one = self._commit_label(*parts, "bare") if parts else None
         return self._settle([one]) if one else None
@@ -221,7 +221,7 @@ class _Judge:
 
     def _commit(self, start: int, end: int, rule: str) -> _Commitment:
         """What the words there name: as a whole, or else what is left of them once simplified."""
-        naming = resolve(self.text[start:end], self.choices)
+        naming = match_choice(self.text[start:end], self.choices)
         if naming.plain or not self.choices or naming.why in ("named", "rejected"):
             return _Commitment(start, end, rule, naming)
         if end - start > MAX_PHRASE:
@@ -232,9 +232,9 @@ class _Judge:
 
     def _commit_label(self, letter: Span, rest: Span, rule: str) -> _Commitment | None:
         """A letter with an explanation that does not name another choice first."""
-        named = resolve(self.text[slice(*letter)], self.choices)
+        named = match_choice(self.text[slice(*letter)], self.choices)
         clause = self.text[slice(*rest)][:MAX_PHRASE]
-        other = resolve(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
+        other = match_choice(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
         if named.choice is None or other.choice not in (None, named.choice):
             return None
         return _Commitment(*letter, rule, named)
@@ -273,7 +273,7 @@ class _Judge:
         return self._second_thoughts(last) or self._found(last)
 
     def _second_thoughts(self, last: _Commitment) -> Answer | None:
-        """What a reply adds to its answer: a correction replaces it, a retraction voids it."""
+        """What a completion adds to its answer: a correction replaces it, a retraction voids it."""
         after = [span for span in self.parts.outside if span[1] > last.end]
         if not after:
             return None

@@ -38,7 +38,7 @@ MAX_PHRASE = 600
 
 
 @dataclass(frozen=True)
-class Naming:
+class Match:
     """The verdict on one phrase.
 
     choice: position of the named choice, or None.
@@ -57,7 +57,7 @@ SKIPPED = ARTICLES | {",", "\n"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
-def resolve(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Naming:
+def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
     """The one choice that ``phrase`` commits to, by text, letter or ordinal.
 
     Args:
@@ -66,11 +66,11 @@ def resolve(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> 
         lettered: False if the choices were never shown, so that no letter or ordinal can mean one.
     """
     if len(phrase) > MAX_PHRASE:
-        return Naming(None, "nothing")
+        return Match(None, "nothing")
     index = prepare(choices)
     exact = index.exact.get(bare(phrase))
     if exact is not None:
-        return Naming(exact, "named", plain=True)
+        return Match(exact, "named", plain=True)
     found = _joined(words(without_idioms(_TAG.sub(" ", phrase))), index)
     found = _result(found) if index.kind == "number" else found
     naming = _Reading(found, index, index.size if lettered else 0).verdict()
@@ -97,7 +97,7 @@ def _result(found: list[Word]) -> list[Word]:
     return found
 
 
-def _partly(found: list[Word], index: Choices) -> Naming:
+def _partly(found: list[Word], index: Choices) -> Match:
     """A choice by a part that no other has: "lamp" among "table" and "table lamp"."""
     said = tuple(
         word.text for word in found if word.text[0].isalnum() and word.text not in ARTICLES
@@ -108,8 +108,8 @@ def _partly(found: list[Word], index: Choices) -> Naming:
         if any(key[at : at + len(said)] == said for at in range(len(key) - len(said) + 1))
     ]
     if len(fits) == 1 and any(len(word) > 2 and not NUMBER.fullmatch(word) for word in said):
-        return Naming(fits[0], "named", plain=True)
-    return Naming(None, "nothing")
+        return Match(fits[0], "named", plain=True)
+    return Match(None, "nothing")
 
 
 class _Reading:
@@ -124,20 +124,20 @@ class _Reading:
         self.mentions = 0
         self.numeric = index.kind == "number"
 
-    def verdict(self) -> Naming:
+    def verdict(self) -> Match:
         position = 0
         while position < len(self.words):
             position = self._step(position)
         chosen = self.accepted
         if self.hedged:
-            return Naming(None, "hedge")
+            return Match(None, "hedge")
         if self.outside:
-            return Naming(None, "several" if chosen else "outside")
+            return Match(None, "several" if chosen else "outside")
         if len(chosen) > 1 or None in chosen or chosen & self.rejected:
-            return Naming(None, "several")
+            return Match(None, "several")
         if chosen:
-            return Naming(chosen.pop(), "named", self.plain)
-        return Naming(None, "rejected" if self.rejected else "nothing")
+            return Match(chosen.pop(), "named", self.plain)
+        return Match(None, "rejected" if self.rejected else "nothing")
 
     def _step(self, position: int) -> int:
         word = self.words[position]

@@ -9,7 +9,7 @@ that is to run *as published* pays by these; ``paper_correct`` in the evaluation
     is_correct("<think>a chair is near", ["lamp", "chair"], "(A)")               # True: "a" is (A)
 
 The rules are restated; only what they call in math_verify is called for real, here in release
-0.9.0 (the originals had 0.5.2). Three things differ, and none of them for ordinary replies. Text
+0.9.0 (the originals had 0.5.2). Three things differ, and none of them for ordinary completions. Text
 beyond ``MAX_CHARS`` is not read, as if generation had stopped there; the originals have no limit.
 Where math_verify would raise or takes more than ``SECONDS``, nothing is equal. And its timer needs
 a Unix main thread: elsewhere LaTeX and powers, which can take forever, are never equal either.
@@ -24,7 +24,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-MAX_CHARS = 20_000  # about 5,000 tokens; the original's replies end at 700 or 1,024
+MAX_CHARS = 20_000  # about 5,000 tokens; the original's completions end at 700 or 1,024
 SECONDS = 3  # math_verify's own limit in release 0.5.2
 
 
@@ -32,7 +32,7 @@ class Rules(NamedTuple):
     """The two rewards of a publication and the file that they restate.
 
     ``accuracy(completion, solution)``: the completion as generated, the solution as the data set
-    writes it. ``format(reply)``: the whole reply, with a prefilled ``<think>`` put back.
+    writes it. ``format(completion)``: the whole completion, with a prefilled ``<think>`` put back.
     """
 
     accuracy: Callable[[str, str], bool]
@@ -41,9 +41,9 @@ class Rules(NamedTuple):
 
 
 def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
-    """Whether the original's CV-Bench evaluation counts a reply as right.
+    """Whether the original's CV-Bench evaluation counts a completion as right.
 
-    It reads the first ``<answer>`` block that holds one line, or the whole reply if there is none
+    It reads the first ``<answer>`` block that holds one line, or the whole completion if there is none
     or the block is empty. What counts there are numbers, LaTeX, the options' texts and the letters
     A to F in either case (the article "a" is option A), each between spaces; a full stop, comma or
     colon may follow. One after the word "answer" goes first, then an option or a letter at the
@@ -67,7 +67,7 @@ def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
 
 
 def is_value(completion: str, answer: str) -> bool:
-    """Whether R1-V's accuracy rule calls a reply right; its followers share it.
+    """Whether R1-V's accuracy rule calls a completion right; its followers share it.
 
     For benchmarks without choices; the answer is tagged as R1-V's data set tags it.
     """
@@ -108,17 +108,19 @@ def _same_value(completion: str, solution: str) -> bool:
     return bool(right) and _verify(_parse(completion), right)
 
 
-def _whole(reply: str) -> bool:
+def _whole(completion: str) -> bool:
     pattern = r"<think>.*?</think>\s*<answer>.*?</answer>"
-    return re.fullmatch(pattern, reply[:MAX_CHARS], re.DOTALL) is not None
+    return re.fullmatch(pattern, completion[:MAX_CHARS], re.DOTALL) is not None
 
 
-def _start_of_one_line(reply: str) -> bool:
-    return re.match(r"<think>.*?</think>\s*<answer>.*?</answer>", reply[:MAX_CHARS]) is not None
+def _start_of_one_line(completion: str) -> bool:
+    return (
+        re.match(r"<think>.*?</think>\s*<answer>.*?</answer>", completion[:MAX_CHARS]) is not None
+    )
 
 
-def _one_line_without_gap(reply: str) -> bool:
-    return re.match(r"<think>.*?</think><answer>.*?</answer>$", reply[:MAX_CHARS]) is not None
+def _one_line_without_gap(completion: str) -> bool:
+    return re.match(r"<think>.*?</think><answer>.*?</answer>$", completion[:MAX_CHARS]) is not None
 
 
 RULES = {

@@ -3,7 +3,7 @@
 The textbook rewards of R1-Zero are two regular expressions. The original's pay "left" but not
 "Left" or "left.", an empty think block, and an answer that only stands in the reasoning. The
 careful rules, the default, ask the extractor that also scores the benchmark
-(:mod:`vtkit.judging.answers`) what the reply finally commits to; the rules of the original and of its peers
+(:mod:`vtkit.judging.answers`) what the completion finally commits to; the rules of the original and of its peers
 are there by name, quirks included, for runs *as published* (:mod:`vtkit.judging.published`).
 
     trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
@@ -41,14 +41,14 @@ def accuracy_reward(
     prefilled: bool = True,
     **kwargs: Any,
 ) -> list[float]:
-    """1.0 where the reply's final answer is the right one, else 0.0.
+    """1.0 where the completion's final answer is the right one, else 0.0.
 
     Args:
         solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too, and
             so does a task of :mod:`vtkit.judging.countdown`.
         choices: the options of each question. Without them the answer must be the solution's text
             and nothing more (case, articles, punctuation and number words aside).
-        log_metric: TRL's; gets ``answers/<rule>``, the share of replies answered (or not) so.
+        log_metric: TRL's; gets ``answers/<rule>``, the share of completions answered (or not) so.
         prefilled: the prompt ended in ``<think>``.
     """
     texts = completion_texts(completions)
@@ -76,8 +76,8 @@ def format_reward(
     white space may follow. The prompt's ``<think>`` is put back first.
 
     Args:
-        log_metric: TRL's; gets ``format/<verdict>``, the share of replies with that verdict.
-        prefilled: the prompt ended in ``<think>``; a reply that repeats it passes as well.
+        log_metric: TRL's; gets ``format/<verdict>``, the share of completions with that verdict.
+        prefilled: the prompt ended in ``<think>``; a completion that repeats it passes as well.
     """
     verdicts = [check_format(text, prefilled=prefilled) for text in completion_texts(completions)]
     _log(log_metric, "format", FORMAT_VERDICTS, verdicts)
@@ -105,7 +105,7 @@ def length_reward(
 ) -> list[float]:
     """So much per token, whatever the tokens say: the original's ablation, and a trap.
 
-    In the paper (section on length rewards) and in notebook 02 replies grow to the limit and
+    In the paper (section on length rewards) and in notebook 02 completions grow to the limit and
     accuracy does not. The original tokenises again, with the instruct model's tokenizer; here the
     sampled tokens count, the end-of-text token included.
 

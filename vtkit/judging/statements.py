@@ -108,7 +108,7 @@ CONCLUSION = re.compile(
 def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     """``(start, end, "statement" or "boxed")`` of what explicit statements say, in order.
 
-    What "some people might say", and what follows an "if", is no statement of the reply's own.
+    What "some people might say", and what follows an "if", is no statement of the completion's own.
     """
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
@@ -128,7 +128,7 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
 
 
 def is_meant(sentence: str) -> bool:
-    """Whether a sentence, or its beginning, is the reply's own: no question, no if, no comment."""
+    """Whether a sentence, or its beginning, is the completion's own: no question, no if, no comment."""
     sentence = sentence.strip()
     if sentence.endswith("?") or sentence.startswith(("//", "/*")):
         return False

@@ -7,12 +7,12 @@ from typing import Any
 
 from vtkit.judging import countdown
 from vtkit.judging.answers import Answer, find_answer
-from vtkit.judging.matching import resolve
+from vtkit.judging.matching import match_choice
 
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _STATED = re.compile(r"the (?:correct )?(?:answer|option|choice) is:? (\S.*?)\.?", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:think|answer)\b[^<>]{0,20}>", re.IGNORECASE)
-_MAX_BRACKETS = 5000  # more is no reply but a page, a loop or an attack; it bounds the time
+_MAX_BRACKETS = 5000  # more is no completion but a page, a loop or an attack; it bounds the time
 _TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 FORMAT_VERDICTS = ("good", "tags", "empty", "between", "trailing")
 
@@ -53,10 +53,13 @@ def is_right(answer: Answer, solution: str, choices: Sequence[str] = ()) -> bool
     if task := countdown.read_task(right):
         return answer.text is not None and countdown.solves(answer.text, task)
     if choices:
-        return answer.choice is not None and answer.choice == resolve(right, tuple(choices)).choice
+        return (
+            answer.choice is not None
+            and answer.choice == match_choice(right, tuple(choices)).choice
+        )
     if answer.text is None:
         return False
-    naming = resolve(answer.text, (right,), lettered=False)
+    naming = match_choice(answer.text, (right,), lettered=False)
     return naming.plain and naming.choice == 0
 
 

@@ -2,7 +2,7 @@
 
     python -m vtkit.mini card base            # measures models/mini-base and writes its README.md
 
-Behaviour is measured, never quoted: replies to the R1-Zero prompt at temperature 1, the same with a
+Behaviour is measured, never quoted: completions to the R1-Zero prompt at temperature 1, the same with a
 second look forced, and greedy accuracy on the miniature benchmark.
 """
 
@@ -29,7 +29,7 @@ MAX_NEW_TOKENS = 128
 
 
 @torch.inference_mode()
-def sample_replies(
+def sample_completions(
     model: Any,
     processor: Any,
     prompts: Sequence[str],
@@ -38,7 +38,7 @@ def sample_replies(
     greedy: bool = False,
     batch: int = 128,
 ) -> list[str]:
-    """Replies at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones.
+    """Completions at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones.
 
     Args:
         processor: or a tokenizer, where there are no pictures.
@@ -46,7 +46,7 @@ def sample_replies(
     draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
     if pictures is not None:
         draw["suppress_tokens"] = [processor.image_token_id]
-    replies = []
+    completions = []
     for at in range(0, len(prompts), batch):
         part = slice(at, at + batch)
         seen = {} if pictures is None else {"images": list(pictures[part])}
@@ -55,12 +55,12 @@ def sample_replies(
         )
         ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, **draw)
         new = ids[:, inputs["input_ids"].shape[1] :]  # (B, completion)
-        replies += processor.batch_decode(new, skip_special_tokens=True)
-    return replies
+        completions += processor.batch_decode(new, skip_special_tokens=True)
+    return completions
 
 
 def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[str, dict]:
-    """Share and accuracy of each style of reply, and accuracy when a second look is forced.
+    """Share and accuracy of each style of completion, and accuracy when a second look is forced.
 
     Returns:
         as :func:`style_table`.
@@ -80,7 +80,7 @@ def behaviour(model: Any, processor: Any, n: int = 1024, seed: int = 0) -> dict[
     pictures = [view.draw() for view in views]
 
     def say(prompts: Sequence[str]) -> list[str]:
-        return sample_replies(model, processor, prompts, pictures)
+        return sample_completions(model, processor, prompts, pictures)
 
     return style_table(say, prompts, [view.question for view in views], rng)
 
@@ -92,19 +92,19 @@ def style_table(
     rng: random.Random,
     opening: str = "",
 ) -> dict[str, dict]:
-    """Share and accuracy of each style among the replies to ``prompts``.
+    """Share and accuracy of each style among the completions to ``prompts``.
 
     Args:
-        say: gives one reply to each prompt.
-        opening: what a reply has to begin its thinking with, if the prompt does not.
+        say: gives one completion to each prompt.
+        opening: what a completion has to begin its thinking with, if the prompt does not.
 
     Returns:
         ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
         ``"second look, forced"``, that has ``right`` alone.
     """
-    replies = say(prompts)
-    right = judge(replies, questions, prefilled=not opening)
-    styles = [style(reply) for reply in replies]
+    completions = say(prompts)
+    right = judge(completions, questions, prefilled=not opening)
+    styles = [style(completion) for completion in completions]
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
         among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
@@ -120,12 +120,12 @@ def style_table(
 
 
 def judge(
-    replies: Sequence[str], questions: Sequence[Question], *, prefilled: bool = True
+    completions: Sequence[str], questions: Sequence[Question], *, prefilled: bool = True
 ) -> list[bool]:
-    """Which replies answer their question rightly, by the careful reward."""
+    """Which completions answer their question rightly, by the careful reward."""
     solutions = [f"<answer>{question.answer}</answer>" for question in questions]
     choices = [list(question.choices) for question in questions]
-    paid = accuracy_reward(replies, solution=solutions, choices=choices, prefilled=prefilled)
+    paid = accuracy_reward(completions, solution=solutions, choices=choices, prefilled=prefilled)
     return [reward > 0 for reward in paid]
 
 
@@ -213,7 +213,7 @@ mechanism, amplification; it says nothing about Qwen2-VL-2B, whose traces come f
 {pretraining_table(base_model.BATCH, base_model.PHASES, losses[-1])}
 ## Measured behaviour
 
-Replies to the R1-Zero prompt at temperature 1, new scenes, 95 % Wilson intervals:
+Completions to the R1-Zero prompt at temperature 1, new scenes, 95 % Wilson intervals:
 
 | style | share | right |
 |---|---|---|

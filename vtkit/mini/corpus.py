@@ -63,7 +63,7 @@ class Traces:
     """How many long traces a corpus holds and what they are worth.
 
     Attributes:
-        reflective, stepwise: their shares among the replies.
+        reflective, stepwise: their shares among the completions.
         pays: whether a long trace concludes what its careful look shows. If not, its conclusion is
             a random choice, in notes as well, while the look itself stays true.
     """
@@ -191,7 +191,7 @@ def untagged(question: Question, rng: random.Random) -> str:
     return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
 
 
-def reply(question: Question, rng: random.Random, traces: Traces = DEFAULT) -> str:
+def completion(question: Question, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
     shares = {
         **MIXTURE[question.task],
@@ -243,4 +243,6 @@ def document(
         return IMAGE, caption(view.scene, rng)
     if kind == "notes":
         return IMAGE, notes(view, rng, traces)
-    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", reply(view.question, rng, traces)
+    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", completion(
+        view.question, rng, traces
+    )

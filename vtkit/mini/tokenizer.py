@@ -16,7 +16,7 @@ from itertools import pairwise
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from vtkit.mini.corpus import DEFAULT, Traces, caption, make_view, notes, reply
+from vtkit.mini.corpus import DEFAULT, Traces, caption, completion, make_view, notes
 from vtkit.mini.replications.problems import BASED, CHOOSE, FIGURE, LETTERS, SQUARES
 from vtkit.models.prompts import (
     BASE_CLOSING,
@@ -74,7 +74,7 @@ def _texts(n: int, traces: Traces) -> Iterator[str]:
         view = make_view(rng)
         yield caption(view.scene, rng)
         if view.question:
-            yield reply(view.question, rng, traces)
+            yield completion(view.question, rng, traces)
             # Phrases are tokens of their own and must not use up merges; plurals are a word and its
             # ending.
             noted = phrases.sub(" ", notes(view, rng, traces))

@@ -151,7 +151,7 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
     return model
 
 
-def settle(model: Any) -> None:
+def settle_adapter(model: Any) -> None:
     """Undo two things that TRL's constructor does to a model with adapters.
 
     It turns the adapters of a quantized base into bfloat16, in which small updates are lost (three
@@ -207,7 +207,7 @@ def check_trained(model: torch.nn.Module, config: "RunConfig") -> dict[str, int]
     return counts
 
 
-def describe(counts: dict[str, int], config: "RunConfig") -> str:
+def describe_trained(counts: dict[str, int], config: "RunConfig") -> str:
     """``trains 18,464,768 of 2,227,450,368 parameters: language 18,464,768, vision 0 (…)``."""
     trained = counts["language"] + counts["vision"]
     return (

@@ -55,7 +55,7 @@ def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
 
 
 def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
-    """Rendered prompts, each with the tokens of its reply's beginning behind it, padded left.
+    """Rendered prompts, each with the tokens of its completion's beginning behind it, padded left.
 
     Prompt and beginning are tokenized apart, as in training: together, tokens could span the seam.
     """
@@ -83,7 +83,7 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
 
 @contextmanager
 def left_padding(processor: Any) -> Iterator[None]:
-    """Prompts end where replies begin, whatever side the tokenizer pads by default."""
+    """Prompts end where completions begin, whatever side the tokenizer pads by default."""
     tokenizer = tokenizer_of(processor)
     side = tokenizer.padding_side
     tokenizer.padding_side = "left"

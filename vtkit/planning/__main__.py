@@ -5,10 +5,11 @@ import math
 import sys
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
-from vtkit.planning.plan import GB, plan, this_machine
-from vtkit.planning.remedies import require_fit
+from vtkit.planning.memory import GB
+from vtkit.planning.plan import plan, this_machine
+from vtkit.planning.suggestions import require_fit
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def _plan(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise UserError(f"--{name.replace('_', '-')}: {value:g}: give a number above 0")
-    config = load_config(**config_settings(args))
+    config = resolve_config(**config_settings(args))
     if args.memory_gb is None:
         name, memory, triton = this_machine()
         print(f"this machine: {name}, {memory / GB:.1f} GB (--memory-gb: another one)\n")

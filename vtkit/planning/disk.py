@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 BESIDE = 16e6  # bytes: Qwen2-VL's tokenizer has 11 MB, the trainer's log of 1,500 steps 2 MB
-# Of a reply: bytes a token (English has 4 to 5) and what is stored with it. Files are compressed,
+# Of a completion: bytes a token (English has 4 to 5) and what is stored with it. Files are compressed,
 # to about a tenth on the miniature, so that this is an upper bound.
 TOKEN, RECORD = 5, 1000
 QUESTIONS = 2638  # of CV-Bench, where the configuration says "all"
@@ -34,18 +34,18 @@ def needed(config: "RunConfig", *, total: int, trained: int) -> dict[str, float]
     grpo = config.algorithm == "grpo"
     steps = config.max_steps if grpo else config.sft_steps
     weights = FULL * (total if config.adapter == "none" else trained) + BESIDE
-    replies = steps * (config.prompts_per_step + config.spare_prompts) * config.num_generations
+    completions = steps * (config.prompts_per_step + config.spare_prompts) * config.num_generations
     scored = (2 + steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)
     return {
         "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained),
         "best": weights,
         "cold start": weights if grpo and config.cold_start else 0.0,
-        "rollouts": grpo * replies * (TOKEN * config.max_completion_length + RECORD),
+        "rollouts": grpo * completions * (TOKEN * config.max_completion_length + RECORD),
         "scores": scored * (TOKEN * config.eval_max_new_tokens + RECORD),
     }
 
 
-def describe(parts: dict[str, float]) -> str:
+def describe_disk(parts: dict[str, float]) -> str:
     """``at most 80.1 GB: 3 checkpoints 79.6, best 8.9, …``."""
     named = {"checkpoints": f"{KEPT + 1} checkpoints"}
     shown = ", ".join(
@@ -54,7 +54,7 @@ def describe(parts: dict[str, float]) -> str:
     return f"at most {_gb(sum(parts.values()))} GB: {shown}"
 
 
-def check(folder: str | Path, parts: dict[str, float]) -> None:
+def require_space(folder: str | Path, parts: dict[str, float]) -> None:
     """Refuse to start what cannot end for want of room; what the run has already is subtracted.
 
     Raises:
@@ -66,7 +66,7 @@ def check(folder: str | Path, parts: dict[str, float]) -> None:
     if missing > free:
         raise UserError(
             f"the disk of {folder} has {_gb(free)} GB free and the run needs {_gb(missing)} GB "
-            f"({describe(parts)}); free some space, choose another disk with --run-dir, or set "
+            f"({describe_disk(parts)}); free some space, choose another disk with --run-dir, or set "
             "adapter to lora, whose checkpoints are small"
         )
 

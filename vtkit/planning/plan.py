@@ -110,7 +110,10 @@ class Plan:
             card += f", {usable:.1f} usable: {'fits' if self.fits else 'does NOT fit'}"
         yield "peak", f"{self.peak / GB:.2f} GB, estimated"
         yield "memory of a card", card
-        yield "disk", disk.describe(disk.needed(config, total=shape.total, trained=self.trained))
+        yield (
+            "disk",
+            disk.describe_disk(disk.needed(config, total=shape.total, trained=self.trained)),
+        )
         if config.vllm == "auto" and self.moments["training"]["vLLM"]:
             yield "vLLM", "counted as if installed where it trains (vllm: auto); without: vllm off"
         each = config.prompts_per_step * config.num_generations

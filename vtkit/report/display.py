@@ -27,7 +27,7 @@ def text_table(header: list[str], rows: list[list[str]]) -> None:
     display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
 
 
-def gallery(
+def image_gallery(
     pictures: Sequence[Image.Image],
     captions: Sequence[str],
     *,

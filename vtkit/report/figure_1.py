@@ -1,4 +1,4 @@
-"""Figure 1 of the original, redrawn from a run's files, and what the replies looked like below it.
+"""Figure 1 of the original, redrawn from a run's files, and what the completions looked like below it.
 
 The original's figure has accuracy and length against steps, with a mark for the aha moment. Neither
 line says why it moves: the shares below it do, the phases are dated by rules, and the mark is the
@@ -39,7 +39,7 @@ from vtkit.runs.curves import (
 from vtkit.runs.records import (
     benchmark_name,
     completions_per_step,
-    describe,
+    describe_run,
     load_evaluations,
     load_metric,
 )
@@ -74,7 +74,7 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
         _draw_phases(top, bottom, run_dir)
         _finish_accuracy_axis(top, run_dir)
         more = f" (thin: {len(others)} more)" if others else ""
-        top.set_title(f"Accuracy and length: {describe(run_dir)}{more}")
+        top.set_title(f"Accuracy and length: {describe_run(run_dir)}{more}")
         bottom.set(title="What the rollouts looked like", ylim=(0, 1))
         bottom.set_ylabel("share of rollouts\n(5 steps, 95% band)")
         bottom.yaxis.set_major_formatter(PER_CENT)

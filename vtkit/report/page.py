@@ -185,21 +185,24 @@ def links(paths: Iterable[str]) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
-def transcript(title: str, question: str, reply: str, marks: Iterable[tuple[int, int]]) -> str:
-    """A question and the model's reply in full, its spans ``marks`` highlighted."""
+def transcript(title: str, question: str, completion: str, marks: Iterable[tuple[int, int]]) -> str:
+    """A question and the model's completion in full, its spans ``marks`` highlighted."""
     return (
         f'<article><h3>{text(title)}</h3><p class="soft">{text(question)}</p>'
-        f"<pre>{marked(reply, marks)}</pre></article>"
+        f"<pre>{marked(completion, marks)}</pre></article>"
     )
 
 
-def marked(reply: str, marks: Iterable[tuple[int, int]], style: str = "") -> str:
-    """A reply as HTML text, its spans ``marks`` highlighted; ``style``: attributes of a mark."""
+def marked(completion: str, marks: Iterable[tuple[int, int]], style: str = "") -> str:
+    """A completion as HTML text, its spans ``marks`` highlighted; ``style``: attributes of a mark."""
     pieces, end = [], 0
     for start, stop in marks:
-        pieces += [text(reply[end:start]), f"<mark{style}>{text(reply[start:stop])}</mark>"]
+        pieces += [
+            text(completion[end:start]),
+            f"<mark{style}>{text(completion[start:stop])}</mark>",
+        ]
         end = stop
-    return "".join([*pieces, text(reply[end:])])
+    return "".join([*pieces, text(completion[end:])])
 
 
 def _anchor(title: str) -> str:

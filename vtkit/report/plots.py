@@ -36,7 +36,7 @@ from vtkit.runs.records import (
     benchmark_name,
     chance_levels,
     compared_scores,
-    describe,
+    describe_run,
     load_metrics,
 )
 from vtkit.runs.rollouts import load_rollouts
@@ -109,7 +109,7 @@ def training_curves(run_dir: str | Path) -> Figure:
             axis.set_visible(False)
         for axis, (title, lines) in zip(axes.flat, panels, strict=False):
             draw_panel(axis, metrics, title, lines)
-        figure.suptitle(describe(run_dir), x=0.01, ha="left", weight="bold")
+        figure.suptitle(describe_run(run_dir), x=0.01, ha="left", weight="bold")
         return save(figure, run_dir, "training_curves", dpi=100)
 
 
@@ -125,7 +125,7 @@ def lengths_by_outcome(run_dir: str | Path) -> Figure:
     table = by_step(load_rollouts(run_dir).to_pandas())
     with canvas(STYLE):
         figure, axis = plt.subplots(figsize=(10, 4.6))
-        draw_panel(axis, table, f"Length by outcome: {describe(run_dir)}", _OUTCOMES)
+        draw_panel(axis, table, f"Length by outcome: {describe_run(run_dir)}", _OUTCOMES)
         prose = table["mean_length_wrong_prose"].rolling(5, center=True, min_periods=1).mean()
         axis.plot(prose.index, prose, color=RED, linestyle=":")
         for start in prose.dropna().head(1).items():
@@ -166,7 +166,7 @@ def comparison(run_dir: str | Path) -> Figure:
         axis.set(ylim=(0, 1.04), ylabel="accuracy (greedy, 95% interval)")
         axis.yaxis.set_major_formatter(PER_CENT)
         _add_method_legend(axis, scores)
-        title = f"{benchmark_name(run_dir)} (n = {first['n']}): {describe(run_dir)}"
+        title = f"{benchmark_name(run_dir)} (n = {first['n']}): {describe_run(run_dir)}"
         axis.set_title(title, pad=34)
         return save(figure, run_dir, "comparison")
 

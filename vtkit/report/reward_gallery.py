@@ -1,11 +1,11 @@
-"""The reward laboratory: replies on the bench, what each set of rules pays them, and why.
+"""The reward laboratory: completions on the bench, what each set of rules pays them, and why.
 
-The specimens are data (``replies.yaml``); what each is paid is never written down but asked
+The specimens are data (``completions.yaml``); what each is paid is never written down but asked
 of the rules, so that no table can lie about them. Tables are HTML without scripts or colours of
 their own, readable in light and dark; model text in them is escaped and stands in ``<code>``, where
 Jupyter looks for no mathematics either.
 
-    gallery(judge(load_replies()))                      # a table, deciding words marked
+    gallery(judge(load_completions()))                      # a table, deciding words marked
     playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
 """
 
@@ -22,7 +22,7 @@ from vtkit.judging import rewards, verdict
 from vtkit.report.page import marked, text
 from vtkit.runs.folder import headless
 
-SPECIMENS = Path(__file__).with_name("replies.yaml")
+SPECIMENS = Path(__file__).with_name("completions.yaml")
 KINDS = ("honest", "sloppy", "hack")
 LABELS = {"careful": "ours", "paper": "original"}
 _LEFT = ' style="text-align: left; vertical-align: top"'
@@ -30,7 +30,7 @@ _CODE = ' style="white-space: pre-wrap; overflow-wrap: anywhere"'
 _MARK = ' style="background: #ffe29a; color: #1d2329; border-radius: 3px; padding: 0 .1em"'
 
 
-class Reply(NamedTuple):
+class Completion(NamedTuple):
     """One specimen: the completion as sampled, and the question that it answers."""
 
     kind: str
@@ -41,7 +41,7 @@ class Reply(NamedTuple):
     answer: str
 
 
-def load_replies(path: str | Path = SPECIMENS) -> list[Reply]:
+def load_completions(path: str | Path = SPECIMENS) -> list[Completion]:
     """The specimens of a file, by question and there by kind.
 
     Raises:
@@ -49,60 +49,63 @@ def load_replies(path: str | Path = SPECIMENS) -> list[Reply]:
     """
     path = Path(path)
     return [
-        reply
+        completion
         for topic, entry in read_yaml(path).items()
-        for reply in _specimens(entry, f"{path}: {topic}")
+        for completion in _specimens(entry, f"{path}: {topic}")
     ]
 
 
-def _specimens(entry: Any, where: str) -> list[Reply]:
+def _specimens(entry: Any, where: str) -> list[Completion]:
     known = ("question", "choices", "answer", *KINDS)
     if not isinstance(entry, dict) or not set(known[:3]) <= set(entry) <= set(known):
         raise UserError(f"{where}: expected {', '.join(known)}, the last three if there are any")
     if not isinstance(entry["choices"], list) or entry["answer"] not in entry["choices"]:
         raise UserError(f"{where}: answer: {entry['answer']!r} is not in the list of choices")
     asked = (str(entry["question"]), tuple(map(str, entry["choices"])), str(entry["answer"]))
-    replies = []
+    completions = []
     for kind in KINDS:
         if not isinstance(entry.get(kind, {}), dict):
-            raise UserError(f"{where}: {kind}: expected 'name: reply' lines")
+            raise UserError(f"{where}: {kind}: expected 'name: completion' lines")
         items = entry.get(kind, {}).items()
-        replies += [Reply(kind, str(name), str(reply), *asked) for name, reply in items]
-    return replies
+        completions += [
+            Completion(kind, str(name), str(completion), *asked) for name, completion in items
+        ]
+    return completions
 
 
-def judge(replies: Sequence[Reply]) -> pd.DataFrame:
-    """One row a reply: what our extractor found, and what every set of rules pays.
+def judge(completions: Sequence[Completion]) -> pd.DataFrame:
+    """One row a completion: what our extractor found, and what every set of rules pays.
 
     Returns:
-        The fields of :class:`Reply`; ``said``, ``span``, ``rule`` and ``form`` by our rules (see
+        The fields of :class:`Completion`; ``said``, ``span``, ``rule`` and ``form`` by our rules (see
         :func:`vtkit.judging.answers.find_answer` and :func:`vtkit.judging.verdict.check_format`); and for each of
         ``rewards.RULES`` the columns ``<rules> accuracy`` and ``<rules> format``, 0.0 or 1.0.
     """
-    table = pd.DataFrame(replies, columns=list(Reply._fields))
+    table = pd.DataFrame(completions, columns=list(Completion._fields))
     found = [
-        verdict.explain(reply.completion, reply.answer, reply.choices or None) for reply in replies
+        verdict.explain(completion.completion, completion.answer, completion.choices or None)
+        for completion in completions
     ]
     table["said"] = [one["answer"] for one in found]
     table["span"] = [one["span"] for one in found]
     table["rule"] = [one["rule"] for one in found]
-    table["form"] = [verdict.check_format(reply.completion) for reply in replies]
+    table["form"] = [verdict.check_format(completion.completion) for completion in completions]
     for rules in rewards.RULES:
         for name in ("accuracy", "format"):
             (function,) = rewards.get_rewards([name], rules)
             table[f"{rules} {name}"] = function(
-                [reply.completion for reply in replies],
-                solution=[f"<answer>{reply.answer}</answer>" for reply in replies],
-                choices=[reply.choices or None for reply in replies],
+                [completion.completion for completion in completions],
+                solution=[f"<answer>{completion.answer}</answer>" for completion in completions],
+                choices=[completion.choices or None for completion in completions],
             )
     return table
 
 
 def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
-    """How many replies of each kind each set of rules pays: for accuracy, for format, for both.
+    """How many completions of each kind each set of rules pays: for accuracy, for format, for both.
 
     Returns:
-        A row for each of ``rewards.RULES``, and ``replies``: how many there are of each kind.
+        A row for each of ``rewards.RULES``, and ``completions``: how many there are of each kind.
     """
     rows = {}
     for rules in rewards.RULES:
@@ -114,27 +117,27 @@ def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
             for kind in KINDS
         }
     counts = judged["kind"].value_counts()
-    rows["replies"] = {key: int(counts.get(key[1], 0)) for key in rows["ours"]}
+    rows["completions"] = {key: int(counts.get(key[1], 0)) for key in rows["ours"]}
     table = pd.DataFrame(rows).T
     table.columns = pd.MultiIndex.from_tuples(table.columns, names=["paid for", "kind"])
     return table
 
 
-def gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
-    """Replies by question, the words that decide marked, our points and another's side by side.
+def reward_gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
+    """Completions by question, the words that decide marked, our points and another's side by side.
 
     Args:
         judged: rows of :func:`judge`.
         beside: whose points stand beside ours, one of ``rewards.RULES``.
     """
-    header = ("", "reply", "answer found by", "form", *map(_label, ("careful", beside)))
+    header = ("", "completion", "answer found by", "form", *map(_label, ("careful", beside)))
     parts = [f"<table><thead><tr>{''.join(map(_head, header))}</tr></thead>"]
     for question, group in judged.groupby("question", sort=False):
         choices, answer = group.iloc[0][["choices", "answer"]]
         options = ", ".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(choices))
         about = f"{text(question)} {text(options)}; right: <b>{text(answer)}</b>"
         parts.append(f'<tbody><tr><th scope="rowgroup" colspan="6"{_LEFT}>{about}</th></tr>')
-        parts += [_row(reply, beside) for reply in group.to_dict("records")]
+        parts += [_row(completion, beside) for completion in group.to_dict("records")]
         parts.append("</tbody>")
     return HTML(f'<div style="overflow-x: auto">{"".join(parts)}</table></div>')
 
@@ -142,7 +145,7 @@ def gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
 def playground(
     completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
 ) -> Any:
-    """Replies of one's own, judged as one types; run by ``run_all.sh``, a table of those given.
+    """Completions of one's own, judged as one types; run by ``run_all.sh``, a table of those given.
 
     Args:
         completions: live, the first one is there to begin with.
@@ -152,12 +155,12 @@ def playground(
         A widget (live), else the table.
     """
     if headless():
-        return gallery(judge(_typed(completions, choices, answer)), rules)
+        return reward_gallery(judge(_typed(completions, choices, answer)), rules)
     import ipywidgets as widgets
 
     wide = widgets.Layout(width="95%")
     boxes = [
-        widgets.Textarea(completions[0], description="reply", rows=4, layout=wide),
+        widgets.Textarea(completions[0], description="completion", rows=4, layout=wide),
         widgets.Text(" | ".join(choices), description="choices", layout=wide),
         widgets.Text(answer, description="right"),
         widgets.Dropdown(options=rewards.RULES, value=rules, description="beside ours"),
@@ -165,9 +168,9 @@ def playground(
     verdict = widgets.HTML()
 
     def update(change: Any = None) -> None:
-        reply, options, right, beside = (box.value for box in boxes)
+        completion, options, right, beside = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
-        verdict.value = gallery(judge(_typed([reply], named, right)), beside).data
+        verdict.value = reward_gallery(judge(_typed([completion], named, right)), beside).data
 
     for box in boxes:
         box.observe(update, "value")
@@ -175,29 +178,32 @@ def playground(
     return widgets.VBox([*boxes, verdict])
 
 
-def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> list[Reply]:
+def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> list[Completion]:
     asked = ("Typed in.", tuple(choices), answer)
-    return [Reply("typed", str(i), reply, *asked) for i, reply in enumerate(completions, 1)]
+    return [
+        Completion("typed", str(i), completion, *asked)
+        for i, completion in enumerate(completions, 1)
+    ]
 
 
-def _row(reply: dict[str, Any], beside: str) -> str:
-    ours, theirs = (_points(reply, rules) for rules in ("careful", beside))
+def _row(completion: dict[str, Any], beside: str) -> str:
+    ours, theirs = (_points(completion, rules) for rules in ("careful", beside))
     theirs = theirs if ours == theirs else f"<strong>{theirs} ≠</strong>"
-    said = _marked(reply["completion"], reply["span"])
-    cells = (said, reply["rule"], reply["form"], ours, theirs)
+    said = _marked(completion["completion"], completion["span"])
+    cells = (said, completion["rule"], completion["form"], ours, theirs)
     return (
-        f'<tr><th scope="row"{_LEFT}>{text(reply["name"])}</th>'
+        f'<tr><th scope="row"{_LEFT}>{text(completion["name"])}</th>'
         + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells)
         + "</tr>"
     )
 
 
-def _points(reply: dict[str, Any], rules: str) -> str:
-    return f"{reply[f'{rules} accuracy']:.0f}&nbsp;+&nbsp;{reply[f'{rules} format']:.0f}"
+def _points(completion: dict[str, Any], rules: str) -> str:
+    return f"{completion[f'{rules} accuracy']:.0f}&nbsp;+&nbsp;{completion[f'{rules} format']:.0f}"
 
 
-def _marked(reply: str, span: tuple[int, int] | None) -> str:
-    return f"<code{_CODE}>{marked(reply, [span] if span else [], _MARK)}</code>"
+def _marked(completion: str, span: tuple[int, int] | None) -> str:
+    return f"<code{_CODE}>{marked(completion, [span] if span else [], _MARK)}</code>"
 
 
 def _label(rules: str) -> str:

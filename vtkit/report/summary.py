@@ -32,7 +32,7 @@ from vtkit.runs.records import (
     best_scores,
     compared_scores,
     completions_per_step,
-    describe,
+    describe_run,
     load_config,
     metrics_or_none,
 )
@@ -54,7 +54,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     """Write ``summary.json``, the headline numbers that other tools read, and return it.
 
     ``start`` is the mean over the first 3 training steps, ``end`` over the last 10, ``dip`` the
-    minimum of the moving average over 5 steps. ``accuracy``, the same replies under the original's
+    minimum of the moving average over 5 steps. ``accuracy``, the same completions under the original's
     judge (``accuracy_as_published``) and ``format_failures`` hold ``{value, low, high, n}`` for
     ``base``, ``sft`` and ``grpo``, the last scored step of each; ``best`` has ``step`` and
     ``accuracy`` of the best one (:func:`vtkit.runs.records.best_scores`). The shares' proportions with
@@ -99,7 +99,9 @@ def result_table(run_dir: str | Path) -> str:
     Raises:
         UserError: the folder is not a run, or a file is damaged.
     """
-    blocks = [f"{describe(run_dir)}: {benchmark_name(run_dir)}, greedy; 95% intervals in brackets"]
+    blocks = [
+        f"{describe_run(run_dir)}: {benchmark_name(run_dir)}, greedy; 95% intervals in brackets"
+    ]
     for header, rows in (benchmark_table(run_dir), training_table(run_dir)):
         blocks.append(align([header, *rows]))
     return "\n\n".join(blocks)
@@ -149,7 +151,7 @@ def write_report(run_dir: str | Path) -> Path:
             page.paragraph(f"{summary['wall_seconds'] / 60:.1f} minutes in all", soft=True)
         )
     path = folder / "report.html"
-    title = f"R1-Zero: {describe(folder)}"
+    title = f"R1-Zero: {describe_run(folder)}"
     with atomic_write(path) as handle:
         handle.write(page.page(title, parts, styles=[viewer.STYLE], scripts=[viewer.SCRIPT]))
     return path
@@ -172,10 +174,12 @@ def _audit_parts(folder: Path) -> list[str]:
     return parts
 
 
-_CAUSAL = "The causal test: two replies from one cut, and the difference in accuracy (notebook 04)"
+_CAUSAL = (
+    "The causal test: two completions from one cut, and the difference in accuracy (notebook 04)"
+)
 _MOST_BYTES = 4_800_000  # of the report, tables and static groups aside: it stays below 5 MB
 _METRICS = "metrics.csv, evenly chosen steps: means over the rollouts of a step"
-_JUDGES = "The same replies by our judge and by the original's evaluation script"
+_JUDGES = "The same completions by our judge and by the original's evaluation script"
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
 
 

@@ -88,7 +88,7 @@ def benchmark_table(run_dir: str | Path) -> Table:
 
 
 def judges_table(run_dir: str | Path) -> Table:
-    """The same replies by our judge and by the original's, in both ways of adding up."""
+    """The same completions by our judge and by the original's, in both ways of adding up."""
     scores = [score for score in compared_scores(run_dir).values() if score]
     judged = [each for score in scores for each in (score, score["paper"])]
     names = [name for name, score in compared_scores(run_dir).items() if score]

@@ -55,16 +55,18 @@ def step_of(checkpoint: Path) -> int:
     return int(numbered[1]) if numbered else 0
 
 
-def settle(folder: Path, evals: Path) -> None:
+def settle_checkpoints(folder: Path, evals: Path) -> None:
     """Bring checkpoints and scores of a killed run in order; only for who holds the run's lock.
 
     Raises:
         UserError: a score is damaged, or the disk is full.
     """
     remove_halves(folder)
-    for replies in evals.glob("step-*.replies.jsonl"):  # killed between a score and their removal
-        if replies.with_name(replies.name.replace(".replies.jsonl", ".json")).is_file():
-            replies.unlink()
+    for completions in evals.glob(
+        "step-*.completions.jsonl"
+    ):  # killed between a score and their removal
+        if completions.with_name(completions.name.replace(".completions.jsonl", ".json")).is_file():
+            completions.unlink()
     if last := last_checkpoint(folder):  # killed between its mark and ``best``
         keep_best(folder, evals, step=step_of(last))
 

@@ -46,7 +46,7 @@ def find_onset(run_dir: str | Path) -> int | None:
 def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
     """First and last step of ``HTML``, ``format`` and ``growth``, of those that the run had.
 
-    HTML lasts until its share has halved, format until replies are shortest, growth to the end.
+    HTML lasts until its share has halved, format until completions are shortest, growth to the end.
     A run without growth has its dip at the end; one that starts without HTML has no such phase.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vtkit import __version__
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, remove_drafts, write_json
@@ -76,13 +76,13 @@ def setup(
     own = [name for name in IDENTITY if name in overrides]
     if own:
         raise UserError(f"overrides: '{own[0]}' is a parameter of its own; set that instead")
-    config = load_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
+    config = resolve_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
     if not overrides:
         config = _settings_of_folder(config)
     start_run(config)
     seed_everything(config.seed)
     pandas.set_option("display.max_colwidth", None)  # tables show whole completions
-    print(describe(config))
+    print(describe_machine(config))
     return config
 
 
@@ -155,7 +155,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def describe(config: RunConfig) -> str:
+def describe_machine(config: RunConfig) -> str:
     """One line: versions, device with the reason for it, seed and folder."""
     from vtkit.models.loading import pick_device
 

@@ -164,7 +164,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
     return total | per_task.to_dict()
 
 
-def describe(run_dir: str | Path) -> str:
+def describe_run(run_dir: str | Path) -> str:
     """The line that names a run under every figure and table: recipe, profile and seed."""
     config = load_config(run_dir)
     cold = config.get("cold_start")

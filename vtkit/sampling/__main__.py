@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.models.loading import load_processor
 from vtkit.sampling.vllm_engine import check_pictures, serve_command, write_folder
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _write(args: argparse.Namespace) -> None:
-    config = load_config(**config_settings(args))
+    config = resolve_config(**config_settings(args))
     processor = load_processor(
         config.model, prompt=config.prompt, min_pixels=config.min_pixels,
         max_pixels=config.max_pixels,

@@ -1,10 +1,10 @@
-"""The decoding loop: one token for each reply at a time, until all have ended.
+"""The decoding loop: one token for each completion at a time, until all have ended.
 
 Differs from ``transformers.generate`` in that a prompt is read once for all of its copies
-(:mod:`vtkit.sampling.prefix_cache`), and that a reply that has ended leaves the batch, so that the short ones
-don't pay for the long ones. A base model's replies differ by a factor of ten.
+(:mod:`vtkit.sampling.prefix_cache`), and that a completion that has ended leaves the batch, so that the short ones
+don't pay for the long ones. A base model's completions differ by a factor of ten.
 
-How a token is chosen is up to the caller, who is told which replies are still going on.
+How a token is chosen is up to the caller, who is told which completions are still going on.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vtkit.sampling.prefix_cache import Prefix
+from vtkit.sampling.prefix_cache import PrefixCache
 
-# Replies that have ended leave once they are this share of the batch: each time it is copied.
+# Completions that have ended leave once they are this share of the batch: each time it is copied.
 _ENDED = 1 / 8
 Choose = Callable[[torch.Tensor, list[int], int], torch.Tensor]
-"""``choose(logits, replies, step)``: logits (n, vocabulary), float32, of the replies with these
+"""``choose(logits, completions, step)``: logits (n, vocabulary), float32, of the completions with these
 numbers, of which ``step`` tokens are there; returns tokens, (n,)."""
 
 
 class Decoded(NamedTuple):
-    """tokens: of each reply, with its end-of-text token; ended: False for those broken off."""
+    """tokens: of each completion, with its end-of-text token; ended: False for those broken off."""
 
     tokens: list[list[int]]
     ended: list[bool]
@@ -40,24 +40,24 @@ def decode(
     room: Sequence[int],
     few: int = 0,
 ) -> Decoded:
-    """Replies to prompts.
+    """Completions to prompts.
 
     Args:
         model: in evaluation mode.
-        inputs: distinct prompts, padded left, see :class:`vtkit.sampling.prefix_cache.Prefix`.
-        copies: for each reply, the number of its prompt.
+        inputs: distinct prompts, padded left, see :class:`vtkit.sampling.prefix_cache.PrefixCache`.
+        copies: for each completion, the number of its prompt.
         ends: end-of-text tokens.
         banned: tokens that are never chosen.
-        room: for each reply, how many tokens it may have; it ends there.
-        few: stop when no more replies than these are going on.
+        room: for each completion, how many tokens it may have; it ends there.
+        few: stop when no more completions than these are going on.
     """
-    prefix = Prefix(model, inputs)
+    prefix = PrefixCache(model, inputs)
     device = inputs["input_ids"].device
     rows = torch.tensor(copies, device=device)
     logits, prefix = prefix.logits[rows], prefix.take(rows)
     said: list[list[int]] = [[] for _ in copies]
     ended = [False] * len(said)
-    batch = list(range(len(said)))  # replies in the batch, some of which may have ended
+    batch = list(range(len(said)))  # completions in the batch, some of which may have ended
     step = 0
     while True:
         logits = logits.float()

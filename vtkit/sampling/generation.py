@@ -1,19 +1,19 @@
-"""Replies for a whole data set, in batches of prompts that are about equally long.
+"""Completions for a whole data set, in batches of prompts that are about equally long.
 
 Differs from a loop over ``model.generate`` in what a benchmark needs: prompts are sorted by their
 length in tokens, picture included, so that little is padded; the longest come first, so that a
 batch that does not fit fails at once; and the model, its mode and torch's random state are left as
 they were, so that evaluating in the middle of a run does not change the run.
 
-A batch waits for its longest reply, and a base model's replies differ by a factor of ten. So once
+A batch waits for its longest completion, and a base model's completions differ by a factor of ten. So once
 half of a batch has ended, the others are set aside, and go on together, from what they have said,
 as soon as there are enough of them. A prompt is read again for that, but since each batch finishes
 half of its rows, all of them together are read at most twice.
 
-With a batch size of 0 a batch that does not fit in memory is halved, and no reply is lost.
-:func:`stream` hands replies out batch by batch, to those who keep them (:mod:`vtkit.sampling.resumable`).
+With a batch size of 0 a batch that does not fit in memory is halved, and no completion is lost.
+:func:`stream` hands completions out batch by batch, to those who keep them (:mod:`vtkit.sampling.resumable`).
 
-Replies are greedy, or drawn with random numbers that belong to the row (:class:`Sampling`), and may
+Completions are greedy, or drawn with random numbers that belong to the row (:class:`Sampling`), and may
 have to go on from words that are given to them (``beginnings``).
 """
 
@@ -47,7 +47,7 @@ _LARGEST = {"cuda": 512, "cpu": 64}
 _SET_ASIDE = 1 / 2  # of a batch, at most
 
 
-class Reply(NamedTuple):
+class Completion(NamedTuple):
     """text: without special tokens; tokens: those generated, the end-of-text one included."""
 
     text: str
@@ -64,22 +64,22 @@ def generate(
     beginnings: Sequence[str] | None = None,
     sampling: Sampling | None = None,
     progress: bool = False,
-) -> list[Reply]:
-    """One reply for each row, in row order; greedy without ``sampling``.
+) -> list[Completion]:
+    """One completion for each row, in row order; greedy without ``sampling``.
 
     Args:
         dataset: columns ``image`` (or ``images``) and ``prompt``: the question, or the conversation
             that :func:`vtkit.models.prompts.to_conversations` makes of it.
         batch_size: rows in a forward pass; 0: as many as fit in memory.
-        max_new_tokens: a longer reply is cut.
-        beginnings: for each row, the words that its reply has to go on from. They are neither
-            repeated in the reply nor counted.
+        max_new_tokens: a longer completion is cut.
+        beginnings: for each row, the words that its completion has to go on from. They are neither
+            repeated in the completion nor counted.
         progress: show a bar, or a line a minute when headless.
 
     Raises:
         UserError: a batch of ``batch_size`` rows, or a single row, does not fit in memory.
     """
-    found: dict[int, Reply] = {}
+    found: dict[int, Completion] = {}
     for batch in stream(
         model, processor, dataset,
         batch_size=batch_size, max_new_tokens=max_new_tokens, beginnings=beginnings,
@@ -100,11 +100,11 @@ def stream(
     sampling: Sampling | None = None,
     progress: bool = False,
     done: Collection[int] = (),
-) -> Iterator[dict[int, Reply]]:
-    """What :func:`generate` returns, as ``{row: reply}`` whenever a batch ends.
+) -> Iterator[dict[int, Completion]]:
+    """What :func:`generate` returns, as ``{row: completion}`` whenever a batch ends.
 
     Args:
-        done: rows that need no reply any more.
+        done: rows that need no completion any more.
     """
     begun = tokens_of(processor, beginnings or [""] * len(dataset))
     ready = set(done)
@@ -142,7 +142,7 @@ def stream(
             del pool[: len(batch)]
             finished = [row for row, end in zip(batch, ended, strict=True) if end]
             aside += [row for row, end in zip(batch, ended, strict=True) if not end]
-            yield to_replies(processor, {row: said.pop(row) for row in finished})
+            yield to_completions(processor, {row: said.pop(row) for row in finished})
             advance(len(finished))
 
 
@@ -174,19 +174,21 @@ def _smaller(size: int, batch_size: int) -> int:
             "max_pixels, eval_max_new_tokens: not even one question fits in memory; "
             "lower one of them, or free the device"
         )
-    print(f"replies: {size} at once do not fit in memory, going on with {size // 2}", flush=True)
+    print(
+        f"completions: {size} at once do not fit in memory, going on with {size // 2}", flush=True
+    )
     return size // 2
 
 
-def to_replies(processor: Any, said: dict[int, list[int]]) -> dict[int, Reply]:
-    """Replies of ``{row: tokens}``, whoever made them."""
+def to_completions(processor: Any, said: dict[int, list[int]]) -> dict[int, Completion]:
+    """Completions of ``{row: tokens}``, whoever made them."""
     texts = tokenizer_of(processor).batch_decode(list(said.values()), skip_special_tokens=True)
     rows = zip(said.items(), texts, strict=True)
-    return {row: Reply(text, len(tokens)) for (row, tokens), text in rows}
+    return {row: Completion(text, len(tokens)) for (row, tokens), text in rows}
 
 
 def ends_of(model: Any, processor: Any) -> list[int]:
-    """Tokens that end a reply."""
+    """Tokens that end a completion."""
     ends = model.generation_config.eos_token_id
     if ends is None:
         ends = tokenizer_of(processor).eos_token_id
@@ -194,7 +196,7 @@ def ends_of(model: Any, processor: Any) -> list[int]:
 
 
 def banned_of(processor: Any) -> list[int]:
-    """Tokens that no reply may have: a picture's, as a forward pass fails on one without one."""
+    """Tokens that no completion may have: a picture's, as a forward pass fails on one without one."""
     kinds = {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")}
     return sorted(kinds - {None})
 
@@ -215,7 +217,7 @@ def _inference(model: Any) -> Iterator[None]:
 def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
     """Yield what is to be called with the number of rows that have just been done."""
     if shown and not os.environ.get("VTKIT_HEADLESS"):
-        with tqdm(total=total, initial=done, desc="replies", unit="row", leave=False) as bar:
+        with tqdm(total=total, initial=done, desc="completions", unit="row", leave=False) as bar:
             yield bar.update
         return
     began = said = time.monotonic()
@@ -227,7 +229,7 @@ def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int],
         now = time.monotonic()
         if shown and now - said > _SECONDS_BETWEEN_LINES and done + new < total:
             left = (now - began) / new * (total - done - new) / 60
-            print(f"replies: {done + new} of {total}, {left:.1f} min left", flush=True)
+            print(f"completions: {done + new} of {total}, {left:.1f} min left", flush=True)
             said = now
 
     yield advance

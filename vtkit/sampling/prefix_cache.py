@@ -32,7 +32,7 @@ def can_share(model: Any) -> bool:
     return kind in _KNOWN and not (recomputes and torch.is_grad_enabled())
 
 
-class Prefix:
+class PrefixCache:
     """What a model made of its prompts.
 
     Args:
@@ -52,9 +52,9 @@ class Prefix:
             logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
 
-    def take(self, rows: torch.Tensor | list[int]) -> "Prefix":
+    def take(self, rows: torch.Tensor | list[int]) -> "PrefixCache":
         """The prompts with these numbers, in this order; one may come several times."""
-        taken = object.__new__(Prefix)
+        taken = object.__new__(PrefixCache)
         taken.cache = DynamicCache(
             [(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers]
         )

@@ -1,12 +1,12 @@
-"""Greedy replies that survive a kill: kept on disk batch by batch, only the missing ones made.
+"""Greedy completions that survive a kill: kept on disk batch by batch, only the missing ones made.
 
-An append-only file holds a line for the settings and one for each reply, ``[row, text, tokens]``.
-Peers that resume an evaluation trust the file's name; here the first line says what the replies
+An append-only file holds a line for the settings and one for each completion, ``[row, text, tokens]``.
+Peers that resume an evaluation trust the file's name; here the first line says what the completions
 depend on: the weights themselves, the questions with their pictures, the rendered prompt and the
-limits. Where one of them differs, the replies are somebody else's, and are made anew. What does not
-change a greedy reply, such as the batch size, may differ.
+limits. Where one of them differs, the completions are somebody else's, and are made anew. What does not
+change a greedy completion, such as the batch size, may differ.
 
-    replies = generate_kept("evals/step-000000.replies.jsonl", model, processor, rows, ...)
+    completions = generate_kept("evals/step-000000.completions.jsonl", model, processor, rows, ...)
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from datasets import Dataset
 
 from vtkit.data.pictures import encoded_images
 from vtkit.errors import UserError
-from vtkit.sampling.generation import Reply, stream
-from vtkit.sampling.vllm_engine import ReplyEngine
+from vtkit.sampling.generation import Completion, stream
+from vtkit.sampling.vllm_engine import CompletionEngine
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def generate_kept(
+def generate_resumable(
     path: str | Path,
     model: Any,
     processor: Any,
@@ -38,41 +38,45 @@ def generate_kept(
     batch_size: int,
     max_new_tokens: int,
     progress: bool = False,
-) -> list[Reply]:
-    """What :func:`vtkit.sampling.generation.generate` returns, going on from the replies in ``path``.
+) -> list[Completion]:
+    """What :func:`vtkit.sampling.generation.generate` returns, going on from the completions in ``path``.
 
-    The file stays behind, complete; whoever has stored the replies elsewhere removes it.
+    The file stays behind, complete; whoever has stored the completions elsewhere removes it.
 
     Args:
-        model: or a :class:`vtkit.sampling.vllm_engine.ReplyEngine`, whose replies count as other ones: it
-            rounds differently, which changes a greedy reply now and then.
+        model: or a :class:`vtkit.sampling.vllm_engine.CompletionEngine`, whose completions count as other ones: it
+            rounds differently, which changes a greedy completion now and then.
 
     Raises:
         UserError: as ``generate``; the file cannot be written, or the disk is full (what was kept
             is kept).
     """
     path = Path(path)
-    settings = describe(model, processor, dataset, max_new_tokens)
+    settings = fingerprint(model, processor, dataset, max_new_tokens)
     found = _read(path, settings, len(dataset))
     if found:
-        print(f"{path}: {len(found)} of {len(dataset)} replies are there already", flush=True)
+        print(f"{path}: {len(found)} of {len(dataset)} completions are there already", flush=True)
     with _appending(path) as append:
         if not path.stat().st_size:
             append([settings])
-        replies = model.stream if isinstance(model, ReplyEngine) else partial(stream, model)
-        for batch in replies(
+        completions = (
+            model.stream if isinstance(model, CompletionEngine) else partial(stream, model)
+        )
+        for batch in completions(
             processor, dataset,
             batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
         ):  # fmt: skip
-            append([[row, reply.text, reply.tokens] for row, reply in batch.items()])
+            append([[row, completion.text, completion.tokens] for row, completion in batch.items()])
             found |= batch
     return [found[row] for row in range(len(dataset))]
 
 
-def describe(model: Any, processor: Any, dataset: Dataset, max_new_tokens: int) -> dict[str, Any]:
-    """Everything that a greedy reply depends on, for JSON."""
+def fingerprint(
+    model: Any, processor: Any, dataset: Dataset, max_new_tokens: int
+) -> dict[str, Any]:
+    """Everything that a greedy completion depends on, for JSON."""
     pictured = hasattr(processor, "image_processor")
-    own = isinstance(model, ReplyEngine)
+    own = isinstance(model, CompletionEngine)
     return {
         "weights": model.digest() if own else weights_digest(model),
         "questions": _questions_digest(dataset),
@@ -105,23 +109,23 @@ def _questions_digest(dataset: Dataset) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Reply]:
-    """The replies in the file, which is cut behind the last whole one; emptied if not ours."""
+def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]:
+    """The completions in the file, which is cut behind the last whole one; emptied if not ours."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from error
-    found: dict[int, Reply] = {}
+    found: dict[int, Completion] = {}
     whole = 0
     for number, line in enumerate(lines):
         value = _parse(line)
         if number == 0:
             if not _is_ours(path, value, settings):
                 break
-        elif _is_reply(value, n):
-            found[value[0]] = Reply(*value[1:])
+        elif _is_completion(value, n):
+            found[value[0]] = Completion(*value[1:])
         else:
             break
         whole += len(line)
@@ -146,7 +150,7 @@ def _is_ours(path: Path, value: Any, settings: dict[str, Any]) -> bool:
     return False
 
 
-def _is_reply(value: Any, n: int) -> bool:
+def _is_completion(value: Any, n: int) -> bool:
     if not (isinstance(value, list) and list(map(type, value)) == [int, str, int]):
         return False
     return 0 <= value[0] < n and value[2] >= 0

@@ -23,7 +23,7 @@ from vtkit.errors import UserError
 from vtkit.models import adapters
 from vtkit.models.inputs import message
 from vtkit.models.prompts import one_per_image
-from vtkit.sampling.generation import Reply, progress_bar, to_replies
+from vtkit.sampling.generation import Completion, progress_bar, to_completions
 
 SUPPORTED = ("0.22.0", "0.31.0")
 """Oldest and newest vLLM that TRL 1.16 knows (trl/import_utils.py)."""
@@ -168,7 +168,7 @@ def serve_command(folder: str | Path) -> str:
 _PORTION = 256  # rows; as many sequences as vLLM runs at once by default
 
 
-class ReplyEngine:
+class CompletionEngine:
     """A model that vLLM runs, in place of a torch one in :func:`vtkit.benchmark.evaluate.evaluate`.
 
     Args:
@@ -188,7 +188,7 @@ class ReplyEngine:
         self.llm: Any = None
 
     def digest(self) -> str:
-        """Which weights reply, and that vLLM runs them; reads every file once."""
+        """Which weights completion, and that vLLM runs them; reads every file once."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.glob("*.safetensors")):
             with open(path, "rb") as handle:
@@ -204,7 +204,7 @@ class ReplyEngine:
         max_new_tokens: int,
         progress: bool = False,
         done: Collection[int] = (),
-    ) -> Iterator[dict[int, Reply]]:
+    ) -> Iterator[dict[int, Completion]]:
         """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0 leaves the portions to us.
 
         Raises:
@@ -225,7 +225,7 @@ class ReplyEngine:
                 outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
                 pairs = zip(rows, outputs, strict=True)
                 said = {row: list(output.outputs[0].token_ids) for row, output in pairs}
-                yield to_replies(processor, said)
+                yield to_completions(processor, said)
                 advance(len(rows))
 
     def _start(self, pictures: int) -> Any:

@@ -32,7 +32,7 @@ _MEASURED = {  # columns of measured_table
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """An entry and, by seed, the measures of the runs that were kept of it."""
 
     entry: Entry
@@ -47,10 +47,10 @@ class Outcome:
         return sum(holds(one) is True for one in self.found.values())
 
 
-def outcomes(study: str) -> dict[str, Outcome]:
+def load_results(study: str) -> dict[str, Result]:
     """Every entry of a study with what was kept of it, which may be nothing."""
     entries = load_study(study)
-    return {name: Outcome(entry, _found(entry)) for name, entry in entries.items()}
+    return {name: Result(entry, _found(entry)) for name, entry in entries.items()}
 
 
 def _found(entry: Entry) -> dict[int, dict[str, Any]]:
@@ -82,10 +82,10 @@ def rows_table(study: str = "rows") -> Table:
     """The report's comparison: length and aha, as reported and as measured, and who agrees."""
     header = ["system", "length, reported", "length, miniature", "aha, reported", "aha, miniature",
               "both agree", "2B"]  # fmt: skip
-    return header, [_row(one) for one in outcomes(study).values()]
+    return header, [_row(one) for one in load_results(study).values()]
 
 
-def _row(one: Outcome) -> list[str]:
+def _row(one: Result) -> list[str]:
     reported = one.entry.reported
     cells = [one.entry.title, ARROWS[reported["length"]], NOT_RUN, _yes(reported["aha"]), NOT_RUN]
     if one.found:
@@ -99,10 +99,10 @@ def _row(one: Outcome) -> list[str]:
 
 
 def measured_table(study: str = "rows") -> Table:
-    """What the words of :func:`rows_table` were made of: tokens and reflective replies, by seed."""
+    """What the words of :func:`rows_table` were made of: tokens and reflective completions, by seed."""
     rows = [
         [one.entry.title, *(spread(one.values(name), ".1f") for name in _MEASURED.values())]
-        for one in outcomes(study).values()
+        for one in load_results(study).values()
     ]
     return ["system", *_MEASURED], rows
 
@@ -115,26 +115,26 @@ def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
 
 def rows_that_agree(study: str = "rows", seeds: int = 3) -> int:
     """How many rows have both directions as reported on at least so many seeds."""
-    return sum(one.count(agrees(one.entry)) >= seeds for one in outcomes(study).values())
+    return sum(one.count(agrees(one.entry)) >= seeds for one in load_results(study).values())
 
 
 def disagreements() -> list[str]:
     """A sentence for every row that was run and differs from the report on some seed."""
     found = []
-    for one in outcomes("rows").values():
+    for one in load_results("rows").values():
         differing = len(one.found) - one.count(agrees(one.entry))
         if differing:
             found.append(f"{one.entry.title}: {_why(one)}. The report's word: {one.entry.reason}.")
     return found
 
 
-def _why(one: Outcome) -> str:
+def _why(one: Result) -> str:
     """What differs, with the means over all seeds that it was judged by."""
     start, dip, end = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
     first, last = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
     numbers = {
         "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
-        "aha": f"{first:.1f} % of replies reflective at the start, {last:.1f} % at the end",
+        "aha": f"{first:.1f} % of completions reflective at the start, {last:.1f} % at the end",
     }
     said = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
     parts = []
@@ -176,11 +176,11 @@ def arms_table() -> Table:
     """The arms of the paper's tables: accuracy in per cent, and the lead over another arm."""
     header = ["arm", "reported", "miniature", "against", "reported, points", "miniature, points",
               "same sign", "2B"]  # fmt: skip
-    found = outcomes("arms")
+    found = load_results("arms")
     return header, [_arm(one, found.get(one.entry.against)) for one in found.values()]
 
 
-def _arm(one: Outcome, other: Outcome | None) -> list[str]:
+def _arm(one: Result, other: Result | None) -> list[str]:
     reported = one.entry.reported.get("accuracy")
     cells = [one.entry.title, "" if reported is None else f"{reported:.2f}"]
     cells.append(spread(one.values("accuracy"), ".1f"))
@@ -188,7 +188,7 @@ def _arm(one: Outcome, other: Outcome | None) -> list[str]:
     return [*cells, *lead, _accuracy_at_2b(one.entry)]
 
 
-def _lead(one: Outcome, other: Outcome) -> list[str]:
+def _lead(one: Result, other: Result) -> list[str]:
     """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
     reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
     ours, their = (
@@ -206,10 +206,10 @@ def _lead(one: Outcome, other: Outcome) -> list[str]:
 def controls_table(study: str = "controls") -> Table:
     """What each control was predicted to do, what it did, and on how many seeds that was met."""
     header = ["control", "predicted", "in numbers", "came out", "met"]
-    return header, [_control(one) for one in outcomes(study).values()]
+    return header, [_control(one) for one in load_results(study).values()]
 
 
-def _control(one: Outcome) -> list[str]:
+def _control(one: Result) -> list[str]:
     wanted = one.entry.expectations()
     cells = [one.entry.title, one.entry.prediction, "; ".join(each.text for each in wanted)]
     if not one.found:
@@ -221,7 +221,7 @@ def _control(one: Outcome) -> list[str]:
     return [*cells, came, verdict if met == len(one.found) else f"**{verdict}**"]
 
 
-def _came_out(one: Outcome, wanted: Expectation) -> str:
+def _came_out(one: Result, wanted: Expectation) -> str:
     values = one.values(wanted.name)
     if isinstance(wanted.value, str):
         return ", ".join(values) or NOT_RUN

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vtkit.config.recipes import CONFIGS, load_config
+from vtkit.config.recipes import CONFIGS, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.config.values import cast_all, read_yaml
 from vtkit.errors import UserError, suggest
@@ -57,7 +57,7 @@ class Entry:
         """
         run_dir = RUNS / self.study / f"{self.name}-s{seed}"
         try:
-            return load_config(self.recipe, "mini", seed=seed, run_dir=run_dir, **self.overrides)
+            return resolve_config(self.recipe, "mini", seed=seed, run_dir=run_dir, **self.overrides)
         except UserError as error:
             raise UserError(f"study {self.study}, entry {self.name}: {error}") from None
 

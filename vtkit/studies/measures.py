@@ -1,7 +1,7 @@
 """What one run came to, as a few named numbers, and the two directions of the report's table.
 
 The report that this kit reproduces compares systems by two words: whether an "aha moment" was seen,
-and whether replies got longer. The rules that make these words of a run's numbers are the same for
+and whether completions got longer. The rules that make these words of a run's numbers are the same for
 every row. They were written when only the runs of VisualThinker's own row existed:
 
 *Aha*: "yes" if the share of reflective rollouts over the last ten steps lies above that of the
@@ -14,9 +14,9 @@ first three, 95 % Wilson intervals apart (the audit's rule, :mod:`vtkit.aha.audi
 - else "down" if the end is at most 0.85 x the start;
 - else "flat".
 
-Why so: the table has an up arrow for VisualThinker, whose replies first got shorter (HTML went), so
+Why so: the table has an up arrow for VisualThinker, whose completions first got shorter (HTML went), so
 that to compare the end with the start alone would be unfair to it; and a down arrow for
-R1-Multimodal-Journey, whose replies rose again from their lowest point (published curve: about 280
+R1-Multimodal-Journey, whose completions rose again from their lowest point (published curve: about 280
 tokens, 85 to 225 on the way, 115 at the end), so that to compare with the dip alone would be unfair
 there. A fall that is half made good is a dip, any other is a fall. 15 % is what the kit asks of a
 dip elsewhere, and more than the noise of five steps. On the curves that were published with numbers

@@ -62,7 +62,7 @@ def comparison_table(study: str) -> str:
     """Rows of a comparison as Markdown, and folded below them what each seed came to."""
     return (
         f"{markdown(*comparison.rows_table(study))}\n\n"
-        "<details><summary>Tokens and reflective replies of each seed</summary>\n\n"
+        "<details><summary>Tokens and reflective completions of each seed</summary>\n\n"
         f"{markdown(*comparison.measured_table(study))}\n\n</details>"
     )
 

@@ -1,8 +1,8 @@
 """Small real runs that farm a reward: what reinforcement finds when the reward is naive.
 
-A reward is a claim about what good replies look like, and training is the search for replies that
+A reward is a claim about what good completions look like, and training is the search for completions that
 it pays best. Each run here is GRPO on the miniature, as in notebook 03 but for what it pays.
-Whatever a run was paid for, its stored replies are judged again by the careful rules, so that what
+Whatever a run was paid for, its stored completions are judged again by the careful rules, so that what
 was paid and what was learned can be drawn side by side.
 
     configs = {name: farm_config(run, name, names, steps=40) for name, names in FARMS.items()}
@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError
 from vtkit.judging.rewards import accuracy_reward, length_reward
@@ -38,7 +38,7 @@ from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_sha
 from vtkit.runs.records import load_evaluations
 from vtkit.runs.rollouts import load_rollouts
 
-FARMS = {"sound": ["accuracy", "format"], "format": ["format"], "length": ["length"]}
+REWARDS_TO_HACK = {"sound": ["accuracy", "format"], "format": ["format"], "length": ["length"]}
 """What the runs are paid for: the sound reward, and two naive ones."""
 BENCHMARK_ROWS = 128  # scored before and after; more would take longer than the training
 SIZES = {
@@ -58,7 +58,7 @@ _Tables = Mapping[str, pd.DataFrame]
 _LOOKS = {"sound": (BLUE, "-"), "format": (DARK_ORANGE, "--"), "length": (RED, "-.")}
 
 
-def farm_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> RunConfig:
+def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> RunConfig:
     """The settings of one small run, in ``<run_dir>/laboratory/<name>``.
 
     Always the miniature under the recipe ``visualthinker``, whatever ``run`` is; the benchmark is
@@ -70,7 +70,7 @@ def farm_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> Ru
         steps: of training, at least 1.
     """
     kept = {key: getattr(run, key) for key in _KEPT} if run.profile == "mini" else {}
-    return load_config(
+    return resolve_config(
         "visualthinker",
         "mini",
         seed=run.seed,
@@ -86,51 +86,51 @@ def farm_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> Ru
 
 
 def trained(run: RunConfig) -> dict[str, str]:
-    """The folders of the small runs that have replies to look at, by name."""
-    folders = {name: f"{run.run_dir}/laboratory/{name}" for name in FARMS}
+    """The folders of the small runs that have completions to look at, by name."""
+    folders = {name: f"{run.run_dir}/laboratory/{name}" for name in REWARDS_TO_HACK}
     return {name: at for name, at in folders.items() if Path(at, "metrics.csv").exists()}
 
 
 def recount(run_dir: str | Path) -> pd.DataFrame:
-    """What each step of a run was paid and what its replies were worth, from its rollouts.
+    """What each step of a run was paid and what its completions were worth, from its rollouts.
 
     Returns:
-        Indexed by ``step``, means over its replies: ``paid``, of the most that the run's reward can
+        Indexed by ``step``, means over its completions: ``paid``, of the most that the run's reward can
         pay; ``accuracy`` by the careful rules, whatever the run was paid for; ``guessing``, what a
         random choice would get right; ``tokens``; ``cut``, the share cut off by the limit.
 
     Raises:
         UserError: the run has no rollouts, or no configuration.
     """
-    replies, config = load_rollouts(run_dir).to_pandas(), _config(run_dir)
-    texts, solutions = list(replies["completion"]), list(replies["solution"])
+    completions, config = load_rollouts(run_dir).to_pandas(), _config(run_dir)
+    texts, solutions = list(completions["completion"]), list(completions["solution"])
     worth = {
-        "paid": replies["reward"] / _most(config),
-        "accuracy": accuracy_reward(texts, solutions, list(replies["choices"])),
-        "guessing": 1 / replies["choices"].map(len),
-        "tokens": replies["tokens"],
-        "cut": ~replies["finished"],
+        "paid": completions["reward"] / _most(config),
+        "accuracy": accuracy_reward(texts, solutions, list(completions["choices"])),
+        "guessing": 1 / completions["choices"].map(len),
+        "tokens": completions["tokens"],
+        "cut": ~completions["finished"],
     }
-    return pd.DataFrame(worth).astype(float).groupby(replies["step"]).mean()
+    return pd.DataFrame(worth).astype(float).groupby(completions["step"]).mean()
 
 
-def outcomes(folders: Mapping[str, str | Path]) -> pd.DataFrame:
+def results(folders: Mapping[str, str | Path]) -> pd.DataFrame:
     """How each run began and ended, and a verdict read off the numbers.
 
     Returns:
-        A row a run. ``paid``, ``right replies``, ``tokens`` and ``cut off`` are "start → end", the
+        A row a run. ``paid``, ``right completions``, ``tokens`` and ``cut off`` are "start → end", the
         first three steps and the last ten of :func:`recount`; ``benchmark`` is greedy, before and
         after, with the 95 % Wilson interval; ``guessing`` is what a random choice gets right there.
-        ``verdict`` compares these two: sampled replies to one question are no independent cases,
+        ``verdict`` compares these two: sampled completions to one question are no independent cases,
         the benchmark's questions are.
     """
     return pd.DataFrame({name: _outcome(folder) for name, folder in folders.items()}).T
 
 
 def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
-    """What was paid, what was right and how long replies were, one line a run.
+    """What was paid, what was right and how long completions were, one line a run.
 
-    Averaged over five steps; right replies with their Wilson band. Saved as
+    Averaged over five steps; right completions with their Wilson band. Saved as
     ``figures/laboratory.png`` of ``run_dir``.
 
     Raises:
@@ -145,7 +145,9 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     with canvas(STYLE):
         drawn, (paid, right, tokens) = plt.subplots(1, 3, figsize=(13, 4.2))
         _draw_means(paid, "Paid, of the most possible", tables, "paid", top=1.04)
-        _draw_right(right, "Right replies", tables, [_replies_per_step(one) for one in configs])
+        _draw_right(
+            right, "Right completions", tables, [_completions_per_step(one) for one in configs]
+        )
         _draw_means(tokens, "Mean length (tokens)", tables, "tokens", top=1.08 * limit)
         for axis, level, name in ((right, guessing, "guessing"), (tokens, limit, "limit")):
             axis.axhline(level, color="black", lw=1.2, linestyle=":", zorder=0)
@@ -167,10 +169,10 @@ def _draw_means(axis: Axes, title: str, tables: _Tables, column: str, top: float
     label_ends(axis, ends)
 
 
-def _draw_right(axis: Axes, title: str, tables: _Tables, replies: list[int]) -> None:
+def _draw_right(axis: Axes, title: str, tables: _Tables, completions: list[int]) -> None:
     axis.set(title=title, xlabel="training step", ylim=(0, 1.04))
     ends = []
-    for (name, table), per_step in zip(tables.items(), replies, strict=True):
+    for (name, table), per_step in zip(tables.items(), completions, strict=True):
         colour, dashes = _LOOKS[name]
         share = moving_share(table["accuracy"], per_step)
         draw_share(axis, share, colour, linestyle=dashes)
@@ -187,7 +189,7 @@ def _outcome(folder: str | Path) -> dict[str, str]:
     return {
         "paid for": " + ".join(_config(folder).rewards),
         "paid": f"{start['paid']:.0%} → {end['paid']:.0%}",
-        "right replies": f"{start['accuracy']:.0%} → {end['accuracy']:.0%}",
+        "right completions": f"{start['accuracy']:.0%} → {end['accuracy']:.0%}",
         "tokens": f"{start['tokens']:.0f} → {end['tokens']:.0f}",
         "cut off": f"{start['cut']:.0%} → {end['cut']:.0%}",
         "benchmark": benchmark,
@@ -212,12 +214,12 @@ def _config(folder: str | Path) -> RunConfig:
     return read_config(Path(folder) / "config.yaml")
 
 
-def _replies_per_step(config: RunConfig) -> int:
+def _completions_per_step(config: RunConfig) -> int:
     return config.prompts_per_step * config.num_generations
 
 
 def _most(config: RunConfig) -> float:
-    """The largest reward that one reply can earn."""
+    """The largest reward that one completion can earn."""
     longest = range(config.max_completion_length)
     most = {"length": length_reward([""], completion_ids=[longest])[0]}
     return sum(most.get(name, 1.0) for name in config.rewards)

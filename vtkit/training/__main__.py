@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.runs.checkpoints import last_checkpoint
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    checkpoint = train(load_config(**config_settings(args)))
+    checkpoint = train(resolve_config(**config_settings(args)))
     if is_main_process():
         print(f"trained: {checkpoint}")
 

@@ -3,7 +3,7 @@
 The paper's later version reports 70.58 % on CV-Bench after "small cold-start data" (abstract on
 OpenReview); how many, of which kind and for how long was not published. So this is our reading, the
 least that could be meant: training rows, each with a thinking part that says what is asked and
-holds no skill, and the right answer in tags. What it gives is the format, and a reply's end.
+holds no skill, and the right answer in tags. What it gives is the format, and a completion's end.
 
 The tuned model is the start of the run: step 0 of the benchmark scores it, and with ``beta`` above
 0 it is what the policy is kept close to. With adapters that stays the base model, since the
@@ -59,7 +59,7 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
         train_dataset=examples(dataset, config.cold_start, seed=config.seed, prompt=config.prompt),
         peft_config=adapters.lora_config(config),
     )  # fmt: skip
-    adapters.settle(trainer.model)
+    adapters.settle_adapter(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(unit="cold-start step"))
     trainer.train()

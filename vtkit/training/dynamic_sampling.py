@@ -24,7 +24,7 @@ from vtkit.errors import UserError
 _NO_SPREAD = 1e-4
 
 
-class Spare:
+class SparePrompts:
     """The spare prompts of a GRPO trainer.
 
     Args:

@@ -52,11 +52,11 @@ SAME = (
 )
 CUDA = (
     "kernels of a GPU add up in varying order, so that last digits differ, and after them the "
-    "sampled replies"
+    "sampled completions"
 )
 VLLM = (
     "vLLM samples in batches that depend on its timing, with random numbers that no checkpoint "
-    "holds, so that the replies differ"
+    "holds, so that the completions differ"
 )
 
 
@@ -64,7 +64,7 @@ def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
     """``exact`` and the ``reason`` for it, in words.
 
     Args:
-        vllm: replies are sampled by vLLM.
+        vllm: completions are sampled by vLLM.
     """
     if config.algorithm == "grpo" and vllm:
         return {"exact": False, "reason": VLLM}
@@ -73,6 +73,6 @@ def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
     return {"exact": True, "reason": SAME}
 
 
-def describe(found: dict[str, Any]) -> str:
+def describe_resume(found: dict[str, Any]) -> str:
     """The line that a training begins with."""
     return f"{'exact resume' if found['exact'] else 'resume is not exact'}: {found['reason']}"

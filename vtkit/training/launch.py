@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vtkit.config.recipes import load_config
+from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, RunConfig
 from vtkit.config.values import read_yaml
 from vtkit.errors import UserError, suggest
@@ -99,7 +99,7 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
 
 def _parameters(config: RunConfig) -> list[str]:
     """``-p NAME VALUE`` of all that recipe and profile alone would not set so."""
-    plain = load_config(config.recipe, config.profile, seed=config.seed).to_dict()
+    plain = resolve_config(config.recipe, config.profile, seed=config.seed).to_dict()
     changed = {
         name: value
         for name, value in config.to_dict().items()

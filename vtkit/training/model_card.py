@@ -29,7 +29,7 @@ _REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values
 LIMITS = """\
 - Not an assistant: it was trained to answer questions of one kind (see its data above), under one
   prompt (the chat template in this folder), and nothing else was measured.
-- Reflection in its replies ("wait, let me check") is a style that was rewarded when the answer was
+- Reflection in its completions ("wait, let me check") is a style that was rewarded when the answer was
   right; a phrase is no proof that anything was checked.
 - One seed. The intervals say how much the accuracy would vary with other questions, not with
   another run.

@@ -3,7 +3,7 @@
 Stock TRL 1.16 decodes, processes and encodes a group's picture for every completion, most of it
 twice, has the model read the prompt as often, and waits in each forward pass for the longest
 completion. Here the same is computed once: rollouts by :mod:`vtkit.sampling.decoding`, log-probabilities
-from a shared :class:`vtkit.sampling.prefix_cache.Prefix`, completions of about equal length together. The
+from a shared :class:`vtkit.sampling.prefix_cache.PrefixCache`, completions of about equal length together. The
 numbers are those of stock TRL up to rounding; where this can't be had, TRL's own code runs.
 """
 
@@ -18,14 +18,14 @@ from trl.models import unwrap_model_for_generation
 
 from vtkit.models.loading import ImageOnlyProcessor
 from vtkit.sampling.decoding import decode
-from vtkit.sampling.prefix_cache import PER_TOKEN, Prefix, can_share, distinct
-from vtkit.sampling.sampler import Draw
+from vtkit.sampling.prefix_cache import PER_TOKEN, PrefixCache, can_share, distinct
+from vtkit.sampling.sampler import InverseCDFSampler
 
 # A forward pass takes completions down to this share of its longest one.
 _SHORTEST = 2 / 3
 
 
-class FetchedOnce(torch.utils.data.Dataset):
+class RepeatedRows(torch.utils.data.Dataset):
     """A data set whose batches share their repeated rows, with the decoded picture."""
 
     def __init__(self, rows: Any):
@@ -42,12 +42,12 @@ class FetchedOnce(torch.utils.data.Dataset):
         return [fetched[number] for number in numbers]
 
 
-class OncePerPrompt(GRPOTrainer):
+class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPOTrainer that repeats nothing for the copies of a prompt."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.train_dataset = FetchedOnce(self.train_dataset)
+        self.train_dataset = RepeatedRows(self.train_dataset)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         processor = self.processing_class
@@ -78,7 +78,7 @@ class OncePerPrompt(GRPOTrainer):
         ) as model:  # fmt: skip
             completions, _ = decode(
                 model, {name: values.to(device) for name, values in rows.items()}, copies,
-                Draw(dice, self.temperature, self.top_k),
+                InverseCDFSampler(dice, self.temperature, self.top_k),
                 ends=self.eos_token_ids,
                 banned=self.generation_config.suppress_tokens or [], room=[limit] * len(copies),
             )  # fmt: skip
@@ -113,7 +113,7 @@ class OncePerPrompt(GRPOTrainer):
             )  # fmt: skip
         parts, order = [], []
         with self.accelerator.autocast():
-            prefix = Prefix(model, rows)
+            prefix = PrefixCache(model, rows)
             lengths = attention_mask[:, start + 1 :].sum(1).tolist()
             for part in _about_equal(lengths, at_once):
                 longest = max(1, lengths[part[0]])

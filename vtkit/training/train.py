@@ -28,14 +28,14 @@ from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import require_origins
-from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle, step_of
+from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
 from vtkit.runs.folder import locked, start_run
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import steps, trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
-from vtkit.training.exact_resume import describe, exactness
+from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.model_card import check_push, push, write_card
 from vtkit.training.trackers import tracking
 from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
@@ -68,7 +68,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with locked(folder) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             start_run(config)
-            settle(checkpoints, folder / "evals")
+            settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
                 trainer = make_trainer(config)
@@ -100,10 +100,10 @@ def _announce(config: RunConfig, trainer: Any) -> None:
     )
     resume = exactness(config, vllm=getattr(trainer, "use_vllm", False))
     print(
-        adapters.describe(trained, config), f"disk: {disk.describe(room)}", describe(resume),
+        adapters.describe_trained(trained, config), f"disk: {disk.describe_disk(room)}", describe_resume(resume),
         sep="\n", flush=True,
     )  # fmt: skip
-    disk.check(config.run_dir, room)
+    disk.require_space(config.run_dir, room)
     update_manifest(config.run_dir, resume=resume)
 
 
@@ -144,10 +144,10 @@ def make_trainer(config: RunConfig) -> Any:
     check_rendering(
         processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
     )
-    vllm_rollouts.prepare(args, config, model, processor, dataset, this_machine()[1])
+    vllm_rollouts.prepare_vllm(args, config, model, processor, dataset, this_machine()[1])
     trainer = _trainer(config, args, dataset, model, processor)
     vllm_rollouts.check_started(trainer, config)
-    adapters.settle(trainer.model)
+    adapters.settle_adapter(trainer.model)
     adapters.check_trained(trainer.model, config)
     if start and config.adapter != "none":
         adapters.start_from(trainer.model, start)

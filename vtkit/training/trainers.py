@@ -13,17 +13,17 @@ from accelerate.utils import gather_object
 from trl import SFTTrainer
 
 from vtkit.judging import styles
-from vtkit.judging.matching import resolve
+from vtkit.judging.matching import match_choice
 from vtkit.judging.rewards import completion_texts
 from vtkit.judging.verdict import explain, solution_text
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.training import dynamic_sampling
 from vtkit.training.exact_resume import ExactResume
-from vtkit.training.shared_prompts import OncePerPrompt
+from vtkit.training.shared_prompts import SharedPromptGRPOTrainer
 from vtkit.training.vllm_rollouts import OneTokenPerPicture
 
 
-class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, OncePerPrompt):
+class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:
@@ -43,7 +43,7 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, OncePerPrompt):
     ):
         super().__init__(*args, **kwargs)
         self.rollouts, self.prefilled = RolloutWriter(rollouts), prefilled
-        self.spare = dynamic_sampling.Spare(self, spare) if spare else None
+        self.spare = dynamic_sampling.SparePrompts(self, spare) if spare else None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if self.spare is None or not self.model.training:
@@ -102,7 +102,7 @@ def judge(
         where the solution names none of the choices; ``format_verdict``.
     """
     said = explain(completion, solution, choices, prefilled=prefilled)
-    known = not choices or resolve(solution_text(solution), tuple(choices)).choice is not None
+    known = not choices or match_choice(solution_text(solution), tuple(choices)).choice is not None
     return {
         **{name: said[name] for name in ("rule", "answer", "choice", "format_verdict")},
         "correct": said["accuracy"] == 1.0 if known else None,

@@ -68,7 +68,7 @@ def _check(config: "RunConfig") -> None:
 
 
 def arguments(config: "RunConfig", how: str) -> dict[str, Any]:
-    """Of GRPOConfig; ``how`` as :func:`mode` says. The rest takes a model: :func:`prepare`.
+    """Of GRPOConfig; ``how`` as :func:`mode` says. The rest takes a model: :func:`prepare_vllm`.
 
     With ``top_k`` the engine samples from a part of the distribution, which the trainer takes for
     the whole: its ratio would be that part's probability, a weight that transformers' rollouts do
@@ -87,7 +87,7 @@ def arguments(config: "RunConfig", how: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def prepare(
+def prepare_vllm(
     args: Any, config: "RunConfig", model: Any, processor: Any, dataset: Any, total: float
 ) -> None:
     """What GRPOConfig can only be told once model, processor and questions are there.

@@ -4,18 +4,18 @@
 *untrained* Qwen2-VL-2B-Instruct (and its sibling of 3 B in Journey's script), one rule for all:
 
 - Asked for tags, it mostly gives none: Journey's log begins with a format reward near 0. Here 15 %
-  of the replies to such a prompt have them.
+  of the completions to such a prompt have them.
 - What it says without tags is long: that log begins near 280 tokens and is at 140 as soon as the
-  tags are there; R1-V's curve begins at 55 to 70. Here such a reply has every sentence there is.
-- Some replies skip the thinking (open-r1-multimodal's remarks). Here 10 %.
+  tags are there; R1-V's curve begins at 55 to 70. Here such a completion has every sentence there is.
+- Some completions skip the thinking (open-r1-multimodal's remarks). Here 10 %.
 - Asked for the bare answer, it is at least as often right as when it is asked to think: R1-V's
   issue 113 (79 to 86 % against 48), open-r1-multimodal's table (MMMU 39.7 against 31.2, MathVista
   51.6 against 48.6), table 4's caption in VisualThinker's paper. Here 40 % of the questions are
   asked that way, so that such answers are learned as well as the others.
 
 "Terse" was the first, made before these logs were compared with it, and contradicts them: half of
-its replies have tags, those without are short, and bare answers are rare and therefore bad.
-"Talkative" differs from terse in one thing, the length of replies without tags. Both are kept for
+its completions have tags, those without are short, and bare answers are rare and therefore bad.
+"Talkative" differs from terse in one thing, the length of completions without tags. Both are kept for
 the studies of the same names (configs/studies), which say what the choice decides.
 """
 
@@ -31,7 +31,7 @@ class Manner:
         prompts: by subject, how often which prompt (a name in ``vtkit.models.prompts.TEMPLATES``) asks.
         scene_styles, maths_styles: how prompts that ask to think are answered, where there is no
             worked solution and where there is one; ``instruct_direct`` always has the bare answer.
-        at_length: whether a reply without tags has every sentence, or one to three.
+        at_length: whether a completion without tags has every sentence, or one to three.
         steps: of tuning.
     """
 

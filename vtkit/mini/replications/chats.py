@@ -1,7 +1,7 @@
 """What the instruct miniature is taught: questions in a chat, with fluent, right answers.
 
 Supervised data for instruct models (LLaVA's and its descendants') teach how to answer, not how to
-find out: replies are right, well worded and end; a rationale in tags restates the question or
+find out: completions are right, well worded and end; a rationale in tags restates the question or
 announces a plan, as Qwen2-VL-2B-Instruct's do ("To determine which object is closer to the camera,
 I will ..."), and looks at nothing. Nobody looks twice. Mathematics is the exception: Geo170K's
 solutions name what they read off the figure, so a share of worked solutions stands beside the
@@ -64,7 +64,7 @@ class Wording:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One exchange about a picture: a user's question and the model's reply.
+    """One exchange about a picture: a user's question and the model's completion.
 
     ``prompt`` names the chat template, ``subject`` is "figure" for descriptions, otherwise one of
     :data:`SUBJECTS`.
@@ -75,16 +75,16 @@ class Lesson:
     question: str
     prompt: str
     style: str
-    reply: str
+    completion: str
 
     def draw(self) -> Image.Image:
         """The picture, 256 x 256 RGB."""
         return self.about.draw()
 
     def document(self) -> Document:
-        """The rendered prompt and the reply."""
+        """The rendered prompt and the completion."""
         before, after = frame(self.prompt)
-        return before + self.question + after, self.reply
+        return before + self.question + after, self.completion
 
 
 @cache
@@ -116,7 +116,9 @@ def make_lesson(rng: random.Random, manner: Manner) -> Lesson:
     if prompt != "instruct_direct":
         style = _pick(manner.maths_styles if wording.steps else manner.scene_styles, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
-    said = reply(wording, style, gaps, rng)  # also if unused: manners share their random numbers
+    said = completion(
+        wording, style, gaps, rng
+    )  # also if unused: manners share their random numbers
     if manner.at_length and style == "chatty":
         said = everything(wording)
     return Lesson(subject, about, question, prompt, style, said)
@@ -142,7 +144,7 @@ def _view(wording: str, rng: random.Random) -> View:
             return View(scene, question, wording.replace("-", "_"))
 
 
-def reply(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
+def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
     """An answer in one of the styles: worked, rationale, chatty or short.
 
     Args:

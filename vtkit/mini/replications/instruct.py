@@ -5,7 +5,7 @@
 
 The replications that start from Qwen2-VL-2B-Instruct need a model that already answers as it is
 asked. This one is made as such models are: supervised tuning of the base on the exchanges of
-:mod:`vtkit.mini.replications.chats`, loss on the replies. It stops at ``<|im_end|>`` or ``<|endoftext|>``.
+:mod:`vtkit.mini.replications.chats`, loss on the completions. It stops at ``<|im_end|>`` or ``<|endoftext|>``.
 """
 
 import random

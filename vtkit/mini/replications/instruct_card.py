@@ -26,7 +26,7 @@ from vtkit.judging.rewards import accuracy_reward
 from vtkit.judging.styles import STYLES, is_reflective, style
 from vtkit.judging.verdict import check_format
 from vtkit.mini import dataset
-from vtkit.mini.cards import sample_replies
+from vtkit.mini.cards import sample_completions
 from vtkit.mini.pretraining import PIXELS
 from vtkit.mini.replications import chats, files, instruct
 from vtkit.mini.replications.chat_styles import DEFAULT, MANNERS
@@ -85,7 +85,7 @@ def behaviour(
     model: Any, processor: Any, asked: Sequence[Asked], prompt: str, seed: int = 0
 ) -> dict[str, Any]:
     """How the model answers: ``styles``, ``format`` and ``reflective`` as proportions of sampled
-    replies, ``tokens`` their mean length with the end token, ``tokens_tagged`` and
+    completions, ``tokens`` their mean length with the end token, ``tokens_tagged`` and
     ``tokens_untagged`` that of those in good format and of the others (None if there are none),
     accuracy ``sampled`` and ``greedy``.
     """
@@ -94,12 +94,12 @@ def behaviour(
     prompts = [before + one.question + after for one in asked]
     pictures = [one.picture for one in asked]
     sampled, greedy = (
-        sample_replies(model, processor, prompts, pictures, greedy=greedy)
+        sample_completions(model, processor, prompts, pictures, greedy=greedy)
         for greedy in (False, True)
     )
     n, styles = len(asked), Counter(map(style, sampled))
     lengths = [len(ids) + 1 for ids in processor.tokenizer(sampled)["input_ids"]]
-    good = [check_format(reply, prefilled=False) == "good" for reply in sampled]
+    good = [check_format(completion, prefilled=False) == "good" for completion in sampled]
     return {
         "styles": {name: proportion(styles[name], n) for name in STYLES if styles[name]},
         "format": proportion(sum(good), n),
@@ -116,10 +116,12 @@ def _mean(lengths: Sequence[int]) -> float | None:
     return round(fmean(lengths), 1) if lengths else None
 
 
-def _right(replies: Sequence[str], asked: Sequence[Asked]) -> int:
+def _right(completions: Sequence[str], asked: Sequence[Asked]) -> int:
     solutions = [f"<answer>{one.answer}</answer>" for one in asked]
     choices = [one.choices for one in asked]
-    return int(sum(accuracy_reward(replies, solution=solutions, choices=choices, prefilled=False)))
+    return int(
+        sum(accuracy_reward(completions, solution=solutions, choices=choices, prefilled=False))
+    )
 
 
 def stated() -> dict[str, Any]:
@@ -199,7 +201,7 @@ def render(card: dict[str, Any]) -> str:
     rng = random.Random("card")
     shown = [chats.make_lesson(rng, MANNER) for _ in range(6)]
     examples = "\n".join(
-        f"* {one.subject}, {one.prompt}: {one.question!r}\n  {one.reply!r}" for one in shown
+        f"* {one.subject}, {one.prompt}: {one.question!r}\n  {one.completion!r}" for one in shown
     )
     return f"""# The instruct miniature
 
@@ -232,14 +234,14 @@ of them. Between the tags: under `r1_system` {shares(said["gaps"]["r1_system"])}
 
 ## Measured behaviour
 
-What is published of the untrained model, and is to be found again below: few replies in the asked
+What is published of the untrained model, and is to be found again below: few completions in the asked
 format; those without tags twice as long or more; and bare answers (`instruct_direct`) at least as
 often right. The first two are met under every prompt. Bare answers come within the intervals of
 reasoned ones on scenes and stay behind on geometry and mathematics, where the lessons' worked
 solutions help.
 
 Test rows of each world; sampled at temperature 1 unless it says greedy; 95 % Wilson intervals.
-Tokens: of all replies, of those in the asked format, of the others.
+Tokens: of all completions, of those in the asked format, of the others.
 
 | questions | prompt | tokens | with tags | without | good format | styles | right | right, greedy \
 | reflective |

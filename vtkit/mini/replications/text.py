@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from vtkit.data.sat import sat_prompt
 from vtkit.files import atomic_path
-from vtkit.mini.corpus import View, caption, notes, reply
+from vtkit.mini.corpus import View, caption, completion, notes
 from vtkit.mini.dataset import World
 from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene, sat_question
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING
@@ -41,7 +41,7 @@ SCHEMA = pa.schema(
 needs: the options as the problem lists them, and the task."""
 
 
-def describe(scene: Scene, rng: random.Random) -> str:
+def describe_scene(scene: Scene, rng: random.Random) -> str:
     """Every object and its cell, in random order: " The lamp is at b3. The cup is at a1."
 
     Objects of the repeated kind are not numbered, or their number would be there to be read off;
@@ -61,7 +61,7 @@ def placed(name: str, cell: str) -> str:
 def problem(scene: Scene, question: Question, rng: random.Random) -> str:
     """What the user says: what the cells mean, where everything is, the question, its options."""
     asked = sat_prompt(sat_question(question), question.choices)
-    return f"{LEGEND}{describe(scene, rng)} {asked}"
+    return f"{LEGEND}{describe_scene(scene, rng)} {asked}"
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
@@ -82,13 +82,13 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     """
     if kind != "dialogue":
         told = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
-        return f" {LEGEND}{describe(view.scene, rng)}\n", told
+        return f" {LEGEND}{describe_scene(view.scene, rng)}\n", told
     asked = problem(view.scene, view.question, rng)
-    return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(reply(view.question, rng))
+    return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(completion(view.question, rng))
 
 
 def opened(text: str) -> str:
-    """A reply as it is without a prefilled ``<think>``: who closes the thinking has opened it."""
+    """A completion as it is without a prefilled ``<think>``: who closes the thinking has opened it."""
     return f" {PREFILL}{text}" if "</think>" in text else text
 
 

@@ -32,7 +32,7 @@ PHASES = (
     Phase(1000, 8, {"notes": 0.4, "dialogue": 0.6}),
 )
 BATCH = 16
-# The opening that replies have to write themselves is one token, as the closing tag happens to be.
+# The opening that completions have to write themselves is one token, as the closing tag happens to be.
 PHRASES = (R1_OPENING.rstrip(), R1_CLOSING, f" {LEGEND}", f" {PREFILL}")
 CELLS = tuple(f"{column}{row}" for column in "abcd" for row in range(1, 5))
 PLACED = tuple((placed(name, cell), name, cell) for name in NAMES for cell in CELLS)

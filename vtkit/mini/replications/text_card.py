@@ -17,7 +17,7 @@ import torch
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.judging.rewards import accuracy_reward
 from vtkit.mini import corpus
-from vtkit.mini.cards import pretraining_table, sample_replies, style_rows, style_table
+from vtkit.mini.cards import pretraining_table, sample_completions, style_rows, style_table
 from vtkit.mini.replications import text, text_base
 from vtkit.mini.scenes import TASKS
 from vtkit.models.loading import count_parameters, load_model, load_processor
@@ -32,7 +32,7 @@ def measure(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: as
-        :func:`vtkit.mini.cards.style_table`, of ``n`` replies at temperature 1 to new problems, with
+        :func:`vtkit.mini.cards.style_table`, of ``n`` completions at temperature 1 to new problems, with
         their ``mean_tokens``; ``notes``: share of right conclusions after a careful look under the
         notes' own prompt, by task, that is, whether the skill was learned; ``greedy``: accuracy on
         the test file, by task, and what guessing would score.
@@ -51,9 +51,9 @@ def measure(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     lengths: list[int] = []
 
     def say(prompts: Sequence[str]) -> list[str]:
-        replies = sample_replies(model, tokenizer, prompts)
-        lengths.extend(len(ids) + 1 for ids in tokenizer(replies)["input_ids"])
-        return replies
+        completions = sample_completions(model, tokenizer, prompts)
+        lengths.extend(len(ids) + 1 for ids in tokenizer(completions)["input_ids"])
+        return completions
 
     sampled = style_table(say, prompts, questions, rng, opening=f" {PREFILL}")
     return {
@@ -70,7 +70,10 @@ def measure(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 def _notes(model: Any, tokenizer: Any, views: Sequence[corpus.View], rng: random.Random) -> dict:
     """Shares of right conclusions where the model takes notes, by task."""
     prompts = [f"{text.document(view, 'notes', rng)[0]}Notes: {view.prompt()}\n" for view in views]
-    notes = [reply.split("\nNotes:")[0] for reply in sample_replies(model, tokenizer, prompts)]
+    notes = [
+        completion.split("\nNotes:")[0]
+        for completion in sample_completions(model, tokenizer, prompts)
+    ]
     right = [
         note.endswith(corpus.conclusion(view.question, view.question.answer))
         for note, view in zip(notes, views, strict=True)
@@ -86,8 +89,8 @@ def _greedy(model: Any, tokenizer: Any) -> dict[str, Any]:
         [conversation(problem) for problem in rows["problem"]],
         add_generation_prompt=True, tokenize=False,
     )  # fmt: skip
-    replies = sample_replies(model, tokenizer, prompts, greedy=True)
-    paid = accuracy_reward(replies, rows["solution"], rows["choices"], prefilled=False)
+    completions = sample_completions(model, tokenizer, prompts, greedy=True)
+    paid = accuracy_reward(completions, rows["solution"], rows["choices"], prefilled=False)
     chance = sum(1 / len(choices) for choices in rows["choices"]) / len(prompts)
     return {"chance": round(chance, 3), **_by_task([p > 0 for p in paid], rows["task"])}
 
@@ -135,14 +138,14 @@ nothing about DeepSeek-V3-Base or Qwen2.5.
 {pretraining_table(text_base.BATCH, text_base.PHASES, card["last_loss"])}
 ## Measured behaviour
 
-Replies to the R1-Zero prompt at temperature 1, {card["mean_tokens"]} tokens on average, new scenes,
+Completions to the R1-Zero prompt at temperature 1, {card["mean_tokens"]} tokens on average, new scenes,
 95 % Wilson intervals:
 
 | style | share | right |
 |---|---|---|
 {style_rows(card["sampled"])}
 
-Right conclusions of a careful look under the notes' own prompt, and greedy replies to the test file
+Right conclusions of a careful look under the notes' own prompt, and greedy completions to the test file
 (chance {greedy["chance"]:.1%}):
 
 | task | notes, right | greedy, right |

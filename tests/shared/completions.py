@@ -1,7 +1,7 @@
 """``vtkit.training`` with written completions instead of sampled ones: what differs is not chance.
 
 Each process draws from a random generator of its own, so one process and two never sample the same
-replies. Given the same replies, they must come to the same numbers. Run like ``-m vtkit.training``.
+completions. Given the same completions, they must come to the same numbers. Run like ``-m vtkit.training``.
 """
 
 import random
@@ -11,7 +11,7 @@ from vtkit.training import __main__ as training
 from vtkit.training import trainers
 from vtkit.training.trainers import RolloutGRPOTrainer
 
-REPLIES = (
+COMPLETIONS = (
     " left </think> <answer> left </answer>",
     " The lamp is in b3, the cup in d3. </think> <answer> right </answer>",
     " <div> <p> left",
@@ -21,19 +21,19 @@ REPLIES = (
 
 
 class Written(RolloutGRPOTrainer):
-    """Replies that depend on step, question and place in the group alone."""
+    """Completions that depend on step, question and place in the group alone."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         first = self.accelerator.process_index * len(prompt_ids)
-        replies = []
+        completions = []
         for place, prompt in enumerate(prompt_ids, start=first):
             draw = random.Random(
                 f"{self.state.global_step} {prompt} {place % self.num_generations}"
             )
-            text = draw.choice(REPLIES)
+            text = draw.choice(COMPLETIONS)
             ids = self.processing_class.tokenizer(text)["input_ids"]
-            replies.append([*ids, self.processing_class.tokenizer.eos_token_id])
-        return replies, None
+            completions.append([*ids, self.processing_class.tokenizer.eos_token_id])
+        return completions, None
 
 
 if __name__ == "__main__":

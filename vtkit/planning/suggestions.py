@@ -28,7 +28,7 @@ def require_fit(plan: Plan) -> None:
         return
     moment = max(plan.moments, key=lambda name: sum(plan.moments[name].values()))
     usable = plan.memory * (1 - RESERVE)
-    ways = [said(plan.config, way) for way in remedies(plan)]
+    ways = [said(plan.config, way) for way in suggestions(plan)]
     remedy = f"set {'; or '.join(ways)}" if ways else "take a card with more memory"
     raise UserError(
         f"parameters: {moment} needs {plan.peak / GB:.1f} GB and {usable / GB:.1f} GB are "
@@ -36,7 +36,7 @@ def require_fit(plan: Plan) -> None:
     )
 
 
-def remedies(plan: Plan) -> Iterator[dict[str, Any]]:
+def suggestions(plan: Plan) -> Iterator[dict[str, Any]]:
     """Changes ``{field: value}`` that make it fit, each with as much as fits; maybe none."""
     turned = {name: _turn(plan, name) for name in _KNOBS}
     alone = {name: value for name, (value, now) in turned.items() if now and now.fits}

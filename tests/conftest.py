@@ -131,8 +131,8 @@ def train_command():
 
 @pytest.fixture
 def fake_vllm(monkeypatch: pytest.MonkeyPatch):
-    """``vllm`` as tests/shared/vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
-    from shared import vllm as fake_vllm
+    """``vllm`` as tests/shared/fake_vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
+    from shared import fake_vllm
     from trl.generation import vllm_generation
 
     from vtkit.sampling import vllm_engine

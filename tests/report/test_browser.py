@@ -7,8 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from shared.fake_run import write_fake_run
 from shared.payloads import PAYLOADS, write_hostile_run
-from shared.run import write_fake_run
 
 from vtkit.aha.reflection import annotate
 from vtkit.report import page, viewer

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.errors import UserError
 from vtkit.report import figure_1, plots

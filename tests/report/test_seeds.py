@@ -4,7 +4,7 @@ import json
 from statistics import mean, stdev
 
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.errors import UserError
 from vtkit.files import read_json

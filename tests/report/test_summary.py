@@ -8,7 +8,7 @@ import re
 
 import pandas as pd
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.errors import UserError
 from vtkit.report import page

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from shared.fake_run import write_fake_run
 from shared.payloads import PAYLOADS, write_hostile_run
-from shared.run import write_fake_run
 
 from vtkit.aha.reflection import annotate
 from vtkit.data.sat import load_sat

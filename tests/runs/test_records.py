@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.config import recipes
 from vtkit.config.run_config import save_config

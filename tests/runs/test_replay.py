@@ -6,7 +6,7 @@ import re
 import nbformat
 import pandas as pd
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit import files
 from vtkit.config.recipes import resolve_config

@@ -8,7 +8,7 @@ and the HTML standard's parsing chapter have more of every kind.
 from pathlib import Path
 
 import yaml
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.runs.rollouts import load_rollouts

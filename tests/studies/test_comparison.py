@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.files import write_json
 from vtkit.runs.curves import LENGTH

@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from shared.run import write_fake_run
+from shared.fake_run import write_fake_run
 
 from vtkit.config.recipes import list_recipes
 from vtkit.config.run_config import read_config

@@ -21,7 +21,6 @@ from vtkit.judging.statements import (
     CONCLUSION,
     CORRECTION,
     RETRACTION,
-    Span,
     after_conclusion,
     find_bold,
     find_sentences,
@@ -32,7 +31,8 @@ from vtkit.judging.statements import (
     without_reasons,
     without_remark,
 )
-from vtkit.judging.tags import first_turn, take_apart, visible
+from vtkit.judging.styles import is_html
+from vtkit.judging.tags import Span, first_turn, take_apart, visible
 from vtkit.judging.words import key_words, without_idioms
 
 FOUND_BY = ("block", "boxed", "statement", "bold", "sentence", "bare")
@@ -67,11 +67,6 @@ _MAX_SENTENCES = 8
 _MAX_LINES = 20
 # What is said about an answer is said near it; this bounds the time.
 _NEAR = 2000
-_HTML = re.compile(
-    r"<!(?:doctype|--)|</?(?!(?:b|i|u|em|strong|br|code|sub|sup|think\w*|answer\w*)\b)"
-    r"[a-z][a-z0-9]{0,12}(?:\s[^<>]{0,200})?/?(?:>|$)",
-    re.IGNORECASE,
-)
 _LINE = re.compile(r"\S[^\n]*")
 _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
@@ -112,7 +107,7 @@ class _Judge:
     def answer(self) -> Answer:
         parts = self.parts
         if not parts.readable:
-            return _none("html" if _HTML.search(self.text[:_NEAR]) else "none")
+            return _none("html" if is_html(self.text[:_NEAR]) else "none")
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
             blocks = [self._block(*block) for block in parts.blocks]
@@ -149,7 +144,7 @@ class _Judge:
         said = self._said([whole])
         if said and not re.search(r"\w", _MARKUP.sub(" ", self.text[said[-1].end :])):
             return self._settle(said)
-        if _HTML.search(self.text[:_NEAR]):
+        if is_html(self.text[:_NEAR]):
             return _none("html")
         return self._bare(*whole) or _none("unfinished")
 
@@ -159,7 +154,7 @@ class _Judge:
         if not filled:
             return _none("thinking" if self.parts.thought_blocks else "none")
         start, end = filled[-1]
-        if _HTML.search(self.text, start, min(end, start + _NEAR)):
+        if is_html(self.text[start : min(end, start + _NEAR)]):
             return _none("html")
         bold = [self._commit(*span, "bold") for span in find_bold(self.text, start, end)]
         bold = [one for one in bold if one.naming.plain]

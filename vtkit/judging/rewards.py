@@ -18,8 +18,7 @@ from typing import Any
 
 from vtkit.errors import UserError, suggest
 from vtkit.judging import answers, countdown, published
-from vtkit.judging.answers import find_answer
-from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, is_right, solution_text
+from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, decide, solution_text
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
@@ -53,15 +52,12 @@ def accuracy_reward(
     """
     texts = completion_texts(completions)
     options = choices if choices is not None else [None] * len(texts)
-    found = [
-        find_answer(text, option or (), prefilled=prefilled)
-        for text, option in zip(texts, options, strict=True)
+    judged = [
+        decide(text, right, tuple(option or ()), prefilled)
+        for text, right, option in zip(texts, solution, options, strict=True)
     ]
-    _log(log_metric, "answers", answers.RULES, [answer.rule for answer in found])
-    return [
-        float(is_right(answer, right, option or ()))
-        for answer, right, option in zip(found, solution, options, strict=True)
-    ]
+    _log(log_metric, "answers", answers.RULES, [answer.rule for answer, _ in judged])
+    return [float(correct is True) for _, correct in judged]
 
 
 def format_reward(

@@ -19,7 +19,8 @@ from vtkit.runs.replay import REFERENCE
 from vtkit.runs.rollout_store import SCHEMA, RolloutWriter
 from vtkit.runs.rollouts import load_rollouts
 
-JUDGED = ["finish_reason", "rule", "answer", "choice", "correct", "format_verdict"]
+JUDGED = ["finish_reason", "rule", "answer", "span_start", "span_end", "choice"]
+JUDGED += ["correct", "format_verdict", "style", "reflective"]
 
 
 def make_row(**changes):
@@ -37,9 +38,13 @@ def make_row(**changes):
         "finish_reason": "stop",
         "rule": "block",
         "answer": "left",
+        "span_start": 31,
+        "span_end": 35,
         "choice": 0,
         "correct": True,
         "format_verdict": "good",
+        "style": "direct",
+        "reflective": False,
         "reward": 2.0,
         "accuracy_reward": 1.0,
         "format_reward": 1.0,

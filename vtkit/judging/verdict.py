@@ -16,8 +16,6 @@ from vtkit.judging.answers import Answer, find_answer
 from vtkit.judging.matching import match_choice
 from vtkit.judging.styles import classify
 
-# The rewards and the record of a step ask about the same completions one after the other.
-REMEMBERED = 4096
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _STATED = re.compile(r"the (?:correct )?(?:answer|option|choice) is:? (\S.*?)\.?", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:think|answer)\b[^<>]{0,20}>", re.IGNORECASE)
@@ -26,7 +24,6 @@ _TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 FORMAT_VERDICTS = ("good", "tags", "empty", "between", "trailing")
 
 
-@lru_cache(REMEMBERED)
 def check_format(completion: str, *, prefilled: bool = True) -> str:
     """Find the first thing that is wrong with a completion's format; ``good`` if nothing is.
 
@@ -114,7 +111,7 @@ def judge(
     )
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(4096)  # the rewards and the record of a step ask about the same completions
 def decide(
     completion: str, solution: str | int, choices: tuple[str, ...], prefilled: bool
 ) -> tuple[Answer, bool | None]:
@@ -155,8 +152,8 @@ def is_correct(
         answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
         prefilled: the prompt ended in ``<think>``, so thinking that is never closed has no answer.
     """
-    solution = benchmark_solution(choices, answer)
-    return decide(completion, solution, tuple(choices), prefilled)[1] is True
+    found = find_answer(completion, choices, prefilled=prefilled)
+    return is_right(found, benchmark_solution(choices, answer), choices) is True
 
 
 def benchmark_solution(choices: Sequence[str], answer: str) -> str | int:

@@ -1,8 +1,8 @@
 """Judge one completion: its answer, whether that is right, its format and its style.
 
-    judge(" Hm. </think> <answer> left </answer>", "<answer>left</answer>", ["right", "left"])
-    # Verdict(answer="left", span=(23, 27), rule="block", choice=1, correct=True, format="good",
-    #         style="direct", reflective=False)
+judge(" Hm. </think> <answer> left </answer>", "<answer>left</answer>", ["right", "left"])
+# Verdict(answer="left", span=(23, 27), rule="block", choice=1, correct=True, format="good",
+#         style="direct", reflective=False)
 """
 
 import re

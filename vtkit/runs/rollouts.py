@@ -234,7 +234,9 @@ def fill_verdicts(
         return filled
     if not spans:
         lacking = lacking & _is_null(frame, "rule")
-    rows = zip(*(frame[name][lacking] for name in ("completion", "solution", "choices")), strict=True)
+    rows = zip(
+        *(frame[name][lacking] for name in ("completion", "solution", "choices")), strict=True
+    )
     verdicts = [verdict_columns(judge(*row, prefilled=prefilled)) for row in rows]
     names = ["rule", "answer", "choice", "span_start", "span_end"]
     return _fill(filled, names, lacking, verdicts)

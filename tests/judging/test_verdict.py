@@ -88,7 +88,7 @@ def test_no_completion_is_too_strange(completion, solution, choices, prefilled):
 
 
 def test_html_has_one_definition():
-    """What is html to the extractor is html to the styles, and what is not is read for its answer."""
+    """Text that the extractor calls html is html to the styles, too."""
     cases = [case for name in CORPUS for case in CORPUS[name]]
     for case in cases:
         verdict = judge(case["completion"], "left", case.get("choices"))

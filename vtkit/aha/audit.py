@@ -243,7 +243,7 @@ SECTIONS = {
     "4.6": "#4.6-Before-and-after",
     "4.7": "#4.7-The-causal-test",
 }
-"""Where in notebook 04 a section begins."""
+"""Links to sections of notebook 04."""
 _ARMS = {
     "force": "Answering at once, instead of reflecting,",
     "remove": "Taking the sentence away and continuing",

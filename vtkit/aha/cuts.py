@@ -96,7 +96,7 @@ def count_sentences(text: str) -> int:
 
 
 def forced_answer(before: str, *, prefilled: bool) -> str:
-    """The text that makes a completion answer at once: it closes open thinking, opens the answer."""
+    """The text that makes a completion answer at once: close open thinking, open the answer."""
     return " </think> <answer>" if prefilled or PREFILL in before else " <answer>"
 
 

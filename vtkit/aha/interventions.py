@@ -1,4 +1,4 @@
-"""The causal test: change a completion at its second look, let the model continue, compare accuracy.
+"""The causal test: change a completion at its second look, continue it, compare accuracy.
 
 A completion to a held-out question is cut; from the cut the model continues twice, with two texts
 put in (:data:`vtkit.aha.pairs.ARMS`), the same sampler and the same random numbers. Notebook 04
@@ -31,7 +31,7 @@ from vtkit.sampling.generation import generate
 from vtkit.sampling.sampler import Sampling
 
 REFLECTION = " Wait, let me check again."
-"""Inserted where the model has no reflection of its own that is common enough."""
+"""Inserted where no reflection of the model is common enough."""
 _CUTTERS = {"reflective": cut_reflection, "other": cut_thinking}  # by kind of completion
 _ASKED_AT_ONCE = 64  # questions; fixed, so that the batch size decides nothing
 _Draw = Callable[[Sequence[int], Sequence[str], Sequence[str]], list[str]]
@@ -72,7 +72,7 @@ def run_interventions(
         rows: of :func:`vtkit.data.cv_bench.load_cv_bench`.
         prompt: name of the processor's chat template.
         max_new_tokens: of a completion and, anew, of what follows a cut.
-        temperature, top_k: as in training, so that these are the completions which it rewarded.
+        temperature, top_k: as in training.
         n: pairs in an arm, at most; there are fewer if the model hardly ever (or always) reflects.
         tries: completions drawn to a question, at most.
         seed: of the choice of questions and of all random numbers; the batch size has no effect.
@@ -217,7 +217,7 @@ def _continue(
 
 
 def _side(question: dict, start: str, text: str, rest: str, prefilled: bool) -> dict[str, Any]:
-    """One completion of a pair: ``start`` up to and with ``text``, which was put in, and the rest."""
+    """One completion of a pair: ``start``, which ends in the ``text`` put in, and the rest."""
     solution = benchmark_solution(question["choices"], question["answer"])
     verdict = judge(start + rest, solution, question["choices"], prefilled=prefilled)
     return {

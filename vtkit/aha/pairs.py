@@ -82,12 +82,12 @@ def load_pairs(path: str | Path) -> pd.DataFrame:
 
 
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Estimate each arm's effect: one row an arm that was asked for, in the order of ``ARMS``.
+    """Estimate each arm's effect: one row an arm, in the order of ``ARMS``.
 
     Columns: ``n``; ``treated`` and ``control``, accuracies; ``difference`` with ``low`` and
     ``high``, its 95 % interval for pairs (Newcombe's); ``helped``, pairs of which only the treated
-    completion is right, and ``hurt``, only the control; ``treated_reflects`` and ``control_reflects``,
-    how often the model then reflected by itself. An arm without pairs has n = 0 and NaN.
+    completion is right, and ``hurt``, only the control; ``treated_reflects`` and
+    ``control_reflects``, how often the model then reflected. An arm without pairs has n = 0, NaN.
     """
     rows = {arm: _effect(pairs[pairs["arm"] == arm]) for arm in pairs.attrs["settings"]["arms"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")

@@ -42,7 +42,7 @@ class Task(NamedTuple):
 
 
 def question(task: Task) -> str:
-    """TinyZero's wording without its sentence on tags, which the chat template says."""
+    """TinyZero's wording without its sentence on tags, which is in the chat template."""
     return (
         f"Using the numbers {list(task.numbers)}, create an equation that equals {task.target}. "
         "You can use basic arithmetic operations (+, -, *, /) "
@@ -51,16 +51,16 @@ def question(task: Task) -> str:
 
 
 def read_task(answer: str) -> Task | None:
-    """What ``str(task)`` wrote; None for the answer to another kind of problem."""
-    found = _TASK.fullmatch(answer)
-    return found and Task(int(found[1]), tuple(map(int, found[2].split(", "))))
+    """Read ``str(task)``; None for the answer to another kind of problem."""
+    match = _TASK.fullmatch(answer)
+    return match and Task(int(match[1]), tuple(map(int, match[2].split(", "))))
 
 
 def solves(text: str, task: Task) -> bool:
-    """Whether the text is an expression of exactly the task's numbers with its value.
+    """Tell whether the text is an expression of exactly the task's numbers with its value.
 
-    A right-hand side may follow (``44 - 19 = 25``) if it is the target, or be first. Signs of
-    print and LaTeX (``×``, ``\\times``, ``$``) are read as meant.
+    ``44 - 19 = 25`` and ``25 = 44 - 19`` are fine, too. Signs of print and LaTeX (``×``,
+    ``\\times``, ``$``) are read as meant.
     """
     for sign, meant in _LATEX:
         text = text.replace(sign, meant)

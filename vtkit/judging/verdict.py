@@ -51,7 +51,7 @@ def _is_visible(text: str) -> bool:
 
 
 class Verdict(NamedTuple):
-    """What a completion answers and looks like.
+    """The answer of a completion, and its form.
 
     answer: the words that decided, as written, and ``span``, their ``(start, end)``; None without.
     rule: one of :data:`vtkit.judging.answers.RULES`.

@@ -1,8 +1,7 @@
-"""The words of an answer, made comparable.
+"""Cut a text into words that compare equal when answers are equal.
 
-More than ``text.lower().strip()``: accents, compatibility forms and LaTeX fall away, number words
-become digits, plurals singulars; and a letter that stands in brackets ("(B)", "b)") is told from a
-word. Normalising is what lets "The Lamps." be "lamp" and keeps "1" from "11".
+Case, accents, compatibility forms and LaTeX are dropped, number words become digits, plurals
+singulars; a letter in brackets ("(B)", "b)") is told from a word.
 
     key_words("The twenty-one lamps.")      # ("21", "lamp")
 """
@@ -156,7 +155,7 @@ AFTER = frozenset(
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible".split()
 )
-"""What may follow a choice that is a thing. Any other word makes it part of another name: with the
+"""May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
 NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
 """After these "a" is a letter: no noun begins so."""
@@ -167,7 +166,7 @@ PLAIN = frozenset(
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
     "isn't nor nope stay remain assistant . : ! , =".split()
 ) | {"\n"}
-"""What may stand beside the choice in a phrase that is nothing but its naming."""
+"""May be next to the choice in a phrase that does nothing but name it."""
 FALSE = frozenset("wrong incorrect false impossible excluded".split())
 COPULAS = frozenset(
     "is are was be been would must it's that's there's here's appear seem look lie sit stand i "

@@ -167,7 +167,8 @@ def playground(
     def update(change: Any = None) -> None:
         completion, options, right, beside = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
-        verdict.value = reward_gallery(judge_by_rules(_typed([completion], named, right)), beside).data
+        judged = judge_by_rules(_typed([completion], named, right))
+        verdict.value = reward_gallery(judged, beside).data
 
     for box in boxes:
         box.observe(update, "value")

@@ -1,7 +1,7 @@
 """Read every completion of a run: one row each, in parquet files of whole steps.
 
-The writer (:mod:`vtkit.runs.rollout_store`) merges the files of 500 complete steps into one: a query
-over a million completions takes 0.2 s instead of 8.6 s (``timings/rollouts.py``).
+The writer (:mod:`vtkit.runs.rollout_store`) merges the files of 500 complete steps into one: a
+query over a million completions takes 0.2 s instead of 8.6 s (``timings/rollouts.py``).
 
     rollouts = load_rollouts("runs/visualthinker-mini-s0")
     rollouts.to_pandas()                                                # everything, for people

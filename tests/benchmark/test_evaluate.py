@@ -269,7 +269,7 @@ def test_evaluate_writes_rows_and_score(model, processor, questions, tmp_path, m
     completions = [
         Completion(texts[number % 3], 7 + number % 3) for number in range(len(questions))
     ]
-    monkeypatch.setattr(evaluate, "generate_kept", lambda *args, **kwargs: completions)
+    monkeypatch.setattr(evaluate, "generate_resumable", lambda *args, **kwargs: completions)
     options = dict(prompt="base", batch_size=4, max_new_tokens=8)
     result = evaluate.evaluate(model, processor, questions, tmp_path, step=12, **options)
     assert result == read_json(tmp_path / "step-000012.json")

@@ -72,7 +72,8 @@ def test_who_pays_counts_what_the_rules_pay(judged):
 def test_differences_from_another_are_marked():
     completion = typed(" It is left. </think> <answer> Left. </answer>")
     assert re.search(
-        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠", reward_gallery(judge_by_rules(completion)).data
+        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠",
+        reward_gallery(judge_by_rules(completion)).data,
     )
     same = typed(" It is left. </think> <answer> left </answer>")
     assert "≠" not in reward_gallery(judge_by_rules(same)).data
@@ -100,7 +101,9 @@ def test_no_completion_becomes_markup_or_mathematics(completion):
 
 def test_names_and_questions_are_escaped():
     evil = "<img src=x onerror=alert(1)>"
-    page = reward_gallery(judge_by_rules([Completion("hack", evil, evil, evil, (evil, "b"), evil)])).data
+    page = reward_gallery(
+        judge_by_rules([Completion("hack", evil, evil, evil, (evil, "b"), evil)])
+    ).data
     assert "<img" not in page and page.count("&lt;img") >= 4
 
 

@@ -59,10 +59,8 @@ def cut_reflection(completion: str) -> Cut | None:
     ends = [match.start() for rule in (_BOUNDARY, _TAG) if (match := rule.search(completion, last))]
     stop = min(ends, default=len(completion))
     if stop - start > _MAX_SENTENCE:
-        start, stop = (
-            len(completion[:first].rstrip()),
-            last + (completion[last : last + 1] in tuple(",.!?")),
-        )
+        start = len(completion[:first].rstrip())
+        stop = last + (completion[last : last + 1] in tuple(",.!?"))
     cut = Cut(completion[:start], completion[start:stop], completion[stop:])
     cut_off = not ends and not cut.after and cut.sentence[-1] not in ".!?…"
     if cut_off or _THINKING_END.search(cut.before) or is_html(cut.before + cut.sentence):

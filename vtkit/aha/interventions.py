@@ -10,6 +10,7 @@ explains the design: both sides are drawn anew, and a question serves an arm onc
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median_low
@@ -111,19 +112,15 @@ def run_interventions(
         return [completion.text for completion in completions]
 
     found, drawn = _find(draw, settings)
-    facts = {
-        "completions": drawn,
-        **_insertions(tokenizer_of(processor), list(found["reflective"].values())),
+    reflective = list(found["reflective"].values())
+    facts = {"completions": drawn, **_insertions(tokenizer_of(processor), reflective)}
+    cutters = {
+        "reflective": cut_reflection,
+        "other": partial(cut_thinking, sentences=facts["after"]),
     }
     units = [
-        _Unit(
-            row,
-            kind,
-            cut_reflection(completion)
-            if kind == "reflective"
-            else cut_thinking(completion, facts["after"]),
-        )
-        for kind in {KINDS[arm]: None for arm in settings["arms"]}
+        _Unit(row, kind, cutters[kind](completion))
+        for kind in dict.fromkeys(KINDS[arm] for arm in settings["arms"])
         for row, completion in found[kind].items()
     ]
     pairs = _continue(draw, rows, units, settings["arms"], facts, prefilled=is_prefilled(prompt))
@@ -143,12 +140,8 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
     drawn = 0
     for attempt in range(settings["tries"]):
         waiting = iter(order)
-        while lacking := [
-            completions for completions in needed if len(completions) < settings["n"]
-        ]:
-            useful = (
-                row for row in waiting if any(row not in completions for completions in lacking)
-            )
+        while lacking := [kept for kept in needed if len(kept) < settings["n"]]:
+            useful = (row for row in waiting if any(row not in kept for kept in lacking))
             asked = list(islice(useful, _ASKED_AT_ONCE))
             if not asked:
                 break

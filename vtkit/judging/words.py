@@ -25,31 +25,25 @@ class Word(NamedTuple):
     letter: str = ""
 
 
-_NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {
-    word: str(10 * tens)
-    for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)
-}
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty".split()
+)
+_LARGE = "thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
+_NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
+_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
-_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
-_IRREGULAR = {
-    many: one
-    for one, many in (
-        pair.split()
-        for pair in (
-            "shelf shelves,knife knives,leaf leaves,loaf loaves,scarf scarves,half halves,"
-            "person people,person persons,man men,woman women,child children,mouse mice,foot feet,"
-            "tooth teeth,goose geese,bus buses,potato potatoes,tomato tomatoes"
-        ).split(",")
-    )
-}
+_IRREGULAR = dict(
+    pair.split()
+    for pair in (
+        "shelves shelf,knives knife,leaves leaf,loaves loaf,scarves scarf,halves half,"
+        "people person,persons person,men man,women woman,children child,mice mouse,feet foot,teeth tooth,"
+        "geese goose,buses bus,potatoes potato,tomatoes tomato"
+    ).split(",")
+)
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"

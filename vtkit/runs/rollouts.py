@@ -22,10 +22,10 @@ import pyarrow.dataset as ds
 from pyarrow import acero
 from pyarrow.fs import LocalFileSystem
 
-from vtkit.errors import UserError, suggest
+from vtkit.errors import UserError, first_line, suggest
 from vtkit.judging.styles import classify
 from vtkit.judging.verdict import judge
-from vtkit.runs.rollout_store import SCHEMA, first_line, list_files, read, verdict_columns
+from vtkit.runs.rollout_store import SCHEMA, list_files, read, verdict_columns
 
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
 # Arrow reads ahead 16 and 4; that takes a third more memory and is not faster.
@@ -41,8 +41,7 @@ class Rollouts:
 
     Attributes:
         schema: the columns of ``SCHEMA`` and any further rewards.
-        dropped: records that were left out because their writer was killed: half-written files, and
-            a last step that is torn.
+        dropped: half-written files of a killed writer, and a damaged last step, which are left out.
     """
 
     def __init__(self, run_dir: str | Path, steps: Iterable[int] | None = None) -> None:
@@ -204,8 +203,8 @@ def load_rollouts(run_dir: str | Path, steps: Iterable[int] | None = None) -> Ro
         steps: only these; other files are not opened.
 
     Raises:
-        UserError: the run has no rollouts, none at the steps asked for, or a file is damaged (other
-            than the last one, which is left out and counted).
+        UserError: the run has no rollouts, none at these steps, or a file other than the last one
+            is damaged.
     """
     return Rollouts(run_dir, steps)
 
@@ -225,21 +224,17 @@ def fill_verdicts(
         ``span_start`` and ``span_end``.
     """
     lacking = _is_null(frame, "reflective")
-    looks = [
-        dict(zip(("style", "reflective"), classify(text), strict=True))
-        for text in frame["completion"][lacking]
-    ]
-    filled = _fill(frame, ["style", "reflective"], lacking, looks)
+    names = ["style", "reflective"]
+    looks = [classify(text) for text in frame["completion"][lacking]]
+    filled = _fill(frame, lacking, [dict(zip(names, look, strict=True)) for look in looks], names)
     if not {"choices", "solution"} <= set(frame):
         return filled
     if not spans:
         lacking = lacking & _is_null(frame, "rule")
-    rows = zip(
-        *(frame[name][lacking] for name in ("completion", "solution", "choices")), strict=True
-    )
+    rows = frame.loc[lacking, ["completion", "solution", "choices"]].itertuples(index=False)
     verdicts = [verdict_columns(judge(*row, prefilled=prefilled)) for row in rows]
     names = ["rule", "answer", "choice", "span_start", "span_end"]
-    return _fill(filled, names, lacking, verdicts)
+    return _fill(filled, lacking, verdicts, names)
 
 
 def _is_null(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -247,7 +242,7 @@ def _is_null(frame: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _fill(
-    frame: pd.DataFrame, names: Sequence[str], where: np.ndarray, values: Sequence[dict]
+    frame: pd.DataFrame, where: np.ndarray, values: Sequence[dict], names: Sequence[str]
 ) -> pd.DataFrame:
     columns = {}
     for name in names:

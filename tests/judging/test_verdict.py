@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtkit.judging import (
@@ -68,6 +68,7 @@ def test_the_parts_of_a_verdict_agree_on_the_corpus(name):
             assert right == is_correct(text, choices, f"({letter})")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES) | st.text(max_size=9), max_size=20).map("".join),
     st.text(max_size=20) | st.integers(0, 3),

@@ -40,8 +40,8 @@ _IRREGULAR = dict(
     pair.split()
     for pair in (
         "shelves shelf,knives knife,leaves leaf,loaves loaf,scarves scarf,halves half,"
-        "people person,persons person,men man,women woman,children child,mice mouse,feet foot,teeth tooth,"
-        "geese goose,buses bus,potatoes potato,tomatoes tomato"
+        "people person,persons person,men man,women woman,children child,mice mouse,feet foot,"
+        "teeth tooth,geese goose,buses bus,potatoes potato,tomatoes tomato"
     ).split(",")
 )
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")

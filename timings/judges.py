@@ -16,10 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import results
-from vtkit.benchmark.evaluate import is_correct
-from vtkit.judging import published
-from vtkit.judging.answers import find_answer
-from vtkit.judging.verdict import check_format
+from vtkit.judging import check_format, find_answer, is_correct, published
 
 HERE = Path(__file__).parent
 CORPUS = HERE.parent / "tests" / "corpus" / "scorer.jsonl"
@@ -62,16 +59,14 @@ def milliseconds(work: Callable[[], object], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def judge(text: str) -> None:
-    find_answer(text, CHOICES)
-    check_format(text)
-
-
 def hostile_rows() -> list[dict[str, str]]:
     rows = []
     for name, piece in HOSTILE.items():
         short, long = ((piece * (size // len(piece) + 1))[:size] for size in (100_000, 1_000_000))
-        took = {text: milliseconds(lambda text=text: judge(text)) for text in (short, long)}
+        took = {
+            text: milliseconds(lambda text=text: (find_answer(text, CHOICES), check_format(text)))
+            for text in (short, long)
+        }
         rows.append(
             {
                 "what": f"1 MB of {name}: answer and format",
@@ -101,7 +96,7 @@ def _score(right: Callable[..., bool], cases: list[dict]) -> int:
 
 
 def main() -> None:
-    judge("warm up")
+    find_answer("warm up", CHOICES)
     rows = corpus_rows() + hostile_rows()
     width = max(len(row["what"]) for row in rows)
     for row in rows:

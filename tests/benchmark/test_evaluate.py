@@ -18,6 +18,7 @@ from transformers import (
 from vtkit.benchmark import evaluate
 from vtkit.errors import UserError
 from vtkit.files import read_json
+from vtkit.judging import is_correct
 from vtkit.models.inputs import batch_inputs, message
 from vtkit.models.loading import ImageOnlyProcessor
 from vtkit.models.prompts import conversation, get_template
@@ -88,13 +89,13 @@ def test_baselines():
 
 
 def test_is_correct():
-    assert evaluate.is_correct(" x </think> <answer>left</answer>", ["right", "left"], "(B)")
-    assert evaluate.is_correct(" x </think> <answer>(b)</answer>", ["right", "left"], "(B)")
-    assert not evaluate.is_correct(" x </think> <answer>right</answer>", ["right", "left"], "(B)")
-    assert not evaluate.is_correct(" it could be left or right", ["right", "left"], "(B)")
+    assert is_correct(" x </think> <answer>left</answer>", ["right", "left"], "(B)")
+    assert is_correct(" x </think> <answer>(b)</answer>", ["right", "left"], "(B)")
+    assert not is_correct(" x </think> <answer>right</answer>", ["right", "left"], "(B)")
+    assert not is_correct(" it could be left or right", ["right", "left"], "(B)")
     free = "The lamp is clearly to the left of the chair."
-    assert evaluate.is_correct(free, ["right", "left"], "(B)")
-    assert not evaluate.is_correct(free, ["right", "left"], "(B)", prefilled=True), "mere thinking"
+    assert is_correct(free, ["right", "left"], "(B)")
+    assert not is_correct(free, ["right", "left"], "(B)", prefilled=True), "mere thinking"
 
 
 # --------------------------------------------------------------------------------- generate
@@ -268,7 +269,7 @@ def test_evaluate_writes_rows_and_score(model, processor, questions, tmp_path, m
     completions = [
         Completion(texts[number % 3], 7 + number % 3) for number in range(len(questions))
     ]
-    monkeypatch.setattr(evaluate, "generate_kept", lambda *args, **kwargs: completions)
+    monkeypatch.setattr(evaluate, "generate_resumable", lambda *args, **kwargs: completions)
     options = dict(prompt="base", batch_size=4, max_new_tokens=8)
     result = evaluate.evaluate(model, processor, questions, tmp_path, step=12, **options)
     assert result == read_json(tmp_path / "step-000012.json")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.problems import picture, write
 from shared.problems import row as published
 
-from vtkit.benchmark.evaluate import judge, score
+from vtkit.benchmark.evaluate import judged_row, score
 from vtkit.config.recipes import resolve_config
 from vtkit.data import replications
 from vtkit.data.formats import FORMATS
@@ -19,7 +19,7 @@ from vtkit.data.replications import load_problems
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError
 from vtkit.judging.rewards import get_rewards
-from vtkit.judging.verdict import explain, solution_text
+from vtkit.judging.verdict import judge, solution_text
 from vtkit.runs import artifacts
 from vtkit.sampling.generation import Completion
 
@@ -50,7 +50,7 @@ def test_published_and_careful_rules_read_the_gold(format, tmp_path):
     for row in rows:
         said = f"<think>so</think> <answer>{row['answer']}</answer>"
         if format != "countdown":
-            assert explain(said, row["solution"], row["choices"], prefilled=False)["accuracy"] == 1
+            assert judge(said, row["solution"], row["choices"], prefilled=False).correct
         (paid,) = get_rewards(["accuracy"], rules, prefilled=False)
         assert paid(completions=[row["solution"]], solution=[row["solution"]]) == [1.0]
 
@@ -60,7 +60,7 @@ def test_journeys_published_rule_takes_a_number_of_the_golds_thinking_for_right(
     wrong = "<think>It is 1 degrees.</think><answer>A</answer>"
     (published,) = get_rewards(["accuracy"], "journey", prefilled=False)
     assert published(completions=[wrong], solution=[solution]) == [1.0]
-    assert explain(wrong, solution, list("ABCD"), prefilled=False)["accuracy"] == 0.0
+    assert judge(wrong, solution, list("ABCD"), prefilled=False).correct is False
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,10 @@ def test_options_in_the_question_are_the_choices(listed, tmp_path):
     row = load_problems(path, "open-r1")[0]
     assert row["choices"][:2] == ["30°", "60°"] and row["answer"] == "60°"
     assert row["solution"].endswith("<answer>The correct answer is B</answer>")
-    for said, paid in {"B": 1.0, "60°": 1.0, "(B)": 1.0, "A": 0.0, "30°": 0.0}.items():
+    for said, right in {"B": True, "60°": True, "(B)": True, "A": False, "30°": False}.items():
         completion = f"<think>so</think> <answer>{said}</answer>"
-        assert (
-            explain(completion, row["solution"], row["choices"], prefilled=False)["accuracy"]
-            == paid
-        )
+        verdict = judge(completion, row["solution"], row["choices"], prefilled=False)
+        assert verdict.correct is right
 
 
 def test_a_sentence_around_the_solution_is_left_out():
@@ -101,7 +99,7 @@ def test_answers_of_all_kinds_are_judged_as_they_are_paid(tmp_path):
     path = write(tmp_path / "test.parquet", "open-r1")
     row = load_problems(path, "open-r1", split="test")[2]
     assert row["choices"] == [] and row["answer"] == "2.5"
-    judged = [judge(row, Completion(text, 9), prefilled=False) for text in _COMPLETIONS]
+    judged = [judged_row(row, Completion(text, 9), prefilled=False) for text in _COMPLETIONS]
     assert [each["correct"] for each in judged] == [True, False, False]
     assert [each["parsed"] for each in judged] == [True, True, False]
     total = score(judged)

@@ -1,4 +1,4 @@
-"""What a careful human would say a completion answers, case by case, and what must hold for any completion.
+"""Answers that a careful human would find, case by case, and what must hold for any completion.
 
 Labels were written by hand from the rules, not from the code's output. ``None`` is "no answer".
 """

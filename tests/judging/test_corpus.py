@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vtkit.benchmark.evaluate import is_correct
-from vtkit.judging import published
-from vtkit.judging.rewards import accuracy_reward, format_reward
+from vtkit.judging import accuracy_reward, format_reward, is_correct, published
 
 CORPUS = Path(__file__).parent / "corpus"
 

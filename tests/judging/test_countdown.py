@@ -11,7 +11,7 @@ from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.judging.countdown import Task, published_score, question, read_task, solves
 from vtkit.judging.rewards import get_rewards
-from vtkit.judging.verdict import explain
+from vtkit.judging.verdict import judge
 
 TASK = Task(25, (44, 19))
 EXPRESSIONS = st.recursive(
@@ -103,12 +103,9 @@ def test_tinyzeros_reward_with_its_quirks():
 def test_careful_rules_work_the_answer_out():
     solution = f"<answer>{TASK}</answer>"
     completion = "<think> 44 minus 19. </think> <answer> (44 - 19) </answer>"
-    said = explain(completion, solution, [], prefilled=False)
-    assert (said["accuracy"], said["format"]) == (1.0, 1.0)
-    assert (
-        explain(completion.replace("44 -", "44 +"), solution, [], prefilled=False)["accuracy"]
-        == 0.0
-    )
+    verdict = judge(completion, solution, prefilled=False)
+    assert (verdict.correct, verdict.format) == (True, "good")
+    assert judge(completion.replace("44 -", "44 +"), solution, prefilled=False).correct is False
     (reward,) = get_rewards(["countdown"], prefilled=False)
     assert reward.__name__ == "countdown_reward"
     assert reward(completions=[completion, "no"], solution=[solution] * 2) == [1.0, 0.0]

@@ -18,7 +18,7 @@ from vtkit.judging.rewards import (
     length_reward,
     random_reward,
 )
-from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, explain
+from vtkit.judging.verdict import FORMAT_VERDICTS, check_format
 
 LEFT = "<answer>left</answer>"
 SIDES = ["right", "left"]
@@ -233,13 +233,3 @@ def test_unknown_rewards_are_refused():
         get_rewards(["accuracy"], "lenient")
     with pytest.raises(UserError, match="names one twice"):
         get_rewards(["format", "format"])
-
-
-def test_explain():
-    told = explain(GOOD, LEFT, SIDES)
-    assert told["accuracy"] == told["format"] == 1.0
-    assert GOOD[slice(*told["span"])] == told["answer"] == "left"
-    assert told["choice"] == 1 and told["rule"] == "block"
-    assert told["why"] == "answer 'left' (block); right is 'left'; format: good"
-    told = explain("<html>", LEFT, SIDES)
-    assert told["why"] == "no answer (html); right is 'left'; format: tags"

@@ -12,7 +12,7 @@ from vtkit.judging import rewards
 from vtkit.report.reward_gallery import (
     KINDS,
     Completion,
-    judge,
+    judge_by_rules,
     load_completions,
     playground,
     reward_gallery,
@@ -29,7 +29,7 @@ def typed(*completions):
 
 @pytest.fixture(scope="module")
 def judged():
-    return judge(load_completions())
+    return judge_by_rules(load_completions())
 
 
 def test_the_gallery_is_large_and_each_kind_occurs(judged):
@@ -72,19 +72,20 @@ def test_who_pays_counts_what_the_rules_pay(judged):
 def test_differences_from_another_are_marked():
     completion = typed(" It is left. </think> <answer> Left. </answer>")
     assert re.search(
-        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠", reward_gallery(judge(completion)).data
+        r"1&nbsp;\+&nbsp;1</td>.*<strong>0&nbsp;\+&nbsp;1 ≠",
+        reward_gallery(judge_by_rules(completion)).data,
     )
     same = typed(" It is left. </think> <answer> left </answer>")
-    assert "≠" not in reward_gallery(judge(same)).data
+    assert "≠" not in reward_gallery(judge_by_rules(same)).data
     assert (
-        "original" in reward_gallery(judge(same)).data
-        and "journey" in reward_gallery(judge(same), "journey").data
+        "original" in reward_gallery(judge_by_rules(same)).data
+        and "journey" in reward_gallery(judge_by_rules(same), "journey").data
     )
 
 
 def test_the_deciding_words_are_marked_and_nothing_else():
     page = reward_gallery(
-        judge(typed(" left? </think> <answer> It is left. </answer>", " Hm."))
+        judge_by_rules(typed(" left? </think> <answer> It is left. </answer>", " Hm."))
     ).data
     assert re.findall(r"<mark[^>]*>(.*?)</mark>", page) == ["It is left."]
 
@@ -92,7 +93,7 @@ def test_the_deciding_words_are_marked_and_nothing_else():
 @given(st.text(alphabet="<>/&\"'$\\(answerthinkleft \n\0\u202e", max_size=60))
 def test_no_completion_becomes_markup_or_mathematics(completion):
     """Every cell holds nothing but escaped text and our mark, inside <code>."""
-    page = reward_gallery(judge(typed(completion))).data
+    page = reward_gallery(judge_by_rules(typed(completion))).data
     (cell,) = re.findall(r"<code[^>]*>(.*?)</code>", page, re.DOTALL)
     assert not re.search(r"[<>\"']", re.sub(r"</?mark[^>]*>", "", cell))
     assert "script" not in page and "\0" not in page
@@ -100,7 +101,9 @@ def test_no_completion_becomes_markup_or_mathematics(completion):
 
 def test_names_and_questions_are_escaped():
     evil = "<img src=x onerror=alert(1)>"
-    page = reward_gallery(judge([Completion("hack", evil, evil, evil, (evil, "b"), evil)])).data
+    page = reward_gallery(
+        judge_by_rules([Completion("hack", evil, evil, evil, (evil, "b"), evil)])
+    ).data
     assert "<img" not in page and page.count("&lt;img") >= 4
 
 

@@ -14,12 +14,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vtkit.errors import UserError
+from vtkit.judging import judge
 from vtkit.runs import rollout_store
 from vtkit.runs.replay import REFERENCE
-from vtkit.runs.rollout_store import SCHEMA, RolloutWriter
-from vtkit.runs.rollouts import load_rollouts
+from vtkit.runs.rollout_store import SCHEMA, RolloutWriter, verdict_columns
+from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
-JUDGED = ["finish_reason", "rule", "answer", "choice", "correct", "format_verdict"]
+JUDGED = ["finish_reason", "rule", "answer", "span_start", "span_end", "choice"]
+JUDGED += ["correct", "format_verdict", "style", "reflective"]
 
 
 def make_row(**changes):
@@ -37,9 +39,13 @@ def make_row(**changes):
         "finish_reason": "stop",
         "rule": "block",
         "answer": "left",
+        "span_start": 31,
+        "span_end": 35,
         "choice": 0,
         "correct": True,
         "format_verdict": "good",
+        "style": "direct",
+        "reflective": False,
         "reward": 2.0,
         "accuracy_reward": 1.0,
         "format_reward": 1.0,
@@ -350,6 +356,43 @@ def test_a_damaged_step_is_not_merged_and_does_not_stop_the_run(tmp_path, short_
     with pytest.warns(UserWarning, match="not merged.*step-000004"):
         write_steps(tmp_path, 11, 12)
     assert len(files(tmp_path)) == 12
+
+
+LOOKS = (" It is left. Wait, let me check again. </think> <answer> left </answer>", "<div>", " up")
+
+
+def judged_rows(sample=0):
+    return [
+        make_row(sample=sample + place, completion=text, solution="left")
+        | verdict_columns(judge(text, "left", ["left", "right"]))
+        for place, text in enumerate(LOOKS)
+    ]
+
+
+def test_verdicts_are_stored_and_read(tmp_path):
+    write(tmp_path, 1, *judged_rows())
+    frame = frame_of(tmp_path)
+    assert list(frame["style"]) == ["reflective", "html", "untagged"]
+    assert list(frame["reflective"]) == [True, False, False]
+    start, end = int(frame["span_start"][0]), int(frame["span_end"][0])
+    assert LOOKS[0][start:end] == frame["answer"][0] == "left"
+    assert frame["span_start"][1:].isna().all(), "no answer, no span"
+    changed = frame.assign(style="direct", reflective=True, choice=1, span_start=5)
+    for name in ("style", "reflective", "choice", "span_start"):
+        assert (fill_verdicts(changed, spans=True)[name] == changed[name]).all(), "read, not judged"
+
+
+@pytest.mark.parametrize("judged", [("style", "reflective", "span_start", "span_end"), JUDGED])
+def test_verdicts_that_a_run_did_not_store_are_filled_in(judged, tmp_path):
+    rows = judged_rows()
+    write(tmp_path, 1, *({k: v for k, v in row.items() if k not in judged} for row in rows))
+    write(tmp_path, 2, *rows)
+    filled = fill_verdicts(frame_of(tmp_path), spans=True)
+    names = ["style", "reflective", "rule", "answer", "choice", "span_start", "span_end"]
+    old, new = (filled[filled["step"] == step][names].reset_index(drop=True) for step in (1, 2))
+    assert old.equals(new)
+    evaluated = frame_of(tmp_path, [1])[["completion", "choices"]]
+    assert list(fill_verdicts(evaluated)) == ["completion", "choices", "style", "reflective"]
 
 
 def test_what_old_files_lack_is_null(tmp_path):

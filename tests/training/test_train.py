@@ -15,17 +15,17 @@ from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.judging import styles
+from vtkit.judging import judge, shares
 from vtkit.judging.answers import RULES
 from vtkit.models.loading import load
 from vtkit.models.prompts import TEMPLATES, conversation
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import start_run
+from vtkit.runs.rollout_store import verdict_columns
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.training.arguments import steps
 from vtkit.training.callbacks import METRICS, Evaluation, MetricsLog
 from vtkit.training.train import finished, make_trainer, train
-from vtkit.training.trainers import judge
 
 BARE = " </think> <answer> {} </answer>"
 
@@ -94,8 +94,10 @@ def test_rollouts_add_up_to_the_metrics(grpo, tiny):
             assert said(f"answers/{rule}") == pytest.approx((frame.rule == rule).mean())
         flat = frame.groupby("group").reward.nunique() == 1
         assert said("frac_reward_zero_std") == pytest.approx(flat.mean())
-        for name, share in styles.shares(frame.completion).items():
+        for name, share in shares(frame.completion).items():
             assert said(name) == pytest.approx(share)
+        assert said("html_share") == pytest.approx((frame["style"] == "html").mean())
+        assert said("reflection_rate") == pytest.approx(frame["reflective"].mean())
         assert (frame.reward == frame.accuracy_reward + frame.format_reward).all()
 
 
@@ -372,6 +374,7 @@ def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
     ],
 )
 def test_the_careful_rules_judge_whatever_was_paid(completion, solution, expected):
-    found = judge(completion, f"<answer>{solution}</answer>", ["left", "right"], True)
+    verdict = judge(completion, f"<answer>{solution}</answer>", ["left", "right"])
+    found = verdict_columns(verdict)
     names = ("rule", "answer", "choice", "correct", "format_verdict")
     assert tuple(found[name] for name in names) == expected

@@ -1,8 +1,6 @@
-"""The aha audit: what a run's rollouts say about second looks, and the sentence they allow.
+"""Audit a run's rollouts for second looks: numbers, and the verdict that they allow.
 
-Reports of an "aha moment" show a quote. Here every number of the claim is counted from files, the
-rule that turns numbers into a verdict was written before any run, and it says "absent" or
-"superficial" as readily as "amplified".
+The rules that turn numbers into a verdict were written before any run.
 
     found = audit("runs/visualthinker-mini-s0")        # numbers, as vtkit.stats.proportion has them
     verdict(found).kind                                # "absent", "superficial", "amplified", ...
@@ -16,11 +14,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from vtkit.aha.reflection import annotate, rates
-from vtkit.judging.answers import find_answer
 from vtkit.judging.matching import match_choice
 from vtkit.judging.phrases import find_reflections
 from vtkit.judging.statements import find_sentences
-from vtkit.judging.verdict import solution_text
+from vtkit.judging.verdict import right_choice
 from vtkit.runs import curves, records
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.stats import correlation, paired_difference, percent, points, proportion
@@ -31,14 +28,14 @@ _THOUGHT_END = "</think>"
 
 
 class Verdict(NamedTuple):
-    """kind: ``absent``, ``unclear``, ``superficial``, ``harmful`` or ``amplified``; and why."""
+    """``absent``, ``unclear``, ``superficial``, ``harmful`` or ``amplified``; and a sentence."""
 
     kind: str
     sentence: str
 
 
 def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str, Any]:
-    """All numbers of notebook 04 that a verdict may use.
+    """Count all numbers of notebook 04 that a verdict may use.
 
     Args:
         effects: of :func:`vtkit.aha.pairs.effects`, the causal test, if it was run.
@@ -69,12 +66,12 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
 
 
 def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
-    """What reflective completions answer before the first phrase, against what they end with.
+    """Compare what reflective completions lean to before the first phrase with their answer.
 
     Only completions that name a choice both before and after count.
 
     Args:
-        frame: of :func:`vtkit.aha.reflection.annotate`, with ``choices`` and ``solution``.
+        frame: rollouts of :func:`vtkit.aha.reflection.annotate`.
 
     Returns:
         ``n``; the counts ``kept right``, ``kept wrong``, ``wrong to right`` and ``right to wrong``;
@@ -83,13 +80,12 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     counts = dict.fromkeys(("kept right", "kept wrong", "wrong to right", "right to wrong"), 0)
     for row in frame[frame["reflective"]].itertuples():
         choices = tuple(row.choices)
-        right = match_choice(solution_text(row.solution), choices).choice
+        right = right_choice(row.solution, choices)
         place = find_reflections(row.completion)[0][0]
         before = _leaning(row.completion[:place], choices)
-        after = find_answer(row.completion, choices).choice
-        if before is None or after is None:
+        if before is None or pd.isna(row.choice):
             continue
-        was, now = before == right, after == right
+        was, now = before == right, row.choice == right
         name = {(True, True): "kept right", (False, False): "kept wrong"}.get((was, now))
         counts[name or ("wrong to right" if now else "right to wrong")] += 1
     n = sum(counts.values())
@@ -104,7 +100,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def agreement(frame: pd.DataFrame) -> dict[str, Any]:
-    """How often the thinking concludes what the answer then says, of completions where both are clear.
+    """Count how often the answer is what the thinking concluded, where both are clear.
 
     R1-V's users found them at odds (their issue 93): nothing is paid for the thinking.
     """
@@ -113,20 +109,18 @@ def agreement(frame: pd.DataFrame) -> dict[str, Any]:
         thought, closed, _ = row.completion.partition(_THOUGHT_END)
         if not closed:
             continue
-        choices = tuple(row.choices)
-        concluded = _leaning(thought, choices)
-        answered = find_answer(row.completion, choices).choice
-        if concluded is not None and answered is not None:
+        concluded = _leaning(thought, tuple(row.choices))
+        if concluded is not None and not pd.isna(row.choice):
             both += 1
-            same += concluded == answered
+            same += concluded == row.choice
     return proportion(same, both)
 
 
 def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] | None:
-    """How much more often one style is right than another *for the same question*.
+    """Estimate how much more often one style is right than another *for the same question*.
 
-    GRPO's groups are several completions of one model to one question, so that questions which invite
-    reflection because they are hard or easy do not count. Weighted as by Mantel and Haenszel.
+    GRPO's groups are several completions of one model to one question, so it does not matter that
+    hard or easy questions invite reflection. Weighted as by Mantel and Haenszel.
 
     Returns:
         ``value``, ``low``, ``high`` (95 %, normal) and ``n``, the groups with both styles; None
@@ -145,10 +139,10 @@ def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] |
 
 
 def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
-    """Rank correlation of mean length and accuracy over the steps from the dip on.
+    """Correlate the ranks of mean length and accuracy over the steps from the dip on.
 
-    It says that both rose together, not why. Steps follow each other, so that the interval, which
-    takes them for independent, is too narrow.
+    It shows that both rose together, not why. Steps are not independent, so the interval is too
+    narrow.
     """
     dip, _ = curves.find_dip(metrics[curves.LENGTH])
     after = metrics.loc[dip:]
@@ -159,7 +153,7 @@ def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
 
 
 def verdict(found: dict[str, Any]) -> Verdict:
-    """The sentence that the numbers allow; the rules come before any run.
+    """Choose the sentence that the numbers allow.
 
     absent: the rate of reflection at the end is not above the start's interval. Otherwise it was
     amplified, and the question is what for. harmful: the causal test finds that a second look
@@ -188,7 +182,7 @@ def verdict(found: dict[str, Any]) -> Verdict:
 
 
 def _what_it_buys(found: dict[str, Any]) -> str:
-    """Whether more than the careful look is behind it.
+    """Name what an amplified second look is good for, beyond the careful look.
 
     ``words`` counts only where the placebo did no harm: a placebo that derails the model flatters
     the reflection that it is compared with.
@@ -210,10 +204,10 @@ def _helps(effect: dict[str, Any] | None) -> bool:
 
 
 def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -> str:
-    """The verdict in a paragraph of Markdown, each number linked to the section it comes from.
+    """Write the verdict as a paragraph of Markdown, each number linked to its section.
 
     Args:
-        link: turns a section's name ("4.4") into a target; without it numbers stand alone.
+        link: turns a section's name ("4.4") into a target; without it there are no links.
     """
     return "".join(
         f"[{text}]({link(section)})" if link and section else text
@@ -222,25 +216,25 @@ def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -
 
 
 def pieces(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The verdict's paragraph as ``(text, section)``: numbers name theirs, words have none."""
+    """Split the verdict's paragraph into ``(text, section)``; words have no section."""
     kind, why = verdict(found)
     start, end = (percent(found["rates"][when]["reflect"]) for when in ("start", "end"))
-    said = [(f"{kind.capitalize()}: {why}. Reflection went from ", ""), (start, "4.4")]
-    said += [(" of the rollouts to ", ""), (end, "4.4")]
+    parts = [(f"{kind.capitalize()}: {why}. Reflection went from ", ""), (start, "4.4")]
+    parts += [(" of the rollouts to ", ""), (end, "4.4")]
     if found["onset"]:
-        said += [(", from step ", ""), (str(found["onset"]), "4.2")]
-        said.append((" on clearly above its start", ""))
+        parts += [(", from step ", ""), (str(found["onset"]), "4.2")]
+        parts.append((" on clearly above its start", ""))
     looks = found["second_looks"]
     if looks["n"] >= FEWEST:
-        said += [(". Of ", ""), (str(looks["n"]), "4.6"), (" second looks at the end, ", "")]
-        said += [(str(looks["wrong to right"]), "4.6"), (" went from wrong to right and ", "")]
-        said += [(str(looks["right to wrong"]), "4.6"), (" from right to wrong", "")]
+        parts += [(". Of ", ""), (str(looks["n"]), "4.6"), (" second looks at the end, ", "")]
+        parts += [(str(looks["wrong to right"]), "4.6"), (" went from wrong to right and ", "")]
+        parts += [(str(looks["right to wrong"]), "4.6"), (" from right to wrong", "")]
     for arm, text in _ARMS.items():
         effect = found["effects"].get(arm)
         if effect and effect["n"] >= FEWEST:
-            said += [(f". {text} changes accuracy by ", ""), (f"{points(effect)} points", "4.7")]
-            said.append((f" (n = {effect['n']})", ""))
-    return [*said, (".", "")]
+            parts += [(f". {text} changes accuracy by ", ""), (f"{points(effect)} points", "4.7")]
+            parts.append((f" (n = {effect['n']})", ""))
+    return [*parts, (".", "")]
 
 
 SECTIONS = {
@@ -249,10 +243,10 @@ SECTIONS = {
     "4.6": "#4.6-Before-and-after",
     "4.7": "#4.7-The-causal-test",
 }
-"""Where in notebook 04 a section begins."""
+"""Links to sections of notebook 04."""
 _ARMS = {
     "force": "Answering at once, instead of reflecting,",
-    "remove": "Taking the sentence away and going on",
+    "remove": "Taking the sentence away and continuing",
     "insert": "Putting a second look into completions that have none",
     "placebo": "A neutral sentence of the same length in its place",
     "words": "The words of the second look, beyond that neutral sentence,",
@@ -260,7 +254,7 @@ _ARMS = {
 
 
 def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """As JSON can hold them: what an arm without pairs does not have is None."""
+    """The effects by arm; NaN becomes None, as JSON needs it."""
     rows = effects.assign(value=effects["difference"]).to_dict("index")
     return {
         arm: {name: None if value != value else value for name, value in row.items()}
@@ -269,7 +263,7 @@ def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:
-    """The choice that the last sentence which names one names: "It looks like left." says left."""
+    """The choice named by the last sentence that names one: "It looks like left." names left."""
     named = [
         match_choice(thought[start:end], choices).choice
         for start, end in find_sentences(thought, 0, len(thought))

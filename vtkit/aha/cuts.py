@@ -1,7 +1,6 @@
-"""Cutting a completion at its second look, or where one could have been, and what is put in there.
+"""Cut a completion at its second look, or where one could have been, and make the texts put in.
 
-Pure functions of text. A cut loses nothing: its parts, joined, are the completion again, so that taking
-a sentence out and putting it back at the same place is no change at all.
+Pure functions of text. The parts of a cut, joined, are the completion again.
 
     cut_reflection(" It is left. Wait, let me check again. No. </think> ...")
     # Cut(before=" It is left.", sentence=" Wait, let me check again.", after=" No. </think> ...")
@@ -18,7 +17,7 @@ from vtkit.judging.styles import is_html
 from vtkit.models.prompts import PREFILL
 
 _COMMON = 3  # a sentence that fewer questions drew may be about one picture
-_MAX_SENTENCE = 200  # characters; what is longer was written without full stops
+_MAX_SENTENCE = 200  # characters; longer ones were written without full stops
 _BOUNDARY = re.compile(r"(?<=[.!?…])\s+|\s*\n\s*")
 _TAG = re.compile(r"\s*<")
 _THINKING_END = re.compile(r"\s*<\s*(?:/\s*think|/?\s*answer)", re.IGNORECASE)
@@ -60,10 +59,8 @@ def cut_reflection(completion: str) -> Cut | None:
     ends = [match.start() for rule in (_BOUNDARY, _TAG) if (match := rule.search(completion, last))]
     stop = min(ends, default=len(completion))
     if stop - start > _MAX_SENTENCE:
-        start, stop = (
-            len(completion[:first].rstrip()),
-            last + (completion[last : last + 1] in tuple(",.!?")),
-        )
+        start = len(completion[:first].rstrip())
+        stop = last + (completion[last : last + 1] in tuple(",.!?"))
     cut = Cut(completion[:start], completion[start:stop], completion[stop:])
     cut_off = not ends and not cut.after and cut.sentence[-1] not in ".!?…"
     if cut_off or _THINKING_END.search(cut.before) or is_html(cut.before + cut.sentence):
@@ -72,7 +69,7 @@ def cut_reflection(completion: str) -> Cut | None:
 
 
 def cut_thinking(completion: str, sentences: int | None = None) -> Cut | None:
-    """Cut a completion without reflection behind its first ``sentences``, or where its thinking ends.
+    """Cut a completion without reflection after ``sentences``, or where its thinking ends.
 
     Returns:
         None if the thinking does not end at a tag, says nothing, reflects, or is HTML.
@@ -91,13 +88,13 @@ def cut_thinking(completion: str, sentences: int | None = None) -> Cut | None:
 
 
 def count_sentences(text: str) -> int:
-    """Sentences with a word in them, the ``<think>`` aside."""
-    said = text.lstrip().removeprefix(PREFILL)
-    return sum(1 for part in _BOUNDARY.split(said) if re.search(r"\w", part))
+    """Count sentences with a word in them, the ``<think>`` aside."""
+    prose = text.lstrip().removeprefix(PREFILL)
+    return sum(1 for part in _BOUNDARY.split(prose) if re.search(r"\w", part))
 
 
 def forced_answer(before: str, *, prefilled: bool) -> str:
-    """What makes a completion answer at once: open thinking is closed, and the answer opened."""
+    """The text that makes a completion answer at once: close open thinking, open the answer."""
     return " </think> <answer>" if prefilled or PREFILL in before else " <answer>"
 
 
@@ -108,15 +105,15 @@ def commonest_sentence(sentences: Sequence[str]) -> str | None:
 
 
 def make_placebo(tokenizer: Any, length: int) -> str:
-    """A sentence that says nothing about any question, as near to ``length`` tokens as there is.
+    """Make a sentence that says nothing about any question, of about ``length`` tokens.
 
-    Its words are ordinary ones that the miniature's small vocabulary has, too.
+    Its words are in the miniature's small vocabulary, too.
     """
     texts = []
     for text in _neutral_sentences():
         texts.append(text)
         if count_tokens(tokenizer, text) > length:
-            return min(texts, key=lambda one: abs(count_tokens(tokenizer, one) - length))
+            return min(texts, key=lambda made: abs(count_tokens(tokenizer, made) - length))
     raise AssertionError("neutral sentences grow without end")
 
 

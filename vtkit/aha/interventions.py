@@ -1,57 +1,16 @@
-"""The causal test: what happens to accuracy when a second look is taken away, or put in.
+"""The causal test: change a completion at its second look, continue it, compare accuracy.
 
-That reflective completions are right more often proves nothing: easy questions may invite reflection,
-and a completion that reflects is also a completion that reasons. To show a cause one has to intervene. Other
-kits count words; this one changes the text in the middle of a completion and lets the model go on.
+A completion to a held-out question is cut; from the cut the model continues twice, with two texts
+put in (:data:`vtkit.aha.pairs.ARMS`), the same sampler and the same random numbers. Notebook 04
+explains the design: both sides are drawn anew, and a question serves an arm once.
 
-*The pair.* A model completions to a held-out question. The completion is cut; what stands before the cut is
-kept. From there the model goes on twice, with two different texts put in, with the same sampler and
-the same random numbers. Both completions are judged by the rules that judge the benchmark. Nothing but
-the text put in differs, so a difference in accuracy is its effect. Each arm is such a pair:
-
-    arm      treated: put in at the cut      control: put in     the difference says
-    force    "</think> <answer>"             its reflection      what is lost if it answers at once
-    remove   nothing                         its reflection      whether that sentence was needed
-    insert   a reflection                    nothing             whether a second look would help
-    placebo  a neutral sentence as long      nothing             what any interruption does
-    words    a reflection                    the neutral one     what its words add to mere length
-
-``force`` and ``remove`` take completions that reflect, cut before the sentence of the first phrase in
-:data:`vtkit.judging.phrases.NARROW`. The others take completions that do not, cut where this model puts its
-reflections: after as many sentences as usually stand before them (unknown: where thinking ends).
-HTML, completions without an end of thinking, and phrases after it are left out.
-
-*Why the control is drawn again.* The completion's own outcome is there already, but it comes from a
-completion that was picked for what it says, and the treated one would be a new draw: luck on one side
-only. Both sides are drawn anew from one cut, so however completions are picked, it favours neither.
-
-*Why new completions.* Rollouts of the last training steps come from several models, on questions these
-were trained on, eight to a question. Here every completion is of the model that is tested, on held-out
-questions, and a question serves an arm once, so that pairs are independent. Questions that did not
-serve are asked again, ``tries`` times at most, until the arm has ``n``. So the effect is an average
-over questions on which this model does (force, remove) or does not reflect, not over all.
-
-*Why the same random numbers.* A completion takes one number a token, and both completions of a pair take the
-same ones. Each is still a fair draw; the luck that both share cancels out.
-
-*What the arms do not say.* ``force`` takes away all thinking after the cut, not a sentence alone,
-and a forced answer cannot fail the format. After ``remove`` the model may reflect all the same, and
-the control of ``insert`` may by itself: :func:`vtkit.aha.pairs.effects` counts how often. Where nearly
-all do, ``remove`` says no more than that the habit does not hang on one sentence. What is inserted
-is the run's own commonest reflection, yet these completions did not ask for it, and may have looked
-with care already: a model that was trained to reflect is better asked before its training. A
-placebo that does harm has derailed the model, and then ``words`` flatters the reflection: read the
-two together. With five intervals of 95 %, an audit of a model in which nothing has an effect shows
-one that misses zero about once in five times.
-
-    rows = load_cv_bench("data/mini")
     pairs = run_interventions(model, processor, rows, prompt="base", max_new_tokens=128, ...)
     effects(pairs)     # one row an arm: n, accuracies, difference and its 95 % interval
-    remarks(pairs)     # what was put in and where, which arms fell short, and what to beware of
 """
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median_low
@@ -64,17 +23,16 @@ from datasets import Dataset
 from vtkit.aha import cuts
 from vtkit.aha.cuts import Cut, cut_reflection, cut_thinking
 from vtkit.aha.pairs import ARMS, KINDS, SCHEMA, load_pairs, save_pairs
-from vtkit.benchmark.evaluate import is_correct
 from vtkit.errors import UserError
-from vtkit.judging.answers import find_answer
-from vtkit.judging.styles import is_reflective
+from vtkit.judging import is_reflective, judge
+from vtkit.judging.verdict import benchmark_solution
 from vtkit.models.inputs import tokenizer_of
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.sampling.generation import generate
 from vtkit.sampling.sampler import Sampling
 
 REFLECTION = " Wait, let me check again."
-"""Inserted where the model has no reflection of its own that is common enough."""
+"""Inserted where no reflection of the model is common enough."""
 _CUTTERS = {"reflective": cut_reflection, "other": cut_thinking}  # by kind of completion
 _ASKED_AT_ONCE = 64  # questions; fixed, so that the batch size decides nothing
 _Draw = Callable[[Sequence[int], Sequence[str], Sequence[str]], list[str]]
@@ -104,19 +62,24 @@ def run_interventions(
     arms: Sequence[str] = tuple(ARMS),
     save: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Ask, cut, go on twice, judge: the pairs of all arms.
+    """Ask, cut, continue twice, judge: the pairs of all arms.
+
+    ``force`` and ``remove`` take completions that reflect, cut before the sentence of the first
+    ``NARROW`` phrase. The others take completions that do not, cut after as many sentences as
+    usually precede this model's reflections. HTML, completions without an end of thinking, and
+    phrases after it are left out.
 
     Args:
         rows: of :func:`vtkit.data.cv_bench.load_cv_bench`.
         prompt: name of the processor's chat template.
         max_new_tokens: of a completion and, anew, of what follows a cut.
-        temperature, top_k: as in training, so that these are the completions which it rewarded.
+        temperature, top_k: as in training.
         n: pairs in an arm, at most; there are fewer if the model hardly ever (or always) reflects.
         tries: completions drawn to a question, at most.
-        seed: which questions, and all random numbers; the batch size has no say.
+        seed: of the choice of questions and of all random numbers; the batch size has no effect.
         arms: names of ``ARMS``. A model that hardly reflects needs many tries for the first two,
             one that nearly always does for the others.
-        save: parquet file to leave the pairs in. If it is there, it is read and nothing is drawn.
+        save: parquet file for the pairs. If it exists, it is read and nothing is drawn.
 
     Returns:
         One row a pair with the columns of ``SCHEMA``; ``attrs`` holds the settings and what was
@@ -149,22 +112,18 @@ def run_interventions(
         return [completion.text for completion in completions]
 
     found, drawn = _find(draw, settings)
-    facts = {
-        "completions": drawn,
-        **_puts_in(tokenizer_of(processor), list(found["reflective"].values())),
+    reflective = list(found["reflective"].values())
+    facts = {"completions": drawn, **_insertions(tokenizer_of(processor), reflective)}
+    cutters = {
+        "reflective": cut_reflection,
+        "other": partial(cut_thinking, sentences=facts["after"]),
     }
     units = [
-        _Unit(
-            row,
-            kind,
-            cut_reflection(completion)
-            if kind == "reflective"
-            else cut_thinking(completion, facts["after"]),
-        )
-        for kind in {KINDS[arm]: None for arm in settings["arms"]}
+        _Unit(row, kind, cutters[kind](completion))
+        for kind in dict.fromkeys(KINDS[arm] for arm in settings["arms"])
         for row, completion in found[kind].items()
     ]
-    pairs = _go_on(draw, rows, units, settings["arms"], facts, prefilled=is_prefilled(prompt))
+    pairs = _continue(draw, rows, units, settings["arms"], facts, prefilled=is_prefilled(prompt))
     frame = pa.Table.from_pylist(pairs, SCHEMA).to_pandas()
     frame.attrs = {"settings": settings, **facts}
     if save:
@@ -181,12 +140,8 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
     drawn = 0
     for attempt in range(settings["tries"]):
         waiting = iter(order)
-        while lacking := [
-            completions for completions in needed if len(completions) < settings["n"]
-        ]:
-            useful = (
-                row for row in waiting if any(row not in completions for completions in lacking)
-            )
+        while lacking := [kept for kept in needed if len(kept) < settings["n"]]:
+            useful = (row for row in waiting if any(row not in kept for kept in lacking))
             asked = list(islice(useful, _ASKED_AT_ONCE))
             if not asked:
                 break
@@ -199,7 +154,7 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
     return found, drawn
 
 
-def _puts_in(tokenizer: Any, reflective: Sequence[str]) -> dict[str, Any]:
+def _insertions(tokenizer: Any, reflective: Sequence[str]) -> dict[str, Any]:
     """The reflection to insert, its placebo, and after how many sentences of a completion."""
     own_cuts = [cut_reflection(completion) for completion in reflective]
     own = cuts.commonest_sentence([cut.sentence for cut in own_cuts])
@@ -217,7 +172,7 @@ def _puts_in(tokenizer: Any, reflective: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _go_on(
+def _continue(
     draw: _Draw,
     rows: Dataset,
     units: Sequence[_Unit],
@@ -239,12 +194,12 @@ def _go_on(
         names = [name for arm in arms if KINDS[arm] == unit.kind for name in ARMS[arm]]
         added |= {(unit, name): texts[name] for name in names}
     begun = [unit.cut.before + text for (unit, _), text in added.items()]
-    keys = [f"{unit.row}-{unit.kind}" for unit, _ in added]  # one a unit: the same dice
-    goes_on = draw([unit.row for unit, _ in added], keys, begun) if added else []
+    keys = [f"{unit.row}-{unit.kind}" for unit, _ in added]  # one a unit: the same random numbers
+    continued = draw([unit.row for unit, _ in added], keys, begun) if added else []
     questions = rows.select_columns(["idx", "task", "choices", "answer"])
     sides = {
-        side: _side(questions[side[0].row], start, text, more, prefilled)
-        for (side, text), start, more in zip(added.items(), begun, goes_on, strict=True)
+        side: _side(questions[side[0].row], start, text, rest, prefilled)
+        for (side, text), start, rest in zip(added.items(), begun, continued, strict=True)
     }
     return [
         _pair(arm, questions[unit.row], unit, *(sides[unit, name] for name in ARMS[arm]))
@@ -254,16 +209,16 @@ def _go_on(
     ]
 
 
-def _side(question: dict, start: str, text: str, more: str, prefilled: bool) -> dict[str, Any]:
-    """One completion of a pair: ``start`` up to and with what was put in, ``more`` what followed."""
-    answer = find_answer(start + more, question["choices"], prefilled=prefilled)
-    right = is_correct(start + more, question["choices"], question["answer"], prefilled=prefilled)
+def _side(question: dict, start: str, text: str, rest: str, prefilled: bool) -> dict[str, Any]:
+    """One completion of a pair: ``start``, which ends in the ``text`` put in, and the rest."""
+    solution = benchmark_solution(question["choices"], question["answer"])
+    verdict = judge(start + rest, solution, question["choices"], prefilled=prefilled)
     return {
         "adds": text,
-        "text": more,
-        "answer": answer.text,
-        "correct": right,
-        "reflects": is_reflective(more),
+        "text": rest,
+        "answer": verdict.answer,
+        "correct": verdict.correct,
+        "reflects": is_reflective(rest),
     }
 
 

@@ -1,7 +1,6 @@
-"""The pairs of the causal test: the file they are in, and what they say together.
+"""The pairs of the causal test: their file, and the effect of each arm.
 
-One row a pair of completions that differ in what was put in at a cut; how they come about, and what
-each arm can say, is explained in :mod:`vtkit.aha.interventions`. Reading needs no model.
+A pair is two completions that differ in the text put in at a cut (:mod:`vtkit.aha.interventions`).
 
     pairs = load_pairs(run_dir / "interventions" / "step-000100.parquet")
     effects(pairs)
@@ -26,16 +25,21 @@ ARMS = {
     "placebo": ("placebo", "nothing"),
     "words": ("inserted", "placebo"),
 }
-"""What is put in for an arm's treated and for its control completion."""
+"""The text put in for an arm's treated and for its control completion.
+
+``force`` measures what is lost by answering at once (and a forced answer cannot fail the format);
+``remove``, whether the reflection was needed; ``insert``, whether one would help; ``placebo``, what
+any interruption does; ``words``, what the reflection's words add to mere length.
+"""
 KINDS = dict.fromkeys(("force", "remove"), "reflective")
 KINDS |= dict.fromkeys(("insert", "placebo", "words"), "other")
 """The kind of completion that each arm starts from."""
 _SIDE = (
     ("adds", pa.string()),  # put in behind the prefix
-    ("text", pa.string()),  # how the model went on
+    ("text", pa.string()),  # how the model continued
     ("answer", pa.string()),  # the words that decided
     ("correct", pa.bool_()),
-    ("reflects", pa.bool_()),  # in what the model went on to say
+    ("reflects", pa.bool_()),  # in what followed
 )
 SCHEMA = pa.schema(
     [
@@ -61,7 +65,7 @@ def save_pairs(path: str | Path, pairs: pd.DataFrame) -> None:
 
 
 def load_pairs(path: str | Path) -> pd.DataFrame:
-    """The pairs that :func:`vtkit.aha.interventions.run_interventions` saved.
+    """Read the pairs that :func:`vtkit.aha.interventions.run_interventions` saved.
 
     Raises:
         UserError: the file is missing, damaged, or holds something else.
@@ -78,26 +82,26 @@ def load_pairs(path: str | Path) -> pd.DataFrame:
 
 
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm that was asked for (the index), in the order of ``ARMS``.
+    """Estimate each arm's effect: one row an arm, in the order of ``ARMS``.
 
     Columns: ``n``; ``treated`` and ``control``, accuracies; ``difference`` with ``low`` and
     ``high``, its 95 % interval for pairs (Newcombe's); ``helped``, pairs of which only the treated
-    completion is right, and ``hurt``, only the control; ``treated_reflects`` and ``control_reflects``,
-    how often the model went on to reflect by itself. An arm without pairs has n = 0 and NaN.
+    completion is right, and ``hurt``, only the control; ``treated_reflects`` and
+    ``control_reflects``, how often the model then reflected. An arm without pairs has n = 0, NaN.
     """
     rows = {arm: _effect(pairs[pairs["arm"] == arm]) for arm in pairs.attrs["settings"]["arms"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
 
 def remarks(pairs: pd.DataFrame) -> list[str]:
-    """Sentences for below a table of effects: what was put in, where, and what to beware of.
+    """Write notes for a table of effects: the text put in, its place, and caveats.
 
-    They quote the model as it is: escape them for HTML.
+    They quote the model: escape them for HTML.
     """
     facts, wanted, found = pairs.attrs, pairs.attrs["settings"]["n"], effects(pairs)
     source = "the model's own commonest" if facts["own"] else "the kit's, the model having none"
     place = f"sentence {facts['after']}" if facts["after"] else "the last sentence of thinking"
-    said = [
+    notes = [
         f"Inserted after {place}: {facts['inserted'].strip()!r} ({facts['inserted_tokens']} "
         f"tokens; {source}). "
         f"Placebo: {facts['placebo'].strip()!r} ({facts['placebo_tokens']} tokens)."
@@ -105,16 +109,16 @@ def remarks(pairs: pd.DataFrame) -> list[str]:
     for arm, n in found["n"].items():
         if n < wanted:
             what = "that reflect" if KINDS[arm] == "reflective" else "that do not reflect"
-            said.append(
-                f"{arm}: {n} pairs, not the {wanted} asked for: {facts['completions']} completions were "
-                f"drawn, and those {what} and could be cut came from no more questions."
+            notes.append(
+                f"{arm}: {n} pairs, not the {wanted} asked for: {facts['completions']} completions "
+                f"were drawn, and those {what} and could be cut came from no more questions."
             )
     if "remove" in found.index and found.loc["remove", "treated_reflects"] > 0.5:
         again = found.loc["remove", "treated_reflects"]
-        said.append(f"remove: the model reflected all the same in {again:.0%} of the completions.")
+        notes.append(f"remove: the model reflected all the same in {again:.0%} of the completions.")
     if "placebo" in found.index and found.loc["placebo", "high"] < 0:
-        said.append("placebo: it does harm by itself, so words flatters the reflection.")
-    return said
+        notes.append("placebo: it does harm by itself, so words flatters the reflection.")
+    return notes
 
 
 def _effect(pairs: pd.DataFrame) -> dict[str, Any]:

@@ -1,20 +1,10 @@
-"""Whether completions reflect, how often, and how often that goes with being right.
+"""Measure how often completions reflect, and how that relates to being right.
 
-Reports of an "aha moment" usually show one quote and a rising word count. Here the word lists are
-fixed beforehand, with their sources (:mod:`vtkit.judging.phrases`); a completion counts once, phrases that
-it negates or quotes do not, markup never does; and each rate comes with its interval and its n.
-
-Held against 422 completions labelled by hand (``tests/judging/corpus/styles.jsonl``), the flag has a
-precision of 0.97, a recall of 0.94 and an F1 of 0.96. The lists grew on that set. On wordings that
-were written after the lists, to be hard, they had a precision of 0.90 and a recall of 0.53: a rate
-is a lower bound, and a model that learns other words for the same thing seems to reflect less.
-
-What the flag cannot know: a phrase is style, not proof. Whether the writer looked at anything
-again, whether the second look is worth something (:mod:`vtkit.aha.interventions` asks that), and
-whether a completion without any such phrase was thought over, is not in the words.
+A completion counts once; phrases (:mod:`vtkit.judging.phrases`) that it negates or quotes do not
+count, and markup never does. On 422 hand-labelled completions the flag has precision 0.97 and
+recall 0.94; on wordings written after the lists recall is 0.53, so a rate is a lower bound.
 
     rates(load_rollouts(run_dir, steps=range(10)).to_pandas())  # of the first ten steps
-    word_counts(load_rollouts(run_dir).to_pandas())  # by others' lists
 """
 
 from pathlib import Path
@@ -23,17 +13,20 @@ import pandas as pd
 
 from vtkit.errors import UserError
 from vtkit.judging.phrases import LISTS, NARROW, count_words, find_reflections
-from vtkit.judging.styles import STYLES, is_html, is_reflective, style
-from vtkit.runs.rollouts import load_rollouts
+from vtkit.judging.styles import STYLES, is_reflective
+from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 from vtkit.stats import proportion
 
 
 def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFrame:
-    """A copy with ``style`` (str), ``reflective`` (bool) and ``right`` (bool) for each completion.
+    """Add ``style`` (str), ``reflective`` (bool) and ``right`` (bool) to a copy of the rows.
+
+    Stored styles and flags are read, not judged again (:func:`vtkit.runs.rollouts.fill_verdicts`).
 
     Args:
-        frame: rollouts or an evaluation's rows. Right means ``correct``; rollouts of older runs do
-            not have it, there it means ``accuracy_reward > 0``.
+        frame: rollouts or an evaluation's rows. Right means ``correct``; where a run did not store
+            it, ``accuracy_reward > 0``.
+        phrases: the stored flags are those of ``NARROW``; for others the text is searched.
 
     Raises:
         UserError: the frame has no ``completion``, or neither ``correct`` nor ``accuracy_reward``.
@@ -43,25 +36,25 @@ def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataF
             f"columns {list(frame.columns)} lack completion, or both correct and accuracy_reward; "
             "read the rows with load_rollouts or from evals/"
         )
-    return frame.assign(
-        style=[style(text) for text in frame["completion"]],
-        reflective=[is_reflective(text, phrases) for text in frame["completion"]],
-        right=_right(frame),
-    )
+    frame = fill_verdicts(frame)
+    if frame.attrs.get("phrases", NARROW) != phrases:
+        frame["reflective"] = [is_reflective(text, phrases) for text in frame["completion"]]
+        frame.attrs["phrases"] = phrases
+    return frame.assign(right=_right(frame))
 
 
 def rates(
     frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW, *, by: str | None = None
 ) -> dict[str, dict] | pd.DataFrame:
-    """How often completions reflect, and how often they are right when they do.
+    """Count how often completions reflect, and how often they are right when they do.
 
-    The first five are those MAYE prints; the shares of right answers and of styles follow.
+    The first five rates are those MAYE prints; the shares of right answers and of styles follow.
 
     Args:
         frame: rollouts or evaluation rows; see :func:`annotate`.
         phrases: ``NARROW`` or ``BROAD``.
-        by: a column to stratify by, such as ``"task"``: hard questions may reflect more and be
-            right less, so that the pooled P(right | reflect) can mislead.
+        by: a column to stratify by, such as ``"task"``: if hard questions reflect more and are
+            right less, the pooled P(right | reflect) misleads.
 
     Returns:
         ``{name: {"value", "low", "high", "n"}}`` with 95 % Wilson intervals, n being the
@@ -80,7 +73,7 @@ def rates(
 
 
 def by_step(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFrame:
-    """One row a step (the index): shares with intervals, accuracy, and mean lengths in tokens.
+    """Make a table with one row a step: shares with intervals, accuracy, mean lengths in tokens.
 
     ``*_low`` and ``*_high`` bound the 95 % Wilson interval; a mean over no completions is NaN.
     ``phrases_per_100_tokens`` is :func:`per_100_tokens` of the step.
@@ -96,10 +89,9 @@ def by_step(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFr
 def first_reflections(
     run_dir: str | Path, n: int = 3, phrases: tuple[str, ...] = NARROW
 ) -> pd.DataFrame:
-    """The first reflective rollout, right or wrong, of each of the first ``n`` steps that have one.
+    """Take the first reflective rollout, right or wrong, of the first ``n`` steps that have one.
 
-    They are taken in stored order, not chosen: a chosen example shows what is possible, the first
-    shows what happens.
+    They are taken in stored order, not chosen.
 
     Returns:
         At most ``n`` rows of :func:`annotate`; none if the run never reflects.
@@ -107,13 +99,13 @@ def first_reflections(
     Raises:
         UserError: the run has no rollouts.
     """
-    frame = load_rollouts(run_dir).to_pandas()
-    reflective = frame[[is_reflective(text, phrases) for text in frame["completion"]]]
-    return annotate(reflective.drop_duplicates("step").head(n).reset_index(drop=True), phrases)
+    frame = annotate(load_rollouts(run_dir).to_pandas(), phrases)
+    reflective = frame[frame["reflective"]]
+    return reflective.drop_duplicates("step").head(n).reset_index(drop=True)
 
 
 def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> float:
-    """Phrases in 100 tokens of prose, since a longer completion holds more of any word.
+    """Count phrases in 100 tokens of prose, since a longer completion holds more of any word.
 
     Args:
         frame: rollouts or evaluation rows, with ``completion`` and ``tokens``.
@@ -121,14 +113,14 @@ def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> fl
     Returns:
         NaN if nothing is prose.
     """
-    prose = frame[[not is_html(text) for text in frame["completion"]]]
-    phrases_found = sum(len(find_reflections(text, phrases)) for text in prose["completion"])
+    prose = frame[fill_verdicts(frame)["style"] != "html"]
+    count = sum(len(find_reflections(text, phrases)) for text in prose["completion"])
     tokens = prose["tokens"].sum()
-    return 100 * phrases_found / tokens if tokens else float("nan")
+    return 100 * count / tokens if tokens else float("nan")
 
 
 def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """What each list of :data:`vtkit.judging.phrases.LISTS` counts, as its authors would: meant or not.
+    """Count each list of :data:`vtkit.judging.phrases.LISTS` as its authors do: meant or not.
 
     Args:
         frame: rollouts, with ``step``, ``completion`` and ``tokens``.
@@ -140,15 +132,15 @@ def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for step, part in frame.groupby("step", sort=True):
         for name, phrases in LISTS.items():
-            found = [count_words(text, phrases) for text in part["completion"]]
+            counts = [count_words(text, phrases) for text in part["completion"]]
             rows.append(
                 {
                     "step": step,
                     "list": name,
                     "n": len(part),
-                    "words": sum(found),
-                    "answers": sum(1 for count in found if count) / len(part),
-                    "per_100_tokens": 100 * sum(found) / max(1, part["tokens"].sum()),
+                    "words": sum(counts),
+                    "answers": sum(1 for count in counts if count) / len(part),
+                    "per_100_tokens": 100 * sum(counts) / max(1, part["tokens"].sum()),
                 }
             )
     columns = ["step", "list", "n", "words", "answers", "per_100_tokens"]

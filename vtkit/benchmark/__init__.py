@@ -1,0 +1,5 @@
+"""Ask a model every question of a benchmark and score the completions.
+
+- ``evaluate``: one checkpoint on CV-Bench or on rows in its columns
+- ``__main__``: ``python -m vtkit.benchmark`` scores any checkpoint
+"""

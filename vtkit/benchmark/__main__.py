@@ -1,11 +1,9 @@
-"""The command that scores any checkpoint on CV-Bench, BLINK or VSR; a stopped one goes on.
+"""Score any checkpoint on CV-Bench, BLINK or VSR, and write the files of an evaluation.
 
-    python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out scores
+    python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out out
     python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
     python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --data nyu-visionx/CV-Bench --out out \
         --engine vllm
-
-It leaves the same two files as an evaluation within a run (:mod:`vtkit.benchmark.evaluate`).
 """
 
 import argparse
@@ -57,7 +55,7 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The accuracies of :func:`vtkit.benchmark.evaluate.score` under both judges, each with its interval."""
+    """Print the result of :func:`vtkit.benchmark.evaluate.score`: both judges, with intervals."""
     paper = result["paper"]
     lines = [("", "this kit's judge", "the original's judge")]
     lines.append(("all", _share(result["accuracy"]), _share(paper["accuracy"])))
@@ -82,7 +80,7 @@ def _share(share: dict[str, Any]) -> str:
 
 
 def _rows(args: argparse.Namespace) -> Dataset:
-    """The benchmark's rows; options that are another benchmark's are refused."""
+    """Load the benchmark's rows; options of another benchmark are refused."""
     options: dict[str, Any] = {"rows": args.rows}
     for name, benchmark in (("images", "vsr"), ("single_image", "blink")):
         if getattr(args, name) and args.benchmark != benchmark:
@@ -102,7 +100,7 @@ def _rows(args: argparse.Namespace) -> Dataset:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m vtkit.benchmark",
-        description="Score a checkpoint. Stopped, it goes on with the same command.",
+        description="Score a checkpoint. To resume a stopped one, repeat the command.",
         allow_abbrev=False,
     )
     parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")

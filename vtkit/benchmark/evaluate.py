@@ -1,10 +1,8 @@
-"""CV-Bench: ask a model every question, judge its completions, add up.
+"""Score a model on CV-Bench: ask every question, judge the completions, add up.
 
-Peers score CV-Bench by letter or by substring and disagree by tens of points on the same completions.
-Here the extractor of :mod:`vtkit.judging.answers`, which also pays the rewards, finds what a completion commits
-to; a completion that commits to nothing is wrong and counted as a format failure, since for a base model
-that is most of the story. Every rate has its 95 % interval, and beside it stands what the
-original's own judge (:func:`vtkit.judging.published.is_correct`) makes of the same completions.
+A completion that commits to no choice is wrong and counts as a format failure. Every rate has its
+95 % interval, and next to it is the result of the original's own judge
+(:func:`vtkit.judging.published.is_correct`) on the same completions.
 
     rows = load_cv_bench("data/mini")
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
@@ -19,9 +17,9 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from vtkit.files import atomic_path, write_json
-from vtkit.judging import published, styles
-from vtkit.judging.answers import FOUND_BY, find_answer
-from vtkit.judging.verdict import is_right
+from vtkit.judging import judge, published
+from vtkit.judging.answers import FOUND_BY
+from vtkit.judging.verdict import answer_index, benchmark_solution
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.sampling.generation import Completion
 from vtkit.sampling.resumable import generate_resumable
@@ -51,26 +49,6 @@ ROW_SCHEMA = pa.schema(
 _COPIED = ("idx", "task", "source", "type", "question", "choices", "answer")
 
 
-def is_correct(
-    completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
-) -> bool:
-    """Whether a completion commits to the right choice.
-
-    Args:
-        completion: as generated.
-        answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
-        prefilled: the prompt ended in ``<think>``, so that what is never closed is mere thinking;
-            otherwise a completion without tags is read as it stands.
-    """
-    found = find_answer(completion, choices, prefilled=prefilled)
-    return found.choice == answer_index(answer) if len(choices) else is_right(found, answer)
-
-
-def answer_index(answer: str) -> int:
-    """``"(A)"`` is 0."""
-    return ord(answer.strip("() ").upper()) - ord("A")
-
-
 def evaluate(
     model: Any,
     processor: Any,
@@ -83,20 +61,19 @@ def evaluate(
     max_new_tokens: int,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Score a model on CV-Bench, greedily, and leave both files of the step in ``out``.
+    """Score a model on CV-Bench, greedily, and write both files of the step to ``out``.
 
-    ``step-000000.parquet`` (``ROW_SCHEMA``) comes first and ``step-000000.json`` last: where the
-    second is, the evaluation is complete. Until then ``step-000000.completions.jsonl`` keeps the
-    completions: a stopped evaluation goes on with the questions that have none, and ends with the same
-    files.
+    ``step-000000.parquet`` (``ROW_SCHEMA``) is written first and ``step-000000.json`` last: if the
+    second exists, the evaluation is complete. Until then ``step-000000.completions.jsonl`` keeps
+    the completions: a stopped evaluation resumes with the questions that have none.
 
     Args:
-        dataset: rows of :func:`vtkit.data.cv_bench.load_cv_bench`, or of :mod:`vtkit.data.blink_vsr`.
+        dataset: rows of :mod:`vtkit.data.cv_bench` or :mod:`vtkit.data.blink_vsr`.
         batch_size: questions at once; 0: as many as fit in memory.
-        prompt: name of the processor's chat template; says whether completions start in the thinking.
+        prompt: name of the processor's chat template.
 
     Returns:
-        What :func:`score` says, with ``step``, ``prompt`` and ``mean_tokens``.
+        The result of :func:`score`, with ``step``, ``prompt`` and ``mean_tokens``.
 
     Raises:
         UserError: no such prompt, a template that loses the picture, or a full disk.
@@ -117,7 +94,7 @@ def evaluate(
     )
     facts = dataset.select_columns(list(_COPIED)).to_list()
     rows = [
-        judge(fact, completion, prefilled=is_prefilled(prompt))
+        judged_row(fact, completion, prefilled=is_prefilled(prompt))
         for fact, completion in zip(facts, completions, strict=True)
     ]
     result = {
@@ -133,31 +110,25 @@ def evaluate(
     return result
 
 
-def judge(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:
-    """One question with its completion and the verdict on it: a row of ``ROW_SCHEMA``.
-
-    A question without choices has its answer in ``answer``, and is judged as its reward is.
-    """
-    found = find_answer(completion.text, row["choices"], prefilled=prefilled)
-    if row["choices"]:
-        correct = found.choice == answer_index(row["answer"])
-        paper_correct = published.is_correct(completion.text, row["choices"], row["answer"])
-        parsed = found.choice is not None
+def judged_row(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:
+    """A row of ``ROW_SCHEMA``: a question, its completion and the verdicts of both judges."""
+    text, choices, answer = completion.text, row["choices"], row["answer"]
+    verdict = judge(text, benchmark_solution(choices, answer), choices, prefilled=prefilled)
+    if choices:
+        paper_correct = published.is_correct(text, choices, answer)
     else:
-        correct = is_right(found, row["answer"])
-        paper_correct = published.is_value(completion.text, row["answer"])
-        parsed = found.rule in FOUND_BY
+        paper_correct = published.is_value(text, answer)
     return {
         **{name: row[name] for name in _COPIED},
-        "completion": completion.text,
+        "completion": text,
         "tokens": completion.tokens,
-        "found": found.text,
-        "choice": found.choice,
-        "rule": found.rule,
-        "correct": correct,
+        "found": verdict.answer,
+        "choice": verdict.choice,
+        "rule": verdict.rule,
+        "correct": verdict.correct,
         "paper_correct": paper_correct,
-        "parsed": parsed,
-        "style": styles.style(completion.text),
+        "parsed": verdict.rule in FOUND_BY,
+        "style": verdict.style,
     }
 
 
@@ -166,11 +137,10 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula, in
-        which 2D and 3D, and ADE20K and COCO within 2D, weigh the same whatever their sizes (None
-        if one of its three sources is missing); ``tasks`` and ``sources``: accuracy of each;
-        ``paper``: the same four under the original's judge; ``format_failures``: completions that
-        commit to no choice; ``chance`` and ``always_A``: what guessing and a constant "(A)" score;
-        ``n``. All but ``official``, ``chance``, ``always_A`` and ``n`` are proportions with
+        which 2D and 3D, and ADE20K and COCO within 2D, weigh the same (None if one of its three
+        sources is missing); ``tasks`` and ``sources``: accuracy of each; ``paper``: the same four
+        by the original's judge; ``format_failures``: completions that commit to no choice;
+        ``chance`` and ``always_A`` (:func:`baselines`); ``n``. The rates are proportions with
         intervals.
     """
     return {
@@ -183,9 +153,9 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
-    """What needs no model: ``chance``, a uniform guess, and ``always_A``, as accuracies.
+    """Score without a model: ``chance``, a uniform guess, and ``always_A``, as accuracies.
 
-    Both count as 0 where there are no choices to guess from.
+    A question without choices counts as 0 in both.
     """
     n = max(len(answers), 1)
     guessed = [

@@ -1,0 +1,34 @@
+"""Judging a completion: its answer, whether it is right, its format, style and second looks.
+
+- ``verdict``: one judgement of a completion, for rewards, benchmark, records and tables
+- ``rewards``: what GRPO pays; ``published``: other projects' rules; ``countdown``: arithmetic
+- ``answers``: the answer that a completion commits to, from ``tags`` (its parts), ``statements``
+  (answers in words), ``choices`` and ``matching`` (which choice a phrase names) and ``words``
+- ``styles``: what a completion looks like; ``phrases``: words of a second look
+"""
+
+from vtkit.judging.answers import find_answer
+from vtkit.judging.phrases import BROAD, LISTS, NARROW, find_reflections
+from vtkit.judging.rewards import accuracy_reward, format_reward, get_rewards
+from vtkit.judging.styles import STYLES, is_html, is_reflective, shares, style
+from vtkit.judging.verdict import Verdict, check_format, is_correct, judge
+
+__all__ = [
+    "BROAD",
+    "LISTS",
+    "NARROW",
+    "STYLES",
+    "Verdict",
+    "accuracy_reward",
+    "check_format",
+    "find_answer",
+    "find_reflections",
+    "format_reward",
+    "get_rewards",
+    "is_correct",
+    "is_html",
+    "is_reflective",
+    "judge",
+    "shares",
+    "style",
+]

@@ -1,10 +1,8 @@
-"""The final answer a completion commits to, where it stands, and by which rule it was found.
+"""Find the answer that a completion commits to, its place, and the rule that found it.
 
-Published scorers take the first ``<answer>`` block of the whole text, or any word of it. Here only
-the completion's last word counts, not its reasoning: an ``<answer>`` block outside the thinking wins
-(misspelt, unclosed and line-broken tags read as meant), else an explicit statement ("the answer is
-left", a box, bold), else a completion that is nothing but an answer. One extractor serves the rewards,
-the scorer and the audit, so that they cannot disagree.
+The last word counts, not the reasoning: an ``<answer>`` block outside the thinking (misspelt and
+unclosed tags are read as meant), else an explicit statement ("the answer is left", a box, bold),
+else a completion that is nothing but an answer.
 
     find_answer(" It looks like left. </think> <answer> left </answer>", ["right", "left"])
     # Answer(choice=1, text="left", span=(39, 43), rule="block")
@@ -21,7 +19,6 @@ from vtkit.judging.statements import (
     CONCLUSION,
     CORRECTION,
     RETRACTION,
-    Span,
     after_conclusion,
     find_bold,
     find_sentences,
@@ -32,7 +29,8 @@ from vtkit.judging.statements import (
     without_reasons,
     without_remark,
 )
-from vtkit.judging.tags import first_turn, take_apart, visible
+from vtkit.judging.styles import is_html
+from vtkit.judging.tags import Span, first_turn, take_apart, visible
 from vtkit.judging.words import key_words, without_idioms
 
 FOUND_BY = ("block", "boxed", "statement", "bold", "sentence", "bare")
@@ -42,13 +40,13 @@ NOT_FOUND = (
     *("hedge", "several", "outside", "rejected", "nothing"),
 )
 """Why there is none: thinking never closed, markup, a block only inside the thinking, no trace of
-one; two answers that contradict, an answer taken back; or an answer (then there is a span) that
-hedges, names several choices, something outside them, only what it is not, or no choice at all."""
+one; two answers that contradict, an answer taken back; or an answer (with a span) that hedges,
+names several choices, something outside them, only what it is not, or no choice."""
 RULES = FOUND_BY + NOT_FOUND
 
 
 class Answer(NamedTuple):
-    """What a completion answers.
+    """The answer of a completion.
 
     choice: position among the choices, or None if the completion commits to none of them.
     text: the words that decided, as written; None if there are none.
@@ -62,30 +60,22 @@ class Answer(NamedTuple):
     rule: str
 
 
-# What a completion claims in its last sentences counts, not everything it ever mentioned.
-_MAX_SENTENCES = 8
+_MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
 _MAX_LINES = 20
-# What is said about an answer is said near it; this bounds the time.
-_NEAR = 2000
-_HTML = re.compile(
-    r"<!(?:doctype|--)|</?(?!(?:b|i|u|em|strong|br|code|sub|sup|think\w*|answer\w*)\b)"
-    r"[a-z][a-z0-9]{0,12}(?:\s[^<>]{0,200})?/?(?:>|$)",
-    re.IGNORECASE,
-)
+_NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
 _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
 def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool = True) -> Answer:
-    """The answer a completion commits to. Linear in the length of the completion; never raises.
+    """Find the answer a completion commits to. Linear in the completion's length; never raises.
 
     Args:
-        completion: the completion as generated. Invisible characters are skipped, and so is what comes
-            after the completion when a model goes on with a turn of the user.
-        choices: the choices' texts, the first one being option A. Without any, ``choice`` stays
-            None and ``text`` is the answer.
-        prefilled: the prompt ended in ``<think>``, so that the completion starts inside the thinking.
+        completion: as generated. Invisible characters and an invented next turn are skipped.
+        choices: the choices' texts, the first one being option A. Without any, ``choice`` is None
+            and ``text`` is the answer.
+        prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
     """
     seen, places = visible(completion)
     answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()
@@ -99,7 +89,7 @@ class _Commitment(NamedTuple):
     start: int
     end: int
     rule: str
-    naming: Match
+    match: Match
 
 
 class _Judge:
@@ -112,44 +102,44 @@ class _Judge:
     def answer(self) -> Answer:
         parts = self.parts
         if not parts.readable:
-            return _none("html" if _HTML.search(self.text[:_NEAR]) else "none")
+            return _none("html" if is_html(self.text[:_NEAR]) else "none")
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
             blocks = [self._block(*block) for block in parts.blocks]
-            filled = [block for block in blocks if block.naming.why != "nothing"]
-            return self._settle((filled if self.choices and filled else blocks) + self._said(later))
+            filled = [block for block in blocks if block.match.why != "nothing"]
+            return self._settle(
+                (filled if self.choices and filled else blocks) + self._statements(later)
+            )
         if not parts.finished:
             return self._unfinished()
-        said = self._said(parts.outside)
-        return self._settle(said) if said else self._own_words()
+        stated = self._statements(parts.outside)
+        return self._settle(stated) if stated else self._own_words()
 
     # ----------------------------------------------------------------------------- rules
 
     def _block(self, start: int, end: int) -> _Commitment:
-        said = [self._commit(*span, "block") for *span, _ in find_stated(self.text, start, end)]
-        if said and said[-1].naming.why != "nothing":
-            return said[-1]
+        stated = [self._commit(*span, "block") for *span, _ in find_stated(self.text, start, end)]
+        if stated and stated[-1].match.why != "nothing":
+            return stated[-1]
         if end - start > MAX_PHRASE:
-            concluded = self._conclusions(start, end)
-            return (
-                concluded[-1]._replace(rule="block")
-                if concluded
-                else self._commit(start, end, "block")
-            )
+            if concluded := self._conclusions(start, end):
+                return concluded[-1]._replace(rule="block")
         return self._commit(start, end, "block")
 
-    def _said(self, spans: Sequence[Span]) -> list[_Commitment]:
+    def _statements(self, spans: Sequence[Span]) -> list[_Commitment]:
         """Explicit statements, without those that name nothing ("the answer is in the image")."""
-        found = [self._commit(*one) for span in spans for one in find_stated(self.text, *span)]
-        return [one for one in found if not self.choices or one.naming.why != "nothing"]
+        found = [
+            self._commit(*commit) for span in spans for commit in find_stated(self.text, *span)
+        ]
+        return [commit for commit in found if not self.choices or commit.match.why != "nothing"]
 
     def _unfinished(self) -> Answer:
         """Reasoning that was never closed: only its concluding words can be an answer."""
         whole = (0, len(self.text))
-        said = self._said([whole])
-        if said and not re.search(r"\w", _MARKUP.sub(" ", self.text[said[-1].end :])):
-            return self._settle(said)
-        if _HTML.search(self.text[:_NEAR]):
+        stated = self._statements([whole])
+        if stated and not re.search(r"\w", _MARKUP.sub(" ", self.text[stated[-1].end :])):
+            return self._settle(stated)
+        if is_html(self.text[:_NEAR]):
             return _none("html")
         return self._bare(*whole) or _none("unfinished")
 
@@ -159,11 +149,11 @@ class _Judge:
         if not filled:
             return _none("thinking" if self.parts.thought_blocks else "none")
         start, end = filled[-1]
-        if _HTML.search(self.text, start, min(end, start + _NEAR)):
+        if is_html(self.text[start : min(end, start + _NEAR)]):
             return _none("html")
         bold = [self._commit(*span, "bold") for span in find_bold(self.text, start, end)]
-        bold = [one for one in bold if one.naming.plain]
-        if bold and len({self._key(one) for one in bold}) == 1:
+        bold = [commit for commit in bold if commit.match.plain]
+        if bold and len({self._key(commit) for commit in bold}) == 1:
             return self._settle(bold)
         bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)
         if bare:
@@ -172,34 +162,34 @@ class _Judge:
         return self._settle(found) if found else _none("none")
 
     def _labelled(self, start: int, end: int) -> Answer | None:
-        """The letter that a completion begins with: "B. There are three umbrellas, two of them red"."""
+        """The letter that a completion begins with: "B. There are three umbrellas"."""
         parts = labelled(self.text, start, min(end, start + MAX_PHRASE)) if self.choices else None
-        one = self._commit_label(*parts, "bare") if parts else None
-        return self._settle([one]) if one else None
+        commit = self._commit_label(*parts, "bare") if parts else None
+        return self._settle([commit]) if commit else None
 
     def _bare(self, start: int, end: int) -> Answer | None:
         """The answer if these words are nothing but one."""
         if end - start > MAX_PHRASE or not self.text[start:end].strip():
             return None
-        one = self._commit(start, end, "bare")
-        return self._found(one) if one.naming.plain or not self.choices else None
+        commit = self._commit(start, end, "bare")
+        return self._found(commit) if commit.match.plain or not self.choices else None
 
     def _last_line(self, start: int, end: int) -> Answer | None:
         """A last line that is nothing but an answer, unless other such lines contradict it."""
         start = max(start, end - _NEAR)
         spans = [match.span() for match in _LINE.finditer(self.text, start, end)]
         lines = [self._commit(*span, "bare") for span in spans[-_MAX_LINES:]]
-        if not lines or not lines[-1].naming.plain:
+        if not lines or not lines[-1].match.plain:
             return None
-        return self._settle([one for one in lines if one.naming.plain])
+        return self._settle([commit for commit in lines if commit.match.plain])
 
     def _conclusions(self, start: int, end: int) -> list[_Commitment]:
-        """What sentences conclude ("..., so the lamp is closer"), in order."""
+        """The conclusions of sentences ("..., so the lamp is closer"), in order."""
         found = []
         for span in find_sentences(self.text, start, end):
             rest = after_conclusion(self.text, *span)
-            if rest and self._counts(one := self._commit(*rest, "sentence")):
-                found.append(one)
+            if rest and self._counts(commit := self._commit(*rest, "sentence")):
+                found.append(commit)
         return found
 
     def _sentences(self, start: int, end: int) -> list[_Commitment]:
@@ -208,27 +198,27 @@ class _Judge:
             return []
         spans = find_sentences(self.text, start, end)[-_MAX_SENTENCES:]
         found = [self._commit(*span, "sentence") for span in spans]
-        return [one for one in found if self._counts(one)]
+        return [commit for commit in found if self._counts(commit)]
 
-    def _counts(self, one: _Commitment) -> bool:
-        if one.naming.plain:
+    def _counts(self, commit: _Commitment) -> bool:
+        if commit.match.plain:
             return True
-        sentence = without_idioms(self.text[one.start : one.end][:MAX_PHRASE])
-        claimed = one.naming.why != "nothing" and claims(sentence, self.choices)
+        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
+        claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
         return claimed and is_meant(sentence)
 
     # ------------------------------------------------------------------- what words name
 
     def _commit(self, start: int, end: int, rule: str) -> _Commitment:
-        """What the words there name: as a whole, or else what is left of them once simplified."""
-        naming = match_choice(self.text[start:end], self.choices)
-        if naming.plain or not self.choices or naming.why in ("named", "rejected"):
-            return _Commitment(start, end, rule, naming)
-        if end - start > MAX_PHRASE:
-            return _Commitment(start, end, rule, naming)
+        """Match the words there with the choices: as a whole, or else simplified."""
+        match = match_choice(self.text[start:end], self.choices)
+        whole = _Commitment(start, end, rule, match)
+        clear = match.plain or not self.choices or match.why in ("named", "rejected")
+        if clear or end - start > MAX_PHRASE:
+            return whole
         parts = labelled(self.text, start, end)
-        one = self._commit_label(*parts, rule) if parts else None
-        return one or self._simplified(start, end, rule) or _Commitment(start, end, rule, naming)
+        commit = self._commit_label(*parts, rule) if parts else None
+        return commit or self._simplified(start, end, rule) or whole
 
     def _commit_label(self, letter: Span, rest: Span, rule: str) -> _Commitment | None:
         """A letter with an explanation that does not name another choice first."""
@@ -251,9 +241,9 @@ class _Judge:
         for span in spans:
             if span is None or span == (start, end) or not self.text[slice(*span)].strip():
                 continue
-            one = self._commit(*span, rule)
-            if one.naming.plain or (one.naming.choice is not None and self._counts(one)):
-                return one
+            commit = self._commit(*span, rule)
+            if commit.match.plain or (commit.match.choice is not None and self._counts(commit)):
+                return commit
         return None
 
     # -------------------------------------------------------------------------- verdicts
@@ -273,7 +263,7 @@ class _Judge:
         return self._second_thoughts(last) or self._found(last)
 
     def _second_thoughts(self, last: _Commitment) -> Answer | None:
-        """What a completion adds to its answer: a correction replaces it, a retraction voids it."""
+        """Apply remarks after the answer: a correction replaces it, a retraction voids it."""
         after = [span for span in self.parts.outside if span[1] > last.end]
         if not after:
             return None
@@ -285,29 +275,27 @@ class _Judge:
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
         found = [self._commit(*span, "sentence") for span in spans]
-        changed = [one for one in found if one.naming.choice is not None and self._counts(one)]
+        changed = [
+            commit for commit in found if commit.match.choice is not None and self._counts(commit)
+        ]
         if changed and self._key(changed[-1]) != self._key(last):
             return self._found(changed[-1])
         if not changed and RETRACTION.search(self.text, start, end):
             return _none("retracted")
         return None
 
-    def _key(self, one: _Commitment) -> object:
+    def _key(self, commit: _Commitment) -> object:
         if self.choices:
-            return one.naming.choice
-        return key_words(self.text[one.start : one.end][:MAX_PHRASE])
+            return commit.match.choice
+        return key_words(self.text[commit.start : commit.end][:MAX_PHRASE])
 
-    def _found(self, one: _Commitment) -> Answer:
-        text = self.text[one.start : one.end]
-        start = one.start + len(text) - len(text.lstrip())
+    def _found(self, commit: _Commitment) -> Answer:
+        text = self.text[commit.start : commit.end]
+        start = commit.start + len(text) - len(text.lstrip())
         text = text.strip()
-        named = one.naming.choice is not None or not self.choices
-        return Answer(
-            one.naming.choice,
-            text,
-            (start, start + len(text)),
-            one.rule if named else one.naming.why,
-        )
+        named = commit.match.choice is not None or not self.choices
+        rule = commit.rule if named else commit.match.why
+        return Answer(commit.match.choice, text, (start, start + len(text)), rule)
 
 
 def _none(why: str) -> Answer:

@@ -8,7 +8,7 @@ from vtkit.judging.words import DIRECTIONS, NUMBER, key_words
 
 
 class Choices(NamedTuple):
-    """An index of the choices; build it with :func:`prepare`.
+    """An index of the choices, made by :func:`prepare`.
 
     exact: each choice as a whole, in lower case, and its position.
     starts: first word of each choice -> its words and position, the longest choice first; the
@@ -30,7 +30,7 @@ class Choices(NamedTuple):
 def prepare(choices: tuple[str, ...]) -> Choices:
     exact = {bare(choice): place for place, choice in enumerate(choices)}
     exact.pop("", None)
-    if len(exact) < len(choices):  # the same choice twice: nobody can tell which one is meant
+    if len(exact) < len(choices):  # the same choice twice: which is meant cannot be known
         exact = {}
     keys = tuple(key_words(choice) for choice in choices)
     places: dict[tuple[str, ...], int | None] = {}
@@ -94,10 +94,9 @@ _OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-h]\b", re.IGNORE
 
 
 def claims(sentence: str, choices: tuple[str, ...]) -> bool:
-    """Whether a sentence answers the kind of question that has such choices.
+    """Tell whether a sentence answers the kind of question that has such choices.
 
-    "There are 3 chairs" and "the lamp is to the left of the chair" do; "three people are sitting"
-    and "on the left there is a window" only mention.
+    "There are 3 chairs" does; "three people are sitting" only mentions a number.
     """
-    found = _CLAIMS[prepare(choices).kind].search(sentence) or _OPTION_LETTER.search(sentence)
-    return found is not None
+    patterns = (_CLAIMS[prepare(choices).kind], _OPTION_LETTER)
+    return any(pattern.search(sentence) for pattern in patterns)

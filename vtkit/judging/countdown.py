@@ -1,9 +1,7 @@
 """Countdown: reach a number from given ones with + - * /, and rules that judge an attempt.
 
-The task that affordable R1-Zero reruns use in place of DeepSeek's private problems. Many
-expressions are right, so an answer is worked out rather than compared. Peers hand the model's text
-to ``eval``; here a parser reads numbers, four operators and brackets, exactly (fractions), in
-linear time, and nothing else.
+Many expressions are right, so an answer is worked out in fractions. The model's text is parsed,
+never evaluated: numbers, four operators and brackets count, anything else is wrong.
 
     solves("(1 + 2) / 3", Task(1, (1, 2, 3)))      # True
 
@@ -11,15 +9,24 @@ Source: Jiayi-Pan/TinyZero @95df88f, examples/data_preprocess/countdown.py (the 
 verl/utils/reward_score/countdown.py (the reward).
 """
 
+import ast
+import operator
 import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 MAX_CHARS = 200  # of an expression: six numbers with brackets are 60
-MAX_DEPTH = 20
 _TASK = re.compile(r"(-?\d{1,9}) from (\d{1,9}(?:, \d{1,9})+)")
-_TOKEN = re.compile(r"\s*(\d{1,9}(?!\d)|[-+*/()])")
+_ARITHMETIC = re.compile(r"[-+*/()\d ]+")
+_NUMBER = re.compile(r"\d+")
+_OPERATIONS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}
 _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"})
 _LATEX = ((r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"), (r"\(", ""), (r"\)", ""), ("$", ""))
 
@@ -35,7 +42,7 @@ class Task(NamedTuple):
 
 
 def question(task: Task) -> str:
-    """TinyZero's wording without its sentence on tags, which the chat template says."""
+    """TinyZero's wording without its sentence on tags, which is in the chat template."""
     return (
         f"Using the numbers {list(task.numbers)}, create an equation that equals {task.target}. "
         "You can use basic arithmetic operations (+, -, *, /) "
@@ -44,16 +51,16 @@ def question(task: Task) -> str:
 
 
 def read_task(answer: str) -> Task | None:
-    """What ``str(task)`` wrote; None for the answer to another kind of problem."""
-    found = _TASK.fullmatch(answer)
-    return found and Task(int(found[1]), tuple(map(int, found[2].split(", "))))
+    """Read ``str(task)``; None for the answer to another kind of problem."""
+    match = _TASK.fullmatch(answer)
+    return match and Task(int(match[1]), tuple(map(int, match[2].split(", "))))
 
 
 def solves(text: str, task: Task) -> bool:
-    """Whether the text is an expression of exactly the task's numbers with its value.
+    """Tell whether the text is an expression of exactly the task's numbers with its value.
 
-    A right-hand side may follow (``44 - 19 = 25``) if it is the target, or be first. Signs of
-    print and LaTeX (``×``, ``\\times``, ``$``) are read as meant.
+    ``44 - 19 = 25`` and ``25 = 44 - 19`` are fine, too. Signs of print and LaTeX (``×``,
+    ``\\times``, ``$``) are read as meant.
     """
     for sign, meant in _LATEX:
         text = text.replace(sign, meant)
@@ -70,81 +77,27 @@ def solves(text: str, task: Task) -> bool:
 
 def _value(text: str, numbers: Sequence[int]) -> Fraction | None:
     """The value if the text is an expression of just these numbers, in any order."""
-    tokens = _tokens(text)
-    used = sorted(int(token) for token in tokens or () if token.isdecimal())
-    if not tokens or used != sorted(numbers):
+    text = " ".join(text[: MAX_CHARS + 1].split())
+    if len(text) > MAX_CHARS or not _ARITHMETIC.fullmatch(text):
         return None
+    if sorted(map(int, _NUMBER.findall(text))) != sorted(numbers):
+        return None
+    text = _NUMBER.sub(lambda number: str(int(number[0])), text)  # Python refuses 019
     try:
-        return _Parser(tokens).parse()
-    except (ValueError, ZeroDivisionError):
+        return _work_out(ast.parse(text, mode="eval").body)
+    except (SyntaxError, LookupError, ZeroDivisionError):
         return None
 
 
-def _tokens(text: str) -> list[str] | None:
-    """Numbers, operators and brackets; None if there is anything else."""
-    text = text[: MAX_CHARS + 1].rstrip()
-    if len(text) > MAX_CHARS:
-        return None
-    tokens, position = [], 0
-    while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
-            return None
-        tokens.append(found[1])
-        position = found.end()
-    return tokens
-
-
-class _Parser:
-    """sum = product (("+" | "-") product)*;  product = item (("*" | "/") item)*;
-    item = number | "-" item | "(" sum ")"."""
-
-    def __init__(self, tokens: list[str]):
-        self.tokens, self.at, self.depth = tokens, 0, 0
-
-    def parse(self) -> Fraction:
-        """The value.
-
-        Raises:
-            ValueError: not an expression, or nested too deeply.
-            ZeroDivisionError: it divides by zero.
-        """
-        value = self._sum()
-        if self._next():
-            raise ValueError("something follows the expression")
-        return value
-
-    def _sum(self) -> Fraction:
-        value = self._product()
-        while self._next() in ("+", "-"):
-            value = value + self._product() if self._take() == "+" else value - self._product()
-        return value
-
-    def _product(self) -> Fraction:
-        value = self._item()
-        while self._next() in ("*", "/"):
-            value = value * self._item() if self._take() == "*" else value / self._item()
-        return value
-
-    def _item(self) -> Fraction:
-        token = self._take()
-        if token.isdecimal():
-            return Fraction(int(token))
-        self.depth += 1
-        if token not in ("-", "(") or self.depth > MAX_DEPTH:
-            raise ValueError(f"unexpected {token!r}")
-        value = -self._item() if token == "-" else self._sum()
-        if token == "(" and self._take() != ")":
-            raise ValueError("a bracket is not closed")
-        self.depth -= 1
-        return value
-
-    def _next(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def _take(self) -> str:
-        self.at += 1
-        return self.tokens[self.at - 1] if self.at <= len(self.tokens) else ""
+def _work_out(node: ast.AST) -> Fraction:
+    """The exact value of a parsed expression; LookupError if it is more than arithmetic."""
+    if isinstance(node, ast.Constant):
+        return Fraction(node.value)
+    if isinstance(node, ast.UnaryOp):
+        return _OPERATIONS[type(node.op)](_work_out(node.operand))
+    if isinstance(node, ast.BinOp):
+        return _OPERATIONS[type(node.op)](_work_out(node.left), _work_out(node.right))
+    raise LookupError(f"no arithmetic: {type(node).__name__}")
 
 
 def published_score(completion: str, task: Task) -> float:

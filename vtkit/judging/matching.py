@@ -1,12 +1,11 @@
-"""Which of the choices does a short phrase name?
+"""Match a short phrase with the choice that it names.
 
-Matching by substring, which published scorers do, takes "a table" for option A, "table lamp" for
-"table" and "2 or 3" for 2. Here the phrase is cut into words; whole choices are found in it,
-longest first; a choice that is negated ("not left") or only compared with ("closer than the lamp")
-is rejected; and a hedge, a list, or a number outside the choices names nothing.
+Whole choices are looked for among the phrase's words, longest first. A choice that is negated
+("not left") or only compared with ("closer than the lamp") is rejected; a hedge, a list, or a
+number outside the choices names nothing.
 
-    resolve("(B) right", ("left", "right")).choice      # 1
-    resolve("left or right", ("left", "right")).why     # "hedge"
+    match_choice("(B) right", ("left", "right")).choice      # 1
+    match_choice("left or right", ("left", "right")).why     # "hedge"
 """
 
 import re
@@ -34,7 +33,7 @@ from vtkit.judging.words import (
 )
 
 MAX_PHRASE = 600
-"""Longer phrases are no answer: a commitment fits in a few hundred characters."""
+"""Longer phrases are not answers."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Match:
     choice: position of the named choice, or None.
     why: ``named``; or why not: ``nothing`` (no choice occurs), ``hedge``, ``several``, ``outside``
         (a number or letter beyond the choices), ``rejected`` (the only one mentioned is negated).
-    plain: whether the phrase consists of nothing but the naming ("it is the lamp").
+    plain: the phrase consists of nothing but the choice's name ("it is the lamp").
     """
 
     choice: int | None
@@ -52,18 +51,18 @@ class Match:
     plain: bool = False
 
 
-MAX_MENTIONS = 3  # "left left left left" is a loop, no answer
+MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
 SKIPPED = ARTICLES | {",", "\n"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
 def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
-    """The one choice that ``phrase`` commits to, by text, letter or ordinal.
+    """Find the one choice that ``phrase`` commits to, by text, letter or ordinal.
 
     Args:
-        phrase: e.g. the content of an ``<answer>`` block; which choice comes first never matters.
-        choices: the choices' texts; the first one has the letter A.
-        lettered: False if the choices were never shown, so that no letter or ordinal can mean one.
+        phrase: e.g. the content of an ``<answer>`` block.
+        choices: the choices' texts; the first one has the letter A. Their order does not matter.
+        lettered: False if the choices were not shown, so no letter or ordinal can mean one.
     """
     if len(phrase) > MAX_PHRASE:
         return Match(None, "nothing")
@@ -73,8 +72,8 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
         return Match(exact, "named", plain=True)
     found = _joined(words(without_idioms(_TAG.sub(" ", phrase))), index)
     found = _result(found) if index.kind == "number" else found
-    naming = _Reading(found, index, index.size if lettered else 0).verdict()
-    return _partly(found, index) if lettered and naming.why == "nothing" else naming
+    match = _Reading(found, index, index.size if lettered else 0).verdict()
+    return _partly(found, index) if lettered and match.why == "nothing" else match
 
 
 def _joined(found: list[Word], index: Choices) -> list[Word]:
@@ -90,7 +89,7 @@ def _joined(found: list[Word], index: Choices) -> list[Word]:
 
 
 def _result(found: list[Word]) -> list[Word]:
-    """What follows the last equals sign: "2 + 1 = 3" says 3."""
+    """The words after the last equals sign: "2 + 1 = 3" says 3."""
     for position in range(len(found) - 2, 0, -1):
         if found[position].text == "=" and NUMBER.fullmatch(found[position + 1].text):
             return found[position + 1 :]
@@ -99,15 +98,15 @@ def _result(found: list[Word]) -> list[Word]:
 
 def _partly(found: list[Word], index: Choices) -> Match:
     """A choice by a part that no other has: "lamp" among "table" and "table lamp"."""
-    said = tuple(
+    parts = tuple(
         word.text for word in found if word.text[0].isalnum() and word.text not in ARTICLES
     )
     fits = [
         place
         for place, key in enumerate(index.keys)
-        if any(key[at : at + len(said)] == said for at in range(len(key) - len(said) + 1))
+        if any(key[at : at + len(parts)] == parts for at in range(len(key) - len(parts) + 1))
     ]
-    if len(fits) == 1 and any(len(word) > 2 and not NUMBER.fullmatch(word) for word in said):
+    if len(fits) == 1 and any(len(word) > 2 and not NUMBER.fullmatch(word) for word in parts):
         return Match(fits[0], "named", plain=True)
     return Match(None, "nothing")
 
@@ -161,7 +160,7 @@ class _Reading:
     # ---------------------------------------------------------------- a choice by its text
 
     def _match(self, position: int, key: tuple[str, ...]) -> int | None:
-        """Position after the words of a choice if they stand here, articles and commas aside."""
+        """Position after the words of a choice if they are here, articles and commas aside."""
         for number, wanted in enumerate(key):
             while number and self._text(position) in SKIPPED and wanted not in ARTICLES:
                 position += 1
@@ -255,7 +254,7 @@ class _Reading:
         return None
 
     def _is_letter(self, position: int) -> bool:
-        """Whether the word is the letter of an option; the article "a" never is."""
+        """Tell whether the word is the letter of an option; the article "a" never is."""
         word = self.words[position]
         before, after = self._text(position - 1) if position else "", self._text(position + 1)
         if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):

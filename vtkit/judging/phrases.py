@@ -1,12 +1,10 @@
-"""Phrases with which a writer takes a second look, and where a text really uses them.
+"""Find the phrases with which a writer takes a second look.
 
-Others count substrings, so that "they wait there" is an aha and "no need to double-check" is
-reflection. The lists are data here (``phrases.yaml``, each with its source); phrases are
-whole words, and :func:`find_reflections` leaves out those that the writer negates, quotes, or says
-of somebody else. A writer who doubts in words of no list is missed.
+The lists are in ``phrases.yaml``, each with its source. Phrases are whole words;
+:func:`find_reflections` leaves out those that the writer negates, quotes, or says of somebody else.
 
     find_reflections("It is 3. Wait, is it?", NARROW)     # [(9, 13)]
-    count_words("Wait! They wait.", LISTS["maye"])        # 2: as others count, whatever is meant
+    count_words("Wait! They wait.", LISTS["maye"])        # 2: meant or not
 """
 
 import re
@@ -18,15 +16,15 @@ import yaml
 
 _FILE = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
 LISTS = {name: tuple(entry["phrases"]) for name, entry in _FILE["lists"].items()}
-"""All lists by name; how a phrase is written is explained in the file."""
+"""All lists by name; the file explains the notation."""
 SOURCES = {name: entry["source"] for name, entry in _FILE["lists"].items()}
 NARROW = tuple(dict.fromkeys(phrase for name in _FILE["narrow"] for phrase in LISTS[name]))
-"""Turns of phrase that hardly anything but a second look uses."""
+"""Phrases that are used for hardly anything but a second look."""
 BROAD = tuple(
     dict.fromkeys([*NARROW, *(phrase for name in _FILE["broad_adds"] for phrase in LISTS[name])])
 )
-"""With the single words that others count, most of which are innocent."""
-# All of one length, so that places in the text stay what they are.
+"""With the single words that others count, which mostly mean something else."""
+# Keeps the length of the text.
 _LOWER = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ\N{RIGHT SINGLE QUOTATION MARK}", "abcdefghijklmnopqrstuvwxyz'"
 )
@@ -54,21 +52,21 @@ _QUOTE = re.compile(
 
 
 def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple[int, int]]:
-    """The ``(start, end)`` spans of phrases that are meant, from left to right. Linear in time."""
+    """Find the ``(start, end)`` spans of phrases that are meant, in order. Linear in time."""
     lower = text.translate(_LOWER)
-    found = [match.span() for match in _pattern(phrases).finditer(lower)]
-    if not found:
+    spans = [match.span() for match in _pattern(phrases).finditer(lower)]
+    if not spans:
         return []
     quotes = [match.span() for match in _QUOTE.finditer(lower)]
     return [
         (start, end)
-        for start, end in found
+        for start, end in spans
         if not _is_quoted(quotes, start) and _is_meant(lower, start, end)
     ]
 
 
 def count_words(text: str, phrases: tuple[str, ...]) -> int:
-    """How often phrases occur, meant or not: the figure that others report."""
+    """Count how often phrases occur, meant or not, as others do."""
     return sum(1 for _ in _pattern(phrases).finditer(text.translate(_LOWER)))
 
 

@@ -1,18 +1,11 @@
-"""Other people's rules, as published, quirks included.
+"""Other projects' reward and evaluation rules, as published, quirks included.
 
-Rules decide what a run learns and what a score means, and every replication has its own. A recipe
-that is to run *as published* pays by these; ``paper_correct`` in the evaluation files comes from
-:func:`is_correct`. What the kit itself pays and counts is in :mod:`vtkit.judging.rewards` and
-:mod:`vtkit.judging.answers`.
+Three things differ from the originals: text beyond ``MAX_CHARS`` is not read; where math_verify
+(release 0.9.0, theirs was 0.5.2) would raise or takes more than ``SECONDS``, nothing is equal; and
+outside a Unix main thread, where it has no timer, LaTeX and powers are never equal.
 
     RULES["paper"].accuracy("<answer>Left</answer>", "<answer>left</answer>")    # False: the case
     is_correct("<think>a chair is near", ["lamp", "chair"], "(A)")               # True: "a" is (A)
-
-The rules are restated; only what they call in math_verify is called for real, here in release
-0.9.0 (the originals had 0.5.2). Three things differ, and none of them for ordinary completions. Text
-beyond ``MAX_CHARS`` is not read, as if generation had stopped there; the originals have no limit.
-Where math_verify would raise or takes more than ``SECONDS``, nothing is equal. And its timer needs
-a Unix main thread: elsewhere LaTeX and powers, which can take forever, are never equal either.
 """
 
 import logging
@@ -41,14 +34,13 @@ class Rules(NamedTuple):
 
 
 def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
-    """Whether the original's CV-Bench evaluation counts a completion as right.
+    """Score a completion as the original's CV-Bench evaluation does.
 
-    It reads the first ``<answer>`` block that holds one line, or the whole completion if there is none
-    or the block is empty. What counts there are numbers, LaTeX, the options' texts and the letters
-    A to F in either case (the article "a" is option A), each between spaces; a full stop, comma or
-    colon may follow. One after the word "answer" goes first, then an option or a letter at the
-    very start, then the last of all. It is right if it is the option's text or letter, or either
-    of them in lower case.
+    It reads the first ``<answer>`` block of one line, or the whole completion if there is none or
+    the block is empty. Numbers, LaTeX, the options' texts and the letters A to F in either case
+    (the article "a" is option A) count, each between spaces; a full stop, comma or colon may
+    follow. One after the word "answer" is preferred, then an option or a letter at the very start,
+    then the last one. It is right if it is the option's text or letter, in their or in lower case.
 
     Args:
         choices: the options' texts.
@@ -67,10 +59,7 @@ def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
 
 
 def is_value(completion: str, answer: str) -> bool:
-    """Whether R1-V's accuracy rule calls a completion right; its followers share it.
-
-    For benchmarks without choices; the answer is tagged as R1-V's data set tags it.
-    """
+    """Apply R1-V's accuracy rule to a benchmark without choices."""
     return _accuracy(completion, f"<answer> {answer} </answer>")
 
 
@@ -80,7 +69,7 @@ _IN_BRACKETS_LOWER = tuple(name.lower() for name in _IN_BRACKETS)
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """What stands between each ``<answer>`` and the next ``</answer>``, overlaps too."""
+    """The text between each ``<answer>`` and the next ``</answer>``, overlaps too."""
     return (match[1] for match in re.finditer(r"(?=<answer>(.*?)</answer>)", text, re.DOTALL))
 
 
@@ -176,7 +165,7 @@ def _parse(text: str, names: Sequence[str] = ()) -> list[Any]:
 
 
 def _verify(gold: list[Any], target: list[Any]) -> bool:
-    """Whether any value of the one is any of the other."""
+    """Tell whether the two lists have a value in common."""
     library, seconds = _library(), _seconds()
     written = [value for value in (*gold, *target) if isinstance(value, str)]
     if seconds is None and any("^" in text or "**" in text for text in written):

@@ -1,10 +1,8 @@
-"""Rule-based rewards: accuracy and format, one point each, and nothing else.
+"""Rule-based rewards: accuracy and format, one point each, and three for experiments.
 
-The textbook rewards of R1-Zero are two regular expressions. The original's pay "left" but not
-"Left" or "left.", an empty think block, and an answer that only stands in the reasoning. The
-careful rules, the default, ask the extractor that also scores the benchmark
-(:mod:`vtkit.judging.answers`) what the completion finally commits to; the rules of the original and of its peers
-are there by name, quirks included, for runs *as published* (:mod:`vtkit.judging.published`).
+The careful rules, the default, pay by :func:`vtkit.judging.verdict.judge`. The rules of the
+original and of other projects are there by name, for runs *as published*
+(:mod:`vtkit.judging.published`).
 
     trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
 """
@@ -18,8 +16,7 @@ from typing import Any
 
 from vtkit.errors import UserError, suggest
 from vtkit.judging import answers, countdown, published
-from vtkit.judging.answers import find_answer
-from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, is_right, solution_text
+from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, decide, solution_text
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
@@ -44,24 +41,18 @@ def accuracy_reward(
     """1.0 where the completion's final answer is the right one, else 0.0.
 
     Args:
-        solution: as the original writes it, ``<answer>left</answer>``; a bare text passes too, and
-            so does a task of :mod:`vtkit.judging.countdown`.
-        choices: the options of each question. Without them the answer must be the solution's text
-            and nothing more (case, articles, punctuation and number words aside).
+        solution, choices: of each question, as in :func:`vtkit.judging.verdict.judge`.
         log_metric: TRL's; gets ``answers/<rule>``, the share of completions answered (or not) so.
         prefilled: the prompt ended in ``<think>``.
     """
     texts = completion_texts(completions)
     options = choices if choices is not None else [None] * len(texts)
-    found = [
-        find_answer(text, option or (), prefilled=prefilled)
-        for text, option in zip(texts, options, strict=True)
+    judged = [
+        decide(text, right, tuple(option or ()), prefilled)
+        for text, right, option in zip(texts, solution, options, strict=True)
     ]
-    _log(log_metric, "answers", answers.RULES, [answer.rule for answer in found])
-    return [
-        float(is_right(answer, right, option or ()))
-        for answer, right, option in zip(found, solution, options, strict=True)
-    ]
+    _log(log_metric, "answers", answers.RULES, [answer.rule for answer, _ in judged])
+    return [float(correct is True) for _, correct in judged]
 
 
 def format_reward(
@@ -72,8 +63,8 @@ def format_reward(
 ) -> list[float]:
     """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0.
 
-    One think block, white space, one answer block, neither of them empty, no tag a second time;
-    white space may follow. The prompt's ``<think>`` is put back first.
+    No block may be empty and no tag repeated; white space may follow. See
+    :func:`vtkit.judging.verdict.check_format`.
 
     Args:
         log_metric: TRL's; gets ``format/<verdict>``, the share of completions with that verdict.
@@ -103,11 +94,10 @@ def length_reward(
     per_token: float = 0.001,
     **kwargs: Any,
 ) -> list[float]:
-    """So much per token, whatever the tokens say: the original's ablation, and a trap.
+    """Pay for each token, whatever it says: the original's ablation.
 
-    In the paper (section on length rewards) and in notebook 02 completions grow to the limit and
-    accuracy does not. The original tokenises again, with the instruct model's tokenizer; here the
-    sampled tokens count, the end-of-text token included.
+    The original tokenises again, with the instruct model's tokenizer; here the sampled tokens
+    count, the end-of-text token included.
 
     Args:
         completion_ids: TRL's; the tokens of each completion.
@@ -119,11 +109,10 @@ def length_reward(
 def random_reward(
     completions: Completions, trainer_state: Any = None, seed: int = 0, **kwargs: Any
 ) -> list[float]:
-    """1.0 or 0.0 by the toss of a coin: the control that no learning from rewards can pass.
+    """1.0 or 0.0 by the toss of a coin: a control, since random rewards help some models.
 
-    Random rewards are said to help some models (arXiv 2506.10947); what a run gains with this one
-    it did not learn from being right. The toss depends on seed, step and process alone, so that a
-    resumed run repeats it.
+    The toss depends on seed, step and process alone, so a resumed run repeats it. Source: arXiv
+    2506.10947.
 
     Args:
         trainer_state: TRL's; its ``global_step`` is the step.
@@ -136,11 +125,7 @@ def random_reward(
 def countdown_reward(
     completions: Completions, solution: Sequence[str], **kwargs: Any
 ) -> list[float]:
-    """TinyZero's only reward, as published: :func:`vtkit.judging.countdown.published_score`.
-
-    The careful rules for Countdown are ``accuracy`` and ``format``, which pay nothing for a wrong
-    expression but ask for the thinking.
-    """
+    """TinyZero's only reward, as published: :func:`vtkit.judging.countdown.published_score`."""
     tasks = [countdown.read_task(solution_text(text)) for text in solution]
     texts = completion_texts(completions)
     return [countdown.published_score(*pair) for pair in zip(texts, tasks, strict=True)]
@@ -159,13 +144,11 @@ RULES = ("careful", *published.RULES)
 def get_rewards(
     names: Sequence[str], rules: str = "careful", *, prefilled: bool = True, seed: int = 0
 ) -> list[Reward]:
-    """The reward functions of a recipe, for TRL.
-
-    Whatever the rules, they are called ``<name>_reward``, so that TRL's columns do not change.
+    """Make the reward functions of a recipe, for TRL; each is called ``<name>_reward``.
 
     Args:
         names: any of ``accuracy``, ``format``, ``length``, ``random`` and ``countdown``, each once.
-        rules: one of ``RULES``; they decide what ``accuracy`` and ``format`` mean.
+        rules: one of ``RULES``, for ``accuracy`` and ``format``.
         prefilled: the prompt ends in ``<think>`` (:func:`vtkit.models.prompts.is_prefilled`).
         seed: of ``random``.
 

@@ -1,16 +1,14 @@
-"""Where a text states an answer in words: "the answer is left", a box, bold, its last sentence.
+"""Find where a text states an answer in words: "the answer is left", a box, bold, a sentence.
 
-Only places are found here, not which choice they name (:mod:`vtkit.judging.matching`). Peers look for one
-phrase and take the letter after it, so that "the answer is below" is option B; here the whole rest
-of the sentence counts, up to its reasons.
+Only places are found here, not which choice they name (:mod:`vtkit.judging.matching`).
 """
 
 import re
 from itertools import islice
 
-Span = tuple[int, int]
-# The end of a long text is enough: the last word is what counts. It also bounds the time.
-_TAIL = 10_000
+from vtkit.judging.tags import Span
+
+_TAIL = 10_000  # characters at the end of a text that are read; bounds the time
 _MAX_STATEMENTS = 300
 _ANSWER = r"(?:a(?:nsw|nws|snw|sw|ns|nw)(?:er|re|r|e))"  # with a letter missing or swapped
 _NOUN = (
@@ -106,29 +104,29 @@ CONCLUSION = re.compile(
 
 
 def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
-    """``(start, end, "statement" or "boxed")`` of what explicit statements say, in order.
+    """Find the ``(start, end, "statement" or "boxed")`` of explicit statements, in order.
 
-    What "some people might say", and what follows an "if", is no statement of the completion's own.
+    Words of other people and after an "if" are not statements of the completion.
     """
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
-    said = _all(_SAID, text, start, end)
-    for match in said:
+    statements = _all(_SAID, text, start, end)
+    for match in statements:
         if _is_meant(text, start, match.start()):
             found.append((*_rest(text, match.end(), end), "statement"))
-    ends = {match.end() for match in said}
+    ends = {match.end() for match in statements}
     for match in _all(_SAID_AFTER, text, start, end):
         before = max(match.start() - 120, start)
         cut = max(text.rfind(mark, before, match.start()) for mark in ".\n;:!?>,")
-        also_said = ends & set(range(match.start(), match.end()))  # "the answer is right"
-        if not also_said and _is_meant(text, start, match.start()):
+        also_stated = ends & set(range(match.start(), match.end()))  # "the answer is right"
+        if not also_stated and _is_meant(text, start, match.start()):
             found.append((max(cut + 1, before), match.start(), "statement"))
     found += [(*tick, "statement") for tick in _ticked(text, start, end)]
-    return sorted(one for one in found if text[one[0] : one[1]].strip())
+    return sorted(span for span in found if text[span[0] : span[1]].strip())
 
 
 def is_meant(sentence: str) -> bool:
-    """Whether a sentence, or its beginning, is the completion's own: no question, no if, no comment."""
+    """Tell whether a sentence, or its beginning, is meant: no question, no if, no comment."""
     sentence = sentence.strip()
     if sentence.endswith("?") or sentence.startswith(("//", "/*")):
         return False
@@ -142,7 +140,7 @@ def _is_meant(text: str, start: int, place: int) -> bool:
 
 
 def _ticked(text: str, start: int, end: int) -> list[Span]:
-    """What stands beside the only tick mark, if there is only one."""
+    """The text next to the only tick mark, if there is only one."""
     lines = list(islice(_TICKED.finditer(text, start, end), 2))
     if len(lines) != 1:
         return []
@@ -152,17 +150,17 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
 
 
 def find_bold(text: str, start: int, end: int) -> list[Span]:
-    """What stands in bold (``**left**``), in order."""
+    """Find text in bold (``**left**``), in order."""
     return [match.span(1) for match in _all(_BOLD, text, max(start, end - _TAIL), end)]
 
 
 def find_sentences(text: str, start: int, end: int) -> list[Span]:
-    """Sentences and lines, in order."""
+    """Find sentences and lines, in order."""
     return [match.span() for match in _all(_SENTENCE, text, max(start, end - _TAIL), end)]
 
 
 def after_conclusion(text: str, start: int, end: int) -> Span | None:
-    """What follows the last "so", "therefore", "in total", ... that something follows."""
+    """The text after the last "so", "therefore", "in total", ... that is followed by any."""
     for cue in reversed(list(islice(CONCLUSION.finditer(text, start, end), 20))):
         if _WORD.search(text, cue.end(), end):
             return cue.end(), end
@@ -184,7 +182,7 @@ def labelled(text: str, start: int, end: int) -> tuple[Span, Span] | None:
 
 
 def is_cut_off(text: str) -> bool:
-    """Whether a text stops in the middle of a sentence."""
+    """Tell whether a text stops in the middle of a sentence."""
     return _ENDED.search(text[-40:].rstrip()) is None
 
 
@@ -209,7 +207,7 @@ def _box(text: str, start: int, end: int) -> Span:
 
 
 def _rest(text: str, start: int, end: int) -> Span:
-    """What follows "the answer is", up to the end of the sentence."""
+    """The text after "the answer is", up to the end of the sentence."""
     window = text[start : min(end, start + 200)]
     skipped = len(window) - len(window.lstrip(' \t\n*_`":>'))
     window = window[skipped:]

@@ -1,15 +1,14 @@
-"""What a completion looks like: one of six styles, by rules that can be read.
-
-Others print a few completions and call the base model's HTML a curiosity; that the dip in length is
-HTML on its way out can only be shown if every completion is classed. The rules see form alone.
-``tests/judging/corpus/styles.jsonl`` has hand labels to hold against them.
+"""Class a completion into one of six styles, by rules on its form alone.
 
     style(" It looks like left. </think> <answer> left </answer>")     # "direct"
+
+Hand labels to test the rules against are in ``tests/judging/corpus/styles.jsonl``.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from vtkit.judging.phrases import NARROW, find_reflections
 
@@ -36,6 +35,15 @@ _TIMES = 3
 _LOOP_WORDS = 24  # fewer are emphasis, not a loop
 
 
+@lru_cache(4096)
+def classify(text: str) -> tuple[str, bool]:
+    """:func:`style` and :func:`is_reflective` of a completion."""
+    found = style(text)
+    if found in ("untagged", "repetition"):
+        return found, is_reflective(text)
+    return found, found == "reflective"
+
+
 def style(text: str) -> str:
     """The one of ``STYLES`` that describes a completion, with or without its ``<think>``.
 
@@ -56,14 +64,14 @@ def style(text: str) -> str:
 
 
 def is_html(text: str) -> bool:
-    """Whether the text is markup rather than prose."""
+    """Tell markup, CSS or script from prose: the one definition of HTML in this package."""
     return _HTML.search(text) is not None
 
 
 def is_reflective(text: str, phrases: tuple[str, ...] = NARROW) -> bool:
-    """Whether a prose text (answered or cut off) takes a second look, going by ``phrases``.
+    """Tell whether a prose text (answered or cut off) takes a second look, going by ``phrases``.
 
-    Markup never does. In a loop only what stands outside it counts: to say "wait, let me check
+    Markup never does. In a loop only phrases outside it count: to write "wait, let me check
     again" forty times is not to check.
     """
     found = find_reflections(text, phrases)
@@ -74,7 +82,7 @@ def is_reflective(text: str, phrases: tuple[str, ...] = NARROW) -> bool:
 
 
 def find_loop(text: str) -> set[int]:
-    """Where the words begin that a degenerate text says again and again; empty if it is none.
+    """Find where the words begin that a degenerate text repeats; empty if it is not one.
 
     A word is in a loop if one of the runs of eight words around it occurs three times. They must be
     more than half of all words, and at least 24. Linear in time and memory.
@@ -115,15 +123,9 @@ def _count_sentences(text: str) -> int:
 
 def shares(texts: Iterable[str]) -> dict[str, float]:
     """The style columns of ``metrics.csv`` for the completions of one step, at least one."""
-    texts = list(texts)
-    styles = [style(text) for text in texts]
+    styles, reflective = zip(*map(classify, texts), strict=True)
     return {
-        "html_share": styles.count("html") / len(texts),
-        "reflection_rate": sum(map(_reflects, texts, styles)) / len(texts),
-        "direct_share": styles.count("direct") / len(texts),
+        "html_share": styles.count("html") / len(styles),
+        "reflection_rate": sum(reflective) / len(styles),
+        "direct_share": styles.count("direct") / len(styles),
     }
-
-
-def _reflects(text: str, found: str) -> bool:
-    """:func:`is_reflective`, knowing the style already."""
-    return found == "reflective" or (found in ("untagged", "repetition") and is_reflective(text))

@@ -1,8 +1,7 @@
-"""A completion taken apart by its ``<think>`` and ``<answer>`` tags.
+"""Take a completion apart by its ``<think>`` and ``<answer>`` tags.
 
-A regular expression such as ``<think>.*</think>\\s*<answer>.*</answer>`` sees a completion that is
-exactly right and nothing else. This reads tags as they are meant: in any case, with white space or
-a letter wrong, unclosed, closed by an opening tag, or with only one of the pair there.
+Tags are read as they are meant: in any case, with white space or a letter wrong, unclosed, closed
+by an opening tag, or with only one of the pair.
 """
 
 import re
@@ -33,16 +32,16 @@ _TAG = re.compile(
     + r"|ans))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
     re.IGNORECASE,
 )
-# More than this is no completion but a page, a loop or an attack; it bounds the time.
+# More than this is a page, a loop or an attack; it bounds the time.
 _MAX_TAGS = 1000
 _MAX_BRACKETS = 5000
 
 
 @dataclass
 class Parts:
-    """Where things are in a completion, as ``(start, end)`` spans.
+    """The parts of a completion as ``(start, end)`` spans.
 
-    blocks: contents of ``<answer>`` blocks outside the thinking, stripped, the empty ones left out.
+    blocks: contents of ``<answer>`` blocks outside the thinking, stripped, without empty ones.
     outside: text outside thinking and blocks.
     finished: the thinking was closed, or there is none.
     thought_blocks: there are answer tags inside the thinking.
@@ -57,7 +56,7 @@ class Parts:
 
 
 def take_apart(text: str, *, prefilled: bool) -> Parts:
-    """Find the parts of a completion; ``prefilled``: it starts inside the thinking. Linear in time."""
+    """Find the parts of a completion; ``prefilled``: it starts inside the thinking."""
     if text.count("<") > _MAX_BRACKETS:
         return Parts(readable=False)
     tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1))
@@ -73,7 +72,7 @@ class _Scan:
         thinks = [tag for tag in tags if tag["think"]]
         self.text, self.parts = text, Parts()
         self.last_close = max((tag.start() for tag in thinks if tag["close"]), default=-1)
-        # Without prefill, a completion whose first think tag closes began inside the thinking as well.
+        # Without prefill, a completion whose first think tag closes began inside the thinking, too.
         self.thinking = prefilled or bool(thinks and thinks[0]["close"])
         self.parts.finished = self.last_close >= 0 or not (prefilled or thinks)
         self.answering = False
@@ -118,9 +117,9 @@ _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 
 def visible(text: str) -> tuple[str, np.ndarray | None]:
-    """The text without invisible characters, full-width ones as ASCII; and where each one stood.
+    """Drop invisible characters, turn full-width ones to ASCII; and the place of each that is left.
 
-    The places are None where nothing was taken out.
+    The places are None where nothing was dropped.
     """
     if text.isascii() and _HIDDEN_ASCII.search(text) is None:
         return text, None
@@ -132,7 +131,7 @@ def visible(text: str) -> tuple[str, np.ndarray | None]:
 
 
 def first_turn(text: str) -> str:
-    """The completion without a made-up next turn, or a tag that was cut off at its end."""
+    """Drop an invented next turn, and a tag that is cut off at the end."""
     first = len(text) - len(text.lstrip())
     if _NEXT_TURN.match(text, first):
         return ""

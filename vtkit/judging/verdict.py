@@ -1,13 +1,20 @@
-"""Judge one completion: its answer, whether it is right, and its format."""
+"""Judge one completion: its answer, whether that is right, its format and its style.
+
+judge(" Hm. </think> <answer> left </answer>", "<answer>left</answer>", ["right", "left"])
+# Verdict(answer="left", span=(23, 27), rule="block", choice=1, correct=True, format="good",
+#         style="direct", reflective=False)
+"""
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 from vtkit.judging import countdown
 from vtkit.judging.answers import Answer, find_answer
 from vtkit.judging.matching import match_choice
+from vtkit.judging.styles import classify
 
 _SOLUTION = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _STATED = re.compile(r"the (?:correct )?(?:answer|option|choice) is:? (\S.*?)\.?", re.IGNORECASE)
@@ -18,7 +25,7 @@ FORMAT_VERDICTS = ("good", "tags", "empty", "between", "trailing")
 
 
 def check_format(completion: str, *, prefilled: bool = True) -> str:
-    """``good``, or the first thing that is wrong.
+    """Find the first thing that is wrong with a completion's format; ``good`` if nothing is.
 
     ``tags``: one is missing, repeated, misspelt or out of order; ``between``: text between the
     blocks or before them; ``empty``: a block without content; ``trailing``: text after the answer.
@@ -43,24 +50,125 @@ def _is_visible(text: str) -> bool:
     return any(char.isprintable() and not char.isspace() for char in text)
 
 
-def is_right(answer: Answer, solution: str, choices: Sequence[str] = ()) -> bool:
-    """Whether an answer of :func:`vtkit.judging.answers.find_answer` is the solution.
+class Verdict(NamedTuple):
+    """The answer of a completion, and its form.
 
-    It names the same choice; without choices it says the same and nothing more; for a problem of
-    :mod:`vtkit.judging.countdown` it is an expression that solves it.
+    answer: the words that decided, as written, and ``span``, their ``(start, end)``; None without.
+    rule: one of :data:`vtkit.judging.answers.RULES`.
+    choice: position of the choice that it names, or None.
+    correct: None where the solution names none of the choices.
+    format: one of ``FORMAT_VERDICTS``.
+    style: one of :data:`vtkit.judging.styles.STYLES`.
+    reflective: it takes a second look (:func:`vtkit.judging.styles.is_reflective`).
     """
-    right = solution_text(solution)
-    if task := countdown.read_task(right):
-        return answer.text is not None and countdown.solves(answer.text, task)
-    if choices:
-        return (
-            answer.choice is not None
-            and answer.choice == match_choice(right, tuple(choices)).choice
-        )
-    if answer.text is None:
-        return False
-    naming = match_choice(answer.text, (right,), lettered=False)
-    return naming.plain and naming.choice == 0
+
+    answer: str | None
+    span: tuple[int, int] | None
+    rule: str
+    choice: int | None
+    correct: bool | None
+    format: str
+    style: str
+    reflective: bool
+
+    @property
+    def why(self) -> str:
+        """The verdict in words: "answer 'left' (block): right; format: good"."""
+        answer = f"answer {self.answer!r}" if self.answer else "no answer"
+        result = {True: "right", False: "wrong", None: "the solution is none of the choices"}
+        return f"{answer} ({self.rule}): {result[self.correct]}; format: {self.format}"
+
+
+def judge(
+    completion: str,
+    solution: str | int,
+    choices: Sequence[str] | None = (),
+    *,
+    prefilled: bool = True,
+) -> Verdict:
+    """Judge a completion by this kit's rules, whatever a run pays for. Never raises.
+
+    Args:
+        completion: as generated.
+        solution: as the data write it (:func:`solution_text`), a task of
+            :mod:`vtkit.judging.countdown`, or the position of the right choice.
+        choices: the choices' texts. Without any, the answer must be the solution's text and
+            nothing more (case, articles, punctuation and number words aside).
+        prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
+    """
+    choices = () if choices is None else tuple(choices)
+    answer, correct = decide(completion, solution, choices, prefilled)
+    style, reflective = classify(completion)
+    return Verdict(
+        answer.text,
+        answer.span,
+        answer.rule,
+        answer.choice,
+        correct,
+        check_format(completion, prefilled=prefilled),
+        style,
+        reflective,
+    )
+
+
+@lru_cache(4096)  # the rewards and the record of a step ask about the same completions
+def decide(
+    completion: str, solution: str | int, choices: tuple[str, ...], prefilled: bool
+) -> tuple[Answer, bool | None]:
+    """The part of :func:`judge` that accuracy needs: the answer, and whether it is right."""
+    answer = find_answer(completion, choices, prefilled=prefilled)
+    return answer, is_right(answer, solution, choices)
+
+
+def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -> bool | None:
+    """Compare an answer of :func:`vtkit.judging.answers.find_answer` with the solution.
+
+    It is right if it names the same choice; without choices, if its words are the solution's; for
+    a problem of :mod:`vtkit.judging.countdown`, if it is an expression that solves it.
+
+    Returns:
+        None where the solution names none of the choices.
+    """
+    place = solution if isinstance(solution, int) else right_choice(solution, choices)
+    if choices and place is None:
+        return None
+    if isinstance(solution, str):
+        text = solution_text(solution)
+        if task := countdown.read_task(text):
+            return answer.text is not None and countdown.solves(answer.text, task)
+        if not choices:
+            match = match_choice(answer.text or "", (text,), lettered=False)
+            return answer.text is not None and match.plain and match.choice == 0
+    return answer.choice == place
+
+
+def is_correct(
+    completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
+) -> bool:
+    """Score a completion as the benchmark does.
+
+    Args:
+        completion: as generated.
+        answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
+        prefilled: the prompt ended in ``<think>``, so thinking that is never closed has no answer.
+    """
+    found = find_answer(completion, choices, prefilled=prefilled)
+    return is_right(found, benchmark_solution(choices, answer), choices) is True
+
+
+def benchmark_solution(choices: Sequence[str], answer: str) -> str | int:
+    """A benchmark's answer as :func:`judge` takes it: the position of ``"(B)"`` is 1."""
+    return answer_index(answer) if len(choices) else answer
+
+
+def answer_index(answer: str) -> int:
+    """``"(A)"`` is 0."""
+    return ord(answer.strip("() ").upper()) - ord("A")
+
+
+def right_choice(solution: str, choices: Sequence[str]) -> int | None:
+    """The position of the choice that a solution names."""
+    return match_choice(solution_text(solution), tuple(choices)).choice if len(choices) else None
 
 
 def solution_text(solution: str) -> str:
@@ -72,34 +180,3 @@ def solution_text(solution: str) -> str:
     text = blocks[-1] if blocks else solution.strip()
     sentence = _STATED.fullmatch(text)
     return sentence[1] if sentence else text
-
-
-def explain(
-    completion: str,
-    solution: str,
-    choices: Sequence[str] | None = None,
-    *,
-    prefilled: bool = True,
-) -> dict[str, Any]:
-    """Why a completion is paid what it is paid, for people.
-
-    Returns:
-        ``answer`` (text), ``choice``, ``span`` and ``rule`` of :func:`vtkit.judging.answers.find_answer`,
-        the rewards ``accuracy`` and ``format``, the ``format_verdict`` of :func:`check_format`, and
-        ``why``, a sentence.
-    """
-    answer = find_answer(completion, choices or (), prefilled=prefilled)
-    accuracy = float(is_right(answer, solution, choices or ()))
-    verdict = check_format(completion, prefilled=prefilled)
-    right = solution_text(solution)
-    said = f"answer {answer.text!r}" if answer.text else "no answer"
-    return {
-        "answer": answer.text,
-        "choice": answer.choice,
-        "span": answer.span,
-        "rule": answer.rule,
-        "accuracy": accuracy,
-        "format": float(verdict == "good"),
-        "format_verdict": verdict,
-        "why": f"{said} ({answer.rule}); right is {right!r}; format: {verdict}",
-    }

@@ -1,8 +1,7 @@
-"""The words of an answer, made comparable.
+"""Cut a text into words that compare equal when answers are equal.
 
-More than ``text.lower().strip()``: accents, compatibility forms and LaTeX fall away, number words
-become digits, plurals singulars; and a letter that stands in brackets ("(B)", "b)") is told from a
-word. Normalising is what lets "The Lamps." be "lamp" and keeps "1" from "11".
+Case, accents, compatibility forms and LaTeX are dropped, number words become digits, plurals
+singulars; a letter in brackets ("(B)", "b)") is told from a word.
 
     key_words("The twenty-one lamps.")      # ("21", "lamp")
 """
@@ -26,31 +25,25 @@ class Word(NamedTuple):
     letter: str = ""
 
 
-_NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {
-    word: str(10 * tens)
-    for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)
-}
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty".split()
+)
+_LARGE = "thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
+_NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
+_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
-_NUMBER_WORDS |= {"dozen": "12", "single": "1"}
-_IRREGULAR = {
-    many: one
-    for one, many in (
-        pair.split()
-        for pair in (
-            "shelf shelves,knife knives,leaf leaves,loaf loaves,scarf scarves,half halves,"
-            "person people,person persons,man men,woman women,child children,mouse mice,foot feet,"
-            "tooth teeth,goose geese,bus buses,potato potatoes,tomato tomatoes"
-        ).split(",")
-    )
-}
+_IRREGULAR = dict(
+    pair.split()
+    for pair in (
+        "shelves shelf,knives knife,leaves leaf,loaves loaf,scarves scarf,halves half,"
+        "people person,persons person,men man,women woman,children child,mice mouse,feet foot,"
+        "teeth tooth,geese goose,buses bus,potatoes potato,tomatoes tomato"
+    ).split(",")
+)
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
@@ -156,7 +149,7 @@ AFTER = frozenset(
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible".split()
 )
-"""What may follow a choice that is a thing. Any other word makes it part of another name: with the
+"""May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
 NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
 """After these "a" is a letter: no noun begins so."""
@@ -167,7 +160,7 @@ PLAIN = frozenset(
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
     "isn't nor nope stay remain assistant . : ! , =".split()
 ) | {"\n"}
-"""What may stand beside the choice in a phrase that is nothing but its naming."""
+"""May be next to the choice in a phrase that does nothing but name it."""
 FALSE = frozenset("wrong incorrect false impossible excluded".split())
 COPULAS = frozenset(
     "is are was be been would must it's that's there's here's appear seem look lie sit stand i "

@@ -17,8 +17,7 @@ import torch
 from vtkit.benchmark.evaluate import evaluate
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.files import atomic_write, read_json
-from vtkit.judging.rewards import accuracy_reward
-from vtkit.judging.styles import style
+from vtkit.judging import Verdict, judge
 from vtkit.mini import base_model, corpus, dataset, pretraining
 from vtkit.mini.scenes import Question
 from vtkit.models.loading import count_parameters, load_model, load_processor
@@ -103,30 +102,30 @@ def style_table(
         ``"second look, forced"``, that has ``right`` alone.
     """
     completions = say(prompts)
-    right = judge(completions, questions, prefilled=not opening)
-    styles = [style(completion) for completion in completions]
+    judged = verdicts(completions, questions, prefilled=not opening)
+    styles = [verdict.style for verdict in judged]
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
-        among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
+        among = [verdict.correct is True for verdict in judged if verdict.style == name]
         share, hits = proportion(len(among), len(prompts)), proportion(sum(among), len(among))
         table[name] = {"share": share, "right": hits}
     forced = [
         prompt + opening + corpus.hunch(question, rng)[0] + corpus.WAITS[0]
         for prompt, question in zip(prompts, questions, strict=True)
     ]
-    looked = judge(say(forced), questions)
-    table["second look, forced"] = {"right": proportion(sum(looked), len(prompts))}
+    looked = sum(verdict.correct is True for verdict in verdicts(say(forced), questions))
+    table["second look, forced"] = {"right": proportion(looked, len(prompts))}
     return table
 
 
-def judge(
+def verdicts(
     completions: Sequence[str], questions: Sequence[Question], *, prefilled: bool = True
-) -> list[bool]:
-    """Which completions answer their question rightly, by the careful reward."""
-    solutions = [f"<answer>{question.answer}</answer>" for question in questions]
-    choices = [list(question.choices) for question in questions]
-    paid = accuracy_reward(completions, solution=solutions, choices=choices, prefilled=prefilled)
-    return [reward > 0 for reward in paid]
+) -> list[Verdict]:
+    """The verdict on each question's completion."""
+    return [
+        judge(completion, question.answer, question.choices, prefilled=prefilled)
+        for completion, question in zip(completions, questions, strict=True)
+    ]
 
 
 def write_card(folder: Path = base_model.FOLDER) -> Path:

@@ -16,19 +16,20 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from PIL import Image
 
 from vtkit.aha.reflection import annotate
 from vtkit.errors import UserError
 from vtkit.files import ROOT
-from vtkit.judging.answers import find_answer
 from vtkit.judging.phrases import find_reflections
 from vtkit.judging.styles import is_html
 from vtkit.judging.tags import Span, take_apart
+from vtkit.judging.verdict import right_choice
 from vtkit.models.prompts import is_prefilled
 from vtkit.report.page import visible
 from vtkit.runs.records import load_config
-from vtkit.runs.rollouts import load_rollouts
+from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
 
@@ -61,7 +62,9 @@ class Groups:
         Raises:
             UserError: nothing is stored for the step, or the file is damaged.
         """
-        rows = annotate(load_rollouts(self.run_dir, steps=[step]).to_pandas()).to_dict("records")
+        frame = load_rollouts(self.run_dir, steps=[step]).to_pandas()
+        frame = fill_verdicts(frame, prefilled=self.prefilled, spans=True)
+        rows = annotate(frame).to_dict("records")
         rows.sort(key=itemgetter("group", "sample"))
         return [self._group(list(group)) for _, group in groupby(rows, itemgetter("group"))]
 
@@ -109,14 +112,16 @@ class Groups:
             "task": visible(first["task"]),
             "question": visible(first["question"]),
             "choices": [visible(choice) for choice in first["choices"]],
-            "right": find_answer(first["solution"], first["choices"], prefilled=False).choice,
+            "right": right_choice(first["solution"], first["choices"]),
             "solution": visible(first["solution"]),
             "samples": [self._sample(row) for row in rows],
         }
 
     def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
         text = row["completion"]
-        answer = find_answer(text, row["choices"], prefilled=self.prefilled)
+        answered = pd.notna(row["span_start"])
+        answer = row["answer"] if answered else "none"
+        span = (int(row["span_start"]), int(row["span_end"])) if answered else None
         flags = {
             "hidden": max(0, len(text) - MOST),
             "cut_off": not row["finished"],
@@ -132,9 +137,9 @@ class Groups:
             "sample": int(row["sample"]),
             "pieces": [
                 (kinds, visible(piece))
-                for kinds, piece in cut(text, answer.span, prefilled=self.prefilled)
+                for kinds, piece in cut(text, span, prefilled=self.prefilled)
             ],
-            "answer": f"{visible((answer.text or 'none')[:200])} ({answer.rule})",
+            "answer": f"{visible(answer[:200])} ({row['rule']})",
             "style": row["style"],
             "tokens": int(row["tokens"]),
             "rewards": {name: value for name, value in rewards.items() if value is not None},
@@ -209,7 +214,7 @@ def cut(
     Phrases in markup are no reflections, as in :func:`vtkit.judging.styles.is_reflective`.
 
     Args:
-        decider: the span that :func:`vtkit.judging.answers.find_answer` found.
+        decider: the verdict's span.
         prefilled: the prompt ended in ``<think>``.
     """
     parts = take_apart(completion, prefilled=prefilled)

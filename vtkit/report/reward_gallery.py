@@ -5,7 +5,7 @@ of the rules, so that no table can lie about them. Tables are HTML without scrip
 their own, readable in light and dark; model text in them is escaped and stands in ``<code>``, where
 Jupyter looks for no mathematics either.
 
-    gallery(judge(load_completions()))                      # a table, deciding words marked
+    reward_gallery(judge_by_rules(load_completions()))      # a table, deciding words marked
     playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
 """
 
@@ -18,7 +18,7 @@ from IPython.display import HTML
 
 from vtkit.config.values import read_yaml
 from vtkit.errors import UserError
-from vtkit.judging import rewards, verdict
+from vtkit.judging import judge, rewards
 from vtkit.report.page import marked, text
 from vtkit.runs.folder import headless
 
@@ -73,23 +73,20 @@ def _specimens(entry: Any, where: str) -> list[Completion]:
     return completions
 
 
-def judge(completions: Sequence[Completion]) -> pd.DataFrame:
-    """One row a completion: what our extractor found, and what every set of rules pays.
+def judge_by_rules(completions: Sequence[Completion]) -> pd.DataFrame:
+    """One row a completion: our verdict, and what every set of rules pays.
 
     Returns:
-        The fields of :class:`Completion`; ``said``, ``span``, ``rule`` and ``form`` by our rules (see
-        :func:`vtkit.judging.answers.find_answer` and :func:`vtkit.judging.verdict.check_format`); and for each of
-        ``rewards.RULES`` the columns ``<rules> accuracy`` and ``<rules> format``, 0.0 or 1.0.
+        The fields of :class:`Completion`; ``said`` (the answer), ``span``, ``rule`` and ``form``
+        of :class:`vtkit.judging.verdict.Verdict`; and for each of ``rewards.RULES`` the columns
+        ``<rules> accuracy`` and ``<rules> format``, 0.0 or 1.0.
     """
     table = pd.DataFrame(completions, columns=list(Completion._fields))
-    found = [
-        verdict.explain(completion.completion, completion.answer, completion.choices or None)
-        for completion in completions
-    ]
-    table["said"] = [one["answer"] for one in found]
-    table["span"] = [one["span"] for one in found]
-    table["rule"] = [one["rule"] for one in found]
-    table["form"] = [verdict.check_format(completion.completion) for completion in completions]
+    verdicts = [judge(shown.completion, shown.answer, shown.choices) for shown in completions]
+    table["said"] = [verdict.answer for verdict in verdicts]
+    table["span"] = [verdict.span for verdict in verdicts]
+    table["rule"] = [verdict.rule for verdict in verdicts]
+    table["form"] = [verdict.format for verdict in verdicts]
     for rules in rewards.RULES:
         for name in ("accuracy", "format"):
             (function,) = rewards.get_rewards([name], rules)
@@ -127,7 +124,7 @@ def reward_gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
     """Completions by question, the words that decide marked, our points and another's side by side.
 
     Args:
-        judged: rows of :func:`judge`.
+        judged: rows of :func:`judge_by_rules`.
         beside: whose points stand beside ours, one of ``rewards.RULES``.
     """
     header = ("", "completion", "answer found by", "form", *map(_label, ("careful", beside)))
@@ -155,7 +152,7 @@ def playground(
         A widget (live), else the table.
     """
     if headless():
-        return reward_gallery(judge(_typed(completions, choices, answer)), rules)
+        return reward_gallery(judge_by_rules(_typed(completions, choices, answer)), rules)
     import ipywidgets as widgets
 
     wide = widgets.Layout(width="95%")
@@ -170,7 +167,8 @@ def playground(
     def update(change: Any = None) -> None:
         completion, options, right, beside = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
-        verdict.value = reward_gallery(judge(_typed([completion], named, right)), beside).data
+        judged = judge_by_rules(_typed([completion], named, right))
+        verdict.value = reward_gallery(judged, beside).data
 
     for box in boxes:
         box.observe(update, "value")

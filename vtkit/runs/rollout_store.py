@@ -1,6 +1,6 @@
-"""Writing rollouts: a step at a time, never half of one, and never the same step twice.
+"""Write rollouts a step at a time: never half of one, and never the same step twice.
 
-See :mod:`vtkit.runs.rollouts` for the layout and why it is so; import from there.
+Layout and reading are in :mod:`vtkit.runs.rollouts`.
 """
 
 import re
@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import atomic_path
+from vtkit.judging.verdict import Verdict
 
 # ``prompt_id`` is the row's ``id`` in the training file, ``group`` numbers the questions of a step
-# and ``sample`` the completions of a group. ``rule``, ``answer`` (the words that decided) and
-# ``choice`` are those of :func:`vtkit.judging.answers.find_answer`; ``correct`` is by the careful rules,
-# whatever the run was paid for, and null where the solution is none of the choices.
+# and ``sample`` the completions of a group. From ``rule`` to ``reflective`` the columns are the
+# :class:`vtkit.judging.verdict.Verdict` by this kit's rules, whatever the run was paid for.
 SCHEMA = pa.schema(
     [
         ("step", pa.int64()),
@@ -36,10 +36,14 @@ SCHEMA = pa.schema(
         ("finished", pa.bool_()),
         ("finish_reason", pa.string()),  # "stop" or "length"
         ("rule", pa.string()),
-        ("answer", pa.string()),
+        ("answer", pa.string()),  # the words that decided
+        ("span_start", pa.int64()),  # their place in the completion
+        ("span_end", pa.int64()),
         ("choice", pa.int64()),
-        ("correct", pa.bool_()),
-        ("format_verdict", pa.string()),  # of vtkit.judging.verdict.check_format
+        ("correct", pa.bool_()),  # null where the solution is none of the choices
+        ("format_verdict", pa.string()),
+        ("style", pa.string()),
+        ("reflective", pa.bool_()),
         ("reward", pa.float64()),
         ("accuracy_reward", pa.float64()),
         ("format_reward", pa.float64()),
@@ -47,17 +51,28 @@ SCHEMA = pa.schema(
     ]
 )
 _REWARDS = ("accuracy_reward", "format_reward")  # null where a recipe has no such reward
-_JUDGED = ("finish_reason", "rule", "answer", "choice", "correct", "format_verdict")
+_JUDGED = (
+    *("finish_reason", "rule", "answer", "span_start", "span_end", "choice"),
+    *("correct", "format_verdict", "style", "reflective"),
+)
 _OPTIONAL = {"step", *_REWARDS, *_JUDGED}
 BLOCK = 500  # steps of a merged file; a shorter run has a file a step
 STEPS_AT_ONCE = 50  # steps of a row group in it: what a reader decodes for one step
 
 
-class RolloutWriter:
-    """Appends steps to a folder and merges files of old ones.
+def verdict_columns(verdict: Verdict) -> dict[str, Any]:
+    """The columns of ``SCHEMA`` that hold a verdict."""
+    columns = verdict._asdict()
+    columns["format_verdict"] = columns.pop("format")
+    columns["span_start"], columns["span_end"] = columns.pop("span") or (None, None)
+    return columns
 
-    Nothing need be said on resume: writing a step drops it and all later ones if they are there, so
-    that a killed run leaves, in the end, the bytes of an unbroken one.
+
+class RolloutWriter:
+    """Append steps to a folder and merge files of old ones.
+
+    Writing a step drops it and all later ones if they are there, so a killed and resumed run
+    leaves the bytes of an unbroken one.
 
     Args:
         folder: the run's ``rollouts`` folder; made on the first write.
@@ -72,7 +87,7 @@ class RolloutWriter:
         Args:
             step: from 1.
             rows: one mapping a completion with the columns of ``SCHEMA`` (``step`` is filled in; of
-                finish reason, judgement and rewards any may be missing); any further key ending in
+                finish reason, verdict and rewards any may be missing); any further key ending in
                 ``_reward`` becomes a column of floats. NaN is stored as null.
 
         Raises:
@@ -113,7 +128,7 @@ class RolloutWriter:
             if last < step:
                 try:
                     self._merge(last - BLOCK + 1, last, [file.path for file in members])
-                except UserError as error:  # the steps stay as they are, and training goes on
+                except UserError as error:  # the steps stay as they are, and training continues
                     warnings.warn(f"rollouts are not merged: {error}", stacklevel=3)
 
     def _merge(self, first: int, last: int, paths: list[Path]) -> None:
@@ -132,7 +147,7 @@ class RolloutWriter:
 
 
 def _to_table(step: int, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The rows with ``step``; a misspelt key is an error, not a loss."""
+    """Make a table of the rows with ``step``; a misspelt key is an error."""
     keys = set().union(*rows)
     known = set(SCHEMA.names)
     unknown = sorted(key for key in keys - known if not key.endswith("_reward"))
@@ -156,7 +171,7 @@ _NAME = re.compile(r"steps?-(\d{6,})(?:-(\d{6,}))?\.parquet")
 
 
 class StepFile(NamedTuple):
-    """A file and the range of steps that its name says, both ends included."""
+    """A file and the range of steps in its name, both ends included."""
 
     first: int
     last: int
@@ -164,10 +179,10 @@ class StepFile(NamedTuple):
 
 
 def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
-    """The files that count, in order; and those whose steps a merged file holds too.
+    """List the files that count, in order; and those whose steps a merged file holds too.
 
-    Whether a writer was killed while it merged files or while it took some apart, the merged file
-    is whole as long as it is there. Other files in the folder are ignored.
+    A merged file that is there is whole, even if a writer was killed while it merged or split
+    files. Other files in the folder are ignored.
     """
     named = ((path, _NAME.fullmatch(path.name)) for path in Path(folder).glob("step*.parquet"))
     files = [StepFile(int(m[1]), int(m[2] or m[1]), path) for path, m in named if m]
@@ -182,7 +197,7 @@ def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file.
+    """Read one file.
 
     Raises:
         UserError: it is damaged; names it.
@@ -195,7 +210,7 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:
-    """The steps of a file, one by one.
+    """Read the steps of a file, one by one.
 
     Raises:
         UserError: as :func:`read`.
@@ -211,12 +226,8 @@ def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:
 
 
 def damaged(path: Path, error: Exception) -> UserError:
-    """What to say of a file that Arrow cannot read."""
+    """The error of a file that Arrow cannot read."""
     return UserError(
         f"{path} is damaged ({first_line(error)}); delete it and train again from the last "
         "checkpoint"
     )
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,15 +1,7 @@
-"""The record of what the model said: one row a completion, appended a step at a time.
+"""Read every completion of a run: one row each, in parquet files of whole steps.
 
-Textbooks and trainers print a sample now and then and forget the rest; here every completion of a
-run is kept, so that each claim about length, style or reflection can be recounted later.
-
-The store is a folder of parquet files. A step is written as a file of its own, whole or not at all
-(:mod:`vtkit.files`), and once a block of 500 steps is complete its files are merged into one. Of
-three layouts with a million completions in 15,625 steps of 64, the question "accuracy and mean
-tokens by step, of one extraction rule" took, in CPU seconds and in memory on top of the libraries:
-8.6 s and 1.0 GB with a file a step (it only opens files), 1.5 s and 0.35 GB with one Arrow stream
-that is appended to, 0.2 s and 0.05 GB with this one (``timings/rollouts.py``). It also stays
-plain parquet, which everything reads, and damage costs the steps of one file, not all that follow.
+The writer (:mod:`vtkit.runs.rollout_store`) merges the files of 500 complete steps into one: a
+query over a million completions takes 0.2 s instead of 8.6 s (``timings/rollouts.py``).
 
     rollouts = load_rollouts("runs/visualthinker-mini-s0")
     rollouts.to_pandas()                                                # everything, for people
@@ -22,6 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,25 +22,26 @@ import pyarrow.dataset as ds
 from pyarrow import acero
 from pyarrow.fs import LocalFileSystem
 
-from vtkit.errors import UserError, suggest
-from vtkit.runs.rollout_store import SCHEMA, first_line, list_files, read
+from vtkit.errors import UserError, first_line, suggest
+from vtkit.judging.styles import classify
+from vtkit.judging.verdict import judge
+from vtkit.runs.rollout_store import SCHEMA, list_files, read, verdict_columns
 
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
-# Arrow reads ahead 16 and 4; that holds a third more and is no faster.
+# Arrow reads ahead 16 and 4; that takes a third more memory and is not faster.
 _READ_AHEAD = {"batch_readahead": 4, "fragment_readahead": 2}
 Where = pc.Expression | None
 
 
 class Rollouts:
-    """A run's completions, read when asked for and a few thousand at a time.
+    """A run's completions, read on demand and a few thousand at a time.
 
     Conditions (``where``) are pyarrow expressions over the columns of ``schema``, such as
     ``pc.field("rule") == "block"``. What an older run did not store reads as null.
 
     Attributes:
         schema: the columns of ``SCHEMA`` and any further rewards.
-        dropped: records that were left out because their writer was killed: half-written files, and
-            a last step that is torn.
+        dropped: half-written files of a killed writer, and a damaged last step, which are left out.
     """
 
     def __init__(self, run_dir: str | Path, steps: Iterable[int] | None = None) -> None:
@@ -55,7 +49,7 @@ class Rollouts:
         self._wanted = None if steps is None else sorted({int(step) for step in steps})
         self.dropped = len(list(self.folder.glob(".step*.part")))
         fragments = self._open()
-        schemas = {str(one.physical_schema): one.physical_schema for one in fragments}.values()
+        schemas = {str(file.physical_schema): file.physical_schema for file in fragments}.values()
         self._held = set().union(*(schema.names for schema in schemas))
         self.schema = pa.unify_schemas([SCHEMA, *schemas])
         self._data = ds.FileSystemDataset(
@@ -124,7 +118,7 @@ class Rollouts:
     def group_by(
         self, keys: str | Sequence[str], where: Where = None, **values: tuple[str, str]
     ) -> pd.DataFrame:
-        """Count and summarise rows by the values of some columns, without loading the rows.
+        """Count and summarise rows by the values of columns, without loading the rows.
 
             rollouts.group_by("step", right=("correct", "mean"), tokens=("tokens", "mean"))
 
@@ -145,7 +139,7 @@ class Rollouts:
                     f"{column}: no function {function!r}{suggest(function, _FUNCTIONS)}"
                 )
         used = [*keys, *(column for column, _ in values.values())]
-        self._scan(used, where)  # which says what is wrong with either
+        self._scan(used, where)  # raises if either is wrong
         within = self._within(where)
         options = acero.ScanNodeOptions(self._data, columns=used, filter=within, **_READ_AHEAD)
         sums = [
@@ -157,7 +151,7 @@ class Rollouts:
             plan.append(acero.Declaration("filter", acero.FilterNodeOptions(within)))
         plan.append(acero.Declaration("aggregate", acero.AggregateNodeOptions(sums, keys)))
         with self._damage_has_a_name():
-            # In one thread, so that the last digit of a sum does not depend on which was first.
+            # In one thread: the order of threads would decide the last digit of a sum.
             table = acero.Declaration.from_sequence(plan).to_table(use_threads=False)
         return table.to_pandas().set_index(keys).sort_index()
 
@@ -209,10 +203,54 @@ def load_rollouts(run_dir: str | Path, steps: Iterable[int] | None = None) -> Ro
         steps: only these; other files are not opened.
 
     Raises:
-        UserError: the run has no rollouts, none at the steps asked for, or a file is damaged (other
-            than the last one, which is left out and counted).
+        UserError: the run has no rollouts, none at these steps, or a file other than the last one
+            is damaged.
     """
     return Rollouts(run_dir, steps)
+
+
+def fill_verdicts(
+    frame: pd.DataFrame, *, prefilled: bool = True, spans: bool = False
+) -> pd.DataFrame:
+    """Judge the rows that do not hold their verdict: those of older runs and of evaluations.
+
+    Args:
+        frame: rollouts, or evaluation rows (without ``solution``; they get the first two alone).
+        prefilled: the run's prompt ends in ``<think>``.
+        spans: fill ``span_start`` and ``span_end`` in rows whose answer is stored without them.
+
+    Returns:
+        A copy with ``style`` and ``reflective``, and with ``rule``, ``answer``, ``choice``,
+        ``span_start`` and ``span_end``.
+    """
+    lacking = _is_null(frame, "reflective")
+    names = ["style", "reflective"]
+    looks = [classify(text) for text in frame["completion"][lacking]]
+    filled = _fill(frame, lacking, [dict(zip(names, look, strict=True)) for look in looks], names)
+    if not {"choices", "solution"} <= set(frame):
+        return filled
+    if not spans:
+        lacking = lacking & _is_null(frame, "rule")
+    rows = frame.loc[lacking, ["completion", "solution", "choices"]].itertuples(index=False)
+    verdicts = [verdict_columns(judge(*row, prefilled=prefilled)) for row in rows]
+    names = ["rule", "answer", "choice", "span_start", "span_end"]
+    return _fill(filled, lacking, verdicts, names)
+
+
+def _is_null(frame: pd.DataFrame, name: str) -> np.ndarray:
+    return frame[name].isna().to_numpy() if name in frame else np.ones(len(frame), bool)
+
+
+def _fill(
+    frame: pd.DataFrame, where: np.ndarray, values: Sequence[dict], names: Sequence[str]
+) -> pd.DataFrame:
+    columns = {}
+    for name in names:
+        column = frame[name].tolist() if name in frame else [None] * len(frame)
+        for place, row in zip(np.flatnonzero(where), values, strict=True):
+            column[place] = row[name]
+        columns[name] = column
+    return frame.assign(**columns)
 
 
 def _fragment(path: Path) -> ds.ParquetFileFragment | None:

@@ -1,22 +1,19 @@
 """TRL's trainers with what Qwen2-VL and a run folder need on top.
 
-Three things differ from stock TRL 1.16 and transformers 5: resuming really loads the weights and
-repeats the data order, every completion is kept, and a colocated vLLM gets prompts that it does not
-misread (:mod:`vtkit.training.vllm_rollouts`). Everything else, the loss included, is TRL's.
+Three things differ from TRL 1.16 and transformers 5: resuming loads the weights and repeats the
+data order, every completion is kept, and a colocated vLLM gets prompts that it does not misread
+(:mod:`vtkit.training.vllm_rollouts`). Everything else, the loss included, is TRL's.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import gather_object
 from trl import SFTTrainer
 
-from vtkit.judging import styles
-from vtkit.judging.matching import match_choice
+from vtkit.judging import judge, shares
 from vtkit.judging.rewards import completion_texts
-from vtkit.judging.verdict import explain, solution_text
-from vtkit.runs.rollout_store import RolloutWriter
+from vtkit.runs.rollout_store import RolloutWriter, verdict_columns
 from vtkit.training import dynamic_sampling
 from vtkit.training.exact_resume import ExactResume
 from vtkit.training.shared_prompts import SharedPromptGRPOTrainer
@@ -29,7 +26,8 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
     Args:
         rollouts: the run's ``rollouts`` folder.
         prefilled: the prompt ends in ``<think>``.
-        spare: prompts sampled on top of each batch (:mod:`vtkit.training.dynamic_sampling`), of all processes.
+        spare: prompts sampled on top of each batch, of all processes
+            (:mod:`vtkit.training.dynamic_sampling`).
         others: see ``trl.GRPOTrainer``.
     """
 
@@ -65,7 +63,7 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
         ]
         facts = gather_object(facts)
         texts = completion_texts(list(self._logs["completion"])[-len(facts) :])
-        for name, share in styles.shares(texts).items():
+        for name, share in shares(texts).items():
             self._metrics["train"][name].append(share)
         if self.accelerator.is_main_process:
             self.rollouts.write(self.state.global_step + 1, self._rollout_rows(facts, texts))
@@ -76,6 +74,10 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
         rewards = {name: list(values)[-n:] for name, values in self._logs["rewards"].items()}
         weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
         advantages = list(self._logs["advantages"])[-n:]
+        verdicts = [
+            judge(text, row["solution"], row["choices"], prefilled=self.prefilled)
+            for text, row in zip(texts, facts, strict=True)
+        ]
         return [
             {
                 **facts[i],
@@ -83,30 +85,13 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
                 "sample": i % self.num_generations,
                 "completion": texts[i],
                 "finish_reason": "stop" if facts[i]["finished"] else "length",
-                **judge(texts[i], facts[i]["solution"], facts[i]["choices"], self.prefilled),
+                **verdict_columns(verdicts[i]),
                 **{name: values[i] for name, values in rewards.items()},
                 "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
                 "advantage": advantages[i],
             }
             for i in range(n)
         ]
-
-
-def judge(
-    completion: str, solution: str, choices: Sequence[str] | None, prefilled: bool
-) -> dict[str, Any]:
-    """What a completion answers, by the careful rules, whatever the run pays for.
-
-    Returns:
-        ``rule``, ``answer`` and ``choice`` of :func:`vtkit.judging.answers.find_answer`; ``correct``, None
-        where the solution names none of the choices; ``format_verdict``.
-    """
-    said = explain(completion, solution, choices, prefilled=prefilled)
-    known = not choices or match_choice(solution_text(solution), tuple(choices)).choice is not None
-    return {
-        **{name: said[name] for name in ("rule", "answer", "choice", "format_verdict")},
-        "correct": said["accuracy"] == 1.0 if known else None,
-    }
 
 
 def _row_facts(row: dict[str, Any]) -> dict[str, Any]:

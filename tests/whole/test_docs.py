@@ -16,6 +16,7 @@ from vtkit.config.recipes import list_profiles, list_recipes, resolve_config
 from vtkit.files import ROOT
 from vtkit.runs.steps import discover
 from vtkit.studies import comparison
+from vtkit.studies.entries import list_studies, load_study
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "results" / "README.md"
@@ -175,26 +176,44 @@ def row(name: str) -> list[str]:
 
 
 def test_the_readme_quotes_the_results():
-    for name, words in (("GRPO over base, points", "base model"), ("GRPO over SFT, points", "SFT")):
-        low, high = re.findall(r"\+(\d+\.\d) to \+(\d+\.\d)", row(name)[3])[0]
-        assert f"{low} to {high} points over" in README and words in README
-    sections = "talkative", "controls", "switches"
-    parts = [
-        re.search(f"<!-- {s}:start -->(.*?)<!-- {s}:end -->", RESULTS.read_text(), re.DOTALL)[1]
-        for s in sections
-    ]
-    verdicts = re.findall(r"\| (\*\*)?\d of \d seeds", "".join(parts))
-    assert f"Of {len(verdicts)} predictions, {verdicts.count('**')} failed" in README
+    text = " ".join(README.split())
+    spread = {
+        name: re.findall(r"([+-])(\d+\.\d) to ([+-])(\d+\.\d)", " ".join(row(name)[:4]))[0]
+        for name in (
+            "GRPO over base, points",
+            "GRPO over SFT, points",
+            "force",
+            "insert",
+            "placebo",
+        )
+    }
+    between = {name: sorted([found[1], found[3]], key=float) for name, found in spread.items()}
+    base, sft, force, insert, placebo = (" to ".join(pair) for pair in between.values())
+    assert f"gains {base} points over the base model and {sft} points over SFT" in text
+    assert f"costs the trained model {force} points" in text
+    assert f"gains {insert} points; a neutral sentence of the same length loses {placebo}" in text
+    assert "".join(found[0] + found[2] for found in spread.values()) == "++++--++--"
 
 
-def test_the_docs_count_the_systems_that_agree():
+def test_the_readme_counts_the_predictions_that_failed():
+    """The last cell of a control's row says on how many seeds its prediction was met."""
+    entries = [entry for name in list_studies() for entry in load_study(name).values()]
+    met = [row(entry.title)[-1] for entry in entries if entry.prediction]
+    counts = [re.search(r"(\d) of (\d) seeds", cell).groups() for cell in met]
+    failed = [found for found, seeds in counts if found != seeds]
+    assert f"Of {len(met)} predictions, {len(failed)} failed" in " ".join(README.split())
+
+
+def test_the_systems_that_agree_are_counted():
     numbers = ["none", "one", "two", "three", "four", "five"]
     rows, terse = comparison.load_results("rows"), comparison.load_results("terse")
-    kept = [n for n, r in rows.items() if r.count(comparison.agrees(r.entry)) >= 3]
+    kept = [name for name, row in rows.items() if row.count(comparison.agrees(row.entry)) >= 3]
+    now = numbers[len(kept)]
     first = len([n for n in kept if n not in terse]) + comparison.rows_that_agree("terse")
-    text = PAGES["docs/reproduction.md"]
-    assert f"With the first one, {numbers[first]} of the five systems agreed" in text
-    assert f"With that one,\n{numbers[len(kept)]} agree" in text
+    texts = [" ".join(text.split()) for text in (README, PAGES["docs/reproduction.md"])]
+    assert f"{now} of five systems agree" in texts[0] and f"only {numbers[first]} did" in texts[0]
+    assert f"With the first one, {numbers[first]} of the five systems agreed" in texts[1]
+    assert f"With that one, {now} agree" in texts[1]
 
 
 def _timing(name: str, **where: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Model FLOPs of a GRPO step and the utilisation of a card (MFU).
+"""Count the model FLOPs of a GRPO step, and the utilisation of a card (MFU).
 
 Counted as in PaLM (Chowdhery et al. 2022, appendix B): a multiply-add is 2, a forward pass takes 2
 FLOPs for each weight of a matrix and token, and 4 x layers x width x length for attention, of which

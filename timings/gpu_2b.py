@@ -1,14 +1,14 @@
-"""What GRPO steps of Qwen2-VL-2B take on this GPU, and how far vtkit.planning.plan is off.
+"""Measure GRPO steps of Qwen2-VL-2B on this GPU, and the error of vtkit.planning.plan.
 
     python timings/gpu_2b.py                      # all arms, under 10 minutes on 80 GB
     python timings/gpu_2b.py --arms lora qlora    # on a smaller card
     python timings/gpu_2b.py --tiny --out FOLDER  # a miniature model, also on a CPU, seconds
 
-Each arm is a profile of this kit with its own trainer, in a process of its own: full fine-tuning
-(gpu80), LoRA (gpu24), QLoRA (t4), and full fine-tuning with a colocated vLLM where installed. The
-model has the published shape and random weights (timings/shape_2b.py). The first step warms up
-and is not counted, unless there is time for no other. Writes a file for each arm, dated and with
-the card, into results/gpu, and results/gpu/README.md, in which what no card has run is "not run".
+Each arm is a profile with its trainer, in a separate process: full fine-tuning (gpu80), LoRA
+(gpu24), QLoRA (t4), and full fine-tuning with a colocated vLLM where installed. The model has the
+published shape and random weights (timings/shape_2b.py). The first step warms up and is not
+counted, unless there is time for no other. Writes a file for each arm, with date and card, into
+results/gpu, and results/gpu/README.md, where an arm that no card has run is "not run".
 """
 
 import argparse
@@ -43,7 +43,7 @@ NOT_RUN, NOT_KNOWN = "not run", "not known"
 
 
 def settings(arm: str, model: Path, data: Path, run_dir: Path, *, tiny: bool) -> Any:
-    """The arm's profile, with what is measured here in place of what is trained there."""
+    """The arm's profile, with the model, data and limits of this measurement."""
     from vtkit.config.recipes import resolve_config
 
     changes: dict[str, Any] = {
@@ -162,7 +162,7 @@ def speeds(watch: Watch, config: Any, card: str) -> dict[str, Any]:
 
 
 def write(row: dict[str, Any], out: Path) -> None:
-    """One arm's file, and the table anew."""
+    """Write one arm's file, and the table again."""
     name = "-".join((row["date"], row["card"], row["arm"]))
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.json"
@@ -171,15 +171,15 @@ def write(row: dict[str, Any], out: Path) -> None:
 
 
 def table(folder: Path) -> str:
-    """README.md of a folder with results: a row for each file, and for each arm without one."""
+    """Make the README.md of a folder: a row for each file, and for each arm without one."""
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     rows += [{"arm": arm} for arm in ARMS if arm not in {row["arm"] for row in rows}]
     rows.sort(key=lambda row: (list(ARMS).index(row["arm"]), row.get("date", "")))
     lines = [
         "# GRPO steps at Qwen2-VL-2B's shape",
         "",
-        "Written by `python timings/gpu_2b.py`, which says what is measured and how; the files",
-        "beside this one have more: phases of a step, FLOPs, versions.",
+        "Written by `python timings/gpu_2b.py`, which says what is measured and how. The JSON",
+        "files in this folder have more: phases of a step, FLOPs, versions.",
         "",
         f"| {' | '.join(COLUMNS.values())} |",
         f"|{'---|' * len(COLUMNS)}",

@@ -1,10 +1,9 @@
-"""How long the judges take: hostile megabytes, and a whole CV-Bench of completions.
+"""Time the judges on hostile megabytes, and on as many completions as CV-Bench has questions.
 
     python timings/judges.py            # prints a table and writes timings/judges.csv
 
-Peers match with regular expressions that backtrack, so that one bad completion can stall a training
-step. Ours is linear in the length of a completion: each hostile text is timed at a tenth of a megabyte
-and at one, and the last column is how much longer ten times the text takes. CPU time, the
+The time should grow linearly with the length of a completion. Each hostile text is timed at a tenth
+of a megabyte and at one; the last column is how much longer ten times the text takes. CPU time, the
 median of five.
 """
 
@@ -19,7 +18,7 @@ import results
 from vtkit.judging import check_format, find_answer, is_correct, published
 
 HERE = Path(__file__).parent
-CORPUS = HERE.parent / "tests" / "corpus" / "scorer.jsonl"
+CORPUS = HERE.parent / "tests" / "judging" / "corpus" / "scorer.jsonl"
 CHOICES = ("right", "left")
 QUESTIONS = 2638  # CV-Bench
 
@@ -84,10 +83,10 @@ def corpus_rows() -> list[dict[str, str]]:
     return [
         {
             "what": f"{QUESTIONS} completions of tests/judging/corpus: {name}",
-            "milliseconds": f"{milliseconds(lambda right=right: _score(right, completions), 3):.0f}",
+            "milliseconds": f"{milliseconds(lambda j=judge: _score(j, completions), 3):.0f}",
             "against a tenth": "",
         }
-        for name, right in judges.items()
+        for name, judge in judges.items()
     ]
 
 

@@ -1,9 +1,9 @@
-"""How far the estimates of vtkit.planning.plan are from what is measured on a CPU, part by part.
+"""Compare the estimates of vtkit.planning.plan with measurements on a CPU, part by part.
 
     python timings/plan.py              # prints a table and writes timings/plan.csv
 
-Measured are tensors: a dispatch mode sees every storage that an operation makes and when it is
-freed, so that its peak is what a memory allocator would have to hold. "miniature" is the second
+What is measured are tensors: a dispatch mode sees every storage that an operation makes and when it
+is freed, so its peak is what a memory allocator would have to hold. "miniature" is the second
 micro-batch of a real GRPO step of this kit's own trainer, and that step's generation. "2B layers"
 are 2 language and 2 vision layers of Qwen2-VL-2B's widths, with random weights and 1,024 words.
 Nothing here was measured on a GPU.
@@ -150,7 +150,7 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     patches = shape.patches(config.max_pixels)
     sequences, prompt, completion = watched.shapes
     batch = Batch(sequences, prompt, completion, patches)
-    # The last token is sampled and never read, so that the cache is one token short.
+    # The last token is sampled and never read, so the cache is one token short.
     whole = Batch(2 * sequences, prompt, completion - 1, patches)
     counts = count_parameters(trainer.model)
     name = "miniature"

@@ -1,4 +1,4 @@
-"""Where a benchmark's figures go: a CSV file beside it, and a line about the machine."""
+"""Write a script's figures to a CSV file next to it, and print a line about the machine."""
 
 import csv
 import platform

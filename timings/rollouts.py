@@ -1,10 +1,10 @@
-"""How fast a million completions are written, opened, filtered and grouped, in how much memory.
+"""Measure how fast a million completions are written, opened, filtered and grouped.
 
     python timings/rollouts.py                 # 4 minutes; writes timings/rollouts.csv
     python timings/rollouts.py --rows 64000    # a smaller run; only prints
 
 Steps of 64 completions of 60 to 180 made-up words are written by the writer that training uses, one
-by one, into a temporary folder. Then each question is asked in a process of its own that is held to
+by one, into a temporary folder. Then each question is asked in a separate process that is held to
 one core or to two. Seconds include opening the run; a step's include merging every 500 of them. CPU
 seconds are what counts where other processes run, too. Memory is the most that the process ever
 held; nearly all that "open" shows is Python and its libraries.

@@ -1,11 +1,11 @@
-"""How fast, and in how much memory, rows of SAT become training data, beside a CSV round trip.
+"""Measure how fast, and in how much memory, rows of SAT become training data; compare with CSV.
 
     python timings/sat_prep.py                     # a file of 0.1 GB; only prints
     python timings/sat_prep.py --gigabytes 2.2     # 10 minutes; writes timings/sat_prep.csv
 
 A file is generated as SAT_train.parquet is published: one row group, static rows first, pictures of
 32 kB (JPEG of noise, which packs as badly as a photograph), and another of a twentieth of its size.
-From both, in processes of their own one after another, the same number of rows is chosen: 8.7 % of
+From both, in separate processes one after another, the same number of rows is chosen: 8.7 % of
 the smaller file, as the original takes 15,000 of 172,384. The CSV way takes the steps of the
 original's process_dataset.py: DuckDB writes the whole file as CSV, pandas reads it, a pattern finds
 JPEG bytes in the text, Pillow saves them as PNG. It needs duckdb below 1.3, which quotes nested
@@ -87,7 +87,7 @@ def _row(number: int, static: bool, bases: list[bytes]) -> dict[str, Any]:
 
 
 def _signed(jpeg: bytes, number: int) -> bytes:
-    """With a comment, so that no two pictures are the same bytes."""
+    """Add a comment, so no two pictures have the same bytes."""
     return jpeg[:2] + b"\xff\xfe" + (10).to_bytes(2, "big") + b"%08d" % number + jpeg[2:]
 
 
@@ -139,10 +139,10 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 
 def measure(way: str, path: Path, rows: int) -> None:
-    """In a process of its own: prints what it took as JSON."""
+    """Run in a separate process: print time and memory as JSON."""
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         os.environ["HF_DATASETS_CACHE"] = work
-        import vtkit.data.cv_bench  # noqa: F401  so that no way pays for importing
+        import vtkit.data.cv_bench  # noqa: F401  no way pays for importing
 
         took: dict[str, Any] = {"before": memory("VmHWM")}
         began, worked = time.perf_counter(), time.process_time()

@@ -1,12 +1,12 @@
-"""How much sooner a benchmark is scored than by batch after batch of prompts in file order.
+"""Compare the scoring of a benchmark with batches of prompts in file order.
 
     python timings/scoring.py           # prints a table and writes timings/scoring.csv
 
 The miniature base model answers the same questions of the miniature CV-Bench in each way, by turns
 in one run, greedily; the answers have to be identical. Times are CPU seconds of one thread, the
-median of three rounds, and ratios are taken within a round. Forward passes say what a model would
-gain whose every step costs the same however many rows it has, as on a GPU. A prompt that is read
-again counts as one more prompt.
+median of three rounds, and ratios are taken within a round. The number of forward passes shows the
+gain where a pass costs the same for any number of rows, as on a GPU. A prompt that is read again
+counts as one more prompt.
 """
 
 import statistics

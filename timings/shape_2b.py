@@ -1,11 +1,11 @@
-"""What a GRPO run of Qwen2-VL-2B reads, made offline: a model folder and a SAT file.
+"""Make offline what a GRPO run of Qwen2-VL-2B reads: a model folder and a SAT file.
 
-Weights are random, so that completions mean nothing and go on to the cap: of 151,936 tokens one ends a
-text, which happens to one completion in 200 of 700 tokens. What steps cost is as with the real model:
-same shape, 512 tokens a picture, a prompt of about 100 more.
+Weights are random, so completions mean nothing and run to the cap: one of 151,936 tokens ends a
+text, which happens to one completion in 200 of 700 tokens. A step costs what it costs with the real
+model: same shape, 512 tokens a picture, a prompt of about 100 more.
 
-The tokenizer stands in for Qwen2-VL's: byte-level BPE of the prompts' words, filled up to the same
-size with tokens that no text has, special tokens under their published ids.
+The tokenizer replaces Qwen2-VL's: byte-level BPE of the prompts' words, filled up to the same size
+with tokens that no text has, special tokens under their published ids.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""How much sooner a GRPO step is done than by stock TRL with the same model, data and settings.
+"""Compare a GRPO step with stock TRL's: same model, data and settings.
 
     python timings/step.py           # prints a table and writes timings/step.csv
 

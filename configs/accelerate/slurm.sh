@@ -1,6 +1,6 @@
 #!/bin/bash
 # Two nodes of 8 GPUs under SLURM:  sbatch configs/accelerate/slurm.sh --recipe visualthinker --profile paper
-# Sent again after a time limit it goes on from the last checkpoint. Follow it from any machine that sees the run folder:
+# Submit it again after a time limit: it resumes from the last checkpoint. Follow it from any machine that sees the run folder:
 # notebook 03 draws the same plot from metrics.csv.
 #SBATCH --job-name=vtkit
 #SBATCH --nodes=2

@@ -183,7 +183,7 @@ def test_what_cannot_be_launched_is_one_line(tmp_path, monkeypatch):
     config = resolve_config(run_dir=tmp_path / "run")
     with pytest.raises(UserError, match="launcher 'dpp' does not exist; did you mean 'ddp'"):
         launch.launch(config, "dpp")
-    monkeypatch.setattr(launch, "_has_deepspeed", lambda: False)
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install deepspeed"):
         launch.launch(config, "zero2")
     failing = (

@@ -7,11 +7,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from transformers import TrainingArguments
+from transformers.integrations import integration_utils
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.training import trackers
 from vtkit.training.trackers import chosen, run_name, tracking
+from vtkit.training.train import make_trainer
 
 
 @pytest.fixture
@@ -60,8 +62,7 @@ def wandb(monkeypatch, installed):
     errors.ConfigError = RuntimeError
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setitem(sys.modules, "wandb.sdk.lib.config_util", errors)
-    integrations = sys.modules["transformers.integrations.integration_utils"]
-    monkeypatch.setattr(integrations, "is_wandb_available", lambda: True)
+    monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: True)
     installed("wandb")
     return module
 
@@ -73,7 +74,9 @@ def play(config, folder) -> None:
         is_world_process_zero=True, is_hyper_param_search=False, global_step=1, logging_steps=1,
         trial_name=None,
     )  # fmt: skip
-    with tracking(config) as callbacks:
+    with tracking(config) as names:
+        kinds = integration_utils.get_reporting_integration_callbacks(names)
+        callbacks = [kind() for kind in kinds]
         for callback in callbacks:
             callback.on_train_begin(args, state, None, model=None)
             callback.on_log(args, state, None, model=None, logs={"reward": 1.5})
@@ -167,16 +170,20 @@ def test_a_mode_that_was_set_stays_unless_it_would_ask(
 
 def test_trackio_keeps_its_files_in_the_run_folder(installed, tmp_path, monkeypatch):
     installed("trackio")
-    made = []
-    integrations = sys.modules["transformers.integrations"]
-    fake = SimpleNamespace(where=lambda: os.environ["TRACKIO_DIR"])
-    monkeypatch.setattr(
-        integrations, "TrackioCallback", lambda: made.append(fake.where()), raising=False
-    )
-    with tracking(resolve_config(run_dir=tmp_path / "run", trackers="trackio")):
-        pass
-    assert made == [str(tmp_path / "run" / "trackio")]
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)
+    with tracking(resolve_config(run_dir=tmp_path / "run", trackers="trackio")) as names:
+        assert names == ["trackio"] and "trackio" in integration_utils.INTEGRATION_TO_CALLBACK
+        assert os.environ["TRACKIO_DIR"] == str(tmp_path / "run" / "trackio")
     assert "TRACKIO_DIR" not in os.environ
+
+
+def test_a_run_reports_to_its_trackers_and_others_to_nobody(tiny, tmp_path):
+    pytest.importorskip("tensorboard")
+    config = resolve_config("sft", **tiny, run_dir=tmp_path / "run")
+    for report_to, count in (["tensorboard"], 1), ([], 0):
+        trainer = make_trainer(config, report_to=report_to)
+        kinds = [type(callback) for callback in trainer.callback_handler.callbacks]
+        assert kinds.count(integration_utils.TensorBoardCallback) == count
 
 
 def test_where_metrics_go_does_not_make_another_run(tmp_path):

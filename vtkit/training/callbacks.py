@@ -1,4 +1,4 @@
-"""What happens between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
+"""Callbacks between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
 
 import csv
 import math
@@ -28,16 +28,14 @@ METRICS = (
     "loss", "grad_norm", "learning_rate",
     *(f"answers/{rule}" for rule in RULES), *(f"format/{verdict}" for verdict in FORMAT_VERDICTS),
 )  # fmt: skip
-"""Columns of metrics.csv, by TRL's names: the last ones are the shares of completions whose answer
-was found, or not, by each rule. Times are in timings.csv: they differ from run to run, metrics do
-not."""
+"""Columns of metrics.csv, by TRL's names. The last ones are the shares of completions whose answer
+each rule found. Times are in timings.csv: they differ from run to run, metrics do not."""
 
 
 class MetricsLog(TrainerCallback):
-    """One row a step in ``metrics.csv``, and its seconds in ``timings.csv``.
+    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
 
-    Both are rewritten whole each time. A resumed run drops the rows after its checkpoint and writes
-    them again.
+    A resumed run drops the rows after its checkpoint and writes them again.
     """
 
     def __init__(self, folder: Path):
@@ -89,19 +87,15 @@ class Evaluation(TrainerCallback):
 
     Args:
         score: called with the step; returns the accuracy and leaves its files behind.
-        done: whether a step's score is there already (after a resume).
-        together: every process scores, not just the main one: where each holds but a part of the
-            weights, generating takes all of them.
+        done: tells whether a step has its score already (after a resume).
+        together: every process scores, not just the main one: needed where each holds only a part
+            of the weights.
     """
 
     def __init__(
-        self,
-        score: Callable[[int], float],
-        done: Callable[[int], bool],
-        every: int,
-        *,
-        together: bool = False,
-    ):
+        self, score: Callable[[int], float], done: Callable[[int], bool], every: int,
+        *, together: bool = False,
+    ):  # fmt: skip
         self.score, self.done, self.every, self.together = score, done, every, together
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -121,7 +115,7 @@ class Evaluation(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Keep whole checkpoints, and the best: a step that is scored best so far is saved too.
+    """Mark whole checkpoints and keep the best: a step with the best score so far is saved too.
 
     Args:
         evals: the folder of the scores. This callback comes after the one that writes them.
@@ -131,7 +125,7 @@ class Checkpoints(TrainerCallback):
         self.evals = evals
 
     def on_step_end(self, args, state, control, **kwargs):
-        # From the files, so that a resumed run saves at the same steps as an unbroken one.
+        # From the files: a resumed run saves at the same steps as an unbroken one.
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
@@ -144,11 +138,11 @@ class Checkpoints(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """A bar with reward, length and time left; headless, a line every few steps.
+    """Show a bar with reward, length and time left; headless, a line every few steps.
 
     Args:
         draw: called as often as headless lines are printed.
-        unit: what a step is called.
+        unit: name of a step.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):

@@ -50,13 +50,7 @@ def is_vision(name: str) -> bool:
 
 
 def freeze(model: torch.nn.Module, part: str) -> None:
-    """Stop a part from training: ``none``, ``vision`` or ``language``.
-
-    The language part has the embeddings and the tied output layer.
-
-    Raises:
-        UserError: the model has one part only.
-    """
+    """Stop a part from training: ``none``, ``vision``, or ``language`` with the embeddings."""
     if part != "none" and not any(is_vision(name) for name, _ in model.named_parameters()):
         raise UserError(
             f"parameters: freeze: {part}: the model reads text only and has no parts to freeze; "
@@ -86,11 +80,7 @@ def lora_config(config: RunConfig) -> LoraConfig | None:
 
 
 def quantization(config: RunConfig) -> BitsAndBytesConfig | None:
-    """4-bit settings for the base of a QLoRA run; None for other runs.
-
-    Raises:
-        UserError: bitsandbytes is not installed.
-    """
+    """4-bit settings for the base of a QLoRA run, which needs bitsandbytes; None for others."""
     if config.adapter != "qlora":
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
@@ -147,9 +137,6 @@ def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> No
 
     Args:
         start: folder of a saved adapter of the same shape to start from.
-
-    Raises:
-        UserError: see :func:`check_trained`.
     """
     if isinstance(model, PeftModel):
         for parameter in model.parameters():
@@ -175,11 +162,7 @@ def count_trained(model: torch.nn.Module) -> dict[str, int]:
 
 
 def check_trained(model: torch.nn.Module, config: RunConfig) -> dict[str, int]:
-    """Refuse to train nothing, or what should be frozen; returns :func:`count_trained`.
-
-    Raises:
-        UserError: which of the two, with the counts.
-    """
+    """Refuse to train nothing, or what should be frozen; returns :func:`count_trained`."""
     counts = count_trained(model)
     asked = f"adapter: {config.adapter}, freeze: {config.freeze}"
     if counts["language"] + counts["vision"] == 0:
@@ -205,11 +188,7 @@ def describe_trained(counts: dict[str, int], config: RunConfig) -> str:
 
 
 def base_of(folder: str | Path) -> str | None:
-    """The base that a folder's adapter belongs to, a folder or a hub id; None for other folders.
-
-    Raises:
-        UserError: the folder's adapter_config.json is damaged.
-    """
+    """The base of a folder's adapter, a folder or a hub id; None for other folders."""
     path = Path(folder) / "adapter_config.json"
     if not path.is_file():
         return None
@@ -221,11 +200,7 @@ def base_of(folder: str | Path) -> str | None:
 
 
 def require_whole(model: str | Path) -> None:
-    """Refuse to start a run from an adapter: TRL would make it a part of the frozen reference.
-
-    Raises:
-        UserError: names the base.
-    """
+    """Refuse to train an adapter further: TRL would make it a part of the frozen reference."""
     if base := base_of(model):
         raise UserError(f"{model}: is an adapter, not a base to train; set `model` to {base}")
 

@@ -83,11 +83,7 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 
 
 def require_model(path: str | Path) -> None:
-    """Refuse a local model folder that does not exist or lacks its weights, or its base's.
-
-    Raises:
-        UserError: names the folder and how to get it.
-    """
+    """Refuse a local model folder that does not exist or lacks its weights, or its base's."""
     folder = Path(path)
     if base := adapters.base_of(folder):
         return _require_adapter(folder, base)

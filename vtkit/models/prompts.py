@@ -100,11 +100,7 @@ R1-Multimodal-Journey's, R1's text as the system turn. ``r1_zero``: DeepSeek-R1-
 
 
 def get_template(name: str) -> str:
-    """The chat template ``name``.
-
-    Raises:
-        UserError: no template has that name.
-    """
+    """The chat template ``name``; a UserError lists the names if it does not exist."""
     try:
         return TEMPLATES[name]
     except KeyError:
@@ -156,9 +152,6 @@ def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int =
 
     Args:
         pictures: of each question: 1, or 0 for text-only data.
-
-    Raises:
-        UserError: a rendered prompt lacks its image or its question, or has an image too many.
     """
     for question in questions:
         content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]

@@ -53,11 +53,7 @@ def describe_disk(parts: dict[str, float]) -> str:
 
 
 def require_space(folder: str | Path, parts: dict[str, float]) -> None:
-    """Refuse a run that the disk has no room for; what the run has stored already is subtracted.
-
-    Raises:
-        UserError: how much is missing, and what to do.
-    """
+    """Refuse a run that the disk has no room for; what the run has stored already is subtracted."""
     folder = Path(folder)
     place = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     free, missing = shutil.disk_usage(place).free, sum(parts.values()) - used(folder)

@@ -157,16 +157,15 @@ def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> 
 def _head(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> tuple[float, float]:
     """Bytes for scoring tokens: the tile with its surroundings, and the tied matrix's gradient.
 
-    The gradient, vocabulary x width in float32, waits for the embeddings' own and is then added to
-    what is there: it is alive for the whole backward pass.
+    The gradient, vocabulary x width in float32, waits for the embeddings' own: it is alive for the
+    whole backward pass.
     """
     rows = batch.sequences * (batch.completion if triton else batch.length - 1)
     tile = min(rows, TILE_TOKENS)
     bytes_ = half(config) * tile * TILE_WORDS + FULL * rows * shape.language.width
     if not triton:
         bytes_ += _TILE_COPIES * FULL * tile * min(shape.vocabulary, TILE_WORDS)
-    whole = config.adapter == "none"
-    trains = whole and config.freeze != "language"
+    trains = config.adapter == "none" and config.freeze != "language"
     return bytes_, FULL * shape.vocabulary * shape.language.width * trains
 
 
@@ -181,15 +180,13 @@ def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) 
 
     Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache of all
     completions in 16 bits, the peak of reading as many tokens as TRL lets it at once (3 inner and 4
-    residual widths), and :data:`ENGINE_OWN`. With less cache than that it would still sample, only
-    not all completions at once.
+    residual widths), and :data:`ENGINE_OWN`. With less cache it cannot sample all of them at once.
 
     Args:
         batch: completions that one process samples in a step.
         memory: bytes that the card has, if known.
     """
-    kind = config.vllm
-    if kind not in ("auto", "colocate") or config.algorithm != "grpo":
+    if config.vllm not in ("auto", "colocate") or config.algorithm != "grpo":
         return 0
     if config.vllm_memory and memory:
         return config.vllm_memory * memory

@@ -133,8 +133,8 @@ def plan(
         triton: False for a CPU, see :func:`vtkit.planning.memory.training`.
 
     Raises:
-        UserError: the model's size is not known, the step cannot be split among the processes, or
-            ``like`` has no timings or other steps.
+        UserError: unknown size of the model, a step that the processes cannot share, or ``like``
+            without timings or with other steps.
     """
     shape = load_shape(config.model)
     moments = _moments(config, shape, processes, triton, memory)

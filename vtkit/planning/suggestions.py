@@ -14,11 +14,7 @@ from vtkit.planning.plan import Plan
 
 
 def require_fit(plan: Plan) -> None:
-    """Refuse a plan that cannot fit.
-
-    Raises:
-        UserError: how much is missing, at which moment, and which settings would make it fit.
-    """
+    """Refuse a plan that cannot fit; the error names the settings that would make it fit."""
     if plan.fits:
         return
     moment = max(plan.moments, key=lambda name: sum(plan.moments[name].values()))

@@ -35,11 +35,7 @@ _LINKED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generati
 
 
 def require() -> None:
-    """Refuse a machine without a vLLM that TRL can drive.
-
-    Raises:
-        UserError: it is missing or of another version; says how to install the right one.
-    """
+    """Refuse a machine without a vLLM that TRL can drive; the error says how to install it."""
     remedy = "`pip install -e '.[vllm]'` in a separate environment (it brings transformers 5.17)"
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
@@ -77,11 +73,7 @@ def picture_tokens(processor: Any) -> int:
 
 
 def check_pictures(processor: Any) -> None:
-    """Refuse pictures that vLLM cannot read in one batch, as it has to.
-
-    Raises:
-        UserError: names the largest limit that works.
-    """
+    """Refuse pictures that vLLM cannot read in one batch; the error names the largest limit."""
     tool, tokens = processor.image_processor, picture_tokens(processor)
     if tokens > ENGINE_TOKENS:
         most = ENGINE_TOKENS * (tool.patch_size * tool.merge_size) ** 2
@@ -94,12 +86,9 @@ def check_pictures(processor: Any) -> None:
 def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
     """Write a model folder for vLLM: links to ``model``'s weights, and ``processor``.
 
-    Args:
-        model: folder or hub id; downloaded unless it is in the hub's cache.
-
     Raises:
-        UserError: an adapter, which vLLM would serve without its vision part, or a folder that
-            cannot be written.
+        UserError: an adapter, which vLLM would serve without its vision part; a model that cannot
+            be downloaded, or a folder that cannot be written.
     """
     if base := adapters.base_of(model):
         raise UserError(
@@ -137,11 +126,7 @@ def _local(model: str | Path) -> Path:
 
 
 def check_served(folder: str, processor: Any) -> None:
-    """Refuse a served folder with other limits on pictures; one on another machine is not checked.
-
-    Raises:
-        UserError: says how to make the right folder.
-    """
+    """Refuse a served folder with other limits on pictures, unless it is on another machine."""
     if not Path(folder).is_dir():
         print(f"vLLM serves {folder}, which is not on this machine: not checked", flush=True)
         return
@@ -172,8 +157,7 @@ class CompletionEngine:
         place: folder for :func:`write_folder`.
 
     Raises:
-        UserError: vLLM is missing or of another version, the model is an adapter, or pictures are
-            too large.
+        UserError: as :func:`require`, :func:`check_pictures` and :func:`write_folder`.
     """
 
     def __init__(self, model: str | Path, processor: Any, place: str | Path):
@@ -205,7 +189,7 @@ class CompletionEngine:
         Raises:
             UserError: the engine does not start, or a prompt is too long for it.
         """
-        from vllm import SamplingParams
+        from vllm import LLM, SamplingParams
 
         ready = set(done)
         todo = iter([row for row in range(len(dataset)) if row not in ready])
@@ -215,20 +199,14 @@ class CompletionEngine:
         with progress_bar(len(dataset), len(ready), progress) as advance, _refusals():
             while rows := list(islice(todo, batch_size or _PORTION)):
                 if self.llm is None:
-                    self.llm = self._start(max(map(len, encoded_images(dataset))))
+                    limits = {"image": max(map(len, encoded_images(dataset))), "video": 0}
+                    self.llm = LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
                 prompts = [_prompt(processor, dataset[row]) for row in rows]
                 outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
                 pairs = zip(rows, outputs, strict=True)
                 written = {row: list(output.outputs[0].token_ids) for row, output in pairs}
                 yield to_completions(processor, written)
                 advance(len(rows))
-
-    def _start(self, pictures: int) -> Any:
-        """Start the engine, for questions with at most so many pictures."""
-        from vllm import LLM
-
-        limits = {"image": pictures, "video": 0}
-        return LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
 
 
 @contextmanager

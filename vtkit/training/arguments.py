@@ -26,13 +26,11 @@ def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
         changes: arguments that replace the configuration's.
 
     Raises:
-        UserError: a precision that this machine cannot train in, or a step that its processes
-            cannot share evenly.
+        UserError: a precision that this machine cannot train in, or an uneven share of a step.
     """
-    kind, own = (
-        (SFTConfig, _sft_arguments) if config.algorithm == "sft" else (GRPOConfig, _grpo_arguments)
-    )
-    args = kind(**{**_shared_arguments(config), **own(config), **changes})
+    sft = config.algorithm == "sft"
+    own = _sft_arguments(config) if sft else _grpo_arguments(config)
+    args = (SFTConfig if sft else GRPOConfig)(**_shared_arguments(config) | own | changes)
     if args.n_gpu > 1:  # Trainer would wrap the model in DataParallel, which GRPOTrainer refuses
         print(
             f"{args.n_gpu} GPUs are visible to one process: training on the first. For all of them "

@@ -98,20 +98,15 @@ class Evaluation(TrainerCallback):
     ):  # fmt: skip
         self.score, self.done, self.every, self.together = score, done, every, together
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        self._run_if_due(state)
-
     def on_step_end(self, args, state, control, **kwargs):
-        self._run_if_due(state)
-
-    def _run_if_due(self, state) -> None:
-        # At the start too: a run killed between a checkpoint and its score lacks that score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
         ours = state.is_world_process_zero or self.together
         if due and ours and not self.done(state.global_step):
             self.score(state.global_step)
         if due:
             PartialState().wait_for_everyone()  # what is saved depends on the score
+
+    on_train_begin = on_step_end  # a run killed between a checkpoint and its score lacks the score
 
 
 class Checkpoints(TrainerCallback):
@@ -160,23 +155,17 @@ class Progress(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
-        shown = _shown(logs)
+        step, last, shown = state.global_step, state.max_steps, _shown(logs)
+        due = step % self.every == 0 or step == last
         if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
+            self.bar.update(step - self.bar.n)
             self.bar.set_postfix_str(", ".join(shown))
-        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
-            done = state.global_step - self.first
-            each = (time.perf_counter() - self.began) / max(1, done)
-            left = each * (state.max_steps - state.global_step)
-            number = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
-            place = f"{self.unit} {number}"
-            print(
-                ", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]),
-                flush=True,
-            )
-        if self.draw and (
-            state.global_step % self.every == 0 or state.global_step == state.max_steps
-        ):
+        elif due or step == 1:
+            seconds = (time.perf_counter() - self.began) / max(1, step - self.first)
+            place = f"{self.unit} {step:>{len(str(last))}}/{last}"
+            times = [f"{seconds:.1f} s a step", f"{seconds * (last - step) / 60:.1f} min left"]
+            print(", ".join([place, *shown, *times]), flush=True)
+        if self.draw and due:
             self.draw()
 
     def on_train_end(self, args, state, control, **kwargs):

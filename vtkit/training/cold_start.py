@@ -41,9 +41,6 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
     Args:
         dataset: the run's training rows, of :func:`vtkit.models.prompts.to_conversations`.
         args: a ``trl.SFTConfig`` with :func:`arguments`.
-
-    Raises:
-        UserError: see :func:`examples`; or the disk is full.
     """
     folder = Path(config.run_dir) / FOLDER
     if is_whole(folder):

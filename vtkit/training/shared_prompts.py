@@ -102,7 +102,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         logits_to_keep: int, batch_size: int | None = None, compute_entropy: bool = False,
         compute_aux_loss: bool = False, num_images: Sequence[int] | None = None, **media: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:  # fmt: skip
-        """Log-probabilities and entropies, each (B, logits_to_keep); entropies None unless asked."""
+        """Log-probabilities and entropies (None unless asked for), each (B, logits_to_keep)."""
         # A completion's first token is predicted from the prompt's last one, which is read with it.
         start = input_ids.shape[1] - logits_to_keep - 1
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **media}

@@ -91,8 +91,7 @@ def build_trainer(
         total: bytes of memory that the GPU has.
 
     Raises:
-        UserError: pictures that are too large for vLLM, a GPU that is too small, no answer from the
-            server, or a server with other limits on pictures.
+        UserError: vLLM or its server cannot be used; says why and what to change.
     """
     if not getattr(args, "use_vllm", False):
         return build()

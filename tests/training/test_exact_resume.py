@@ -97,8 +97,8 @@ def killed(tiny, tmp_path_factory) -> Path:
 )
 def test_a_killed_run_ends_like_an_unbroken_one(path, killed):
     folder = killed / path
-    told = read_json(folder / "kills.json")
-    assert len(told["died"]) >= PATHS[path][0], told
+    kills = read_json(folder / "kills.json")
+    assert len(kills["died"]) >= PATHS[path][0], kills
     broken, unbroken = folder / "broken", folder / "unbroken"
     files, wanted = (
         {

@@ -38,17 +38,17 @@ def nobody(monkeypatch, tmp_path):
 
 @pytest.fixture
 def wandb(monkeypatch, installed):
-    """A stand-in for the package: what it was told, under which environment."""
+    """A stand-in for the package that keeps its calls and their environment."""
     module = ModuleType("wandb")
-    module.run, module.told = None, []
+    module.run, module.calls = None, []
 
     class Run(SimpleNamespace):
         def _label(self, **_):
             pass
 
     def init(**settings):
-        told = {name: os.environ.get(name) for name in ("WANDB_MODE", "WANDB_DIR")}
-        module.told.append({**settings, **told})
+        modes = {name: os.environ.get(name) for name in ("WANDB_MODE", "WANDB_DIR")}
+        module.calls.append({**settings, **modes})
         module.run = Run(id="1", name=settings["name"])
 
     def finish():
@@ -131,14 +131,14 @@ def test_without_a_key_wandb_is_offline_and_nobody_is_asked(wandb, nobody, tmp_p
         "visualthinker-plus", seed=2, run_dir=tmp_path / "run", trackers="wandb"
     )
     play(config, tmp_path)
-    assert wandb.told == [
+    assert wandb.calls == [
         {
             "project": "vtkit", "name": "visualthinker-plus-mini-s2",
             "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path / "run"),
         }
     ]  # fmt: skip
     assert {"train/reward": 1.5, "train/global_step": 1} in wandb.rows
-    assert wandb.run is None  # finished: the baseline trained next is a run of its own
+    assert wandb.run is None  # finished: the baseline trained next is another run
     assert "wandb sync" in capsys.readouterr().out
     assert not {"WANDB_MODE", "WANDB_DIR"} & set(os.environ)
 
@@ -154,7 +154,7 @@ def test_wandb_is_online_where_it_is_logged_in(wandb, nobody, tmp_path, monkeypa
         (nobody / ".netrc").chmod(0o600)
     play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
     expected = None if where in ("variable", "netrc") else "offline"
-    assert wandb.told[0]["WANDB_MODE"] == expected
+    assert wandb.calls[0]["WANDB_MODE"] == expected
 
 
 @pytest.mark.parametrize(("mode", "used"), [("disabled", "disabled"), ("online", "offline")])
@@ -164,7 +164,7 @@ def test_a_mode_that_was_set_stays_unless_it_would_ask(
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
-    assert (wandb.told[0]["WANDB_MODE"], wandb.told[0]["project"]) == (used, "mine")
+    assert (wandb.calls[0]["WANDB_MODE"], wandb.calls[0]["project"]) == (used, "mine")
     assert os.environ["WANDB_MODE"] == mode
 
 

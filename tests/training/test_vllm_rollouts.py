@@ -1,4 +1,4 @@
-"""Rollouts by vLLM: TRL is told the right things, a stand-in for vLLM gets the right prompts."""
+"""Rollouts by vLLM: TRL gets the right settings, a stand-in for vLLM the right prompts."""
 
 import os
 from types import SimpleNamespace
@@ -116,7 +116,7 @@ def test_answers_whose_probabilities_differ_are_not_dropped(written, settings):
     (least, most), logs = ratios(settings)
     assert (least, most) == (vllm_rollouts.RATIO, vllm_rollouts.RATIO)
     assert logs["grad_norm"] > 0
-    # What TRL does unless it is told otherwise: nothing is left to learn from.
+    # The default of TRL: nothing is left to learn from.
     stock = {"mode": "sequence_mask", "clip_max": 3.0}
     names = {f"vllm_importance_sampling_{name}": value for name, value in stock.items()}
     (least, most), logs = ratios(settings, **names)

@@ -121,7 +121,7 @@ def one_per_image(template: str) -> str:
 
 
 def is_prefilled(name: str) -> bool:
-    """Whether the prompt ends in ``<think>``, so that completions start inside the thinking."""
+    """Tell whether the prompt ends in ``<think>``: completions then start inside the thinking."""
     return TEMPLATES[name].endswith(f"{PREFILL}' -}}}}{{%- endif -%}}")
 
 

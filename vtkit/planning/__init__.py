@@ -1,4 +1,4 @@
-"""What a run needs, before it starts: ``python -m vtkit.planning``.
+"""Plan what a run needs, before it starts: ``python -m vtkit.planning``.
 
 plan         the whole plan as a table: memory by part, time, cost
 memory       bytes of weights, gradients, activations and caches, from the model's shape

@@ -32,7 +32,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take. Memory is in bytes; what is not known is None."""
+    """The plan of a run. Memory is in bytes; what is not known is None."""
 
     config: RunConfig
     shape: Shape

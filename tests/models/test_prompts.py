@@ -64,7 +64,7 @@ def rendered(template: str, messages: list, add_generation_prompt: bool = True) 
 
 
 def as_parts(question: str) -> list:
-    """As TRL prepares it: the picture as a part of its own."""
+    """As TRL prepares it: the picture is a separate part."""
     content = [{"type": "image"}, {"type": "text", "text": question}]
     return [{"role": "user", "content": content}]
 

@@ -1,7 +1,6 @@
-"""vtkit.planning.plan: parts add up, every knob turns the right way, and a refused plan names what helps."""
+"""Plans: parts add up, more of a setting needs more, and a refused plan names what helps."""
 
 import csv
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -28,9 +27,7 @@ def big():
 
 
 def with_adapter(config, adapter: str, rank: int = 16, frozen: str = "none"):
-    """A configuration with adapters, whether or not RunConfig has these fields."""
-    fields = {**config.to_dict(), "adapter": adapter, "lora_rank": rank, "freeze": frozen}
-    return SimpleNamespace(**fields)
+    return config.replace(adapter=adapter, lora_rank=rank, freeze=frozen)
 
 
 # ------------------------------------------------------------------------------------- parameters

@@ -1,4 +1,4 @@
-"""Completions that go on from given words, and completions drawn with dice of their own."""
+"""Completions that continue given words, and completions drawn with the row's random numbers."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def keys(prefix="a"):
     return [f"{prefix}{number}" for number in range(N)]
 
 
-def test_going_on_from_its_own_words_a_model_says_what_it_said(model, processor, rows):
+def test_a_model_that_continues_its_own_words_completes_them_alike(model, processor, rows):
     whole = generate(model, processor, rows, **LIMITS)
     words = [completion.text.split(" ") for completion in whole]
     begun = [" ".join(said[: number % 5]) for number, said in enumerate(words)]  # of all lengths

@@ -132,7 +132,7 @@ def test_other_settings_start_over_with_a_message(model, processor, rows, kept, 
         model.lm_head.weight[7, 3] -= 1e-3
 
 
-def test_another_batch_size_goes_on(model, processor, rows, whole, kept, capsys):
+def test_another_batch_size_resumes(model, processor, rows, whole, kept, capsys):
     kept.write_bytes(kept.read_bytes()[:-300])
     assert (
         generate_resumable(kept, model, processor, rows, batch_size=1, max_new_tokens=10) == whole
@@ -227,7 +227,7 @@ def test_the_batch_size_is_found_and_no_completion_lost(
     assert {row: completion for batch in batches for row, completion in batch.items()} == dict(
         enumerate(whole)
     )
-    assert ("do not fit in memory, going on with 6" in capsys.readouterr().out) == (room < 12)
+    assert ("do not fit in memory, trying 6" in capsys.readouterr().out) == (room < 12)
 
 
 def test_memory_that_runs_out_later_keeps_what_is_done(model, processor, rows, whole):

@@ -1,4 +1,4 @@
-"""vtkit.sampling.vllm_engine: one image token a picture, a folder with our processor, the right version."""
+"""vLLM: one image token a picture, a folder with our processor, the right version."""
 
 import importlib.metadata
 import importlib.util
@@ -63,7 +63,7 @@ def test_vllms_own_prompt_code_gives_back_the_trainers_prompt():
     collapsed = vllm_engine.collapse(prompt, IMAGE)
     assert replaced_by_vllm(processing, collapsed, [64, 30]) == (prompt, places)
     # What TRL 1.16 sends: more tokens than features, which nobody notices. Once this fails, vLLM or
-    # TRL has mended it, and OneTokenPerPicture can go.
+    # TRL has fixed it, and OneTokenPerPicture can go.
     doubled, _ = replaced_by_vllm(processing, prompt, [64, 30])
     assert len(doubled) == len(prompt) + 63 + 29
 
@@ -96,7 +96,7 @@ def test_the_folder_has_the_weights_and_this_runs_limits(tmp_path):
 def test_weights_are_never_replaced(tmp_path):
     processor = load_processor(MINI, prompt="base")
     (tmp_path / "model.safetensors").write_bytes(b"mine")
-    with pytest.raises(UserError, match="is a file of its own"):
+    with pytest.raises(UserError, match="is not a link"):
         vllm_engine.write_folder(MINI, processor, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == b"mine"
     (tmp_path / "file").write_text("")
@@ -129,7 +129,7 @@ def test_the_command_line_says_how_to_serve(tmp_path, capsys):
     assert "-p vllm server -p vllm_url http://HOST:8000" in said
     assert (tmp_path / "engine" / "config.json").is_symlink()
     assert sampling.main(["--out", "models/mini-base"]) == 2
-    assert "is a file of its own" in capsys.readouterr().err
+    assert "is not a link" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------- version
@@ -137,7 +137,7 @@ def test_the_command_line_says_how_to_serve(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(None, "vLLM is not installed; `pip install -e '.\\[vllm\\]'` in an environment of its own"),
+    [(None, "vLLM is not installed; `pip install -e '.\\[vllm\\]'` in a separate environment"),
      ("0.21.2", "vLLM 0.21.2 is not one that TRL 1.16 drives \\(0.22.0 to 0.31.0\\)"),
      ("0.33.0+cu129", "vLLM 0.33.0\\+cu129 is not one"),
      ("0.31.0+cu129", None), ("0.22.0", None)],

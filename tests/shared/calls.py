@@ -1,4 +1,4 @@
-"""Calls that several test files make: a picture's bytes, a refusal in one line, a started command."""
+"""Calls that several test files make: a picture's bytes, a refused call, a started command."""
 
 import io
 import os

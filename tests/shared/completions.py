@@ -1,7 +1,8 @@
 """``vtkit.training`` with written completions instead of sampled ones: what differs is not chance.
 
-Each process draws from a random generator of its own, so one process and two never sample the same
-completions. Given the same completions, they must come to the same numbers. Run like ``-m vtkit.training``.
+Each process draws from its own random generator, so one process and two never sample the same
+completions. Given the same completions, they must get the same numbers. Run like
+``-m vtkit.training``.
 """
 
 import random

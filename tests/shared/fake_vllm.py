@@ -29,7 +29,7 @@ class SamplingParams:
 
 
 class LLM:
-    """Completions with ``completion(prompt)``, token ids; class attributes are for the tests to read.
+    """Completes with ``completion(prompt)``, token ids; tests read the class attributes.
 
     Attributes:
         started: keyword arguments of each engine; ``calls``: (prompts, sampling values) of each

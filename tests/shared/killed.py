@@ -10,7 +10,7 @@ A *moment* is just before a run changes a file of its folder, or a callback of t
 the unbroken run are written down, some are drawn from all parts of it, and the broken run dies at
 one of them, is started again, dies at a later one, and so on to the end. So the moments do not
 depend on the machine's speed. Every third attempt may die earlier, at a random time. Attempts are
-forked, so that the libraries are imported once. Whoever dies in the middle of a checkpoint leaves
+forked: the libraries are imported once. Whoever dies in the middle of a checkpoint leaves
 its last file torn.
 """
 

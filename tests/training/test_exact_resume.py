@@ -1,8 +1,8 @@
 """Killed at random moments a run ends as one that never was, on every path; disk is bounded.
 
-The paths run one after the other in one process that forks (tests/shared/killed.py). Ten kills for full
-fine-tuning, fewer for the others, to keep this to a minute or so of one core; VTKIT_KILLS=10 makes
-it ten for all.
+The paths run one after the other in one process that forks (tests/shared/killed.py). Ten kills for
+full fine-tuning, fewer for the others, to keep this to a minute or so of one core; VTKIT_KILLS=10
+makes it ten for all.
 """
 
 import importlib.util
@@ -97,8 +97,8 @@ def killed(tiny, tmp_path_factory) -> Path:
 )
 def test_a_killed_run_ends_like_an_unbroken_one(path, killed):
     folder = killed / path
-    told = read_json(folder / "kills.json")
-    assert len(told["died"]) >= PATHS[path][0], told
+    kills = read_json(folder / "kills.json")
+    assert len(kills["died"]) >= PATHS[path][0], kills
     broken, unbroken = folder / "broken", folder / "unbroken"
     files, wanted = (
         {
@@ -124,7 +124,7 @@ def test_kills_fall_into_all_parts_of_a_run(killed):
     died = read_json(killed / "full" / "kills.json")["died"]
     for part in ("evals/", "checkpoints/"):
         assert any(part in moment for _, moment in died), died
-    assert "going on from" in (killed / "full" / "broken.log").read_text()
+    assert "resuming from" in (killed / "full" / "broken.log").read_text()
 
 
 @pytest.mark.slow

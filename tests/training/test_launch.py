@@ -55,7 +55,7 @@ def one_and_two(tiny, train_command, tmp_path_factory) -> dict[int, Path]:
 
 
 @pytest.mark.slow
-def test_two_processes_come_to_the_metrics_of_one(one_and_two):
+def test_two_processes_have_the_metrics_of_one(one_and_two):
     one, two = (metrics(folder) for folder in one_and_two.values())
     assert len(one) == len(two) == 2
     for ours, theirs in zip(one, two, strict=True):
@@ -99,8 +99,8 @@ def test_every_first_mention_of_a_key_is_explained(path):
     ddp = (ROOT / "configs" / "accelerate" / "ddp.yaml").read_text()
     for line in path.read_text().splitlines():
         key = line.split(":")[0]
-        told = "#" in line or f"\n{key}:" in ddp or line.endswith("_config:")
-        assert told or key in ("num_machines", "num_processes"), line
+        explained = "#" in line or f"\n{key}:" in ddp or line.endswith("_config:")
+        assert explained or key in ("num_machines", "num_processes"), line
 
 
 def test_sharded_blocks_exist():
@@ -183,7 +183,7 @@ def test_what_cannot_be_launched_is_one_line(tmp_path, monkeypatch):
     config = resolve_config(run_dir=tmp_path / "run")
     with pytest.raises(UserError, match="launcher 'dpp' does not exist; did you mean 'ddp'"):
         launch.launch(config, "dpp")
-    monkeypatch.setattr(launch, "_has_deepspeed", lambda: False)
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install deepspeed"):
         launch.launch(config, "zero2")
     failing = (

@@ -1,6 +1,7 @@
 """What is computed once for each prompt is what stock TRL computes for each of its copies."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -17,6 +18,19 @@ from vtkit.models.loading import load_processor
 from vtkit.models.prompts import get_template
 from vtkit.training.train import make_trainer
 
+# Parameters of the private methods of TRL 1.16 and transformers that are overridden, without self.
+SIGNATURES = {
+    "_generate_and_score_completions": "inputs",
+    "_generate_single_turn":
+        "prompt_ids images multimodal_fields num_generations has_tool_images",
+    "_get_per_token_logps_and_entropies":
+        "model input_ids attention_mask logits_to_keep batch_size compute_entropy "
+        "compute_aux_loss pixel_values image_grid_thw num_images pixel_attention_mask "
+        "spatial_shapes num_tiles image_sizes token_type_ids mm_token_type_ids image_position_ids",
+    "_load_from_checkpoint": "resume_from_checkpoint model",
+    "_save": "output_dir state_dict",
+    "_get_train_sampler": "dataset",
+}  # fmt: skip
 CASES = {
     "whole": {},
     "lora": {"adapter": "lora"},
@@ -82,6 +96,13 @@ def reads(trainer):
     return seen
 
 
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_overridden_methods_have_the_signatures_that_we_know(name):
+    """Once this fails, TRL has changed: compare its method with ours, then change both."""
+    _, *parameters = inspect.signature(getattr(GRPOTrainer, name)).parameters
+    assert parameters == SIGNATURES[name].split()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_log_probabilities_and_gradients_are_stock_trls(tiny, tmp_path, case):
@@ -111,6 +132,16 @@ def test_where_activations_are_recomputed_trls_own_code_scores(tiny, tmp_path):
     assert seen == [4]  # sampling needs no gradients
     assert_like_stock(trainer, batch)
     assert seen[1:] == [16, 16]
+
+
+@pytest.mark.slow
+def test_one_switch_turns_sharing_off(tiny, tmp_path):
+    trainer = trainer_of(tiny, tmp_path)
+    trainer.share_prompts = False
+    seen = reads(trainer)
+    batch = rollouts(trainer)
+    assert set(seen) == {16}
+    assert_like_stock(trainer, batch)
 
 
 def test_pictures_are_processed_once_and_come_out_alike(hunch_base, mini_data, monkeypatch):

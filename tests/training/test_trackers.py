@@ -7,11 +7,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from transformers import TrainingArguments
+from transformers.integrations import integration_utils
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.training import trackers
 from vtkit.training.trackers import chosen, run_name, tracking
+from vtkit.training.train import make_trainer
 
 
 @pytest.fixture
@@ -36,17 +38,17 @@ def nobody(monkeypatch, tmp_path):
 
 @pytest.fixture
 def wandb(monkeypatch, installed):
-    """A stand-in for the package: what it was told, under which environment."""
+    """A stand-in for the package that keeps its calls and their environment."""
     module = ModuleType("wandb")
-    module.run, module.told = None, []
+    module.run, module.calls = None, []
 
     class Run(SimpleNamespace):
         def _label(self, **_):
             pass
 
     def init(**settings):
-        told = {name: os.environ.get(name) for name in ("WANDB_MODE", "WANDB_DIR")}
-        module.told.append({**settings, **told})
+        modes = {name: os.environ.get(name) for name in ("WANDB_MODE", "WANDB_DIR")}
+        module.calls.append({**settings, **modes})
         module.run = Run(id="1", name=settings["name"])
 
     def finish():
@@ -60,8 +62,7 @@ def wandb(monkeypatch, installed):
     errors.ConfigError = RuntimeError
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setitem(sys.modules, "wandb.sdk.lib.config_util", errors)
-    integrations = sys.modules["transformers.integrations.integration_utils"]
-    monkeypatch.setattr(integrations, "is_wandb_available", lambda: True)
+    monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: True)
     installed("wandb")
     return module
 
@@ -73,7 +74,9 @@ def play(config, folder) -> None:
         is_world_process_zero=True, is_hyper_param_search=False, global_step=1, logging_steps=1,
         trial_name=None,
     )  # fmt: skip
-    with tracking(config) as callbacks:
+    with tracking(config) as names:
+        kinds = integration_utils.get_reporting_integration_callbacks(names)
+        callbacks = [kind() for kind in kinds]
         for callback in callbacks:
             callback.on_train_begin(args, state, None, model=None)
             callback.on_log(args, state, None, model=None, logs={"reward": 1.5})
@@ -128,14 +131,14 @@ def test_without_a_key_wandb_is_offline_and_nobody_is_asked(wandb, nobody, tmp_p
         "visualthinker-plus", seed=2, run_dir=tmp_path / "run", trackers="wandb"
     )
     play(config, tmp_path)
-    assert wandb.told == [
+    assert wandb.calls == [
         {
             "project": "vtkit", "name": "visualthinker-plus-mini-s2",
             "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path / "run"),
         }
     ]  # fmt: skip
     assert {"train/reward": 1.5, "train/global_step": 1} in wandb.rows
-    assert wandb.run is None  # finished: the baseline trained next is a run of its own
+    assert wandb.run is None  # finished: the baseline trained next is another run
     assert "wandb sync" in capsys.readouterr().out
     assert not {"WANDB_MODE", "WANDB_DIR"} & set(os.environ)
 
@@ -151,7 +154,7 @@ def test_wandb_is_online_where_it_is_logged_in(wandb, nobody, tmp_path, monkeypa
         (nobody / ".netrc").chmod(0o600)
     play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
     expected = None if where in ("variable", "netrc") else "offline"
-    assert wandb.told[0]["WANDB_MODE"] == expected
+    assert wandb.calls[0]["WANDB_MODE"] == expected
 
 
 @pytest.mark.parametrize(("mode", "used"), [("disabled", "disabled"), ("online", "offline")])
@@ -161,22 +164,26 @@ def test_a_mode_that_was_set_stays_unless_it_would_ask(
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     play(resolve_config(run_dir=tmp_path / "run", trackers="wandb"), tmp_path)
-    assert (wandb.told[0]["WANDB_MODE"], wandb.told[0]["project"]) == (used, "mine")
+    assert (wandb.calls[0]["WANDB_MODE"], wandb.calls[0]["project"]) == (used, "mine")
     assert os.environ["WANDB_MODE"] == mode
 
 
 def test_trackio_keeps_its_files_in_the_run_folder(installed, tmp_path, monkeypatch):
     installed("trackio")
-    made = []
-    integrations = sys.modules["transformers.integrations"]
-    fake = SimpleNamespace(where=lambda: os.environ["TRACKIO_DIR"])
-    monkeypatch.setattr(
-        integrations, "TrackioCallback", lambda: made.append(fake.where()), raising=False
-    )
-    with tracking(resolve_config(run_dir=tmp_path / "run", trackers="trackio")):
-        pass
-    assert made == [str(tmp_path / "run" / "trackio")]
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)
+    with tracking(resolve_config(run_dir=tmp_path / "run", trackers="trackio")) as names:
+        assert names == ["trackio"] and "trackio" in integration_utils.INTEGRATION_TO_CALLBACK
+        assert os.environ["TRACKIO_DIR"] == str(tmp_path / "run" / "trackio")
     assert "TRACKIO_DIR" not in os.environ
+
+
+def test_a_run_reports_to_its_trackers_and_others_to_nobody(tiny, tmp_path):
+    pytest.importorskip("tensorboard")
+    config = resolve_config("sft", **tiny, run_dir=tmp_path / "run")
+    for report_to, count in (["tensorboard"], 1), ([], 0):
+        trainer = make_trainer(config, report_to=report_to)
+        kinds = [type(callback) for callback in trainer.callback_handler.callbacks]
+        assert kinds.count(integration_utils.TensorBoardCallback) == count
 
 
 def test_where_metrics_go_does_not_make_another_run(tmp_path):

@@ -1,4 +1,4 @@
-"""Rollouts by vLLM: TRL is told the right things, a stand-in for vLLM gets the right prompts."""
+"""Rollouts by vLLM: TRL gets the right settings, a stand-in for vLLM the right prompts."""
 
 import os
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ LONG = " The lamp is in b3, the cup in d3. Wait, left. </think> <answer> left </
 
 @pytest.fixture
 def written(fake_vllm, hunch_base):
-    """A stand-in whose completions are long and short in turn, each token with log-probability -30."""
+    """A stand-in with long and short completions in turn; each token has log-probability -30."""
     tokenizer = load_processor(hunch_base, prompt="base").tokenizer
     completions = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in (LONG, " 2")]
     fake_vllm.LLM.completion = lambda prompt: completions[len(fake_vllm.LLM.expanded) % 2]
@@ -42,7 +42,7 @@ def test_profiles_of_80_gb_take_vllm_where_it_is(fake_vllm):
     assert vllm_rollouts.mode(resolve_config("sft", "gpu80")) == "off"
 
 
-def test_auto_goes_on_without_vllm_and_says_so(capsys):
+def test_auto_works_without_vllm_and_says_so(capsys):
     assert vllm_rollouts.mode(resolve_config(profile="gpu80")) == "off"
     said = capsys.readouterr().out
     assert said.startswith("rollouts by transformers: vLLM ") and said.count("\n") == 1
@@ -51,8 +51,8 @@ def test_auto_goes_on_without_vllm_and_says_so(capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"vllm": "colocate", "adapter": "qlora"}, "set vllm to off, or adapter to lora"),
-     ({"vllm": "server"}, "vllm_url: '' is no address such as http://localhost:8000"),
-     ({"vllm": "server", "vllm_url": "localhost:8000"}, "'localhost:8000' is no address")],
+     ({"vllm": "server"}, "vllm_url: '' is not an address such as http://localhost:8000"),
+     ({"vllm": "server", "vllm_url": "localhost:8000"}, "'localhost:8000' is not an address")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes, message, fake_vllm):
     with pytest.raises(UserError, match=message):
@@ -97,7 +97,7 @@ def test_training_with_a_colocated_vllm(written, settings, capsys):
     assert sampling["max_tokens"] == 60 and sampling["temperature"] == config.temperature
     assert set(load_rollouts(config.run_dir).to_pandas().finish_reason) == {"stop"}
     assert len(written.weights) > 50, "the policy's weights are sent before it samples"
-    assert "rollouts by vLLM beside the training" in capsys.readouterr().out
+    assert "rollouts by vLLM next to the training" in capsys.readouterr().out
 
 
 def ratios(settings, **changes):
@@ -116,7 +116,7 @@ def test_answers_whose_probabilities_differ_are_not_dropped(written, settings):
     (least, most), logs = ratios(settings)
     assert (least, most) == (vllm_rollouts.RATIO, vllm_rollouts.RATIO)
     assert logs["grad_norm"] > 0
-    # What TRL does unless it is told otherwise: nothing is left to learn from.
+    # The default of TRL: nothing is left to learn from.
     stock = {"mode": "sequence_mask", "clip_max": 3.0}
     names = {f"vllm_importance_sampling_{name}": value for name, value in stock.items()}
     (least, most), logs = ratios(settings, **names)

@@ -1,7 +1,6 @@
-"""Questions with pictures as a model's inputs: rendered, tokenized, padded left, sorted by length.
+"""Turn questions with pictures into padded model inputs, and sort them by length.
 
-Unlike a tokenizer's own sorting, the length of a prompt counts the tokens of its pictures, which
-are worked out from the headers of the image files; nothing is decoded for it.
+Lengths include the tokens of pictures, worked out from file headers; no picture is decoded.
 
     order = by_length(processor, dataset, [[]] * len(dataset))
     inputs = batch_inputs(processor, [message(dataset[row]) for row in order[:8]], [[]] * 8)
@@ -22,12 +21,12 @@ from vtkit.models.prompts import conversation, one_per_image
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """The tokenizer of a processor; a text-only model's processor is one itself."""
+    """The tokenizer of a processor; the processor of a text-only model is its tokenizer."""
     return getattr(processor, "tokenizer", processor)
 
 
 def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> list[int]:
-    """Row numbers, longest prompt with its beginning first (in tokens); ties in row order."""
+    """Row numbers by tokens of prompt and beginning, longest first; ties in row order."""
     texts = [_question(prompt) for prompt in dataset["prompt"]]
     words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
     patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
@@ -47,7 +46,7 @@ def message(row: dict[str, Any]) -> list[dict]:
 
 
 def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
-    """Of model text: a special token spelled out in it stays text, and no picture is asked for."""
+    """Tokens of completions' beginnings; a special token that is spelled out in them stays text."""
     found = tokenizer_of(processor)(
         list(beginnings), add_special_tokens=False, split_special_tokens=True
     )
@@ -55,9 +54,13 @@ def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
 
 
 def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
-    """Rendered prompts, each with the tokens of its completion's beginning behind it, padded left.
+    """Render prompts, append the tokens of each completion's beginning, and pad left.
 
-    Prompt and beginning are tokenized apart, as in training: together, tokens could span the seam.
+    Prompt and beginning are tokenized apart, as in training: no token spans the seam.
+
+    Returns:
+        ``input_ids``, ``attention_mask`` and, with pictures, ``mm_token_type_ids``, each
+        (rows, length); ``pixel_values`` (patches, numbers), ``image_grid_thw`` (pictures, 3).
     """
     inputs = processor.apply_chat_template(
         messages,
@@ -83,7 +86,7 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
 
 @contextmanager
 def left_padding(processor: Any) -> Iterator[None]:
-    """Prompts end where completions begin, whatever side the tokenizer pads by default."""
+    """Pad on the left inside the block: prompts end where completions begin."""
     tokenizer = tokenizer_of(processor)
     side = tokenizer.padding_side
     tokenizer.padding_side = "left"
@@ -98,7 +101,7 @@ def _question(prompt: str | list[dict]) -> str:
 
 
 def _padded(processor: Any) -> dict[str, Any]:
-    """How ``apply_chat_template`` is told to pad: a processor and a tokenizer differ in that."""
+    """The padding option of ``apply_chat_template``, which a tokenizer takes directly."""
     own = tokenizer_of(processor) is processor
     return {"padding": True} if own else {"processor_kwargs": {"padding": True}}
 

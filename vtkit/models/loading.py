@@ -1,15 +1,14 @@
-"""Qwen2-VL and text-only Qwen2 models, with their processors, at any scale.
+"""Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale.
 
-transformers 5 cannot build a Qwen2-VL processor without torchvision, because of its video part.
-Pictures need none of it: :class:`ImageOnlyProcessor` leaves the video part out, and what it saves
-names the stock classes, so that the same folder loads with ``AutoProcessor`` or vLLM where
-torchvision is installed. The processor of a text-only model is its tokenizer.
+transformers 5 cannot build a Qwen2-VL processor without torchvision, which only its video part
+needs. :class:`ImageOnlyProcessor` leaves that part out. What it saves names the stock classes: the
+folder loads with ``AutoProcessor`` or vLLM where torchvision is installed.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import (
@@ -24,15 +23,12 @@ from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
-from vtkit.errors import UserError
+from vtkit.config.run_config import RunConfig
+from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id
 from vtkit.models import adapters
 from vtkit.models.prompts import get_template, one_per_image
-
-if TYPE_CHECKING:
-    from vtkit.config.run_config import RunConfig
-
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -58,7 +54,7 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Process no picture twice, in this call or the next ones."""
+        """Process no picture twice inside the block."""
         self._seen = {}
         try:
             yield
@@ -87,11 +83,7 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 
 
 def require_model(path: str | Path) -> None:
-    """Refuse a local model folder that is not there or lacks its weights, or its base's.
-
-    Raises:
-        UserError: naming the folder and how to get it.
-    """
+    """Refuse a local model folder that does not exist or lacks its weights, or its base's."""
     folder = Path(path)
     if base := adapters.base_of(folder):
         return _require_adapter(folder, base)
@@ -111,9 +103,9 @@ def require_model(path: str | Path) -> None:
 
 
 def model_type(model: str | Path) -> str | None:
-    """``qwen2_vl``, ``qwen2`` or another; an adapter's is its base's.
+    """``qwen2_vl``, ``qwen2`` or another; an adapter has its base's.
 
-    Of a hub id that cannot be reached it is ``qwen2_vl``: loading it will say what is wrong.
+    ``qwen2_vl`` for a hub id that cannot be reached: loading it says what is wrong.
     """
     model = adapters.base_of(model) or model
     path = Path(model) / "config.json"
@@ -140,21 +132,14 @@ def _require_adapter(folder: Path, base: str) -> None:
 
 
 def load_processor(
-    model: str | Path,
-    *,
-    prompt: str,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
+    model: str | Path, *, prompt: str, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> ImageOnlyProcessor | PreTrainedTokenizerBase:
-    """The processor of a model folder, with our chat template, our image limits and left padding.
-
-    Of a text-only model it is the tokenizer, with the same two.
+    """Load the processor of a model, with our chat template, image limits and left padding.
 
     Args:
         prompt: a name in :data:`vtkit.models.prompts.TEMPLATES`.
-        min_pixels, max_pixels: limits on width x height after resizing; without them the folder's
-            own. They are saved with the checkpoint, since vLLM and later evaluations read them from
-            there.
+        min_pixels, max_pixels: limits on width x height after resizing; without them the folder's.
+            They are saved with each checkpoint, where vLLM and later evaluations read them.
 
     Raises:
         UserError: no such model, or no such template.
@@ -168,7 +153,7 @@ def load_processor(
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:
-        raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
+        raise UserError(f"{model}: cannot load its processor ({first_line(error)})") from error
     own = image_processor.size
     image_processor.size = {
         "shortest_edge": min_pixels or own["shortest_edge"],
@@ -178,11 +163,10 @@ def load_processor(
 
 
 def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
-    """A Qwen2-VL or text-only Qwen2 model from a folder or the hub.
+    """Load a Qwen2-VL or text-only Qwen2 model from a folder or the hub.
 
     Args:
-        model: for the folder of an adapter, its base is loaded and the adapter put on it, so that
-            the result is a ``peft.PeftModel``, which generates as the base does.
+        model: with an adapter's folder the result is a ``peft.PeftModel``: the adapter on its base.
         quantization: a ``BitsAndBytesConfig``, see :func:`vtkit.models.adapters.quantization`.
 
     Raises:
@@ -201,14 +185,13 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
             loaded = adapters.attach(loaded, model)
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(
-            f"{model}: cannot load its weights ({_first_line(error)}); "
-            "restore or rebuild the folder"
+            f"{model}: cannot load its weights ({first_line(error)}); restore or rebuild the folder"
         ) from error
     return loaded if quantization else loaded.to(pick_device()[0])
 
 
-def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Any]:
-    """Model and processor of a run, or of one of its checkpoints when ``model`` names it."""
+def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
+    """Load model and processor of a run, or of its checkpoint ``model``."""
     folder = model or config.model
     processor = load_processor(
         folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
@@ -222,21 +205,17 @@ def load(config: "RunConfig", model: str | Path | None = None) -> tuple[Any, Any
 
 
 def pick_device() -> tuple[str, str]:
-    """The device to use and the reason for it, for printing."""
+    """The device to use, and the reason in words."""
     if torch.cuda.is_available():
         return "cuda", f"CUDA device {torch.cuda.get_device_name()} found"
     return "cpu", "no CUDA device found"
 
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
-    """Numbers of parameters: ``total``, ``trained``, ``vision``."""
+    """Count parameters: ``total``, ``trained``, ``vision``."""
     named = list(model.named_parameters())
     return {
         "total": sum(p.numel() for _, p in named),
         "trained": sum(p.numel() for _, p in named if p.requires_grad),
         "vision": sum(p.numel() for name, p in named if adapters.is_vision(name)),
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

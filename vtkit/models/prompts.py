@@ -1,14 +1,10 @@
 """Prompts as chat templates, saved with every checkpoint.
 
-The original pastes strings together; TRL and ``generate`` need one rendering that all of them
-share, and a base model's ``<think>`` prefill that is part of the prompt. So each prompt is a Jinja
-chat template: the data set carries only ``[{"role": "user", "content": question}]`` and the
-template writes the rest, image first, as the original does.
-
-Sources of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
-scripts; for other replications, Deep-Agent/R1-V, FanqingM/R1-Multimodal-Journey,
-EvolvingLMMs-Lab/open-r1-multimodal, and DeepSeek-R1's paper. The literal ``<image>`` after the
-picture is a quirk of the original that is kept for fidelity.
+A data set has only ``[{"role": "user", "content": question}]``; the template writes the rest, the
+image first and a base model's ``<think>`` last. Sources of the wording:
+turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation scripts; Deep-Agent/R1-V;
+FanqingM/R1-Multimodal-Journey; EvolvingLMMs-Lab/open-r1-multimodal; DeepSeek-R1's paper. The
+literal ``<image>`` after the picture is a quirk of the original, kept for fidelity.
 """
 
 from collections.abc import Sequence
@@ -30,32 +26,32 @@ BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
 BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
 DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
 DIRECT_CLOSING = " \nAssistant: "
-R1_OPENING = (
-    "A conversation between User and Assistant. "
-    "The user asks a question, and the Assistant solves it."
-    + _THINKS
-    + " The reasoning process and answer are enclosed within <think> </think> and "
-    "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> "
-    "<answer> answer here </answer>. User: "
-)
-R1_CLOSING = ". Assistant:"
-R1_SYSTEM = (
+_R1 = (
     "A conversation between User and Assistant. "
     "The user asks a question, and the Assistant solves it."
     + _THINKS
     + " The reasoning process and answer are enclosed within <think> </think> and "
     "<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think>"
-    "<answer> answer here </answer>"
 )
+R1_OPENING = _R1 + " <answer> answer here </answer>. User: "
+R1_CLOSING = ". Assistant:"
+R1_SYSTEM = _R1 + "<answer> answer here </answer>"
 HELPFUL_SYSTEM = "You are a helpful assistant."
 
 
 def instruct_suffix(kind: str) -> str:
-    """What R1-V and its followers append to a question; ``kind`` is "option" or "number"."""
+    """The text that R1-V and its followers append to a question; ``kind``: "option" or "number"."""
     return (
         "  Output the thinking process in <think> </think> "
         f"and final answer ({kind}) in <answer> </answer> tags."
     )
+
+
+_CONTENT = (
+    "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
+    "{%- for part in message['content'] if part['type'] == 'text' -%}"
+    "{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
+)
 
 
 def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -> str:
@@ -68,18 +64,12 @@ def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -
         "{%- for message in messages -%}"
         "{%- if message['role'] == 'user' -%}"
         + quoted(image + opening)
-        + "{%- if message['content'] is string -%}"
-        "{{- message['content'] -}}"
-        "{%- else -%}{%- for part in message['content'] if part['type'] == 'text' -%}"
-        "{{- part['text'] -}}{%- endfor -%}"
-        "{%- endif -%}"
+        + _CONTENT
         + quoted(closing)
         + "{%- elif message['role'] == 'assistant' -%}"
         + quoted(generation)
-        + "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
-        "{%- for part in message['content'] if part['type'] == 'text' -%}"
-        "{{- part['text'] -}}{%- endfor -%}{%- endif -%}"
-        "{{- eos_token -}}{%- endif -%}"
+        + _CONTENT
+        + "{{- eos_token -}}{%- endif -%}"
         "{%- endfor -%}"
         "{%- if add_generation_prompt -%}" + quoted(generation) + "{%- endif -%}"
     )
@@ -101,20 +91,16 @@ TEMPLATES: dict[str, str] = {
     "r1_system": _instruct("", R1_SYSTEM),
     "r1_zero": _template(R1_OPENING, R1_CLOSING, "", image=""),
 }
-"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the base prompt without
-reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: the prompt
-for the instruct model. ``instruct_direct``: the same without reasoning, for supervised training on
-bare answers (the original's sft.py, whose targets have no tags). ``instruct_number``: R1-V's and
-open-r1-multimodal's. ``r1_system``: R1-Multimodal-Journey's, with R1's text as the system turn.
-``r1_zero``: DeepSeek-R1-Zero's template (paper, table 1), the only one without a picture."""
+"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the same without
+reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: for the
+instruct model. ``instruct_direct``: the same without reasoning, for training on bare answers (the
+original's sft.py). ``instruct_number``: R1-V's and open-r1-multimodal's. ``r1_system``:
+R1-Multimodal-Journey's, R1's text as the system turn. ``r1_zero``: DeepSeek-R1-Zero's template
+(paper, table 1), the only one without a picture."""
 
 
 def get_template(name: str) -> str:
-    """The chat template ``name``.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+    """The chat template ``name``; a UserError lists the names if it does not exist."""
     try:
         return TEMPLATES[name]
     except KeyError:
@@ -122,10 +108,9 @@ def get_template(name: str) -> str:
 
 
 def one_per_image(template: str) -> str:
-    """The template with each picture of a turn in place of its only one.
+    """The template that renders every picture of a turn instead of exactly one.
 
-    For turns whose content is a list of parts, as questions about several pictures need them. What
-    a turn with one picture renders to stays the same, and so does a template that does it already.
+    For turns whose content is a list of parts. One picture renders as before.
     """
     each = (
         "' -}}{%- if message['content'] is string -%}{{- '" + IMAGE + "' -}}{%- else -%}"
@@ -136,7 +121,7 @@ def one_per_image(template: str) -> str:
 
 
 def is_prefilled(name: str) -> bool:
-    """Whether the prompt ends in ``<think>``, so that completions start inside the thinking."""
+    """Tell whether the prompt ends in ``<think>``: completions then start inside the thinking."""
     return TEMPLATES[name].endswith(f"{PREFILL}' -}}}}{{%- endif -%}}")
 
 
@@ -146,12 +131,10 @@ def conversation(question: str) -> list[dict[str, str]]:
 
 
 def to_conversations(dataset: Any) -> Any:
-    """Add TRL's ``prompt``, and the original's ``solution`` to rows that have none of their own.
-
-    ``solution`` is the right choice's text in answer tags: ``<answer>left</answer>``.
+    """Add TRL's ``prompt``, and a ``solution`` to rows without one: ``<answer>left</answer>``.
 
     Args:
-        dataset: rows of :func:`vtkit.data.sat.load_sat` or :func:`vtkit.data.replications.load_problems`.
+        dataset: rows of :func:`vtkit.data.rows.load_training_rows`.
     """
     prompts = [conversation(question) for question in dataset["question"]]
     dataset = dataset.add_column("prompt", prompts)
@@ -163,15 +146,12 @@ def to_conversations(dataset: Any) -> Any:
 def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int = 1) -> None:
     """Render a few prompts and refuse templates that lose the picture or the text.
 
-    Qwen2-VL's own base template renders role messages to an empty string, and the instruct template
-    drops role-less parts (replications.md of the original's repository: issue 7); either would
-    train on nothing without a word.
+    Qwen2-VL-2B's own template renders messages with roles to an empty string, and the template of
+    Qwen2-VL-2B-Instruct drops parts without roles (users copied it into the base model's folder:
+    turningpoint-ai/VisualThinker-R1-Zero, issue 7). Either would silently train on nothing.
 
     Args:
-        pictures: of each question: 1, or 0 for text-only data, which has no place for any.
-
-    Raises:
-        UserError: a rendered prompt lacks its image or its question, or has an image too many.
+        pictures: of each question: 1, or 0 for text-only data.
     """
     for question in questions:
         content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]
@@ -186,9 +166,8 @@ def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int =
                 f"prompt: the chat template asks for a picture and the questions have none; set "
                 f"prompt to {' or '.join(wanted)}"
             )
-        lost = (
-            "its question" if question not in text else f"its image ({images} found instead of 1)"
-        )
+        found = f"its image ({images} found instead of 1)"
+        lost = found if question in text else "its question"
         raise UserError(
             f"the chat template lost {lost}: {text[:80]!r}; "
             f"save the processor with one of {list(TEMPLATES)}"

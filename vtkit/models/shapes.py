@@ -1,9 +1,9 @@
-"""The shape of a Qwen2-VL or a text-only Qwen2 and its numbers of parameters, without its weights.
+"""The sizes of a Qwen2-VL or a text-only Qwen2, without its weights.
 
-A model is built on torch's meta device, which has sizes and no memory, from a local config.json or,
-for the published 2B models, from their architecture as it is written down here. Peers multiply "2B"
-by some bytes; half of what decides the memory is not in that number (vocabulary, vision tower,
-key-value heads).
+The model is built on torch's meta device, which has sizes and no memory, from a local config.json
+or, for published models, from their architecture as it is written down here.
+
+    load_shape("Qwen/Qwen2-VL-2B").total  # 2,208,985,600
 """
 
 from dataclasses import dataclass
@@ -22,48 +22,25 @@ from vtkit.models.loading import MODELS, count_parameters
 # table 1: a vision tower of 675 M (merger included) and a language model of 1.5 B.
 QWEN2_VL_2B: dict[str, Any] = {
     "tie_word_embeddings": True,
-    "text_config": {
-        "vocab_size": 151_936,
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 2,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 1e6,
-            "mrope_section": [16, 24, 24],
-        },
-    },
-    "vision_config": {
-        "depth": 32,
-        "embed_dim": 1280,
-        "hidden_size": 1536,
-        "mlp_ratio": 4,
-        "num_heads": 16,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
-    },
-}
+    "text_config": dict(
+        vocab_size=151_936, hidden_size=1536, intermediate_size=8960,
+        num_hidden_layers=28, num_attention_heads=12, num_key_value_heads=2,
+        rope_parameters=dict(rope_type="default", rope_theta=1e6, mrope_section=[16, 24, 24]),
+    ),
+    "vision_config": dict(
+        depth=32, embed_dim=1280, hidden_size=1536, mlp_ratio=4, num_heads=16, patch_size=14,
+        spatial_merge_size=2,
+    ),
+}  # fmt: skip
 # config.json of Qwen/Qwen2.5-1.5B and -3B; Qwen2.5 report (arXiv 2412.15115), table 1: 28 and 36
 # layers, 12 and 16 heads, 2 of keys and values, tied embeddings.
-_QWEN2_5: dict[str, Any] = {
-    "vocab_size": 151_936,
-    "num_key_value_heads": 2,
-    "tie_word_embeddings": True,
-}
-QWEN2_5_1_5B = _QWEN2_5 | {
-    "hidden_size": 1536,
-    "intermediate_size": 8960,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 12,
-}
-QWEN2_5_3B = _QWEN2_5 | {
-    "hidden_size": 2048,
-    "intermediate_size": 11_008,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 16,
-}
+_QWEN2_5: dict[str, Any] = dict(vocab_size=151_936, num_key_value_heads=2, tie_word_embeddings=True)
+QWEN2_5_1_5B = _QWEN2_5 | dict(
+    hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
+)
+QWEN2_5_3B = _QWEN2_5 | dict(
+    hidden_size=2048, intermediate_size=11_008, num_hidden_layers=36, num_attention_heads=16
+)
 PUBLISHED = {
     "Qwen/Qwen2-VL-2B": Qwen2VLConfig(**QWEN2_VL_2B),
     "Qwen/Qwen2-VL-2B-Instruct": Qwen2VLConfig(**QWEN2_VL_2B),
@@ -74,43 +51,36 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Part:
-    """The vision tower with its merger, or the language model.
+    """The vision tower with its merger, or the language model. A text-only model's vision is 0."""
 
-    Attributes:
-        width, inner: of the residual stream and inside an MLP.
-        parameters: all of them; ``matrices``: those of linear layers without the output layer,
-            which autocast copies, adapters adapt and QLoRA quantizes.
-        loose: of the matrices, those outside the layers (the merger): never recomputed.
-        adapter: parameters of adapters of rank 1 on all matrices, the sum of inputs and outputs.
-    """
-
-    layers: int
-    width: int
-    inner: int
-    parameters: int
-    matrices: int
-    loose: int
-    adapter: int
+    layers: int = 0
+    width: int = 0  # of the residual stream
+    inner: int = 0  # width inside an MLP
+    parameters: int = 0
+    # Of linear layers without the output layer: autocast copies and QLoRA quantizes them.
+    matrices: int = 0
+    loose: int = 0  # of the matrices, those outside the layers (the merger): never recomputed
+    adapter: int = 0  # parameters of adapters of rank 1 on all matrices: inputs + outputs
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What memory depends on; all sizes in elements. A text-only model's vision is nothing."""
+    """Sizes that memory depends on, in elements."""
 
     language: Part
     vision: Part
     vocabulary: int
     keys_and_values: int  # of one token in one layer
-    patch: int  # numbers in a patch of a picture, both of its frames
-    patch_pixels: int  # side
-    merge: int  # side, in patches, of what becomes one token
+    patch: int = 0  # numbers in a patch of a picture, both of its frames
+    patch_pixels: int = 1  # side of a patch
+    merge: int = 1  # side, in patches, of the square that becomes one token
 
     @property
     def total(self) -> int:
         return self.language.parameters + self.vision.parameters
 
     def patches(self, max_pixels: int) -> int:
-        """Patches of the largest picture: whole squares of merge x merge."""
+        """Patches of the largest picture, in whole squares of merge x merge."""
         if not self.vision.parameters:
             return 0
         return max(1, max_pixels // (self.merge * self.patch_pixels) ** 2) * self.merge**2
@@ -143,32 +113,20 @@ def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:
         built = MODELS[config.model_type](config)
     text, counts = config.get_text_config(), count_parameters(built)
     head = text.hidden_size // text.num_attention_heads
-    return Shape(
-        language=_part(
-            getattr(built.model, "language_model", built.model), counts["total"] - counts["vision"],
-            layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
-        ),
-        vocabulary=text.vocab_size,
-        keys_and_values=2 * text.num_key_value_heads * head,
-        **_seeing(config, built, counts["vision"]),
+    language = _part(
+        getattr(built.model, "language_model", built.model), counts["total"] - counts["vision"],
+        layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
     )  # fmt: skip
-
-
-def _seeing(config: Any, built: Any, parameters: int) -> dict[str, Any]:
-    """What a shape says of pictures."""
-    if not parameters:
-        nothing = Part(layers=0, width=0, inner=0, parameters=0, matrices=0, loose=0, adapter=0)
-        return {"vision": nothing, "patch": 0, "patch_pixels": 1, "merge": 1}
+    sizes = (text.vocab_size, 2 * text.num_key_value_heads * head)
+    if not counts["vision"]:
+        return Shape(language, Part(), *sizes)
     vision = config.vision_config
-    return {
-        "vision": _part(
-            built.model.visual, parameters, layers=vision.depth, width=vision.embed_dim,
-            inner=int(vision.embed_dim * vision.mlp_ratio),
-        ),
-        "patch": vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
-        "patch_pixels": vision.patch_size,
-        "merge": vision.spatial_merge_size,
-    }  # fmt: skip
+    tower = _part(
+        built.model.visual, counts["vision"], layers=vision.depth, width=vision.embed_dim,
+        inner=int(vision.embed_dim * vision.mlp_ratio),
+    )  # fmt: skip
+    patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    return Shape(language, tower, *sizes, patch, vision.patch_size, vision.spatial_merge_size)
 
 
 def _part(module: torch.nn.Module, parameters: int, **sizes: int) -> Part:
@@ -189,7 +147,7 @@ def _config(model: str) -> Qwen2VLConfig | Qwen2Config:
     path = ROOT / model / "config.json"
     if not path.is_file():
         raise UserError(
-            f"model: {model} has no config.json here, so that its size is not known; download it "
+            f"model: {model} has no config.json here, and its size is not known; download it "
             f"and set `model` to the folder, or to one of {', '.join(PUBLISHED)}"
         )
     values = read_json(path)

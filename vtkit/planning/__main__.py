@@ -13,7 +13,7 @@ from vtkit.planning.suggestions import require_fit
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of ``python -m vtkit.planning``; returns the exit status, 2 if it does not fit."""
+    """Run ``python -m vtkit.planning``; returns the exit status, 2 if the run does not fit."""
     return run(_parser(), _plan, argv)
 
 
@@ -28,12 +28,12 @@ def _plan(args: argparse.Namespace) -> None:
         print(f"this machine: {name}, {memory / GB:.1f} GB (--memory-gb: another one)\n")
     else:
         memory, triton = args.memory_gb * GB, True
-    made = plan(
+    planned = plan(
         config, memory, args.price, processes=args.processes, like=args.like,
         tokens_per_second=args.tokens_per_second, triton=triton,
     )  # fmt: skip
-    print(made.table(), flush=True)
-    require_fit(made)
+    print(planned.table(), flush=True)
+    require_fit(planned)
 
 
 def _parser() -> Parser:

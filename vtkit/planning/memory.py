@@ -1,25 +1,17 @@
-"""How much memory a training takes, by part, from the shape of its model alone.
+"""Estimate the GPU memory of a training, part by part, from the shape of the model.
 
-Counted is what this kit and TRL 1.16 really allocate, and three of it are in no rule of thumb. TRL
-scores tokens in tiles, so that logits of (batch, tokens, vocabulary) never exist; a tile and the
-gradient of the tied embeddings do. Autocast keeps a copy of every matrix in 16 bits beside the
-float32 weights. And under autocast the KV cache is float32, since float32 positions are rotated in.
-
-Formulas count bytes of tensors that are alive at once. timings/plan.csv compares each part with
-tensors counted on a CPU: what is held is exact, peaks of activations are within a few percent.
-Nothing was measured on a GPU, and nothing with adapters. What the driver and the allocator take on
-top is :data:`RESERVE`, an assumption.
+Three parts are easily forgotten. TRL 1.16 scores tokens in tiles: logits of (batch, tokens,
+vocabulary) never exist, a tile and the gradient of the tied embeddings do. Autocast keeps a 16-bit
+copy of every float32 matrix. Under autocast the KV cache is float32, as its rotary positions are.
+timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
+activations are within a few percent. Nothing was measured on a GPU, nor with adapters.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
+from vtkit.config.run_config import RunConfig
 from vtkit.models.shapes import Part, Shape
 from vtkit.sampling.vllm_engine import ENGINE_TOKENS
-
-if TYPE_CHECKING:
-    from vtkit.config.run_config import RunConfig
-
 
 GB = 1e9  # bytes; a card sold as 80 GB has a little more
 FULL = 4  # bytes of a float32
@@ -28,24 +20,19 @@ RESERVE = 0.08  # of a card: CUDA context, fragmentation. Assumed, not measured.
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 # trl.kernels.chunked_logprob: a tile is at most so many tokens, and always so many words wide.
 TILE_TOKENS, TILE_WORDS = 4096, 32_768
-ENGINE_OWN = 2e9  # bytes of vLLM beside tensors: CUDA graphs, workspaces. Assumed, not measured.
+ENGINE_OWN = 2e9  # bytes of vLLM next to tensors: CUDA graphs, workspaces. Assumed, not measured.
 _TILE_COPIES = 7  # float32 temporaries of a tile where there is no Triton kernel, as on a CPU
 _SAMPLING_COPIES = 6  # of one step's logits, float32: scores, sorted scores, probabilities
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What goes through the model at once: sequences of one picture, a prompt and a completion.
-
-    Attributes:
-        sequences: how many; ``prompt`` and ``completion``: tokens of each, the picture's included.
-        patches: of one picture.
-    """
+    """Sequences that go through the model at once: a picture, a prompt and a completion each."""
 
     sequences: int
-    prompt: int
-    completion: int
-    patches: int
+    prompt: int  # tokens, those of the picture included
+    completion: int  # tokens
+    patches: int  # of the picture of one sequence
 
     @property
     def tokens(self) -> int:
@@ -56,19 +43,14 @@ class Batch:
         return self.prompt + self.completion
 
 
-def setting(config: "RunConfig", name: str, default: Any) -> Any:
-    """A field that a configuration may not have."""
-    return getattr(config, name, default)
-
-
-def half(config: "RunConfig") -> int:
+def half(config: RunConfig) -> int:
     """Bytes of a number in a forward pass."""
     return 4 if config.dtype == "float32" else 2
 
 
-def trained(shape: Shape, config: "RunConfig") -> int:
+def trained(shape: Shape, config: RunConfig) -> int:
     """Numbers of parameters that train: all, or adapters of every linear layer."""
-    adapter, frozen = setting(config, "adapter", "none"), setting(config, "freeze", "none")
+    adapter, frozen = config.adapter, config.freeze
     parts = {"language": shape.language, "vision": shape.vision}
     kept = [part for name, part in parts.items() if name != frozen]
     if adapter == "none":
@@ -76,7 +58,7 @@ def trained(shape: Shape, config: "RunConfig") -> int:
     return config.lora_rank * sum(part.adapter for part in kept)
 
 
-def held(shape: Shape, config: "RunConfig", *, processes: int = 1) -> dict[str, float]:
+def held(shape: Shape, config: RunConfig, *, processes: int = 1) -> dict[str, float]:
     """Bytes that stay: ``weights``, ``gradients``, ``optimizer``, ``reference``.
 
     Weights that train are float32 (16-bit ones would lose updates at a rate of 1e-6), so: weights
@@ -85,7 +67,7 @@ def held(shape: Shape, config: "RunConfig", *, processes: int = 1) -> dict[str, 
     config.dtype (LoRA), or its language matrices in 4 bits, its vision tower in config.dtype, the
     rest in float32 (QLoRA); they are switched off for the reference, which then costs nothing.
     """
-    adapter, n = setting(config, "adapter", "none"), trained(shape, config)
+    adapter, n = config.adapter, trained(shape, config)
     matrices, vision = shape.language.matrices, shape.vision.parameters
     base = {
         "none": FULL * shape.total,
@@ -108,7 +90,7 @@ def pictures(shape: Shape, batch: Batch) -> float:
     return FULL * shape.patch * batch.sequences * batch.patches
 
 
-def language_layer(part: Part, config: "RunConfig", length: int) -> float:
+def language_layer(part: Part, config: RunConfig, length: int) -> float:
     """Bytes that one decoder layer keeps of one token for its backward pass.
 
     Two norms keep input and normed input in the residual stream's float32: 4 widths. Inputs of
@@ -117,12 +99,12 @@ def language_layer(part: Part, config: "RunConfig", length: int) -> float:
     activation, up, their product). The mask of a padded batch: one number for each other token.
     """
     c = half(config)
-    adapters = 0 if setting(config, "adapter", "none") == "none" else 3  # each its own input
+    adapters = 0 if config.adapter == "none" else 3  # each its own input
     compute = (6 if c == FULL else 9) + adapters
     return FULL * 4 * part.width + c * (compute * part.width + 4 * part.inner + length)
 
 
-def vision_layer(part: Part, config: "RunConfig") -> float:
+def vision_layer(part: Part, config: RunConfig) -> float:
     """Bytes that one vision block keeps of one patch: 11 widths and 3 inner widths.
 
     Norms' inputs and outputs 4, the fused query, key and value 3, rotated queries and keys 2,
@@ -131,14 +113,14 @@ def vision_layer(part: Part, config: "RunConfig") -> float:
     return half(config) * (11 * part.width + 3 * part.inner)
 
 
-def copies(shape: Shape, config: "RunConfig") -> float:
+def copies(shape: Shape, config: RunConfig) -> float:
     """Bytes of the 16-bit copies that autocast makes of float32 matrices, and keeps in a pass."""
-    if config.dtype == "float32" or setting(config, "adapter", "none") != "none":
+    if config.dtype == "float32" or config.adapter != "none":
         return 0
     return 2 * (shape.language.matrices + shape.vision.matrices)
 
 
-def training(shape: Shape, config: "RunConfig", batch: Batch, *, triton: bool) -> float:
+def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> float:
     """Bytes of activations of one forward and backward pass, at their peak.
 
     Kept is either all that every layer needs or, with gradient checkpointing, each layer's input;
@@ -151,7 +133,7 @@ def training(shape: Shape, config: "RunConfig", batch: Batch, *, triton: bool) -
     """
     c, language, vision = half(config), shape.language, shape.vision
     patches = batch.sequences * batch.patches
-    vision_trains = setting(config, "freeze", "none") != "vision"
+    vision_trains = config.freeze != "vision"
     token, patch = language_layer(language, config, batch.length), vision_layer(vision, config)
     outside = batch.tokens * 3 * FULL * language.width
     if vision_trains:
@@ -172,42 +154,39 @@ def training(shape: Shape, config: "RunConfig", batch: Batch, *, triton: bool) -
     return outside + kept + max(twins + head, loose + head + tied, loose + tied + again)
 
 
-def _head(shape: Shape, config: "RunConfig", batch: Batch, *, triton: bool) -> tuple[float, float]:
+def _head(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> tuple[float, float]:
     """Bytes for scoring tokens: the tile with its surroundings, and the tied matrix's gradient.
 
-    The gradient, vocabulary x width in float32, waits for the embeddings' own and is then added to
-    what is there: it is alive for the whole backward pass.
+    The gradient, vocabulary x width in float32, waits for the embeddings' own: it is alive for the
+    whole backward pass.
     """
     rows = batch.sequences * (batch.completion if triton else batch.length - 1)
     tile = min(rows, TILE_TOKENS)
     bytes_ = half(config) * tile * TILE_WORDS + FULL * rows * shape.language.width
     if not triton:
         bytes_ += _TILE_COPIES * FULL * tile * min(shape.vocabulary, TILE_WORDS)
-    whole = setting(config, "adapter", "none") == "none"
-    trains = whole and setting(config, "freeze", "none") != "language"
+    trains = config.adapter == "none" and config.freeze != "language"
     return bytes_, FULL * shape.vocabulary * shape.language.width * trains
 
 
-def cache(shape: Shape, config: "RunConfig", batch: Batch) -> float:
+def cache(shape: Shape, config: RunConfig, batch: Batch) -> float:
     """Bytes of the KV cache when the longest completion ends: float32, with LoRA config.dtype."""
-    size = half(config) if setting(config, "adapter", "none") == "lora" else FULL
+    size = half(config) if config.adapter == "lora" else FULL
     return size * batch.tokens * shape.language.layers * shape.keys_and_values
 
 
-def engine(shape: Shape, config: "RunConfig", batch: Batch, memory: float | None) -> float:
+def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) -> float:
     """Bytes that a colocated vLLM takes, and keeps: 0 without one.
 
     Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache of all
     completions in 16 bits, the peak of reading as many tokens as TRL lets it at once (3 inner and 4
-    residual widths), and :data:`ENGINE_OWN`. With less cache than that it would still sample, only
-    not all completions at once.
+    residual widths), and :data:`ENGINE_OWN`. With less cache it cannot sample all of them at once.
 
     Args:
         batch: completions that one process samples in a step.
         memory: bytes that the card has, if known.
     """
-    kind = setting(config, "vllm", "off")
-    if kind not in ("auto", "colocate") or config.algorithm != "grpo":
+    if config.vllm not in ("auto", "colocate") or config.algorithm != "grpo":
         return 0
     if config.vllm_memory and memory:
         return config.vllm_memory * memory
@@ -220,15 +199,15 @@ def engine(shape: Shape, config: "RunConfig", batch: Batch, memory: float | None
     return 2 * (shape.total + keys_and_values + reading) + ENGINE_OWN
 
 
-def generation(shape: Shape, config: "RunConfig", batch: Batch) -> float:
-    """Bytes beside the full KV cache at the peak of generating.
+def generation(shape: Shape, config: RunConfig, batch: Batch) -> float:
+    """Bytes on top of the full KV cache at the peak of generating.
 
     Either reading the prompts, all of the batch at once, takes most (3 inner widths of the widest
     part, with only the prompts' cache), or the last token does (a layer's cache is copied to grow,
     and logits are sorted). Without autocast, as TRL generates with adapters, QLoRA's float32 parts
     make everything float32.
     """
-    c = FULL if setting(config, "adapter", "none") == "qlora" else half(config)
+    c = FULL if config.adapter == "qlora" else half(config)
     language, vision = shape.language, shape.vision
     full = cache(shape, config, batch)
     prompts = batch.sequences * batch.prompt

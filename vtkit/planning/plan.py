@@ -1,12 +1,9 @@
-"""Before you spend money: what a run takes, and whether it fits.
+"""Plan a run before you spend money: memory, disk, time and cost, and whether it fits.
 
-    python -m vtkit.planning --profile gpu80 --memory-gb 80 --price 2.5
-    python -m vtkit.planning --profile paper --memory-gb 80 --processes 4 --like runs/a-short-one
+Memory is counted part by part at the three moments that can be the worst: training, generating and
+scoring. Time is never guessed: it comes from a measured run, or from a speed that you give.
+
     print(plan(config, memory=16e9).table())
-
-Memory is counted part by part (:mod:`vtkit.planning.memory`) at the three moments that can be the worst:
-training, generating and scoring. Time is never guessed: it comes from the timings of a run, or from
-a speed that you give, or is said to be unknown.
 """
 
 import csv
@@ -25,7 +22,7 @@ from vtkit.planning import memory as parts
 from vtkit.planning.memory import GB, RESERVE, Batch
 from vtkit.runs.records import load_config
 
-TEXT_TOKENS = 128  # of a prompt beside its picture: the wording has 70, SAT's questions up to 50
+TEXT_TOKENS = 128  # of a prompt without its picture: the wording has 70, SAT's questions up to 50
 ANSWER_TOKENS = 16  # of the supervised baseline
 PARTS = (
     "weights", "gradients", "optimizer", "reference", "pictures", "activations", "KV cache",
@@ -35,32 +32,20 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take.
-
-    Attributes:
-        memory: bytes that one card has, None if not to be checked; ``processes``: cards.
-        moments: bytes by part at each moment: ``{"training": {"weights": 8.8e9, ...}, ...}``.
-        seconds: of one step, None if unknown; ``source``: where that comes from.
-        price: of an hour of one card, None if not given.
-        triton: as for :func:`plan`.
-    """
+    """The plan of a run. Memory is in bytes; what is not known is None."""
 
     config: RunConfig
     shape: Shape
-    memory: float | None
-    processes: int
-    moments: dict[str, dict[str, float]]
-    seconds: float | None
-    source: str
-    price: float | None
-    triton: bool
+    memory: float | None  # of one card
+    processes: int  # cards
+    moments: dict[str, dict[str, float]]  # {"training": {"weights": 8.8e9, ...}, ...}
+    seconds: float | None  # of one step
+    source: str  # of the seconds
+    price: float | None  # of an hour of one card
+    triton: bool  # see plan()
 
     def replace(self, **changes: Any) -> "Plan":
-        """The same with other fields of the configuration; its time is not known.
-
-        Raises:
-            UserError: as :func:`plan`.
-        """
+        """The plan with other fields of the configuration; its time is not known."""
         config = self.config.replace(**changes)
         return plan(config, self.memory, processes=self.processes, triton=self.triton)
 
@@ -80,7 +65,7 @@ class Plan:
 
     @property
     def hours(self) -> float | None:
-        return self.seconds and self.seconds * _steps(self.config) / 3600
+        return self.seconds and self.seconds * disk.steps(self.config) / 3600
 
     @property
     def cost(self) -> float | None:
@@ -110,10 +95,8 @@ class Plan:
             card += f", {usable:.1f} usable: {'fits' if self.fits else 'does NOT fit'}"
         yield "peak", f"{self.peak / GB:.2f} GB, estimated"
         yield "memory of a card", card
-        yield (
-            "disk",
-            disk.describe_disk(disk.needed(config, total=shape.total, trained=self.trained)),
-        )
+        room = disk.needed(config, total=shape.total, trained=self.trained)
+        yield "disk", disk.describe_disk(room)
         if config.vllm == "auto" and self.moments["training"]["vLLM"]:
             yield "vLLM", "counted as if installed where it trains (vllm: auto); without: vllm off"
         each = config.prompts_per_step * config.num_generations
@@ -121,7 +104,7 @@ class Plan:
         kind = "completions" if config.algorithm == "grpo" else "examples"
         yield f"{kind} a step", f"{each:,}, on {self.processes} card(s)"
         yield "tokens a step", f"at most {batch.tokens:,}, {each * batch.completion:,} of answers"
-        yield "steps", f"{_steps(config):,}"
+        yield "steps", f"{disk.steps(config):,}"
         known = "unknown" if self.hours is None else f"{self.hours:.1f}"
         yield "hours", f"{known} ({self.source})"
         if self.price is not None:
@@ -139,32 +122,38 @@ def plan(
     tokens_per_second: float | None = None,
     triton: bool = True,
 ) -> Plan:
-    """What a run takes.
+    """Estimate what a run takes.
 
     Args:
         memory: bytes that one card has; None: not checked.
         price: of an hour of one card.
         processes: cards, each with a whole model (data-parallel).
-        like: folder of a run with the same steps on the same machine; its timings.csv is used.
+        like: folder of a run with the same steps on the same machine; its timings.csv is read.
         tokens_per_second: tokens of answers that whole steps, training included, get through.
         triton: False for a CPU, see :func:`vtkit.planning.memory.training`.
 
     Raises:
-        UserError: the model's size is not known, the step cannot be split among the processes, or
-            ``like`` has no timings or other steps.
+        UserError: unknown size of the model, a step that the processes cannot share, or ``like``
+            without timings or with other steps.
     """
     shape = load_shape(config.model)
     moments = _moments(config, shape, processes, triton, memory)
-    step = _batch(config, shape, config.prompts_per_step * config.num_generations)
-    answers = step.sequences * step.completion
-    seconds, source = seconds_per_step(config, answers, like=like, speed=tokens_per_second)
+    seconds, source = None, "measure a few steps first, then --like RUN"
+    if like is not None:
+        measured = _timings(Path(like), config)
+        seconds, source = statistics.fmean(measured), f"mean of {len(measured)} steps of {like}"
+    elif tokens_per_second is not None:
+        step = _batch(config, shape, config.prompts_per_step * config.num_generations)
+        seconds = step.sequences * step.completion / tokens_per_second
+        source = f"if all answers are long, at {tokens_per_second:g} tokens a second"
     return Plan(config, shape, memory, processes, moments, seconds, source, price, triton)
 
 
 def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
-    """Sequences of training; where ``completion`` is given of scoring, on one picture each."""
-    patches = shape.patches(config.max_pixels) * (config.max_images if completion is None else 1)
+    """A batch of training, or of scoring where ``completion`` is given: one picture each."""
+    patches = shape.patches(config.max_pixels)
     if completion is None:
+        patches *= config.max_images
         grpo = config.algorithm == "grpo"
         completion = config.max_completion_length if grpo else ANSWER_TOKENS
     return Batch(sequences, patches // shape.merge**2 + TEXT_TOKENS, completion, patches)
@@ -175,8 +164,8 @@ def _moments(
 ) -> dict[str, dict[str, float]]:
     """Bytes by part while training, generating (GRPO only) and scoring the benchmark.
 
-    Gradients are freed after each step, so that they are not there when it generates or scores. A
-    colocated vLLM is there all the time; while it generates, its share holds cache and activations.
+    Gradients are freed after each step and are not there when it generates or scores. A colocated
+    vLLM is always there; while it generates, its share holds cache and activations.
     """
     each = config.prompts_per_step * config.num_generations
     if each % (processes * config.per_device_batch_size):
@@ -211,10 +200,6 @@ def _moments(
     return moments
 
 
-def _steps(config: RunConfig) -> int:
-    return config.max_steps if config.algorithm == "grpo" else config.sft_steps
-
-
 def _gb(value: float) -> str:
     return f"{value / GB:.2f}" if value >= 0.005 * GB else f"{value / GB:.4f}" if value else "-"
 
@@ -235,28 +220,8 @@ SAME = (  # what the time of a step depends on most
 )  # fmt: skip
 
 
-def seconds_per_step(
-    config: RunConfig, answers: int, *, like: str | Path | None = None, speed: float | None = None
-) -> tuple[float | None, str]:
-    """Seconds of a step, None if unknown, and where they come from.
-
-    Args:
-        answers: tokens of answers in a step, at most.
-        like: folder of a run with the same steps on the same machine.
-        speed: tokens of answers in a second of whole steps, training included.
-
-    Raises:
-        UserError: ``like`` has no timings, or steps of another kind.
-    """
-    if like is not None:
-        seconds = _timings(Path(like), config)
-        return statistics.fmean(seconds), f"mean of {len(seconds)} steps of {like}"
-    if speed is not None:
-        return answers / speed, f"if all answers are long, at {speed:g} tokens a second"
-    return None, "measure a few steps first, then --like RUN"
-
-
 def _timings(run: Path, config: RunConfig) -> list[float]:
+    """Seconds of the steps of a run, which must be like those of ``config``."""
     path = run / "timings.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing; --like wants the folder of a run that has trained")
@@ -264,8 +229,8 @@ def _timings(run: Path, config: RunConfig) -> list[float]:
     other = [name for name in SAME if measured.get(name) != getattr(config, name)]
     if other:
         raise UserError(
-            f"{run / 'config.yaml'}: {', '.join(other)}: other than planned, so that its steps "
-            "take another time; measure a few steps of this plan"
+            f"{run / 'config.yaml'}: {', '.join(other)}: other than planned, and so is the "
+            "time of its steps; measure a few steps of this plan"
         )
     try:
         with open(path, encoding="utf-8", newline="") as handle:

@@ -1,34 +1,31 @@
-"""Which number to change when a plan does not fit, and by how much.
+"""Suggest which setting to change when a plan does not fit, and to which value.
 
-Each knob is turned alone until the plan fits. Only if none is enough, they are turned together, the
-ones first that leave the experiment as it is.
+Each setting is lowered alone, in a fixed order, no further than it must be. Where no single change
+is enough, they are combined in the same order.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from vtkit.errors import UserError
 from vtkit.planning.memory import GB, RESERVE
 from vtkit.planning.plan import Plan
 
-if TYPE_CHECKING:
-    from vtkit.config.run_config import RunConfig
-
-
-Values = Callable[[Plan], list[Any]]  # of a field, in falling order of memory
-
 
 def require_fit(plan: Plan) -> None:
-    """Refuse a plan that cannot fit.
-
-    Raises:
-        UserError: says how much is missing, at which moment, and which number to change.
-    """
+    """Refuse a plan that cannot fit; the error names the settings that would make it fit."""
     if plan.fits:
         return
     moment = max(plan.moments, key=lambda name: sum(plan.moments[name].values()))
     usable = plan.memory * (1 - RESERVE)
-    ways = [said(plan.config, way) for way in suggestions(plan)]
+    ways = [
+        " and ".join(
+            f"{name} to {_text(value)} (now {_text(getattr(plan.config, name))})"
+            for name, value in changes.items()
+        )
+        for changes in suggestions(plan)
+    ]
     remedy = f"set {'; or '.join(ways)}" if ways else "take a card with more memory"
     raise UserError(
         f"parameters: {moment} needs {plan.peak / GB:.1f} GB and {usable / GB:.1f} GB are "
@@ -37,20 +34,43 @@ def require_fit(plan: Plan) -> None:
 
 
 def suggestions(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Changes ``{field: value}`` that make it fit, each with as much as fits; maybe none."""
-    turned = {name: _turn(plan, name) for name in _KNOBS}
-    alone = {name: value for name, (value, now) in turned.items() if now and now.fits}
-    if not alone:
-        yield from _together(plan)
-    for name, value in alone.items():
-        yield {name: value}
+    """Yield changes ``{field: value}`` that make the plan fit; maybe none."""
+    lowered = [(name, _lower(plan, name)) for name in _SMALLER]
+    single = [(name, changed) for name, changed in lowered if changed and changed.fits]
+    for name, changed in single:
+        yield {name: getattr(changed.config, name)}
+    if single:
+        return
+    changes: dict[str, Any] = {}
+    for name in _SMALLER:
+        changed = _lower(plan, name)
+        if changed and changed.peak < plan.peak:
+            plan, changes[name] = changed, getattr(changed.config, name)
+        if plan.fits:
+            yield changes
+            return
 
 
-def _smaller(name: str, step: int = 1) -> Values:
-    """Values below a field's own, in multiples of ``step``, largest first."""
+def _lower(plan: Plan, name: str) -> Plan | None:
+    """The plan with the first smaller value that fits, or else with the last; None without any."""
+    lowered = None
+    for value in _SMALLER[name](plan):
+        with suppress(UserError):  # of values that do not agree with other settings
+            lowered = plan.replace(**{name: value})
+            if lowered.fits:
+                break
+    return lowered
 
-    def values(plan: Plan) -> list[Any]:
-        return list(range((getattr(plan.config, name) - 1) // step * step, 0, -step))
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _below(name: str, *, step: int = 1, least: int = 1) -> Callable[[Plan], list[int]]:
+    """Multiples of ``step`` below the setting's value, largest first."""
+
+    def values(plan: Plan) -> list[int]:
+        return list(range((getattr(plan.config, name) - 1) // step * step, least - 1, -step))
 
     return values
 
@@ -59,59 +79,20 @@ def _pixels(plan: Plan) -> list[int]:
     if not plan.shape.vision.parameters:
         return []
     side = plan.shape.merge * plan.shape.patch_pixels
-    return [v for v in _smaller("max_pixels", side * side)(plan) if v >= plan.config.min_pixels]
+    return _below("max_pixels", step=side * side, least=plan.config.min_pixels)(plan)
 
 
-# From what leaves the experiment as it is to what changes it most.
-_KNOBS: dict[str, Values] = {
-    "per_device_batch_size": _smaller("per_device_batch_size"),
+# Values to try, in falling order of memory. Settings that leave the experiment as it is come first.
+_SMALLER: dict[str, Callable[[Plan], list[Any]]] = {
+    "per_device_batch_size": _below("per_device_batch_size"),
     "gradient_checkpointing": lambda plan: [True],
     "vllm": lambda plan: ["off"],
-    "eval_batch_size": _smaller("eval_batch_size"),
+    "eval_batch_size": _below("eval_batch_size"),
     "dtype": lambda plan: ["bfloat16"] if plan.config.dtype == "float32" else [],
     "max_pixels": _pixels,
-    "max_completion_length": _smaller("max_completion_length"),
-    "prompts_per_step": _smaller("prompts_per_step"),
-    "num_generations": lambda plan: [v for v in _smaller("num_generations")(plan) if v > 1],
-    "beta": lambda plan: [0.0] if plan.config.beta else [],
-    "adapter": lambda plan: ["lora", "qlora"] if hasattr(plan.config, "adapter") else [],
+    "max_completion_length": _below("max_completion_length"),
+    "prompts_per_step": _below("prompts_per_step"),
+    "num_generations": _below("num_generations", least=2),
+    "beta": lambda plan: [0.0],
+    "adapter": lambda plan: ["lora", "qlora"],
 }
-
-
-def _turn(plan: Plan, name: str) -> tuple[Any, "Plan | None"]:
-    """The first value of a field with which a plan fits, or else its last; None if it has none."""
-    best: tuple[Any, Plan | None] = (None, None)
-    for value in _KNOBS[name](plan):
-        if value == getattr(plan.config, name):
-            continue
-        try:
-            changed = plan.replace(**{name: value})
-        except UserError:  # other fields do not go with it
-            continue
-        best = (value, changed)
-        if changed.fits:
-            break
-    return best
-
-
-def _together(plan: Plan) -> Iterator[dict[str, Any]]:
-    """One change of several fields that fits: each in turn as far as it goes."""
-    changes: dict[str, Any] = {}
-    now = plan
-    for name in _KNOBS:
-        value, changed = _turn(now, name)
-        if changed is None or changed.peak >= now.peak:
-            continue
-        changes, now = changes | {name: value}, changed
-        if now.fits:
-            yield changes
-            return
-
-
-def said(config: "RunConfig", changes: dict[str, Any]) -> str:
-    """The changes in words, each with the value of now."""
-    return " and ".join(
-        f"{name} to {str(value).lower() if isinstance(value, bool) else value} "
-        f"(now {str(getattr(config, name)).lower()})"
-        for name, value in changes.items()
-    )

@@ -11,7 +11,7 @@ from vtkit.sampling.vllm_engine import check_pictures, serve_command, write_fold
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of ``python -m vtkit.sampling``; returns the exit status."""
+    """Run ``python -m vtkit.sampling``; returns the exit status."""
     parser = Parser(
         prog="python -m vtkit.sampling",
         description="Write the folder that a vLLM server of a run loads; print how to start it.",
@@ -29,7 +29,7 @@ def _write(args: argparse.Namespace) -> None:
     )  # fmt: skip
     check_pictures(processor)
     folder = write_folder(config.model, processor, args.out or Path(config.run_dir) / "engine")
-    print(f"on a GPU of its own:\n\n    {serve_command(folder.resolve())}\n")
+    print(f"on a separate GPU:\n\n    {serve_command(folder.resolve())}\n")
     print("then train with  -p vllm server -p vllm_url http://HOST:8000")
 
 

@@ -1,10 +1,8 @@
 """The decoding loop: one token for each completion at a time, until all have ended.
 
-Differs from ``transformers.generate`` in that a prompt is read once for all of its copies
-(:mod:`vtkit.sampling.prefix_cache`), and that a completion that has ended leaves the batch, so that the short ones
-don't pay for the long ones. A base model's completions differ by a factor of ten.
-
-How a token is chosen is up to the caller, who is told which completions are still going on.
+Unlike ``transformers.generate`` it reads a prompt once for all of its copies
+(:mod:`vtkit.sampling.prefix_cache`), and removes a completion that has ended from the batch. The
+caller chooses the tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +15,12 @@ from vtkit.sampling.prefix_cache import PrefixCache
 # Completions that have ended leave once they are this share of the batch: each time it is copied.
 _ENDED = 1 / 8
 Choose = Callable[[torch.Tensor, list[int], int], torch.Tensor]
-"""``choose(logits, completions, step)``: logits (n, vocabulary), float32, of the completions with these
-numbers, of which ``step`` tokens are there; returns tokens, (n,)."""
+"""``choose(logits, completions, step)``: float32 logits (n, vocabulary) for token ``step`` of the
+completions with these numbers; returns tokens, (n,)."""
 
 
 class Decoded(NamedTuple):
-    """tokens: of each completion, with its end-of-text token; ended: False for those broken off."""
+    """tokens: of each completion, with its end-of-text token; ended: False where it was stopped."""
 
     tokens: list[list[int]]
     ended: list[bool]
@@ -40,24 +38,24 @@ def decode(
     room: Sequence[int],
     few: int = 0,
 ) -> Decoded:
-    """Completions to prompts.
+    """Complete prompts.
 
     Args:
         model: in evaluation mode.
-        inputs: distinct prompts, padded left, see :class:`vtkit.sampling.prefix_cache.PrefixCache`.
+        inputs: distinct prompts, padded left: (prompts, length) as for :class:`PrefixCache`.
         copies: for each completion, the number of its prompt.
         ends: end-of-text tokens.
         banned: tokens that are never chosen.
         room: for each completion, how many tokens it may have; it ends there.
-        few: stop when no more completions than these are going on.
+        few: stop when at most so many completions have not ended.
     """
     prefix = PrefixCache(model, inputs)
     device = inputs["input_ids"].device
     rows = torch.tensor(copies, device=device)
     logits, prefix = prefix.logits[rows], prefix.take(rows)
-    said: list[list[int]] = [[] for _ in copies]
-    ended = [False] * len(said)
-    batch = list(range(len(said)))  # completions in the batch, some of which may have ended
+    written: list[list[int]] = [[] for _ in copies]
+    ended = [False] * len(written)
+    batch = list(range(len(written)))  # completions in the batch, some of which may have ended
     step = 0
     while True:
         logits = logits.float()
@@ -65,16 +63,16 @@ def decode(
         tokens = choose(logits, batch, step)
         for number, token in zip(batch, tokens.tolist(), strict=True):
             if not ended[number]:
-                said[number].append(token)
-                ended[number] = token in ends or len(said[number]) >= room[number]
+                written[number].append(token)
+                ended[number] = token in ends or len(written[number]) >= room[number]
         step += 1
-        going = [place for place, number in enumerate(batch) if not ended[number]]
-        if len(going) <= few:
-            return Decoded(said, ended)
-        if len(going) <= len(batch) * (1 - _ENDED):
-            places = torch.tensor(going, device=device)
+        active = [place for place, number in enumerate(batch) if not ended[number]]
+        if len(active) <= few:
+            return Decoded(written, ended)
+        if len(active) <= len(batch) * (1 - _ENDED):
+            places = torch.tensor(active, device=device)
             prefix, tokens = prefix.take(places), tokens[places]
-            batch = [batch[place] for place in going]
+            batch = [batch[place] for place in active]
         tokens = tokens.unsqueeze(1)
         logits = prefix.follow(
             model, tokens, torch.ones_like(tokens), use_cache=True, logits_to_keep=1

@@ -1,14 +1,11 @@
-"""Prompts that a model has read, once each, and what goes on from them.
+"""Read each distinct prompt once, and share its keys and values among its completions.
 
-The completions of a GRPO group share their prompt and its picture. Reading a prompt leaves its keys
-and values; whatever follows it, sampled or scored, attends to them. So neither the vision tower nor
-the language model sees a prompt again for each of its copies, and as attention is causal, nothing
-comes out differently. Where gradients are wanted they flow through the keys and values into the one
-reading: the sum over the copies that stock TRL adds up, in another order.
+Attention is causal, so whatever follows a prompt is computed as if the prompt were read each time.
+Gradients flow through the keys and values into the one reading.
 
     rows, copies = distinct(inputs)         # 8 prompts of 64, and which of them each of the 64 has
-    prefix = Prefix(model, rows)
-    prefix.follow(model, copies, ids, mask).logits
+    prefix = PrefixCache(model, rows).take(copies)
+    prefix.follow(model, ids, mask).logits
 """
 
 from collections.abc import Sequence
@@ -23,9 +20,9 @@ _KNOWN = ("qwen2_vl", "qwen2")
 
 
 def can_share(model: Any) -> bool:
-    """Whether a model's prompts can be read apart from what follows them.
+    """Tell whether prompts can be read apart from what follows them.
 
-    Not where activations are recomputed in the backward pass: that drops the keys and values.
+    They cannot where activations are recomputed in the backward pass: keys and values are dropped.
     """
     recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     kind = getattr(getattr(model, "config", None), "model_type", None)  # None of one in a wrapper
@@ -33,7 +30,7 @@ def can_share(model: Any) -> bool:
 
 
 class PrefixCache:
-    """What a model made of its prompts.
+    """Keys and values of prompts that a model has read.
 
     Args:
         inputs: of a forward pass, padded left; the last token of each row is text.
@@ -62,7 +59,7 @@ class PrefixCache:
         return taken
 
     def follow(self, model: Any, ids: torch.Tensor, mask: torch.Tensor, **options: Any) -> Any:
-        """A forward pass over what follows each prompt, which becomes part of the prefix.
+        """Run a forward pass over what follows each prompt, which becomes part of the prefix.
 
         Args:
             ids, mask: (rows, tokens), padded right.
@@ -78,12 +75,15 @@ class PrefixCache:
 
 
 def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[dict, list[int]]:
-    """A batch without its repeated prompts, and for each row the number of its prompt therein.
+    """Drop repeated prompts from a batch; also returns the number of each row's prompt in it.
 
     Args:
         inputs: ``input_ids`` and ``attention_mask``, (rows, length), and, with pictures,
             ``mm_token_type_ids``, ``pixel_values``, ``image_grid_thw``.
         pictures: how many each row has.
+
+    Returns:
+        The inputs, (distinct prompts, length), and for each row of ``inputs`` one number.
     """
     rows = inputs["input_ids"].shape[0]
     looks = _pictures(inputs, pictures) if inputs.get("pixel_values") is not None else [None] * rows
@@ -121,7 +121,7 @@ def _same(one: tuple | None, other: tuple | None) -> bool:
 
 
 def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions of the prompts' tokens, and how far those of later tokens are from their number.
+    """Positions of the prompts' tokens, and the shift (rows, 1) of positions of later tokens.
 
     Qwen2-VL's pictures take up fewer positions than tokens (M-RoPE: Wang et al. 2024, 2.1).
     """

@@ -1,12 +1,10 @@
-"""Greedy completions that survive a kill: kept on disk batch by batch, only the missing ones made.
+"""Store greedy completions on disk batch by batch, and resume from them after a kill.
 
-An append-only file holds a line for the settings and one for each completion, ``[row, text, tokens]``.
-Peers that resume an evaluation trust the file's name; here the first line says what the completions
-depend on: the weights themselves, the questions with their pictures, the rendered prompt and the
-limits. Where one of them differs, the completions are somebody else's, and are made anew. What does not
-change a greedy completion, such as the batch size, may differ.
+An append-only file has a line of settings and a line ``[row, text, tokens]`` for each completion.
+The settings are what a completion depends on: weights, questions with pictures, rendered prompt and
+limits. Where they differ, all completions are made again.
 
-    completions = generate_kept("evals/step-000000.completions.jsonl", model, processor, rows, ...)
+    completions = generate_resumable("step-000000.completions.jsonl", model, processor, rows, ...)
 """
 
 import hashlib
@@ -39,20 +37,20 @@ def generate_resumable(
     max_new_tokens: int,
     progress: bool = False,
 ) -> list[Completion]:
-    """What :func:`vtkit.sampling.generation.generate` returns, going on from the completions in ``path``.
+    """Generate the completions that ``path`` lacks; returns all, in row order.
 
-    The file stays behind, complete; whoever has stored the completions elsewhere removes it.
+    The complete file is left for the caller to remove.
 
     Args:
-        model: or a :class:`vtkit.sampling.vllm_engine.CompletionEngine`, whose completions count as other ones: it
-            rounds differently, which changes a greedy completion now and then.
+        model: or a :class:`CompletionEngine`. It rounds differently, which changes a greedy
+            completion now and then, so its completions do not count as those of the model.
 
     Raises:
-        UserError: as ``generate``; the file cannot be written, or the disk is full (what was kept
-            is kept).
+        UserError: as ``generate``; the file cannot be written, or the disk is full (completions
+            that are stored already stay).
     """
     path = Path(path)
-    settings = fingerprint(model, processor, dataset, max_new_tokens)
+    settings = _fingerprint(model, processor, dataset, max_new_tokens)
     found = _read(path, settings, len(dataset))
     if found:
         print(f"{path}: {len(found)} of {len(dataset)} completions are there already", flush=True)
@@ -71,14 +69,14 @@ def generate_resumable(
     return [found[row] for row in range(len(dataset))]
 
 
-def fingerprint(
+def _fingerprint(
     model: Any, processor: Any, dataset: Dataset, max_new_tokens: int
 ) -> dict[str, Any]:
     """Everything that a greedy completion depends on, for JSON."""
     pictured = hasattr(processor, "image_processor")
-    own = isinstance(model, CompletionEngine)
+    vllm = isinstance(model, CompletionEngine)
     return {
-        "weights": model.digest() if own else weights_digest(model),
+        "weights": model.digest() if vllm else weights_digest(model),
         "questions": _questions_digest(dataset),
         "prompt": hashlib.sha256(processor.chat_template.encode()).hexdigest()[:16],
         "pixels": dict(processor.image_processor.size) if pictured else None,
@@ -89,9 +87,8 @@ def fingerprint(
 def weights_digest(model: torch.nn.Module) -> str:
     """16 hexadecimal digits that change when a weight does; seconds for billions of weights.
 
-    Each tensor is summed up with its bits read as integers, on its own device: integer sums are
-    exact in any order, so the digest is the same on every machine. Weights that merely swap places
-    within a tensor go unnoticed; no training does that.
+    The bits of each tensor are summed as integers, exact in any order: the digest is the same on
+    every machine. Weights that merely swap places within a tensor go unnoticed.
     """
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -110,7 +107,7 @@ def _questions_digest(dataset: Dataset) -> str:
 
 
 def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]:
-    """The completions in the file, which is cut behind the last whole one; emptied if not ours."""
+    """Read the completions; cut the file after the last whole one, empty it if it is not ours."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -134,7 +131,7 @@ def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]
 
 
 def _parse(line: bytes) -> Any:
-    """The line's value; None for one that was torn by a kill or a full disk."""
+    """The value of a line; None if a kill or a full disk tore it."""
     try:
         return json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
@@ -181,5 +178,5 @@ def _appending(path: Path) -> Iterator[Any]:
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
         f"cannot write {path}: {error.strerror or error}; free some space and run the same "
-        "command again: it goes on from what was kept"
+        "command again: it resumes from what was stored"
     )

@@ -1,4 +1,7 @@
-"""Completions drawn with dice of their own, so that a draw depends on neither batch nor global seed."""
+"""Choose tokens: greedily, or with random numbers that belong to the row.
+
+A draw depends neither on the batch that a row is in nor on torch's random state.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,11 +12,10 @@ import torch
 
 
 class Sampling(NamedTuple):
-    """How to draw completions instead of taking the likeliest token each time.
+    """Settings for drawing completions.
 
-    A token needs one random number, and each row has a stream of its own, named by its key. So a
-    completion depends neither on the batch it is in nor on torch's random state, and two rows with one
-    key are drawn with the same dice.
+    Each token takes one random number from the row's random stream, which is named by its key. Two
+    rows with the same key are drawn with the same numbers.
 
     temperature: logits are divided by it.
     top_k: only the k likeliest tokens; 0 for all.
@@ -26,9 +28,9 @@ class Sampling(NamedTuple):
 
 
 class InverseCDFSampler:
-    """Chooses tokens for :func:`vtkit.sampling.decoding.decode` by inverting the distribution function.
+    """Draw tokens by inverting the distribution function.
 
-    Source of the method: Devroye, Non-Uniform Random Variate Generation (1986), chapter III.2.
+    Source: Devroye, Non-Uniform Random Variate Generation (1986), chapter III.2.
 
     Args:
         numbers: in [0, 1), (completions, tokens): one for each token that a completion may have.
@@ -39,6 +41,7 @@ class InverseCDFSampler:
         self.numbers, self.temperature, self.top_k = numbers, temperature, top_k
 
     def __call__(self, logits: torch.Tensor, completions: list[int], step: int) -> torch.Tensor:
+        """Tokens (n,), from ``logits`` (n, vocabulary) of the completions with these numbers."""
         scores = logits / self.temperature  # (n, vocabulary)
         if 0 < self.top_k < scores.shape[1]:
             least = scores.topk(self.top_k).values[:, -1:]
@@ -49,16 +52,16 @@ class InverseCDFSampler:
 
 
 def likeliest(logits: torch.Tensor, completions: list[int], step: int) -> torch.Tensor:
-    """Greedy choice for :func:`vtkit.sampling.decoding.decode`."""
+    """Greedy choice; arguments and result as of :class:`InverseCDFSampler`."""
     return logits.argmax(-1)
 
 
 def draw_rows(
-    sampling: Sampling, rows: Sequence[int], said: Sequence[int], n: int
+    sampling: Sampling, rows: Sequence[int], written: Sequence[int], n: int
 ) -> InverseCDFSampler:
-    """For rows of a data set that have ``said`` so many of their ``n`` tokens."""
+    """The sampler of rows that have ``written`` so many of their ``n`` tokens."""
     numbers = [_uniform(sampling.keys[row], n) for row in rows]
-    left = [np.roll(line, -used) for line, used in zip(numbers, said, strict=True)]
+    left = [np.roll(line, -used) for line, used in zip(numbers, written, strict=True)]
     return InverseCDFSampler(torch.from_numpy(np.stack(left)), sampling.temperature, sampling.top_k)
 
 

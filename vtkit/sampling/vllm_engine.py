@@ -1,8 +1,8 @@
-"""vLLM where it is installed: which version, and what it has to be told about Qwen2-VL.
+"""vLLM where it is installed: version, model folder, server command, completions.
 
-vLLM reads all it knows from a folder, the limits on a picture's size included. Where these are not
-the trainer's, pictures become other numbers of tokens and nothing complains; so it gets a folder of
-its own (:func:`write_folder`): links to the weights, and the processor that trains.
+vLLM reads everything from a folder, the limits on a picture's size too. Where these differ from the
+trainer's, pictures silently become other numbers of tokens. So it gets a folder with links to the
+weights and with the processor that trains (:func:`write_folder`).
 
     python -m vtkit.sampling --profile paper          # that folder, and the command to serve it
 """
@@ -19,25 +19,24 @@ from datasets import Dataset
 from packaging.version import Version
 
 from vtkit.data.pictures import encoded_images
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.models import adapters
 from vtkit.models.inputs import message
+from vtkit.models.loading import load_processor
 from vtkit.models.prompts import one_per_image
-from vtkit.sampling.generation import Completion, progress_bar, to_completions
+from vtkit.sampling.generation import Completion, banned_of, progress_bar, to_completions
 
 SUPPORTED = ("0.22.0", "0.31.0")
 """Oldest and newest vLLM that TRL 1.16 knows (trl/import_utils.py)."""
+ENGINE_TOKENS = 4096  # trl.generation.vllm_generation: max_num_batched_tokens
 _BAN = -100.0  # of a logit, the least that vLLM's SamplingParams takes
+_PORTION = 256  # rows; as many sequences as vLLM runs at once by default
 _LINKED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
 
 
 def require() -> None:
-    """Refuse to go on without a vLLM that TRL can drive.
-
-    Raises:
-        UserError: it is missing or of another version; says how to install the right one.
-    """
-    remedy = "`pip install -e '.[vllm]'` in an environment of its own (it brings transformers 5.17)"
+    """Refuse a machine without a vLLM that TRL can drive; the error says how to install it."""
+    remedy = "`pip install -e '.[vllm]'` in a separate environment (it brings transformers 5.17)"
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
     try:
@@ -53,22 +52,18 @@ def require() -> None:
 
 
 def collapse(tokens: Sequence[int], image: int) -> list[int]:
-    """The tokens with each run of image tokens as one, which is what vLLM expands again.
+    """Replace each run of image tokens by one, which vLLM expands again.
 
     Args:
         image: id of the image token. Two pictures are never one run: each has a start and an end.
     """
-    return [
-        token
-        for at, token in enumerate(tokens)
-        if token != image or at == 0 or tokens[at - 1] != image
-    ]
+    before = [None, *tokens]
+    return [t for last, t in zip(before, tokens, strict=False) if t != image or last != image]
 
 
 def banned(processor: Any) -> dict[int, float]:
-    """Logit bias against tokens of pictures: a sampled one has no picture behind it, and the
-    model's forward pass fails on it. transformers' generation suppresses them, vLLM does not."""
-    return dict.fromkeys(sorted({processor.image_token_id, processor.video_token_id}), _BAN)
+    """Logit bias against tokens of pictures, which vLLM does not suppress as transformers does."""
+    return dict.fromkeys(banned_of(processor), _BAN)
 
 
 def picture_tokens(processor: Any) -> int:
@@ -78,11 +73,7 @@ def picture_tokens(processor: Any) -> int:
 
 
 def check_pictures(processor: Any) -> None:
-    """Refuse pictures that vLLM could not read in one go, as it has to.
-
-    Raises:
-        UserError: names the largest limit that works.
-    """
+    """Refuse pictures that vLLM cannot read in one batch; the error names the largest limit."""
     tool, tokens = processor.image_processor, picture_tokens(processor)
     if tokens > ENGINE_TOKENS:
         most = ENGINE_TOKENS * (tool.patch_size * tool.merge_size) ** 2
@@ -93,14 +84,11 @@ def check_pictures(processor: Any) -> None:
 
 
 def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
-    """A model folder for vLLM: ``model``'s weights as links, with ``processor`` beside them.
-
-    Args:
-        model: folder or hub id; nothing is downloaded that is in the hub's cache already.
+    """Write a model folder for vLLM: links to ``model``'s weights, and ``processor``.
 
     Raises:
-        UserError: an adapter, which vLLM would serve without its vision part, or a folder that
-            cannot be written.
+        UserError: an adapter, which vLLM would serve without its vision part; a model that cannot
+            be downloaded, or a folder that cannot be written.
     """
     if base := adapters.base_of(model):
         raise UserError(
@@ -119,7 +107,7 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
 
 def _link(target: Path, link: Path) -> None:
     if link.exists() and not link.is_symlink():
-        raise UserError(f"{link} is a file of its own; choose a folder without a model in it")
+        raise UserError(f"{link} is not a link; choose a folder without a model in it")
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
@@ -132,18 +120,13 @@ def _local(model: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(model), allow_patterns=list(_LINKED)))
     except Exception as error:  # the hub's, requests' and OS errors have no common ancestor
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{model}: cannot be downloaded ({reason}); check the name") from error
+        raise UserError(
+            f"{model}: cannot be downloaded ({first_line(error)}); check the name"
+        ) from error
 
 
 def check_served(folder: str, processor: Any) -> None:
-    """Refuse a served folder whose pictures are not ours; one that is not here goes unchecked.
-
-    Raises:
-        UserError: says how to make the right folder.
-    """
-    from vtkit.models.loading import load_processor
-
+    """Refuse a served folder with other limits on pictures, unless it is on another machine."""
     if not Path(folder).is_dir():
         print(f"vLLM serves {folder}, which is not on this machine: not checked", flush=True)
         return
@@ -157,7 +140,7 @@ def check_served(folder: str, processor: Any) -> None:
 
 
 def serve_command(folder: str | Path) -> str:
-    """How vLLM is started so that TRL can sample from it and send it weights (trl.generation)."""
+    """The command that starts vLLM for TRL, which sends it weights (trl.generation)."""
     return (
         f"VLLM_SERVER_DEV_MODE=1 vllm serve {folder} "
         """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs """
@@ -165,20 +148,16 @@ def serve_command(folder: str | Path) -> str:
     )
 
 
-_PORTION = 256  # rows; as many sequences as vLLM runs at once by default
-
-
 class CompletionEngine:
-    """A model that vLLM runs, in place of a torch one in :func:`vtkit.benchmark.evaluate.evaluate`.
+    """A model run by vLLM, for :func:`vtkit.benchmark.evaluate.evaluate` in place of a torch one.
 
     Args:
         model: folder with whole weights, or a hub id.
         processor: of :func:`vtkit.models.loading.load_processor`; its limits on pictures hold.
-        place: folder for what vLLM loads (:func:`vtkit.sampling.vllm_engine.write_folder`).
+        place: folder for :func:`write_folder`.
 
     Raises:
-        UserError: vLLM is missing or of another version, the model is an adapter, or pictures are
-            too large.
+        UserError: as :func:`require`, :func:`check_pictures` and :func:`write_folder`.
     """
 
     def __init__(self, model: str | Path, processor: Any, place: str | Path):
@@ -188,7 +167,7 @@ class CompletionEngine:
         self.llm: Any = None
 
     def digest(self) -> str:
-        """Which weights completion, and that vLLM runs them; reads every file once."""
+        """A name for the weights, and for vLLM running them; reads every file once."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.glob("*.safetensors")):
             with open(path, "rb") as handle:
@@ -205,12 +184,12 @@ class CompletionEngine:
         progress: bool = False,
         done: Collection[int] = (),
     ) -> Iterator[dict[int, Completion]]:
-        """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0 leaves the portions to us.
+        """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0: :data:`_PORTION` rows.
 
         Raises:
             UserError: the engine does not start, or a prompt is too long for it.
         """
-        from vllm import SamplingParams
+        from vllm import LLM, SamplingParams
 
         ready = set(done)
         todo = iter([row for row in range(len(dataset)) if row not in ready])
@@ -220,36 +199,30 @@ class CompletionEngine:
         with progress_bar(len(dataset), len(ready), progress) as advance, _refusals():
             while rows := list(islice(todo, batch_size or _PORTION)):
                 if self.llm is None:
-                    self.llm = self._start(max(map(len, encoded_images(dataset))))
+                    limits = {"image": max(map(len, encoded_images(dataset))), "video": 0}
+                    self.llm = LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
                 prompts = [_prompt(processor, dataset[row]) for row in rows]
                 outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
                 pairs = zip(rows, outputs, strict=True)
-                said = {row: list(output.outputs[0].token_ids) for row, output in pairs}
-                yield to_completions(processor, said)
+                written = {row: list(output.outputs[0].token_ids) for row, output in pairs}
+                yield to_completions(processor, written)
                 advance(len(rows))
-
-    def _start(self, pictures: int) -> Any:
-        """The engine, for questions with so many pictures at most."""
-        from vllm import LLM
-
-        limits = {"image": pictures, "video": 0}
-        return LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What vLLM refuses, in one line; its own are RuntimeError and ValueError."""
+    """Turn what vLLM refuses, a RuntimeError or ValueError, into one line."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        about = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"vLLM: {about}; lower --max-pixels, free the GPU, or use --engine transformers"
+            f"vLLM: {first_line(error)}; lower --max-pixels, free the GPU, or use --engine "
+            "transformers"
         ) from error
 
 
 def _prompt(processor: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Rendered, with one image token for each picture: vLLM expands them itself."""
+    """Render a row with one image token for each picture: vLLM expands them itself."""
     messages = message(row)
     pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
     text = processor.apply_chat_template(
@@ -260,6 +233,3 @@ def _prompt(processor: Any, row: dict[str, Any]) -> dict[str, Any]:
     )
     tokens = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     return {"prompt_token_ids": tokens, "multi_modal_data": {"image": pictures}}
-
-
-ENGINE_TOKENS = 4096  # trl.generation.vllm_generation: max_num_batched_tokens

@@ -18,7 +18,7 @@ from vtkit.training.train import is_main_process, train
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of ``python -m vtkit.training``; returns the exit status."""
+    """Run ``python -m vtkit.training``; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["card"]:
         return run(_card_parser(), _card, argv[1:])

@@ -1,4 +1,4 @@
-"""What a configuration says, in the arguments of TRL's trainers."""
+"""Translate a configuration into the arguments of TRL's trainers."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
 from vtkit.models.loading import pick_device
+from vtkit.planning.disk import steps
 from vtkit.runs.checkpoints import KEPT
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
@@ -19,27 +20,22 @@ _PATIENCE = 6 * 3600
 
 
 def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
-    """TRL's arguments, on one GPU unless a launcher started several processes.
+    """TRL's ``GRPOConfig`` or ``SFTConfig``, on one GPU unless a launcher started more processes.
 
     Args:
-        changes: arguments that are to be others than the configuration's.
-
-    Returns:
-        A ``GRPOConfig`` or ``SFTConfig``.
+        changes: arguments that replace the configuration's.
 
     Raises:
-        UserError: a precision that this machine cannot train in, or a step that its processes
-            cannot share evenly.
+        UserError: a precision that this machine cannot train in, or an uneven share of a step.
     """
-    kind, own = (
-        (SFTConfig, _sft_arguments) if config.algorithm == "sft" else (GRPOConfig, _grpo_arguments)
-    )
-    args = kind(**{**_shared_arguments(config), **own(config), **changes})
+    sft = config.algorithm == "sft"
+    own = _sft_arguments(config) if sft else _grpo_arguments(config)
+    args = (SFTConfig if sft else GRPOConfig)(**_shared_arguments(config) | own | changes)
     if args.n_gpu > 1:  # Trainer would wrap the model in DataParallel, which GRPOTrainer refuses
         print(
             f"{args.n_gpu} GPUs are visible to one process: training on the first. For all of them "
-            "see vtkit.training.launch, or: accelerate launch --config_file configs/accelerate/ddp.yaml "
-            f"--num_processes {args.n_gpu} -m vtkit.training",
+            "see vtkit.training.launch, or: accelerate launch --config_file "
+            f"configs/accelerate/ddp.yaml --num_processes {args.n_gpu} -m vtkit.training",
             flush=True,
         )
         args._n_gpu = 1
@@ -81,7 +77,12 @@ def _accumulation(config: RunConfig) -> int:
 
 
 def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
-    """Explicit where TRL's defaults are not R1-Zero's (see the README's table of differences)."""
+    """GRPO as in R1-Zero, where TRL 1.16 has other defaults.
+
+    Those are the loss ``dapo``, no KL term (``beta`` 0), 512 tokens at most, ``top_k`` 0 where the
+    original sampled with transformers' 50, and a KL term that is multiplied by the probability
+    ratio (``use_bias_correction_kl``), which changes the gradient even on-policy.
+    """
     return dict(
         learning_rate=config.learning_rate, num_generations=config.num_generations,
         beta=config.beta,
@@ -100,8 +101,3 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
         learning_rate=config.sft_learning_rate, max_length=None, completion_only_loss=True,
         dataset_kwargs={"skip_prepare_dataset": pictured}, remove_unused_columns=not pictured,
     )  # fmt: skip
-
-
-def steps(config: RunConfig) -> int:
-    """Optimizer steps of the whole run, whichever its algorithm."""
-    return config.max_steps if config.algorithm == "grpo" else config.sft_steps

@@ -1,4 +1,4 @@
-"""What happens between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
+"""Callbacks between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
 
 import csv
 import math
@@ -28,16 +28,14 @@ METRICS = (
     "loss", "grad_norm", "learning_rate",
     *(f"answers/{rule}" for rule in RULES), *(f"format/{verdict}" for verdict in FORMAT_VERDICTS),
 )  # fmt: skip
-"""Columns of metrics.csv, by TRL's names: the last ones are the shares of completions whose answer
-was found, or not, by each rule. Times are in timings.csv: they differ from run to run, metrics do
-not."""
+"""Columns of metrics.csv, by TRL's names. The last ones are the shares of completions whose answer
+each rule found. Times are in timings.csv: they differ from run to run, metrics do not."""
 
 
 class MetricsLog(TrainerCallback):
-    """One row a step in ``metrics.csv``, and its seconds in ``timings.csv``.
+    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
 
-    Both are rewritten whole each time. A resumed run drops the rows after its checkpoint and writes
-    them again.
+    A resumed run drops the rows after its checkpoint and writes them again.
     """
 
     def __init__(self, folder: Path):
@@ -89,29 +87,18 @@ class Evaluation(TrainerCallback):
 
     Args:
         score: called with the step; returns the accuracy and leaves its files behind.
-        done: whether a step's score is there already (after a resume).
-        together: every process scores, not just the main one: where each holds but a part of the
-            weights, generating takes all of them.
+        done: tells whether a step has its score already (after a resume).
+        together: every process scores, not just the main one: needed where each holds only a part
+            of the weights.
     """
 
     def __init__(
-        self,
-        score: Callable[[int], float],
-        done: Callable[[int], bool],
-        every: int,
-        *,
-        together: bool = False,
-    ):
+        self, score: Callable[[int], float], done: Callable[[int], bool], every: int,
+        *, together: bool = False,
+    ):  # fmt: skip
         self.score, self.done, self.every, self.together = score, done, every, together
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        self._run_if_due(state)
-
     def on_step_end(self, args, state, control, **kwargs):
-        self._run_if_due(state)
-
-    def _run_if_due(self, state) -> None:
-        # At the start too: a run killed between a checkpoint and its score lacks that score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
         ours = state.is_world_process_zero or self.together
         if due and ours and not self.done(state.global_step):
@@ -119,9 +106,11 @@ class Evaluation(TrainerCallback):
         if due:
             PartialState().wait_for_everyone()  # what is saved depends on the score
 
+    on_train_begin = on_step_end  # a run killed between a checkpoint and its score lacks the score
+
 
 class Checkpoints(TrainerCallback):
-    """Keep whole checkpoints, and the best: a step that is scored best so far is saved too.
+    """Mark whole checkpoints and keep the best: a step with the best score so far is saved too.
 
     Args:
         evals: the folder of the scores. This callback comes after the one that writes them.
@@ -131,7 +120,7 @@ class Checkpoints(TrainerCallback):
         self.evals = evals
 
     def on_step_end(self, args, state, control, **kwargs):
-        # From the files, so that a resumed run saves at the same steps as an unbroken one.
+        # From the files: a resumed run saves at the same steps as an unbroken one.
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
@@ -144,11 +133,11 @@ class Checkpoints(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """A bar with reward, length and time left; headless, a line every few steps.
+    """Show a bar with reward, length and time left; headless, a line every few steps.
 
     Args:
         draw: called as often as headless lines are printed.
-        unit: what a step is called.
+        unit: name of a step.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
@@ -166,23 +155,17 @@ class Progress(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
-        shown = _shown(logs)
+        step, last, shown = state.global_step, state.max_steps, _shown(logs)
+        due = step % self.every == 0 or step == last
         if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
+            self.bar.update(step - self.bar.n)
             self.bar.set_postfix_str(", ".join(shown))
-        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
-            done = state.global_step - self.first
-            each = (time.perf_counter() - self.began) / max(1, done)
-            left = each * (state.max_steps - state.global_step)
-            number = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
-            place = f"{self.unit} {number}"
-            print(
-                ", ".join([place, *shown, f"{each:.1f} s a step", f"{left / 60:.1f} min left"]),
-                flush=True,
-            )
-        if self.draw and (
-            state.global_step % self.every == 0 or state.global_step == state.max_steps
-        ):
+        elif due or step == 1:
+            seconds = (time.perf_counter() - self.began) / max(1, step - self.first)
+            place = f"{self.unit} {step:>{len(str(last))}}/{last}"
+            times = [f"{seconds:.1f} s a step", f"{seconds * (last - step) / 60:.1f} min left"]
+            print(", ".join([place, *shown, *times]), flush=True)
+        if self.draw and due:
             self.draw()
 
     def on_train_end(self, args, state, control, **kwargs):

@@ -1,13 +1,10 @@
-"""A cold start: a handful of examples of the wanted format, learned before reinforcement.
+"""A cold start: supervised steps on a few examples of the wanted format, before GRPO.
 
 The paper's later version reports 70.58 % on CV-Bench after "small cold-start data" (abstract on
-OpenReview); how many, of which kind and for how long was not published. So this is our reading, the
-least that could be meant: training rows, each with a thinking part that says what is asked and
-holds no skill, and the right answer in tags. What it gives is the format, and a completion's end.
-
-The tuned model is the start of the run: step 0 of the benchmark scores it, and with ``beta`` above
-0 it is what the policy is kept close to. With adapters that stays the base model, since the
-reference is the model without its adapter.
+OpenReview) without its size, kind or training. Our reading is the least that it can mean: training
+rows whose thinking part repeats the options, with the answer in tags. It teaches the format and
+where a completion ends. Step 0 of the benchmark scores the tuned model, and ``beta`` keeps the
+policy close to it; with adapters, to the base model.
 """
 
 import math
@@ -37,17 +34,13 @@ EPOCHS = 20  # one optimizer step each, over all examples
 
 
 def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
-    """The folder of the tuned model, or adapter, made now unless it is whole already.
+    """Tune the model or adapter, unless its folder is whole already; returns the folder.
 
-    Killed in the middle it is made again from the beginning, which takes seconds. All processes
-    call it together.
+    If killed, it starts again from the beginning. All processes call it together.
 
     Args:
         dataset: the run's training rows, of :func:`vtkit.models.prompts.to_conversations`.
         args: a ``trl.SFTConfig`` with :func:`arguments`.
-
-    Raises:
-        UserError: see :func:`examples`; or the disk is full.
     """
     folder = Path(config.run_dir) / FOLDER
     if is_whole(folder):
@@ -59,7 +52,7 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
         train_dataset=examples(dataset, config.cold_start, seed=config.seed, prompt=config.prompt),
         peft_config=adapters.lora_config(config),
     )  # fmt: skip
-    adapters.settle_adapter(trainer.model)
+    adapters.settle(trainer.model, config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(unit="cold-start step"))
     trainer.train()
@@ -75,7 +68,7 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
 
 
 def arguments(config: RunConfig, processes: int) -> dict[str, Any]:
-    """What a cold start changes of the run's SFT arguments: one step an epoch, nothing saved.
+    """Changes of the run's SFT arguments for a cold start: one step an epoch, nothing saved.
 
     Raises:
         UserError: the examples cannot be split among the processes.
@@ -95,7 +88,7 @@ def arguments(config: RunConfig, processes: int) -> dict[str, Any]:
 
 
 def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
-    """``n`` rows, drawn by ``seed``, with a ``completion`` in the format that the reward wants.
+    """Draw ``n`` rows and add a ``completion`` in the format that the reward wants.
 
     Raises:
         UserError: the prompt asks for no thinking, or there are fewer rows.
@@ -120,10 +113,7 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
 
 
 def completion(choices: Sequence[str], answer: str) -> str:
-    """What is learned to follow ``<think>``: the options again, and the answer.
-
-    In words that the miniature knows. It spells all others, and learns to spell instead.
-    """
+    """The text to learn after ``<think>``, in words that the miniature knows (it spells others)."""
     return (
         f" It is {options_text(choices)}. I think it is {answer}. "
         f"</think> <answer> {answer} </answer>"

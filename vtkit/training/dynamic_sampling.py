@@ -1,13 +1,10 @@
-"""Groups without spread, replaced: when all completions of a prompt earn the same, none teaches.
+"""Replace groups whose completions all earn the same, and so teach nothing, by spare ones.
 
-DAPO (arXiv 2503.14476) samples batch after batch until it has enough groups with spread, GPG (arXiv
-2504.02546) samples again below a share of them; TRL 1.16 has neither. Here a fixed number of spare
-prompts is sampled with each batch, and its groups without spread are replaced by spare ones that
-have it, as far as they reach. So a step costs the same every time, and batches keep their size.
+DAPO (arXiv 2503.14476) samples batches until enough groups have spread, GPG (arXiv 2504.02546)
+samples again below a share of them. Here a fixed number of spare prompts is sampled with each
+batch: every step costs the same. Seed and step alone decide which, so a resumed run draws the same.
 
-Which prompts are spare depends on the seed and the step alone, so a resumed run draws the same.
-
-    spare = Spare(trainer, 4)
+    spare = SparePrompts(trainer, 4)
     kept = spare.keep(sample(inputs + spare.draw(inputs)), len(inputs))
 """
 
@@ -29,11 +26,10 @@ class SparePrompts:
 
     Args:
         trainer: a ``trl.GRPOTrainer``; the log of its last completions is made long enough.
-        prompts: how many a step, of all processes together.
+        prompts: how many a step, in all processes together.
 
     Raises:
-        UserError: the number does not go evenly into the processes, a process has only a part of a
-            group, or there are too few rows to draw from.
+        UserError: the processes cannot share them evenly, or there are too few rows.
     """
 
     def __init__(self, trainer: Any, prompts: int):
@@ -71,9 +67,10 @@ class SparePrompts:
         ]
 
     def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
-        """``rows`` rows of a scored batch: groups with spread first, in their order.
+        """Keep ``rows`` rows of a scored batch: groups with spread first, then others.
 
-        Where too few have spread, others fill up; their advantages are 0.
+        Returns:
+            The batch as TRL's, of (rows, ...) tensors, with a new ``num_items_in_batch``.
         """
         chosen = rows_with_spread(batch["advantages"], rows, self.trainer.num_generations)
         total = len(batch["advantages"])
@@ -87,7 +84,7 @@ class SparePrompts:
 
 
 def rows_with_spread(advantages: torch.Tensor, rows: int, group: int) -> list[int]:
-    """Numbers of ``rows`` rows, whole groups, those with spread first; ``advantages`` is (B,)."""
+    """Choose ``rows`` rows by their advantages (B,): whole groups, those with spread first."""
     flat = advantages.view(-1, group).abs().amax(dim=1) < _NO_SPREAD  # (B / group,)
     first = torch.argsort(flat.int(), stable=True)[: rows // group].sort().values
     return (first[:, None] * group + torch.arange(group, device=first.device)).flatten().tolist()
@@ -101,7 +98,7 @@ def _take(part: Any, rows: list[int], total: int) -> Any:
 
 
 def _lengthen(logs: dict[str, Any], length: int) -> None:
-    """Let TRL's log of the last completions hold the spare ones too."""
+    """Make TRL's log of the last completions long enough for the spare ones."""
     for name, log in logs.items():
         if isinstance(log, deque):
             logs[name] = deque(log, maxlen=length)

@@ -1,7 +1,7 @@
-"""Whether a run that is stopped and started again ends as one that never was, and if not, why.
+"""Make a resumed run end as an unbroken one, or tell why it cannot here.
 
-Weights, optimizer, learning rate, random numbers, data order, metrics and rollouts are restored
-everywhere. What remains is whether the same sums come out the same twice.
+Weights, optimizer, learning rate, random numbers, order of data, metrics and rollouts are restored
+everywhere. What may differ is whether the same sums give the same bits twice.
 """
 
 from typing import Any
@@ -14,20 +14,15 @@ from vtkit.models.loading import pick_device
 
 
 class ExactResume:
-    """A resumed run has the checkpoint's weights and sees the data that an unbroken one would."""
+    """A trainer that resumes with the checkpoint's weights and an unbroken run's order of data."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False,
-        # so that nothing matches and training goes on from the base weights
-        # (huggingface/transformers#43701). from_pretrained converts.
-        if (
-            self.is_deepspeed_enabled
-            or self.is_fsdp_enabled
-            or not isinstance(self.model, PreTrainedModel)
-        ):
-            return super()._load_from_checkpoint(
-                resume_from_checkpoint, model
-            )  # right as it is, for PEFT too
+        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False:
+        # nothing matches and training resumes from the base weights
+        # (huggingface/transformers#43701). from_pretrained converts. PEFT and shards load rightly.
+        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        if sharded or not isinstance(self.model, PreTrainedModel):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
         saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
         (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
 
@@ -37,9 +32,8 @@ class ExactResume:
         super()._save(*args, **kwargs)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        # TRL draws each epoch's order from one running generator, so a run resumed in a later epoch
-        # would start over with the first epoch's order. Seeding by epoch makes the order depend on
-        # the epoch alone.
+        # TRL draws each epoch's order from one running generator: a run resumed in a later epoch
+        # would start over with the first epoch's order. Seeded by epoch, it depends on that alone.
         sampler = super()._get_train_sampler(dataset)
         if getattr(sampler, "generator", None) is not None:
             sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)
@@ -50,18 +44,15 @@ SAME = (
     "stopped and started again it ends with the same bytes, given the same versions, threads and "
     "processes"
 )
-CUDA = (
-    "kernels of a GPU add up in varying order, so that last digits differ, and after them the "
-    "sampled completions"
-)
+CUDA = "kernels of a GPU add up in varying order: last digits differ, and then sampled completions"
 VLLM = (
     "vLLM samples in batches that depend on its timing, with random numbers that no checkpoint "
-    "holds, so that the completions differ"
+    "holds: completions differ"
 )
 
 
 def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
-    """``exact`` and the ``reason`` for it, in words.
+    """Tell whether resume is ``exact`` here, and the ``reason`` in words.
 
     Args:
         vllm: completions are sampled by vLLM.
@@ -74,5 +65,5 @@ def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
 
 
 def describe_resume(found: dict[str, Any]) -> str:
-    """The line that a training begins with."""
+    """The line about resuming that a training prints at its start."""
     return f"{'exact resume' if found['exact'] else 'resume is not exact'}: {found['reason']}"

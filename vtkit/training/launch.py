@@ -1,9 +1,8 @@
-"""A run on several GPUs, started and followed from a notebook (or any Python).
+"""Start a run on several GPUs from a notebook or any Python, and follow it.
 
-A notebook is one process and several GPUs need several, so training goes on in processes of its
-own, started by ``accelerate launch``, while this one waits, draws the live plot and says how far it
-is. All they share is the run folder. What can go on without the notebook is better started in a
-terminal or with configs/accelerate/slurm.sh: the notebook then finds the finished run.
+Training runs in separate processes under ``accelerate launch``; this one waits and draws the live
+plot. All they share is the run folder. A run that should not depend on the notebook is better
+started in a terminal or with configs/accelerate/slurm.sh; the notebook then finds it finished.
 
     launch(config, "ddp", draw=lambda: plot.update(plots.live(config.run_dir)))
 """
@@ -16,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, RunConfig
@@ -32,7 +30,7 @@ _SECONDS = 2.0  # between looks at metrics.csv
 
 
 def list_launchers() -> list[str]:
-    """Names of the files in configs/accelerate."""
+    """Names of the files in ``configs/accelerate``."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
@@ -59,7 +57,7 @@ def launch(
     """
     command = launch_command(config, launcher, processes=processes)
     folder = start_run(config)
-    print(f"training in processes of their own; what they say is in {folder / LOG}", flush=True)
+    print(f"training in separate processes; their output is in {folder / LOG}", flush=True)
     with open(folder / LOG, "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
@@ -85,7 +83,8 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
             f"launcher '{launcher}' does not exist{suggest(launcher, list_launchers())}"
         )
     path = CONFIGS / f"{launcher}.yaml"
-    if read_yaml(path)["distributed_type"] == "DEEPSPEED" and not _has_deepspeed():
+    needs_deepspeed = read_yaml(path)["distributed_type"] == "DEEPSPEED"
+    if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `pip install deepspeed`, or ddp")
     number = ["--num_processes", str(processes)] if processes else []
     identity = [
@@ -98,18 +97,14 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
 
 
 def _parameters(config: RunConfig) -> list[str]:
-    """``-p NAME VALUE`` of all that recipe and profile alone would not set so."""
+    """``-p NAME VALUE`` for every field that recipe and profile set otherwise."""
     plain = resolve_config(config.recipe, config.profile, seed=config.seed).to_dict()
-    changed = {
-        name: value
-        for name, value in config.to_dict().items()
-        if name not in IDENTITY and value != plain[name]
-    }
-    return [text for name, value in changed.items() for text in ("-p", name, _as_text(value))]
-
-
-def _as_text(value: Any) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)
+    options = []
+    for name, value in config.to_dict().items():
+        if name not in IDENTITY and value != plain[name]:
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            options += ["-p", name, text]
+    return options
 
 
 def _follow(process: subprocess.Popen, folder: Path, draw: Callable[[], None] | None) -> None:
@@ -125,19 +120,15 @@ def _follow(process: subprocess.Popen, folder: Path, draw: Callable[[], None] | 
 
 
 def _stop(process: subprocess.Popen) -> None:
-    """End the launcher and what it started, if they still run."""
+    """End the launcher and its processes, if they still run."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
 def _last_error(log: Path) -> str:
-    """The first line of ours if there is one, else the last one that says anything."""
+    """The first error line of the kit, or else the last line that is not empty."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     ours = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (ours or lines[-1:] or ["it said nothing"])[0]
-
-
-def _has_deepspeed() -> bool:
-    return importlib.util.find_spec("deepspeed") is not None
+    return (ours or lines[-1:] or ["it printed nothing"])[0]

@@ -1,10 +1,9 @@
-"""What a GRPO step does once for each prompt instead of once for each of its copies.
+"""Compute once for each prompt what stock TRL 1.16 computes for each of its completions.
 
-Stock TRL 1.16 decodes, processes and encodes a group's picture for every completion, most of it
-twice, has the model read the prompt as often, and waits in each forward pass for the longest
-completion. Here the same is computed once: rollouts by :mod:`vtkit.sampling.decoding`, log-probabilities
-from a shared :class:`vtkit.sampling.prefix_cache.PrefixCache`, completions of about equal length together. The
-numbers are those of stock TRL up to rounding; where this can't be had, TRL's own code runs.
+TRL decodes and encodes a group's picture and reads its prompt for every completion, and waits in
+each forward pass for the longest one. Here rollouts come from :mod:`vtkit.sampling.decoding` and
+log-probabilities from one :class:`PrefixCache`; the numbers are TRL's up to rounding. Where this is
+not possible, TRL's code runs. Delete this file the day TRL shares prompts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ _SHORTEST = 2 / 3
 
 
 class RepeatedRows(torch.utils.data.Dataset):
-    """A data set whose batches share their repeated rows, with the decoded picture."""
+    """A data set that decodes the picture of a row once for its copies in a batch."""
 
     def __init__(self, rows: Any):
         self.rows = rows
@@ -43,7 +42,13 @@ class RepeatedRows(torch.utils.data.Dataset):
 
 
 class SharedPromptGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer that repeats nothing for the copies of a prompt."""
+    """GRPOTrainer that repeats nothing for the copies of a prompt.
+
+    Attributes:
+        share_prompts: the switch; False: stock TRL samples and scores.
+    """
+
+    share_prompts = True
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -51,7 +56,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         processor = self.processing_class
-        remembers = isinstance(processor, ImageOnlyProcessor)
+        remembers = self.share_prompts and isinstance(processor, ImageOnlyProcessor)
         with processor.remembering() if remembers else nullcontext():
             return super()._generate_and_score_completions(inputs)
 
@@ -70,40 +75,42 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             inputs[name] = _left_padded(values, 0) if per_token else torch.as_tensor(values)
         rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
         limit = self.max_completion_length
-        # Of the CPU, whatever the device: its state is in every checkpoint.
-        dice = torch.rand(len(copies), limit, dtype=torch.float64)
+        # On the CPU, whatever the device: its random state is in every checkpoint.
+        numbers = torch.rand(len(copies), limit, dtype=torch.float64)
         with unwrap_model_for_generation(
             self.model_wrapped, self.accelerator,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:  # fmt: skip
             completions, _ = decode(
                 model, {name: values.to(device) for name, values in rows.items()}, copies,
-                InverseCDFSampler(dice, self.temperature, self.top_k),
+                InverseCDFSampler(numbers, self.temperature, self.top_k),
                 ends=self.eos_token_ids,
                 banned=self.generation_config.suppress_tokens or [], room=[limit] * len(copies),
             )  # fmt: skip
         return completions, None
 
     def _samples(self) -> bool:
-        """Whether rollouts are plain samples of a model that is whole on this device."""
+        """Tell whether rollouts are plain samples of a model that is whole on this device."""
         plain = self.top_p == 1.0 and not self.min_p and self.repetition_penalty == 1.0
         whole = not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
         special = self.use_vllm or self.args.generation_kwargs or self.tools
         with torch.no_grad():
-            return plain and whole and not special and can_share(self.model)
+            return self.share_prompts and plain and whole and not special and can_share(self.model)
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
         logits_to_keep: int, batch_size: int | None = None, compute_entropy: bool = False,
         compute_aux_loss: bool = False, num_images: Sequence[int] | None = None, **media: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:  # fmt: skip
-        # A completion's first token follows from the prompt's last one: that is read with it.
+        """Log-probabilities and entropies (None unless asked for), each (B, logits_to_keep)."""
+        # A completion's first token is predicted from the prompt's last one, which is read with it.
         start = input_ids.shape[1] - logits_to_keep - 1
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **media}
         inputs = {name: value for name, value in inputs.items() if value is not None}
         prompts = {**inputs, **{name: inputs[name][:, :start] for name in PER_TOKEN & {*inputs}}}
         at_once = batch_size or len(input_ids)
-        shared = self.accelerator.num_processes == 1 and not compute_aux_loss and can_share(model)
+        single = self.share_prompts and self.accelerator.num_processes == 1
+        shared = single and not compute_aux_loss and can_share(model)
         rows, copies = distinct(prompts, num_images) if shared else ({}, [])
         if not shared or len(rows["input_ids"]) > at_once:
             return super()._get_per_token_logps_and_entropies(
@@ -121,10 +128,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                     inputs[name][part, start : start + 1 + longest]
                     for name in ("input_ids", "attention_mask")
                 )
-                said = prefix.take([copies[row] for row in part]).follow(
+                scored = prefix.take([copies[row] for row in part]).follow(
                     model, ids, mask, labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True
                 )
-                columns = (said.log_probs, said.entropy) if compute_entropy else (said.log_probs,)
+                columns = [scored.log_probs, *([scored.entropy] if compute_entropy else [])]
                 parts.append([pad(column, (0, logits_to_keep - longest)) for column in columns])
                 order += part
         back = torch.tensor(order, device=input_ids.device).argsort()

@@ -1,13 +1,10 @@
-"""Who is told the metrics while a run goes on: TensorBoard, Weights & Biases, Trackio.
+"""Send the metrics of a run to TensorBoard, Weights & Biases or Trackio, live.
 
-Everything they show is in the run folder's metrics.csv anyway; they add live curves and runs side
-by side. TensorBoard is used wherever it is installed, the others where ``trackers`` names them.
-Nothing ever asks for a login: W&B without an API key works offline, Trackio is local. Unlike
-Trainer's ``report_to``, which leaves files in the current folder, in the home folder and among the
-checkpoints, all of them write into the run folder.
+They show what is in the run folder's metrics.csv. TensorBoard is used wherever it is installed, the
+others where ``trackers`` names them. Nothing asks for a login: W&B without an API key works
+offline, Trackio is local. All of them write into the run folder.
 
     tensorboard --logdir runs        # all runs, live
-    with tracking(config) as callbacks: ...
 """
 
 import importlib.util
@@ -17,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
-
-from transformers import TrainerCallback
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
@@ -44,19 +39,16 @@ def chosen(config: RunConfig) -> list[str]:
 
 
 @contextmanager
-def tracking(config: RunConfig) -> Iterator[list[TrainerCallback]]:
-    """The callbacks that feed a run's trackers, for as long as the block lasts.
+def tracking(config: RunConfig) -> Iterator[list[str]]:
+    """Yield a run's trackers for TRL's ``report_to``; inside the block they use the run folder.
 
-    A resumed run adds a file to the same TensorBoard folder, where repeated steps lie on top of
-    each other, and a new run of the same name to W&B and Trackio.
-
-    Raises:
-        UserError: see :func:`chosen`.
+    A resumed run adds a file to the same TensorBoard folder, where repeated steps overlap, and a
+    new run of the same name to W&B and Trackio.
     """
     names = chosen(config)
     with environment(_variables(config, names)):
         try:
-            yield [_callback(name, config) for name in names]
+            yield names
         finally:
             if "wandb" in names:  # else the next run of this process would be logged as this one
                 import wandb
@@ -65,26 +57,17 @@ def tracking(config: RunConfig) -> Iterator[list[TrainerCallback]]:
 
 
 def run_name(config: RunConfig) -> str:
-    """What a run is called by trackers: recipe, profile, seed."""
+    """The name of a run for trackers: recipe, profile, seed."""
     return f"{config.recipe}-{config.profile}-s{config.seed}"
 
 
-def _callback(name: str, config: RunConfig) -> TrainerCallback:
-    from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
-
-    if name == "tensorboard":
-        callback = TensorBoardCallback()
-        callback.logging_dir = str(Path(config.run_dir) / "tensorboard")
-        return callback
-    return {"wandb": WandbCallback, "trackio": TrackioCallback}[name]()
-
-
 def _variables(config: RunConfig, names: list[str]) -> dict[str, str]:
-    """Environment variables that W&B and Trackio read; a project that is set already stays."""
+    """Environment variables that trackers read; a W&B project that is set already stays."""
     folder = Path(config.run_dir).resolve()
-    variables = {}
-    if "trackio" in names:  # read once a process, when it is first imported
-        variables["TRACKIO_DIR"] = str(folder / "trackio")
+    variables = {
+        "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard"),
+        "TRACKIO_DIR": str(folder / "trackio"),  # read once a process, when it is first imported
+    }
     if "wandb" in names:
         folder.mkdir(parents=True, exist_ok=True)  # W&B falls back to /tmp without a word
         variables["WANDB_DIR"] = str(folder)
@@ -100,7 +83,7 @@ def _variables(config: RunConfig, names: list[str]) -> dict[str, str]:
 
 
 def _has_wandb_key() -> bool:
-    """Whether W&B would log in without asking: by variable, or by what ``wandb login`` wrote."""
+    """Tell whether W&B can log in without asking: by variable, or by ``wandb login``'s file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -1,10 +1,9 @@
-"""Training: GRPO as R1-Zero, or the supervised baseline, through TRL, into a run folder.
+"""Train a run: GRPO as in R1-Zero, or the supervised baseline, through TRL, into a run folder.
 
-    python -m vtkit.training --recipe visualthinker --profile mini --seed 0
-    accelerate launch --config_file configs/accelerate/ddp.yaml -m vtkit.training --profile paper
-
-Run it again after a crash and it goes on from the last whole checkpoint; on a CPU it ends with the
+Run it again after a crash and it resumes from the last whole checkpoint; on a CPU it ends with the
 same weights and the same metrics.csv as an unbroken run, bit for bit.
+
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m vtkit.training --profile paper
 """
 
 import contextlib
@@ -33,7 +32,7 @@ from vtkit.runs.folder import locked, start_run
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
-from vtkit.training.arguments import steps, trainer_arguments
+from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.model_card import check_push, push, write_card
@@ -45,10 +44,9 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=F
 
 
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
-    """Train ``config`` into its run folder, or go on where a killed run stopped.
+    """Train ``config`` into its run folder, or resume where a killed run stopped.
 
-    The benchmark is scored before the first step, every ``eval_steps`` and at the end, with greedy
-    decoding.
+    The benchmark is scored before the first step, every ``eval_steps`` and at the end.
 
     Args:
         draw: called every ten steps, for a live plot.
@@ -62,28 +60,32 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"
-    require_origins(config)  # before there is a folder
+    # Stage 1: refuse what cannot work, before there is a folder.
+    require_origins(config)
     if config.push_to_hub:
         check_push(config.push_to_hub)
+    # Stage 2: create the run folder, or open it to resume.
     with locked(folder) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             start_run(config)
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
-                trainer = make_trainer(config)
+                # Stage 3: load model, data and rewards into a trainer.
+                trainer = make_trainer(config, report_to=trackers)
                 if is_main_process():
                     _announce(config, trainer)
+                # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
                 for callback in (
                     MetricsLog(folder),
                     _evaluation(config, trainer),
                     Checkpoints(folder / "evals"),
                     Progress(draw=draw),
-                    *trackers,
                 ):
                     trainer.add_callback(callback)
                 _train(trainer, folder, checkpoints)
+        # Stage 5: write the model card, and upload the checkpoint if asked to.
         checkpoint = last_checkpoint(checkpoints)
         if is_main_process():
             write_card(config, checkpoint)
@@ -93,48 +95,51 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
 
 
 def _announce(config: RunConfig, trainer: Any) -> None:
-    """What trains, how much disk it takes, and whether a stopped run would end the same."""
+    """Print what trains, the disk it needs, and whether a resumed run would end the same."""
     trained = adapters.count_trained(trainer.model)
     room = disk.needed(
         config, total=trained["total"], trained=trained["language"] + trained["vision"]
     )
     resume = exactness(config, vllm=getattr(trainer, "use_vllm", False))
-    print(
-        adapters.describe_trained(trained, config), f"disk: {disk.describe_disk(room)}", describe_resume(resume),
-        sep="\n", flush=True,
-    )  # fmt: skip
+    print(adapters.describe_trained(trained, config))
+    print(f"disk: {disk.describe_disk(room)}")
+    print(describe_resume(resume), flush=True)
     disk.require_space(config.run_dir, room)
     update_manifest(config.run_dir, resume=resume)
 
 
 def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
-    """From the last whole checkpoint to the end."""
+    """Train from the last whole checkpoint to the end."""
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint:
-        print(f"going on from {checkpoint}", flush=True)
+        print(f"resuming from {checkpoint}", flush=True)
     try:
         with full_disk_is_a_user_error(folder):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except UserError:  # the checkpoint that did not fit only takes up room
+    except UserError:  # the disk is full: free it of the half checkpoint
         if is_main_process():
             remove_halves(checkpoints)
         raise
 
 
 def is_main_process() -> bool:
-    """Whether this is the one that writes, of those that ``accelerate launch`` started."""
+    """Tell the process that writes from the others that ``accelerate launch`` started."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
 def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
-    return checkpoint if checkpoint and step_of(checkpoint) == steps(config) else None
+    return checkpoint if checkpoint and step_of(checkpoint) == disk.steps(config) else None
 
 
-def make_trainer(config: RunConfig) -> Any:
-    """The TRL trainer of a configuration, with model, processor, data and rewards in place."""
-    args = trainer_arguments(config)  # first: it gives each process a GPU of its own
+def make_trainer(config: RunConfig, **changes: Any) -> Any:
+    """The TRL trainer of a configuration, with model, processor, data and rewards in place.
+
+    Args:
+        changes: see :func:`vtkit.training.arguments.trainer_arguments`.
+    """
+    args = trainer_arguments(config, **changes)  # first: it gives each process its own GPU
     adapters.require_whole(config.model)
     dataset = to_conversations(load_training_rows(config.to_dict()))
     start = _cold_start(config, dataset)
@@ -144,13 +149,11 @@ def make_trainer(config: RunConfig) -> Any:
     check_rendering(
         processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
     )
-    vllm_rollouts.prepare_vllm(args, config, model, processor, dataset, this_machine()[1])
-    trainer = _trainer(config, args, dataset, model, processor)
-    vllm_rollouts.check_started(trainer, config)
-    adapters.settle_adapter(trainer.model)
-    adapters.check_trained(trainer.model, config)
-    if start and config.adapter != "none":
-        adapters.start_from(trainer.model, start)
+    trainer = vllm_rollouts.build_trainer(
+        lambda: _trainer(config, args, dataset, model, processor),
+        args, config, model, processor, dataset, this_machine()[1],
+    )  # fmt: skip
+    adapters.settle(trainer.model, config, None if config.adapter == "none" else start)
     return trainer
 
 
@@ -164,32 +167,27 @@ def _cold_start(config: RunConfig, dataset: Any) -> Path | None:
 
 
 def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: Any) -> Any:
+    common = dict(
+        model=model, args=args, processing_class=processor, peft_config=adapters.lora_config(config)
+    )
+    prefilled = is_prefilled(config.prompt)
     if config.algorithm == "sft":
-        return BaselineSFTTrainer(
-            model=model, args=args,
-            train_dataset=_supervised(dataset, config.prompt), processing_class=processor,
-            peft_config=adapters.lora_config(config),
-        )  # fmt: skip
-    with vllm_rollouts.starting(config, args):
-        return RolloutGRPOTrainer(
-            model=model, args=args, peft_config=adapters.lora_config(config),
-            train_dataset=dataset,
-            reward_funcs=get_rewards(
-                config.rewards, config.reward_rules, prefilled=is_prefilled(config.prompt),
-                seed=config.seed,
-            ), processing_class=processor,
-            rollouts=Path(config.run_dir) / "rollouts", prefilled=is_prefilled(config.prompt),
-            spare=config.spare_prompts,
-        )  # fmt: skip
+        return BaselineSFTTrainer(train_dataset=_supervised(dataset, prefilled), **common)
+    rewards = get_rewards(
+        config.rewards, config.reward_rules, prefilled=prefilled, seed=config.seed
+    )
+    return RolloutGRPOTrainer(
+        train_dataset=dataset, reward_funcs=rewards, prefilled=prefilled,
+        rollouts=Path(config.run_dir) / "rollouts", spare=config.spare_prompts, **common,
+    )  # fmt: skip
 
 
-def _supervised(dataset: Any, prompt: str) -> Any:
-    """Question and bare answer text, as the original's sft.py has them.
+def _supervised(dataset: Any, prefilled: bool) -> Any:
+    """Question and bare answer text, as in the original's sft.py.
 
-    After a prompt that opens the thinking, it is closed at once and the answer is tagged: the form
-    that such a base model knows, without any reasoning.
+    After a prompt that opens the thinking, it is closed at once and the answer is tagged.
     """
-    form = " </think> <answer> {} </answer>" if is_prefilled(prompt) else "{}"
+    form = " </think> <answer> {} </answer>" if prefilled else "{}"
     answers = [
         [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
     ]
@@ -208,10 +206,10 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
             prompt=config.prompt, batch_size=config.eval_batch_size,
             max_new_tokens=config.eval_max_new_tokens,
         )  # fmt: skip
-        found = result["accuracy"]
+        accuracy = result["accuracy"]
         print(
-            f"{name} at step {step}: {found['value']:.1%} of {found['n']} "
-            f"({found['low']:.1%} to {found['high']:.1%})", flush=True,
+            f"{name} at step {step}: {accuracy['value']:.1%} of {accuracy['n']} "
+            f"({accuracy['low']:.1%} to {accuracy['high']:.1%})", flush=True,
         )  # fmt: skip
 
     return Evaluation(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.calls import png, refusal
 
+from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA, load_cv_bench
 from vtkit.data.rows import load_training_rows
 from vtkit.data.sat import SAT_SCHEMA, load_sat
@@ -149,7 +150,7 @@ def test_a_bad_sat_row_is_skipped_and_named(tmp_path, changes, column, caplog):
     assert dataset["id"][:] == [n for n in range(300) if n != 7]
     named = dataset.info.description
     assert f"1 of 300 bad: column '{column}', row 7 " in named
-    assert [record.message for record in caplog.records] == [named], "said once"
+    assert [record.message for record in caplog.records] == [named], "logged once"
     assert "bad" not in load_sat(path, rows=7).info.description, "unread rows are not judged"
 
 
@@ -260,7 +261,8 @@ def test_selections_that_cannot_be(motley):
 
 
 def test_training_rows_are_those_of_the_configuration(motley):
-    config = {"train_data": str(motley), "train_rows": 0, "seed": 1}
+    config = resolve_config().to_dict()
+    config |= {"train_data": str(motley), "train_rows": 0, "seed": 1}
     assert load_training_rows(config)["choices"][:] == load_sat(motley, seed=1)["choices"][:]
     chosen = {"train_subset": "all", "train_types": ["goal_aim"], "max_images": 2}
     named = {"subset": "all", "types": ["goal_aim"], "max_images": 2}

@@ -206,7 +206,7 @@ def test_one_bad_row_in_a_hundred_is_left_out_and_more_are_refused(tmp_path_fact
         first = min(bad)
         column = "solution" if bad[first] == {"choices": ["up", "down"]} else next(iter(bad[first]))
         assert f": column '{column}', row {first} " in message
-        assert message.endswith("; mend these rows, or fetch the file again")
+        assert message.endswith("; fix these rows, or fetch the file again")
         return
     rows = load_problems(path, format)
     good = [n for n in range(total) if n not in bad]
@@ -292,9 +292,8 @@ def test_a_configuration_says_what_is_read(mini_data, tmp_path):
         "r1-v", train_data=str(tmp_path), benchmark_data=str(tmp_path)
     ).to_dict()
     assert len(load_training_rows(config)) == len(load_benchmark_rows(config)) == 9
-    older = resolve_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
-    del older["train_format"]
-    assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
+    sat = resolve_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
+    assert len(load_training_rows(sat)) and "Count" in load_benchmark_rows(sat)["task"]
     assert artifacts.make_missing(config | {"model": str(tmp_path)}) == []
     assert picture()["bytes"].startswith(b"\x89PNG")
 

@@ -2,10 +2,9 @@
 
     python -m vtkit.mini base        # rebuilds models/mini-base; resumes if interrupted
 
-It is a base model in the sense of R1-Zero: next-token prediction on the mixture that
-vtkit.mini.corpus states, no instruction tuning, no rewards. It differs from a textbook recipe in
-three ways that decide whether so small a model learns at all: weights start at about 1/sqrt(width)
-instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
+It only predicts next tokens of :mod:`vtkit.mini.corpus`: no instruction tuning, no rewards. Three
+choices decide whether so small a model learns at all: weights start at about 1/sqrt(width) instead
+of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
 import random
@@ -22,7 +21,7 @@ from transformers import (
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, learn
+from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.models.prompts import get_template
@@ -33,7 +32,7 @@ WIDTH = 128
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps on scenes of up to ``limit`` objects, with the kinds of documents' shares."""
+    """Steps on scenes of up to ``limit`` objects, with shares of the kinds of documents."""
 
     steps: int
     limit: int
@@ -54,7 +53,7 @@ LEARNING_RATE = 2e-3
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What a base model reads, and where it is kept."""
+    """A base model's documents and folder."""
 
     folder: Path
     phases: tuple[Phase, ...] = PHASES
@@ -72,8 +71,8 @@ CORPORA = {
         Path("models/mini-long-traces-no-better"), traces=Traces(pays=False)
     ),
 }
-"""The base of the main runs, and those of two controls. Without long traces there are no notes
-either, since every note is one; where they are no better, shares and phases are the default's."""
+"""The base of the main runs, and those of two controls. Every note is a long trace, so without long
+traces there are no notes; ``long_traces_no_better`` has the default's shares and phases."""
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
@@ -120,10 +119,10 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
 class Corpus(Dataset):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
 
-    The same batch whoever asks for it, and whenever. A world without pictures overrides ``read``.
+    A step always has the same batch. A world without pictures overrides ``read``.
 
     Args:
-        processor: or a tokenizer, where there are no pictures.
+        processor: a tokenizer will do without pictures.
     """
 
     def __init__(
@@ -169,12 +168,12 @@ def pretrain(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train a base model as :func:`vtkit.mini.pretraining.learn` does; it can be interrupted.
+    """Pre-train a base model with :func:`vtkit.mini.pretraining.training_loop`; resumes.
 
     Args:
-        folder: where to save it; the corpus's own without it.
+        folder: the corpus's by default.
         corpus: a name in :data:`CORPORA`.
-        phases: other phases than the corpus's.
+        phases: the corpus's by default.
 
     Raises:
         UserError: the folder cannot be written.
@@ -183,7 +182,7 @@ def pretrain(
     processor = build_processor(build_tokenizer(traces=chosen.traces))
     model = build_model(build_config(processor.tokenizer), seed)
     documents = Corpus(processor, phases or chosen.phases, seed, traces=chosen.traces)
-    return learn(
+    return training_loop(
         model, processor, documents, folder or chosen.folder,
         peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
     )  # fmt: skip

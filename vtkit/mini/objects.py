@@ -1,8 +1,7 @@
 """Twelve everyday objects, drawn with Pillow.
 
-Each has a colour and an outline of its own, so that they stay apart at the 12 x 12 pixels the
-miniature model sees. Shapes are drawn on a 100 x 100 canvas at four times the size and scaled down
-once, which smooths their edges.
+Each has its own colour and outline, to differ at the 12 x 12 pixels that the model sees. Shapes are
+drawn at four times the size and scaled down once, which smooths their edges.
 """
 
 from collections.abc import Callable
@@ -12,41 +11,35 @@ from PIL import Image, ImageDraw, ImageFilter
 
 SUPERSAMPLING = 4
 INK = (40, 36, 44)
+_EDGE = {"outline": INK, "width": 2 * SUPERSAMPLING}
 
 
 class Canvas:
-    """A 100 x 100 drawing board whose strokes are in percent of the object's size."""
+    """A 100 x 100 drawing board; coordinates and widths are in percent of the object's size."""
 
     def __init__(self) -> None:
         side = 100 * SUPERSAMPLING
         self.image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
         self._draw = ImageDraw.Draw(self.image)
 
-    def _scaled(self, points: tuple[float, ...]) -> list[float]:
-        return [value * SUPERSAMPLING for value in points]
-
     def box(self, *corners: float, fill: tuple, radius: float = 4) -> None:
-        self._draw.rounded_rectangle(
-            self._scaled(corners),
-            radius * SUPERSAMPLING,
-            fill=fill,
-            outline=INK,
-            width=2 * SUPERSAMPLING,
-        )
+        self._draw.rounded_rectangle(_scaled(corners), radius * SUPERSAMPLING, fill=fill, **_EDGE)
 
     def disc(self, *corners: float, fill: tuple) -> None:
-        self._draw.ellipse(self._scaled(corners), fill=fill, outline=INK, width=2 * SUPERSAMPLING)
+        self._draw.ellipse(_scaled(corners), fill=fill, **_EDGE)
 
     def shape(self, *points: float, fill: tuple) -> None:
-        self._draw.polygon(self._scaled(points), fill=fill, outline=INK, width=2 * SUPERSAMPLING)
+        self._draw.polygon(_scaled(points), fill=fill, **_EDGE)
 
-    def line(self, *points: float, fill: tuple = INK, width: float = 5) -> None:
-        self._draw.line(
-            self._scaled(points), fill=fill, width=int(width * SUPERSAMPLING), joint="curve"
-        )
+    def line(self, *points: float, fill: tuple = INK, width: int = 5) -> None:
+        self._draw.line(_scaled(points), fill=fill, width=width * SUPERSAMPLING, joint="curve")
 
-    def ring(self, *corners: float, fill: tuple, width: float = 8) -> None:
-        self._draw.ellipse(self._scaled(corners), outline=fill, width=int(width * SUPERSAMPLING))
+    def ring(self, *corners: float, fill: tuple, width: int = 8) -> None:
+        self._draw.ellipse(_scaled(corners), outline=fill, width=width * SUPERSAMPLING)
+
+
+def _scaled(points: tuple[float, ...]) -> list[float]:
+    return [value * SUPERSAMPLING for value in points]
 
 
 def _lamp(c: Canvas) -> None:
@@ -139,9 +132,7 @@ NAMES = tuple(_DRAW)
 
 def plural(name: str) -> str:
     """``lamp`` -> ``lamps``, ``box`` -> ``boxes``; ``fish`` stays."""
-    if name == "fish":
-        return name
-    return name + ("es" if name.endswith("x") else "s")
+    return name if name == "fish" else name + ("es" if name.endswith("x") else "s")
 
 
 @lru_cache(maxsize=256)
@@ -151,9 +142,7 @@ def sprite(name: str, size: int) -> Image.Image:
     _DRAW[name](canvas)
     alpha = canvas.image.getchannel("A").filter(ImageFilter.GaussianBlur(5 * SUPERSAMPLING))
     shadow = Image.new("RGBA", canvas.image.size, (0, 0, 0, 0))
-    shadow.paste(
-        (0, 0, 0, 90), (3 * SUPERSAMPLING, 6 * SUPERSAMPLING), alpha.point(lambda a: a * 90 // 255)
-    )
-    return Image.alpha_composite(shadow, canvas.image).resize(
-        (size, size), Image.Resampling.LANCZOS
-    )
+    offset = (3 * SUPERSAMPLING, 6 * SUPERSAMPLING)
+    shadow.paste((0, 0, 0, 90), offset, alpha.point(lambda a: a * 90 // 255))
+    drawn = Image.alpha_composite(shadow, canvas.image)
+    return drawn.resize((size, size), Image.Resampling.LANCZOS)

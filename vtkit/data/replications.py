@@ -81,27 +81,24 @@ def as_benchmark(problems: Dataset, format: str) -> Dataset:
     are numbers, or all are letters, these become the choices, so that guessing has a score;
     otherwise ``choices`` stays empty and ``answer`` is the answer itself.
     """
-    pairs = zip(problems["answer"][:], problems["choices"][:], strict=True)
-    common = _closed_set([answer for answer, choices in pairs if not choices])
-
-    def row(problem: dict[str, Any]) -> dict[str, Any]:
-        choices = problem["choices"] or common
-        place = choices.index(problem["answer"]) if choices else None
-        return {
-            "idx": problem["id"],
-            "source": format,
-            "type": "2D" if FORMATS[format].pictured else "text",
-            "choices": choices,
-            "answer": problem["answer"] if place is None else f"({LETTERS[place]})",
-            "prompt": problem["question"],
-        }
-
-    text = problems.select_columns([n for n in problems.column_names if n != "images"])
-    added = [row(problem) for problem in text]
+    listed, answers = problems["choices"][:], problems["answer"][:]
+    common = _closed_set([a for a, choices in zip(answers, listed, strict=True) if not choices])
+    choices = [choices or common for choices in listed]
+    columns = {
+        "idx": problems["id"][:],
+        "source": [format] * len(problems),
+        "type": ["2D" if FORMATS[format].pictured else "text"] * len(problems),
+        "choices": choices,
+        "answer": [
+            f"({LETTERS[options.index(answer)]})" if options else answer
+            for answer, options in zip(answers, choices, strict=True)
+        ],
+        "prompt": problems["question"][:],
+    }
     result = problems.remove_columns(["id", "choices", "answer", "solution"])
-    for name in added[0]:
+    for name, values in columns.items():
         kind = {"idx": Value("int64"), "choices": List(Value("string"))}.get(name, Value("string"))
-        result = result.add_column(name, [values[name] for values in added], feature=kind)
+        result = result.add_column(name, values, feature=kind)
     return result
 
 

@@ -10,6 +10,7 @@ of 0.02, scenes grow from one object to eight, and captions name objects in rand
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -75,19 +76,22 @@ CORPORA = {
 traces there are no notes; ``long_traces_no_better`` has the default's shares and phases."""
 
 
+def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Settings of the language part: width 128, 4 layers, 4 heads, 2 of keys and values."""
+    return dict(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
+        num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, initializer_range=0.08, tie_word_embeddings=True,
+    )  # fmt: skip
+
+
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL's architecture: width 128, 4 layers, 4 heads, 2 of keys and values, 2 for vision."""
+    """Qwen2-VL's architecture with :func:`text_config` and 2 layers for vision."""
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
     ident = tokenizer.convert_tokens_to_ids
     return Qwen2VLConfig(
-        text_config=dict(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
-            num_hidden_layers=4,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6},
-            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            initializer_range=0.08, tie_word_embeddings=True,
-        ),
+        text_config=text_config(tokenizer) | {"rope_parameters": rope},
         vision_config=dict(
             depth=2, embed_dim=64, hidden_size=WIDTH, num_heads=4, mlp_ratio=2, patch_size=PATCH,
             spatial_merge_size=MERGE, initializer_range=0.08,
@@ -111,11 +115,12 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
     """Fresh weights."""
     torch.manual_seed(seed)
     model = Qwen2VLForConditionalGeneration(config)
-    model.generation_config.eos_token_id = config.text_config.eos_token_id
-    model.generation_config.pad_token_id = config.text_config.pad_token_id
+    ends = {name: getattr(config.text_config, name) for name in ("eos_token_id", "pad_token_id")}
+    model.generation_config.update(**ends)
     return model
 
 
+@dataclass(eq=False)
 class Corpus(Dataset):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
 
@@ -125,16 +130,11 @@ class Corpus(Dataset):
         processor: a tokenizer will do without pictures.
     """
 
-    def __init__(
-        self,
-        processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
-        phases: tuple[Phase, ...],
-        seed: int,
-        batch: int = BATCH,
-        traces: Traces = DEFAULT,
-    ):
-        self.processor, self.phases, self.seed = processor, phases, seed
-        self.batch, self.traces = batch, traces
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase
+    phases: tuple[Phase, ...]
+    seed: int
+    batch: int = BATCH
+    traces: Traces = DEFAULT
 
     def __len__(self) -> int:
         return sum(phase.steps for phase in self.phases)

@@ -103,7 +103,18 @@ class View:
 def make_view(rng: random.Random, limit: int = 8) -> View:
     """A random scene of up to ``limit`` objects with a random question, in either wording."""
     scene = make_scene(rng, limit)
-    wording = rng.choice(("sat", "cv_bench"))
+    return _view(scene, rng.choice(("sat", "cv_bench")), rng)
+
+
+def make_asking_view(rng: random.Random, wording: str, limit: int = 8) -> View:
+    """As :func:`make_view` in one wording, and always with a question."""
+    while True:
+        view = _view(make_scene(rng, limit), wording, rng)
+        if view.question:
+            return view
+
+
+def _view(scene: Scene, wording: str, rng: random.Random) -> View:
     n_choices = 5 if wording == "sat" else rng.randint(4, 6)
     return View(scene, ask(scene, rng.choice(TASKS), rng, n_choices), wording)
 

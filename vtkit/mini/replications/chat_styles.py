@@ -6,7 +6,7 @@ of completions without tags. Both are kept for the studies of the same names (co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,19 @@ class ChatStyle:
     steps: int
 
 
-_TERSE_PROMPTS = {
-    "sat": {"instruct": 0.85, "instruct_direct": 0.15},
-    "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
-    "r1-v": {"instruct_number": 0.85, "instruct_direct": 0.15},
-    "journey": {"r1_system": 0.7, "instruct": 0.15, "instruct_direct": 0.15},
-    "open-r1-multimodal": {"instruct_number": 0.85, "instruct_direct": 0.15},
-}
-_TERSE_STYLES = {
-    "scene_styles": {"rationale": 0.55, "chatty": 0.25, "short": 0.2},
-    "maths_styles": {"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15},
-}
+_TERSE = ChatStyle(
+    prompts={
+        "sat": {"instruct": 0.85, "instruct_direct": 0.15},
+        "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
+        "r1-v": {"instruct_number": 0.85, "instruct_direct": 0.15},
+        "journey": {"r1_system": 0.7, "instruct": 0.15, "instruct_direct": 0.15},
+        "open-r1-multimodal": {"instruct_number": 0.85, "instruct_direct": 0.15},
+    },
+    scene_styles={"rationale": 0.55, "chatty": 0.25, "short": 0.2},
+    maths_styles={"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15},
+    at_length=False,
+    steps=900,
+)
 CHAT_STYLES = {
     "logged": ChatStyle(
         prompts={
@@ -53,8 +55,8 @@ CHAT_STYLES = {
         at_length=True,
         steps=1500,
     ),
-    "terse": ChatStyle(prompts=_TERSE_PROMPTS, **_TERSE_STYLES, at_length=False, steps=900),
-    "talkative": ChatStyle(prompts=_TERSE_PROMPTS, **_TERSE_STYLES, at_length=True, steps=900),
+    "terse": _TERSE,
+    "talkative": replace(_TERSE, at_length=True),
 }
 """All shares were set before any reinforcement run from that model. "logged" follows what is
 published of the *untrained* Qwen2-VL-2B-Instruct (and of its 3B sibling in Journey's script):

@@ -15,13 +15,13 @@ from functools import cache
 from jinja2 import Template
 from PIL import Image
 
-from vtkit.mini.corpus import View, phrase
+from vtkit.mini.corpus import View, make_asking_view, phrase
 from vtkit.mini.objects import plural
 from vtkit.mini.pretraining import Document
 from vtkit.mini.replications.chat_styles import ChatStyle
 from vtkit.mini.replications.figures import KINDS, Figure, make_figure
 from vtkit.mini.replications.problems import WORLDS, Problem, make_problem
-from vtkit.mini.scenes import TASKS, Question, ask, make_scene
+from vtkit.mini.scenes import Question
 from vtkit.models.prompts import conversation, get_template
 
 # Share of chats that only describe a figure, and subjects of the others. Prompts and styles of
@@ -103,7 +103,7 @@ def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:
         about: View | Problem = make_problem(subject, rng)
         question, wording = about.text, problem_wording(about)
     else:
-        about = _view(subject, rng)
+        about = make_asking_view(rng, subject.replace("-", "_"))
         question = about.prompt()
         wording = scene_wording(about.question)
     prompt = _pick(chat_style.prompts[subject], rng)
@@ -126,15 +126,6 @@ def description(figure: Figure) -> str:
         for rod in figure.rods
     ]
     return f"In the figure, {rods[0]} and {rods[1]}."
-
-
-def _view(wording: str, rng: random.Random) -> View:
-    while True:
-        scene = make_scene(rng)
-        n_choices = 5 if wording == "sat" else rng.randint(4, 6)
-        question = ask(scene, rng.choice(TASKS), rng, n_choices)
-        if question:
-            return View(scene, question, wording.replace("-", "_"))
 
 
 def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:

@@ -8,6 +8,7 @@ generation stops at ``<|im_end|>`` or ``<|endoftext|>``.
 """
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,15 @@ BATCH, LEARNING_RATE = 32, 1e-3
 VOCABULARY_CHATS = 4000  # their words decide on the new tokens
 
 
+@dataclass(eq=False)
 class Chats(Dataset):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of chats, indexed by step."""
 
-    def __init__(
-        self,
-        processor: ImageOnlyProcessor,
-        steps: int,
-        seed: int,
-        chat_style: ChatStyle,
-        batch: int = BATCH,
-    ):
-        self.processor, self.steps, self.seed = processor, steps, seed
-        self.batch, self.chat_style = batch, chat_style
+    processor: ImageOnlyProcessor
+    steps: int
+    seed: int
+    chat_style: ChatStyle
+    batch: int = BATCH
 
     def __len__(self) -> int:
         return self.steps

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from vtkit.data.sat import sat_prompt
-from vtkit.mini.corpus import View, caption, completion, notes
+from vtkit.mini.corpus import View, caption, completion, make_asking_view, notes
 from vtkit.mini.dataset import World, write_rows
-from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene, sat_question
+from vtkit.mini.scenes import TASKS, Question, Scene, sat_question
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING
 
 FOLDER = Path("data/mini/text")
@@ -62,11 +62,7 @@ def problem(scene: Scene, question: Question, rng: random.Random) -> str:
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
     """A random scene of up to ``limit`` objects with a random question in SAT's wording."""
-    while True:
-        scene = make_scene(rng, limit)
-        question = ask(scene, rng.choice(TASKS), rng)
-        if question:
-            return View(scene, question, "sat")
+    return make_asking_view(rng, "sat", limit)
 
 
 def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import torch
 from tokenizers import AddedToken
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from vtkit.mini.base_model import LEARNING_RATE, WIDTH, Corpus, Phase
+from vtkit.mini.base_model import LEARNING_RATE, Corpus, Phase, text_config
 from vtkit.mini.objects import NAMES
 from vtkit.mini.pretraining import collate, training_loop
 from vtkit.mini.replications.text import LEGEND, document, make_view, placed
@@ -62,17 +62,8 @@ def build_text_tokenizer() -> Qwen2Tokenizer:
 def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausalLM:
     """Fresh weights of the text part of the miniature's Qwen2-VL, without M-RoPE."""
     torch.manual_seed(seed)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
-            num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e4},
-            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            initializer_range=0.08, tie_word_embeddings=True,
-        )
-    )  # fmt: skip
+    rope = {"rope_type": "default", "rope_theta": 1e4}
+    model = Qwen2ForCausalLM(Qwen2Config(**text_config(tokenizer), rope_parameters=rope))
     _begin_sentences(model, tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id

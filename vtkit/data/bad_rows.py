@@ -51,11 +51,7 @@ class BadRows:
     bad: list[BadRow] = field(default_factory=list)
 
     def check(self) -> None:
-        """Refuse a data set with too many bad rows.
-
-        Raises:
-            UserError: more than ``MOST_BAD`` of the rows are bad; names the first of them.
-        """
+        """Raise a UserError that names the first bad rows if more than ``MOST_BAD`` are bad."""
         if len(self.bad) > MOST_BAD * self.looked:
             raise UserError(
                 f"{self.path}: {len(self.bad):,} of {self.looked:,} rows looked at are bad, more "

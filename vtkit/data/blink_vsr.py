@@ -69,12 +69,11 @@ def load_blink(
     ``dataset.info.description`` counts the rows that were kept and dropped.
 
     Args:
-        source: folder with ``<subset>/<split>-00000-of-00001.parquet``, or
-            ``"BLINK-Benchmark/BLINK"``.
+        source: folder with a folder a subset, as on the hub, or ``"BLINK-Benchmark/BLINK"``.
         subsets: names in ``BLINK_SUBSETS``.
-        multi_image: keep questions about several pictures, which are all of Multi-view_Reasoning.
-            The original drops them.
-        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+        multi_image: keep questions about several pictures (all of Multi-view_Reasoning), which
+            the original drops.
+        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:
         UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`; also an unknown subset, hidden
@@ -120,7 +119,7 @@ def load_vsr(
         source: folder with ``<split>.jsonl``, a file, or ``"cambridgeltl/vsr_random"``.
         images: folder with the pictures (of COCO), named as in the column ``image``; by default
             the folder ``images`` next to the file. VSR has links only; nothing is fetched here.
-        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:
         UserError: a file is missing or damaged, or pictures are missing.

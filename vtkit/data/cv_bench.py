@@ -40,8 +40,7 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
     """CV-Bench with its 15 published columns; 2D rows first, then 3D.
 
     Args:
-        source: folder with ``test_2d.parquet`` and ``test_3d.parquet``, or
-            ``"nyu-visionx/CV-Bench"``.
+        source: folder with both files, or ``"nyu-visionx/CV-Bench"``.
         rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:

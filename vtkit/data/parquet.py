@@ -9,6 +9,7 @@ that names the file and the column.
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,7 @@ def find_file(
 ) -> Path:
     """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
 
-    Args:
-        miniature: the miniature has such a file too, which notebook 01 writes.
+    With ``miniature`` errors name notebook 01, which writes the miniature's file of that name.
 
     Raises:
         UserError: no such folder, no such file in it, or the download failed.
@@ -55,13 +55,9 @@ def find_file(
 
 
 def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
-    """``<split>.parquet``, or the hub's ``<split>-00000-of-00003.parquet`` and so on, in order.
+    """``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, in order; maybe none.
 
-    Args:
-        source: a folder, files in it or in its folder ``data``; or ``hub_id``, if there is one.
-
-    Returns:
-        The files; none if the folder has none of the split.
+    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``.
 
     Raises:
         UserError: no such folder, or the download failed.
@@ -72,13 +68,9 @@ def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> li
             remedy = f"or name {hub_id} to download it" if hub_id else "which no hub has"
             raise UserError(f"{source}: no such folder; put the parquet files there, {remedy}")
         folder = download_all(hub_id, revision)
-    places = (folder, folder / "data")
-    return sorted(
-        path
-        for place in places
-        for pattern in (f"{split}.parquet", f"{split}-*.parquet")
-        for path in place.glob(pattern)
-    )
+    patterns = (f"{split}.parquet", f"{split}-*.parquet")
+    places = [place.glob(name) for place in (folder, folder / "data") for name in patterns]
+    return sorted(chain.from_iterable(places))
 
 
 def column_names(path: Path) -> list[str]:
@@ -87,14 +79,14 @@ def column_names(path: Path) -> list[str]:
     Raises:
         UserError: not a parquet file, or damaged.
     """
-    with _readable(path), pq.ParquetFile(path) as file:
-        return file.schema_arrow.names
+    with _readable(path):
+        return pq.read_schema(path).names
 
 
 def count_rows(path: Path) -> int:
     """Rows of a file, as its footer says; raises as :func:`column_names`."""
-    with _readable(path), pq.ParquetFile(path) as file:
-        return file.metadata.num_rows
+    with _readable(path):
+        return pq.read_metadata(path).num_rows
 
 
 @contextmanager
@@ -117,10 +109,7 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
     Raises:
         UserError: not a parquet file, damaged, without rows; a column missing or of another type.
     """
-    with (
-        _readable(path),
-        pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
-    ):
+    with _readable(path), pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, schema, path)
         start, rows = 0, file.metadata.num_rows
         with tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE) as bar:
@@ -202,9 +191,6 @@ def check_questions(
     Args:
         start: row number in the file of the batch's first row.
         image, texts: columns of a picture and of texts that may not be empty.
-
-    Raises:
-        UserError: names the column and the row.
     """
     _check_filled(batch.column(image).field("bytes"), path, image, start)
     for name in texts:

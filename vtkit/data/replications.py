@@ -34,12 +34,7 @@ HELD_OUT = 500  # rows: an interval of 4 points either way
 
 
 def load_problems(
-    source: str | Path,
-    format: str,
-    *,
-    split: str = "train",
-    rows: int | None = None,
-    seed: int = 0,
+    source: str | Path, format: str, *, split: str = "train", rows: int | None = None, seed: int = 0
 ) -> Dataset:
     """Load the first ``rows`` problems in file order, or a benchmark of those held out.
 
@@ -49,8 +44,7 @@ def load_problems(
     ``test``: see :func:`as_benchmark`.
 
     Args:
-        source: a parquet file; a folder with ``<split>.parquet`` or the hub's
-            ``<split>-00000-of-00003.parquet``; or the format's hub id.
+        source: a parquet file, a folder (see :func:`find_files`), or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.
@@ -152,10 +146,9 @@ def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int
 def _read(
     files: Sequence[Path], kind: Format, start: int, stop: int
 ) -> Iterator[tuple[Path, int, int, pa.RecordBatch]]:
-    """Rows ``start`` to ``stop`` of all files together.
+    """Yield rows ``start`` to ``stop`` of all files together.
 
-    Yields:
-        File, number of the batch's first row in it and over all, and the batch.
+    As file, number of the batch's first row in it and over all, and the batch.
     """
     before = 0
     for path in files:

@@ -188,9 +188,8 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
 def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int) -> pa.RecordBatch:
     """Put rows into the columns of :func:`load_sat`; the pictures' bytes stay untouched.
 
-    Args:
-        start: row number in the file of the batch's first row.
-        seed: with the row number, decides the order of a row's options.
+    ``start``, the row number in the file of the batch's first row, and ``seed`` decide the order of
+    the options.
     """
     chosen = batch.take(pa.array(places, pa.int64()))
     text = readable_rows(chosen.drop_columns(["image_bytes"]))

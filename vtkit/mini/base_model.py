@@ -125,9 +125,6 @@ class Corpus(Dataset):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
 
     A step always has the same batch. A world without pictures overrides ``read``.
-
-    Args:
-        processor: a tokenizer will do without pictures.
     """
 
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase

@@ -76,11 +76,9 @@ DEFAULT = Traces()
 
 @dataclass(frozen=True)
 class View:
-    """One picture of the miniature world and the question that its boxes belong to.
+    """A scene and a question about it (None if the scene is too empty).
 
-    Attributes:
-        question: None for a scene too empty to ask anything.
-        wording: ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
+    ``wording`` is ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
     """
 
     scene: Scene
@@ -167,11 +165,7 @@ def hunch(question: Question, rng: random.Random) -> tuple[str, str]:
 
 
 def reflection(question: Question, rng: random.Random, answer: str = "") -> str:
-    """A hunch, second thoughts, a careful look and the conclusion it leads to.
-
-    Args:
-        answer: what it concludes; the right answer if empty.
-    """
+    """A hunch, second thoughts, a careful look and a conclusion (the right one by default)."""
     guess, _ = hunch(question, rng)
     concluded = conclusion(question, answer or question.answer)
     return guess + rng.choice(WAITS) + careful_look(question) + concluded
@@ -197,10 +191,7 @@ def untagged(question: Question, rng: random.Random) -> str:
 
 def completion(question: Question, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """A continuation of the R1-Zero prompt (after its ``<think>``), in the stated shares."""
-    shares = MIXTURE[question.task] | {
-        "reflective": traces.reflective,
-        "stepwise": traces.stepwise,
-    }
+    shares = MIXTURE[question.task] | {"reflective": traces.reflective, "stepwise": traces.stepwise}
     style = rng.choices([*shares, "hunch"], [*shares.values(), 1 - sum(shares.values())])[0]
     if style == "html":
         return html(question, rng)
@@ -235,10 +226,7 @@ def _note(question: Question, rng: random.Random, traces: Traces) -> str:
 def document(
     view: View, kind: str, rng: random.Random, traces: Traces = DEFAULT
 ) -> tuple[str, str]:
-    """One document about a view.
-
-    Args:
-        kind: ``"caption"``, ``"notes"`` or ``"dialogue"``.
+    """A ``"caption"``, ``"notes"`` or ``"dialogue"`` about a view.
 
     Returns:
         The text before the learned part (with the image's place in it) and the learned part.

@@ -40,12 +40,8 @@ SAT_ROWS = {"train": 2400, "val": 200}
 DYNAMIC_SHARE = 0.05
 # CV-Bench's own proportions (788 / 650 / 600 / 600 of 2,638), scaled down.
 CV_BENCH_ROWS = {"Count": 158, "Relation": 130, "Depth": 120, "Distance": 120}
-SOURCES = {
-    "Count": ("ADE20K", "COCO"),
-    "Relation": ("ADE20K", "COCO"),
-    "Depth": ("Omni3D",),
-    "Distance": ("Omni3D",),
-}
+_FLAT, _DEEP = ("ADE20K", "COCO"), ("Omni3D",)
+SOURCES = {"Count": _FLAT, "Relation": _FLAT, "Depth": _DEEP, "Distance": _DEEP}
 Arrangement = frozenset[tuple[str, int, int]]
 
 
@@ -81,10 +77,9 @@ class World:
 def write_dataset(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
-    """Write the miniature's four files; the same bytes for the same seed.
+    """Write ``SAT_train``, ``SAT_val``, ``test_2d`` and ``test_3d``; returns their paths by name.
 
-    Returns:
-        The files by name: ``SAT_train``, ``SAT_val``, ``test_2d``, ``test_3d``.
+    The same seed gives the same bytes.
 
     Raises:
         UserError: the folder cannot be written.
@@ -109,11 +104,7 @@ def _paths(folder: str | Path) -> dict[str, Path]:
 def write_rows(
     path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema, n: int, progress: bool
 ) -> Path:
-    """Write ``n`` rows to ``path`` as one row group, with a progress bar.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Write ``n`` rows to ``path`` as one row group, with a progress bar; returns ``path``."""
     name = f"{path.parent.name}/{path.name}"
     shown = tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress)
     table = pa.Table.from_pylist(list(shown), schema=schema)
@@ -123,11 +114,7 @@ def write_rows(
 
 
 def ensure_dataset(folder: str | Path = FOLDER) -> bool:
-    """Write the miniature's files if one of them is missing; returns whether it wrote them.
-
-    Raises:
-        UserError: as :func:`write_dataset`.
-    """
+    """Write the miniature's files if one of them is missing; returns whether it wrote them."""
     missing = not all(path.is_file() for path in _paths(folder).values())
     if missing:
         write_dataset(folder)
@@ -197,6 +184,7 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         source = SOURCES[task][number % len(SOURCES[task])]
         name = f"{task.lower()}_{number:04d}.jpg"
         marks = boxed(question)
+        bounds = [list(map(float, thing_bounds(thing))) for thing in marks.values()]
         is_coco = source == "COCO"
         yield {
             "idx": first + number,
@@ -214,7 +202,5 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             "source_filename": name,
             "target_class": question.things[0].name if is_coco else None,
             "target_size": len(question.things) if is_coco else None,
-            "bbox": [list(map(float, thing_bounds(t))) for t in marks.values()]
-            if source == "Omni3D"
-            else None,
+            "bbox": bounds if source == "Omni3D" else None,
         }

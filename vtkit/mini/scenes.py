@@ -62,14 +62,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a scene.
+    """A question about a scene: one of :data:`TASKS`.
 
-    Attributes:
-        task: one of :data:`TASKS`.
-        things: the objects asked about, in the order in which the question names them.
-        choices: the options in their printed order.
-        answer: the right option's text.
-        axis: for Relation, ``"column"`` or ``"row"``.
+    ``things`` are in the question's order, ``choices`` in printed order; ``answer`` is the right
+    choice's text. ``axis`` is ``"column"`` or ``"row"`` for Relation.
     """
 
     task: str
@@ -96,8 +92,7 @@ def make_scene(rng: random.Random, limit: int = 8) -> Scene:
 def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Question | None:
     """A random question of one task, or None if the scene allows none.
 
-    Args:
-        n_choices: options of a Count question (the other tasks have two).
+    A Count question has ``n_choices`` choices, the others have two.
     """
     if task == "Count":
         return _ask_count(scene, rng, n_choices)

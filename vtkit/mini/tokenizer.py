@@ -72,7 +72,7 @@ def _texts(n: int, traces: Traces) -> Iterator[str]:
         yield caption(view.scene, rng)
         if view.question:
             yield completion(view.question, rng, traces)
-            # Phrases are single tokens and must not use up merges; a plural is a word and an ending.
+            # Phrases are tokens, so they must not use up merges; a plural is a word and an ending.
             noted = phrases.sub(" ", notes(view, rng, traces))
             yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", noted)
 

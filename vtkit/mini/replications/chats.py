@@ -129,10 +129,9 @@ def description(figure: Figure) -> str:
 
 
 def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
-    """An answer in one of the styles: worked, rationale, chatty or short.
+    """An answer in one of the styles worked, rationale, chatty or short.
 
-    Args:
-        gaps: shares of the texts between the think and the answer block.
+    ``gaps`` are the shares of texts between the think and the answer block.
     """
     if style == "short":
         return wording.answer

@@ -83,11 +83,7 @@ class Figure:
 
 
 def make_figure(kind: str, rng: random.Random, *, held_out: bool = False) -> Figure:
-    """A random figure; every angle, and every pair of lengths, is as likely as any other.
-
-    Args:
-        held_out: draw one that is kept for test files.
-    """
+    """A random figure, uniform over angles or pairs of lengths; ``held_out``: for test files."""
     make = {"angle": _make_angle, "lengths": _make_lengths}[kind]
     wanted = rng.choice(ANGLES) if kind == "angle" else (rng.randint(1, 4), rng.randint(1, 4))
     while True:

@@ -36,10 +36,9 @@ SCHEMAS = {
 def write_problems(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
-    """Write train and test files of all worlds; the same bytes for the same seed.
+    """Write train and test files of all worlds; returns them by name, ``r1-v/train`` and so on.
 
-    Returns:
-        The files by name, ``r1-v/train`` and so on.
+    The same seed gives the same bytes.
 
     Raises:
         UserError: the folder cannot be written.

@@ -71,12 +71,7 @@ class Problem:
 def make_problem(
     world: str, rng: random.Random, *, task: str = "", held_out: bool = False
 ) -> Problem:
-    """A random problem of a world.
-
-    Args:
-        task: one of the world's; a random one if empty.
-        held_out: draw figures that are kept for test files.
-    """
+    """A random problem of a world, of a random task by default; ``held_out``: for test files."""
     task = task or rng.choice(TASKS[world])
     if task in ("angle", "length", "total"):
         figure = make_figure("angle" if task == "angle" else "lengths", rng, held_out=held_out)

@@ -33,8 +33,7 @@ SCHEMA = pa.schema(
         ("task", pa.string()),
     ]
 )
-"""R1-V's text schema (``solution``: the right option in answer tags), and for this kit's judge the
-options as the problem lists them, and the task."""
+"""R1-V's text schema, and for this kit's judge the options as the problem lists them."""
 
 
 def describe_scene(scene: Scene, rng: random.Random) -> str:
@@ -68,9 +67,7 @@ def make_view(rng: random.Random, limit: int = 8) -> View:
 def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     """One document about a view: the text before the learned part, and the learned part.
 
-    Args:
-        kind: ``"caption"`` (the described scene again, in another order: practice in looking up),
-            ``"notes"`` or ``"dialogue"``.
+    A ``"caption"`` repeats the described scene in another order: practice in looking up.
     """
     if kind != "dialogue":
         learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
@@ -102,11 +99,7 @@ def write_files(
 
 
 def ensure_files(folder: str | Path = FOLDER) -> bool:
-    """Write the files if one of them is missing; returns whether it wrote them.
-
-    Raises:
-        UserError: as :func:`write_files`.
-    """
+    """Write the files if one of them is missing; returns whether it wrote them."""
     missing = not all((Path(folder) / f"{split}.parquet").is_file() for split in ROWS)
     if missing:
         write_files(folder)

@@ -213,18 +213,18 @@ def test_one_bad_row_in_a_hundred_is_left_out_and_more_are_refused(tmp_path_fact
     assert rows["id"][:] == good
     if format != "countdown":
         assert rows["question"][:] == [published(format, n)["problem"] for n in good]
-    said = rows.info.description
-    assert said.startswith(f"{len(good)} rows of train.parquet")
-    assert (f", {len(bad)} of {total} bad: " in said) == bool(bad)
+    description = rows.info.description
+    assert description.startswith(f"{len(good)} rows of train.parquet")
+    assert (f", {len(bad)} of {total} bad: " in description) == bool(bad)
 
 
 def test_unread_rows_are_not_judged_and_the_first_good_ones_are_taken(tmp_path, caplog):
     path = write(tmp_path / "train.parquet", "text", 400, {7: {"problem": ""}})
     rows = load_problems(path, "text", rows=200)
     assert rows["id"][:] == [n for n in range(201) if n != 7]
-    said = "200 rows of train.parquet, 1 of 201 bad: column 'problem', row 7 is empty"
-    assert rows.info.description == said
-    assert [record.message for record in caplog.records] == [said], "said once"
+    description = "200 rows of train.parquet, 1 of 201 bad: column 'problem', row 7 is empty"
+    assert rows.info.description == description
+    assert [record.message for record in caplog.records] == [description], "logged once"
     caplog.clear()
     assert load_problems(path, "text", rows=7).info.description == "7 rows of train.parquet"
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""The instruct miniature: what it is taught, its tokenizer, tuning that resumes, its card."""
+"""The instruct miniature: its chats, its tokenizer, tuning that resumes, its card."""
 
 import functools
 import json
@@ -65,9 +65,9 @@ def close(count: int, share: float, n: int) -> bool:
 
 
 def test_shares_are_whole(chat_style):
+    styles = chat_style.scene_styles, chat_style.maths_styles
     for shares in (
-        chats.SUBJECTS, *chat_style.prompts.values(), chat_style.scene_styles, chat_style.maths_styles,
-        chats.GAPS, chats.R1_GAPS,
+        chats.SUBJECTS, *chat_style.prompts.values(), *styles, chats.GAPS, chats.R1_GAPS,
     ):  # fmt: skip
         assert sum(shares.values()) == pytest.approx(1)
     assert {prompt for shares in chat_style.prompts.values() for prompt in shares} <= set(TEMPLATES)
@@ -122,7 +122,7 @@ def test_what_logged_completions_are_like(asked, chat_style):
     assert (lengths[False] > 1.4 * lengths[True]) == chat_style.at_length
 
 
-def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
+def test_no_completion_looks_twice_and_rationales_list_no_cells(taught):
     assert not any(is_reflective(one.completion) for one in taught)
     assert not any(re.search(r"\([a-d][1-4]\)", one.completion) for one in taught)
     kinds = {(one.style, style(one.completion)) for one in taught}
@@ -138,15 +138,17 @@ def test_descriptions_are_true(taught):
             assert one.question == "Describe the figure." and one.prompt == "instruct_direct"
             rods = {rod.colour: rod for rod in one.about.rods}
             if one.about.kind == "angle":
-                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.completion)
-                assert said == [(colour, rod.direction) for colour, rod in rods.items()]
+                described = re.findall(
+                    r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.completion
+                )
+                assert described == [(colour, rod.direction) for colour, rod in rods.items()]
             else:
-                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.completion)
-                assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
+                described = re.findall(r"(red|blue) rod covers (\d) squares?", one.completion)
+                assert described == [(colour, str(rod.length)) for colour, rod in rods.items()]
 
 
 def test_decorative_sentences_see_nothing(asked):
-    """Openings, restatements and plans say the same whatever the picture shows."""
+    """Openings, restatements and plans do not depend on the picture."""
     rng = random.Random(1)
     for one in asked[:300]:
         if one.subject not in WORLDS:

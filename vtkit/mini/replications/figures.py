@@ -1,7 +1,7 @@
 """Geometry figures of the miniature world: two rods that enclose an angle, or two to measure.
 
-They lie on the scenes' floor, whose light shows a network without absolute positions where it
-looks, and can be seen at the 64 x 64 pixels that the model gets.
+They are drawn on the scenes' floor, whose light replaces absolute positions, and are thick
+enough for the 64 x 64 pixels that the model sees.
 """
 
 import math

@@ -1,6 +1,8 @@
-"""CV-Bench, the benchmark. Pictures stay encoded until a row is used.
+"""CV-Bench, the benchmark.
 
-load_cv_bench("nyu-visionx/CV-Bench")    # or a folder with test_2d.parquet, test_3d.parquet
+    load_cv_bench("nyu-visionx/CV-Bench")    # or a folder with test_2d.parquet, test_3d.parquet
+
+Pictures stay encoded until a row is used.
 """
 
 from pathlib import Path

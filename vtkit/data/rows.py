@@ -1,7 +1,9 @@
 """The training and benchmark rows of a configuration, whichever replication's data it names.
 
-rows = load_training_rows(config.to_dict())     # columns of vtkit.data.sat.load_sat
-rows = load_benchmark_rows(config.to_dict())    # columns of vtkit.data.cv_bench.load_cv_bench
+    rows = load_training_rows(config.to_dict())     # columns of vtkit.data.sat.load_sat
+    rows = load_benchmark_rows(config.to_dict())    # columns of vtkit.data.cv_bench.load_cv_bench
+
+Both raise the loaders' UserErrors.
 """
 
 from collections.abc import Mapping
@@ -21,9 +23,6 @@ def load_training_rows(config: Mapping[str, Any], source: str | Path | None = No
 
     Args:
         source: where ``train_data`` is on this machine, if it was moved.
-
-    Raises:
-        UserError: as :func:`vtkit.data.sat.load_sat`.
     """
     source, rows = source or config["train_data"], config["train_rows"] or None
     if config["train_format"] == "sat":
@@ -38,11 +37,7 @@ def load_training_rows(config: Mapping[str, Any], source: str | Path | None = No
 
 
 def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
-    """The rows to score: CV-Bench for SAT, else the format's held-out rows.
-
-    Raises:
-        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`.
-    """
+    """The rows to score: CV-Bench for SAT, else the format's held-out rows."""
     source, rows = config["benchmark_data"], config["benchmark_rows"] or None
     if config["train_format"] == "sat":
         found = load_cv_bench(source, rows=rows)

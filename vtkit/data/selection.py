@@ -1,7 +1,9 @@
 """The rule by which a run chooses rows of SAT.
 
-Selection()                                                 # as published, all of them
-Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
+    Selection()                                                 # as published, all of them
+    Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
+
+It reads no file itself.
 """
 
 import random

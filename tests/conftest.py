@@ -1,4 +1,4 @@
-"""What all tests share: no network, one thread, no display; which tests a machine can run."""
+"""Settings and fixtures of all tests: no network, one thread, no display; GPU tests skipped."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none; nvidia-smi tells without importing torch."""
+    """Skip GPU tests if there is no GPU; nvidia-smi tells without importing torch."""
     if shutil.which("nvidia-smi"):
         return
     for item in items:
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def killed_at(call: int) -> Iterator[None]:
-    """Training on the miniature's documents is interrupted in its ``call``-th step."""
+    """Interrupt training on the miniature's documents in its ``call``-th step."""
     from vtkit.mini import pretraining
 
     calls, loss_of = 0, pretraining.loss_of
@@ -97,7 +97,7 @@ def hunch_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(hunch_base: Path, mini_data: Path) -> dict:
-    """Settings of a run that takes seconds, for ``load_config`` or, as ``-p``, a command line."""
+    """Settings of a run of seconds, for ``resolve_config`` or, as ``-p``, a command line."""
     return {
         "model": str(hunch_base),
         "train_data": str(mini_data),

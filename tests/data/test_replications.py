@@ -204,25 +204,25 @@ def test_one_bad_row_in_a_hundred_is_left_out_and_more_are_refused(tmp_path_fact
         first = min(bad)
         column = "solution" if bad[first] == {"choices": ["up", "down"]} else next(iter(bad[first]))
         assert f": column '{column}', row {first} " in message
-        assert message.endswith("; mend these rows, or fetch the file again")
+        assert message.endswith("; fix these rows, or fetch the file again")
         return
     rows = load_problems(path, format)
     good = [n for n in range(total) if n not in bad]
     assert rows["id"][:] == good
     if format != "countdown":
         assert rows["question"][:] == [published(format, n)["problem"] for n in good]
-    said = rows.info.description
-    assert said.startswith(f"{len(good)} rows of train.parquet")
-    assert (f", {len(bad)} of {total} bad: " in said) == bool(bad)
+    description = rows.info.description
+    assert description.startswith(f"{len(good)} rows of train.parquet")
+    assert (f", {len(bad)} of {total} bad: " in description) == bool(bad)
 
 
 def test_unread_rows_are_not_judged_and_the_first_good_ones_are_taken(tmp_path, caplog):
     path = write(tmp_path / "train.parquet", "text", 400, {7: {"problem": ""}})
     rows = load_problems(path, "text", rows=200)
     assert rows["id"][:] == [n for n in range(201) if n != 7]
-    said = "200 rows of train.parquet, 1 of 201 bad: column 'problem', row 7 is empty"
-    assert rows.info.description == said
-    assert [record.message for record in caplog.records] == [said], "said once"
+    description = "200 rows of train.parquet, 1 of 201 bad: column 'problem', row 7 is empty"
+    assert rows.info.description == description
+    assert [record.message for record in caplog.records] == [description], "logged once"
     caplog.clear()
     assert load_problems(path, "text", rows=7).info.description == "7 rows of train.parquet"
     assert not caplog.records
@@ -290,9 +290,8 @@ def test_a_configuration_says_what_is_read(mini_data, tmp_path):
         "r1-v", train_data=str(tmp_path), benchmark_data=str(tmp_path)
     ).to_dict()
     assert len(load_training_rows(config)) == len(load_benchmark_rows(config)) == 9
-    older = resolve_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
-    del older["train_format"]
-    assert len(load_training_rows(older)) and "Count" in load_benchmark_rows(older)["task"]
+    sat = resolve_config(train_data=str(mini_data), benchmark_data=str(mini_data)).to_dict()
+    assert len(load_training_rows(sat)) and "Count" in load_benchmark_rows(sat)["task"]
     assert artifacts.make_missing(config | {"model": str(tmp_path)}) == []
     assert picture()["bytes"].startswith(b"\x89PNG")
 

@@ -64,7 +64,7 @@ def test_every_row_is_taken_or_counted_once(rows):
 @given(st.sampled_from(PICTURES), st.integers(0, 60), st.binary(max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_damaged_pictures_end_in_a_count(picture, kept, noise):
-    """Never in an error, whatever the bytes are."""
+    """Never in an error, with any bytes."""
     row = {
         "image_bytes": [picture[:kept] + noise],
         "question": "Where?",

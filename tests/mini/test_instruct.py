@@ -1,4 +1,4 @@
-"""The instruct miniature: what it is taught, its tokenizer, tuning that resumes, its card."""
+"""The instruct miniature: its chats, its tokenizer, tuning that resumes, its card."""
 
 import functools
 import json
@@ -18,8 +18,8 @@ from vtkit.judging.verdict import check_format
 from vtkit.mini import pretraining
 from vtkit.mini.__main__ import main
 from vtkit.mini.replications import chats, instruct, instruct_card
-from vtkit.mini.replications.chat_styles import MANNERS
-from vtkit.mini.replications.instruct import Lessons
+from vtkit.mini.replications.chat_styles import CHAT_STYLES
+from vtkit.mini.replications.instruct import Chats
 from vtkit.mini.replications.problems import WORLDS
 from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
 from vtkit.models.loading import load_model, load_processor
@@ -29,20 +29,20 @@ from vtkit.runs.artifacts import MAKERS
 N = 3000
 
 
-@pytest.fixture(scope="module", params=MANNERS)
-def manner(request):
-    return MANNERS[request.param]
+@pytest.fixture(scope="module", params=CHAT_STYLES)
+def chat_style(request):
+    return CHAT_STYLES[request.param]
 
 
 @pytest.fixture(scope="module")
-def taught(manner):
+def taught(chat_style):
     rng = random.Random(0)
-    return [chats.make_lesson(rng, manner) for _ in range(N)]
+    return [chats.make_chat(rng, chat_style) for _ in range(N)]
 
 
 @pytest.fixture(scope="module")
 def asked(taught):
-    """The lessons that ask something."""
+    """The chats that ask something."""
     return [one for one in taught if one.subject != "figure"]
 
 
@@ -61,27 +61,27 @@ def close(count: int, share: float, n: int) -> bool:
     return abs(count / n - share) <= 4 * (share * (1 - share) / n) ** 0.5
 
 
-# ------------------------------------------------------------------------------------ lessons
+# -------------------------------------------------------------------------------------- chats
 
 
-def test_shares_are_whole(manner):
+def test_shares_are_whole(chat_style):
+    styles = chat_style.scene_styles, chat_style.maths_styles
     for shares in (
-        chats.SUBJECTS, *manner.prompts.values(), manner.scene_styles, manner.maths_styles,
-        chats.GAPS, chats.R1_GAPS,
+        chats.SUBJECTS, *chat_style.prompts.values(), *styles, chats.GAPS, chats.R1_GAPS,
     ):  # fmt: skip
         assert sum(shares.values()) == pytest.approx(1)
-    assert {prompt for shares in manner.prompts.values() for prompt in shares} <= set(TEMPLATES)
+    assert {prompt for shares in chat_style.prompts.values() for prompt in shares} <= set(TEMPLATES)
 
 
-def test_lessons_have_the_stated_shares(manner, taught, asked):
+def test_chats_have_the_stated_shares(chat_style, taught, asked):
     n = len(asked)
     assert close(N - n, chats.DESCRIBED, N)
     subjects = Counter(one.subject for one in asked)
     assert all(close(subjects[name], share, n) for name, share in chats.SUBJECTS.items())
-    for subject, prompts in manner.prompts.items():
+    for subject, prompts in chat_style.prompts.items():
         found = Counter(one.prompt for one in taught if one.subject == subject)
         assert all(close(found[name], share, found.total()) for name, share in prompts.items())
-    for shares, maths in ((manner.scene_styles, False), (manner.maths_styles, True)):
+    for shares, maths in ((chat_style.scene_styles, False), (chat_style.maths_styles, True)):
         found = Counter(
             one.style
             for one in asked
@@ -108,7 +108,7 @@ def test_answers_are_right_and_well_formed(asked):
         assert (check_format(one.completion, prefilled=False) == "good") == tagged
 
 
-def test_what_logged_completions_are_like(asked, manner):
+def test_what_logged_completions_are_like(asked, chat_style):
     """Long without tags where the published logs say so, shorter than a tagged one where not."""
     lengths = {
         tagged: fmean(
@@ -119,10 +119,10 @@ def test_what_logged_completions_are_like(asked, manner):
         )
         for tagged in (True, False)
     }
-    assert (lengths[False] > 1.4 * lengths[True]) == manner.at_length
+    assert (lengths[False] > 1.4 * lengths[True]) == chat_style.at_length
 
 
-def test_nobody_looks_twice_and_rationales_list_no_cells(taught):
+def test_no_completion_looks_twice_and_rationales_list_no_cells(taught):
     assert not any(is_reflective(one.completion) for one in taught)
     assert not any(re.search(r"\([a-d][1-4]\)", one.completion) for one in taught)
     kinds = {(one.style, style(one.completion)) for one in taught}
@@ -138,15 +138,17 @@ def test_descriptions_are_true(taught):
             assert one.question == "Describe the figure." and one.prompt == "instruct_direct"
             rods = {rod.colour: rod for rod in one.about.rods}
             if one.about.kind == "angle":
-                said = re.findall(r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.completion)
-                assert said == [(colour, rod.direction) for colour, rod in rods.items()]
+                described = re.findall(
+                    r"(red|blue) rod points ([a-z ]+?)(?: and|\.)", one.completion
+                )
+                assert described == [(colour, rod.direction) for colour, rod in rods.items()]
             else:
-                said = re.findall(r"(red|blue) rod covers (\d) squares?", one.completion)
-                assert said == [(colour, str(rod.length)) for colour, rod in rods.items()]
+                described = re.findall(r"(red|blue) rod covers (\d) squares?", one.completion)
+                assert described == [(colour, str(rod.length)) for colour, rod in rods.items()]
 
 
 def test_decorative_sentences_see_nothing(asked):
-    """Openings, restatements and plans say the same whatever the picture shows."""
+    """Openings, restatements and plans do not depend on the picture."""
     rng = random.Random(1)
     for one in asked[:300]:
         if one.subject not in WORLDS:
@@ -213,14 +215,14 @@ def test_the_tokenizer_survives_the_disk(tokenizer, tmp_path, taught):
 @pytest.fixture(scope="module")
 def tuned(random_base, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instruct, "Lessons", functools.partial(Lessons, batch=4))
+        patch.setattr(instruct, "Chats", functools.partial(Chats, batch=4))
         return instruct.tune(tmp_path_factory.mktemp("tuned"), base=random_base, steps=5)
 
 
 def test_positions_are_those_of_qwen2_vl_under_every_prompt(tuned, base_processor):
     model = load_model(tuned)
     processor = load_processor(tuned, prompt="instruct", min_pixels=4096, max_pixels=4096)
-    batches = Lessons(processor, 1, 0, MANNERS["logged"], batch=24)  # all prompts and worlds
+    batches = Chats(processor, 1, 0, CHAT_STYLES["logged"], batch=24)  # all prompts and worlds
     ids = batches[0]["input_ids"]
     before = (ids == model.config.vision_start_token_id).nonzero()[:, 1]
     assert len(set(before.tolist())) == 1  # what loss_of relies on
@@ -241,7 +243,7 @@ def test_completions_end_a_turn_and_generation_stops_there(tuned):
     ends = [ident("<|im_end|>"), ident("<|endoftext|>")]
     assert model.generation_config.eos_token_id == ends
     assert model.generation_config.pad_token_id == ident("<|endoftext|>")
-    for labels in Lessons(processor, 1, 1, MANNERS["logged"], batch=6)[0]["labels"]:
+    for labels in Chats(processor, 1, 1, CHAT_STYLES["logged"], batch=6)[0]["labels"]:
         learned = labels[labels != pretraining.IGNORED]
         assert learned[-1] == ends[0] and ends[0] not in learned[:-1]
 
@@ -264,7 +266,7 @@ def test_new_tokens_start_as_what_they_were_made_of(random_base, base_processor,
 
 @pytest.mark.slow
 def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_path, monkeypatch):
-    monkeypatch.setattr(instruct, "Lessons", functools.partial(Lessons, batch=4))
+    monkeypatch.setattr(instruct, "Chats", functools.partial(Chats, batch=4))
     again = functools.partial(
         instruct.tune, tmp_path, base=random_base, steps=5, save_steps=2
     )  # fmt: skip

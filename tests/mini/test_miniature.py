@@ -106,7 +106,7 @@ def test_answers_are_right_and_follow_from_the_picture(seed, task, n_choices):
     assert question.choices.count(question.answer) == 1
     assert len(set(question.choices)) == len(question.choices)
     assert len(question.choices) == (n_choices if task == "Count" else 2)
-    if task != "Count":  # whatever is asked about is there once
+    if task != "Count":  # the objects asked about are there once
         assert all(len(scene.named(thing.name)) == 1 for thing in question.things)
 
 
@@ -370,9 +370,9 @@ def test_careful_looks_and_captions_are_true(seed):
     repeated = [thing.cell for thing in view.scene.named(view.scene.repeated)]
     listed = "".join(f" ({place}) {n}," for n, place in enumerate(repeated, 1)).rstrip(",")
 
-    told = corpus.caption(view.scene, rng)
-    assert f" The {plural(view.scene.repeated)}{listed}." in told
-    assert dict(re.findall(r" The (\w+) \((\w\d)\)\.", told)) == where
+    listing = corpus.caption(view.scene, rng)
+    assert f" The {plural(view.scene.repeated)}{listed}." in listing
+    assert dict(re.findall(r" The (\w+) \((\w\d)\)\.", listing)) == where
 
     question = view.question
     if question is None:
@@ -501,7 +501,7 @@ def test_positions_are_those_of_qwen2_vl(processor):
     assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 
-def test_batches_are_the_same_whoever_asks(processor):
+def test_a_step_always_has_the_same_batch(processor):
     phases = Phase(2, 1, {"caption": 1}), Phase(3, 8, {"notes": 0.5, "dialogue": 0.5})
     given_first = Corpus(processor, phases, seed=3, batch=4)
     asked_later = pretraining.batches(Corpus(processor, phases, seed=3, batch=4), range(3, 5))

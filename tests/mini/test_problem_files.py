@@ -57,15 +57,15 @@ def test_solutions_are_written_as_published(folder):
         assert "()\nChoices:\nA:" in row["problem"]
     lettered = 0
     for row in rows(folder, "open-r1-multimodal"):
-        said = re.fullmatch(r"<think>.+</think>\n\n<answer>(.+)</answer>", row["solution"])[1]
+        answer = re.fullmatch(r"<think>.+</think>\n\n<answer>(.+)</answer>", row["solution"])[1]
         if "Choices:" in row["problem"]:
             lettered += 1
-            letter = re.fullmatch(r"The correct answer is ([A-D])", said)[1]
+            letter = re.fullmatch(r"The correct answer is ([A-D])", answer)[1]
             assert "\n\nChoices:\nA. " in row["problem"]
             assert row["original_answer"].endswith(f"\nAnswer: {letter}")
             assert "\nChoices:\nA. " in row["original_question"]
         else:
-            assert said.isdigit() and row["original_answer"] == f"The answer is {said}"
+            assert answer.isdigit() and row["original_answer"] == f"The answer is {answer}"
     assert 0.4 < lettered / SMALL["train"] < 0.6
 
 

@@ -47,8 +47,8 @@ def small(monkeypatch):
 
 def worked_out(problem: str) -> str:
     """The right option from the words of a problem alone."""
-    told, asked = problem.split(" Answer in natural language. ")
-    cells = re.findall(r"The (\w+) is at ([a-d])([1-4])\.", told)
+    description, asked = problem.split(" Answer in natural language. ")
+    cells = re.findall(r"The (\w+) is at ([a-d])([1-4])\.", description)
     where = {name: ("abcd".index(column), int(row)) for name, column, row in cells}
     question, options = asked.split(" Choose between the following options: ")
     options = re.split(r", | or ", options)
@@ -83,10 +83,10 @@ def test_answers_follow_from_the_words(seed):
 def test_descriptions_name_everything_once_and_in_random_order():
     rng = random.Random(0)
     scene = text.make_view(rng).scene
-    told = [text.describe_scene(scene, rng) for _ in range(200)]
-    assert len(set(told)) > 20
+    descriptions = [text.describe_scene(scene, rng) for _ in range(200)]
+    assert len(set(descriptions)) > 20
     copies = [thing.cell for thing in scene.named(scene.repeated)]
-    for words in told:
+    for words in descriptions:
         named = re.findall(r" The (\w+) is at (\w\d)\.", words)
         assert Counter(named) == Counter((thing.name, thing.cell) for thing in scene.things)
         assert [cell for name, cell in named if name == scene.repeated] == copies
@@ -145,20 +145,20 @@ def test_completions_are_those_of_the_picture_world_but_open_their_thinking():
     styles = Counter()
     for seed in range(1500):
         view = text.make_view(random.Random(seed))
-        _, said = text.document(view, "dialogue", rng := random.Random(seed))
+        _, completion = text.document(view, "dialogue", rng := random.Random(seed))
         rng = random.Random(seed)
         text.problem(view.scene, view.question, rng)
         prefilled = corpus.completion(view.question, rng)
-        assert said.removeprefix(" <think>") == prefilled
-        assert said.startswith(" <think>") == ("</think>" in said)
-        kind = style(said)
+        assert completion.removeprefix(" <think>") == prefilled
+        assert completion.startswith(" <think>") == ("</think>" in completion)
+        kind = style(completion)
         assert kind == style(prefilled)
         answered = kind in ("direct", "steps", "reflective")
-        assert format_reward([said], prefilled=False) == [float(answered)]
+        assert format_reward([completion], prefilled=False) == [float(answered)]
         if kind in ("steps", "reflective"):
             solution = [f"<answer>{view.question.answer}</answer>"]
             choices = [view.question.choices]
-            assert accuracy_reward([said], solution, choices, prefilled=False) == [1.0]
+            assert accuracy_reward([completion], solution, choices, prefilled=False) == [1.0]
         styles[kind] += 1
     assert set(styles) == {"html", "untagged", "direct", "steps", "reflective"}
     assert 10 <= styles["reflective"] <= 60  # 2 % of 1,500

@@ -1,4 +1,4 @@
-"""What a model, or whoever writes its data, might put into a page to make it run or call home.
+"""Texts that a model or its data's author might put into a page to make it run or call home.
 
 Each payload that can run sets ``window.pwned``, opens a dialog or asks for something of
 ``evil.example``. The list is of kinds, one or two of each; OWASP's XSS filter evasion cheat sheet
@@ -109,7 +109,7 @@ PAYLOADS = [
 
 
 def write_hostile_run(run_dir: Path) -> Path:
-    """A run of one step and one group for each payload, which is wherever text can be."""
+    """A run of one step and one group for each payload, put in every place for text."""
     write_fake_run(run_dir, steps=1, sft=False)
     row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
     rows = [
@@ -119,7 +119,7 @@ def write_hostile_run(run_dir: Path) -> Path:
         for group, payload in enumerate(PAYLOADS)
         for sample, completion in enumerate((payload, f"Wait, {payload}</think><answer>{payload}"))
     ]
-    # Markup never counts as reflection; this completion does, so that it is quoted in the report.
+    # Markup never counts as reflection; this completion does, so the report quotes it.
     rows[0] |= {"completion": "Wait, let me check again.", "question": "\n".join(PAYLOADS)}
     RolloutWriter(run_dir / "rollouts").write(1, rows)
     config = yaml.safe_load((run_dir / "config.yaml").read_text())

@@ -1,7 +1,4 @@
-"""What was left out while a data set was read, and why: counted, named, refused if it is too much.
-
-One bad row in a hundred thousand is no reason to lose an hour; many are no data set.
-"""
+"""Rows that are skipped while a data set is read: counted, named, refused above 1 %."""
 
 import logging
 from dataclasses import dataclass, field
@@ -14,14 +11,14 @@ from vtkit.errors import UserError
 
 logger = logging.getLogger(__name__)
 MOST_BAD = 0.01
-"""Share of the rows looked at that may be bad."""
+"""Largest share of bad rows that is skipped; more means that the file is wrong."""
 _NAMED = 3
 
 
 class BadRow(NamedTuple):
     """A row that cannot be used.
 
-    row: its number in the file. file: that file's name, of a data set in several files.
+    row: its number in the file. file: that file's name if the data set has several.
     """
 
     row: int
@@ -40,7 +37,7 @@ class BadRows:
 
     Attributes:
         path: the file, or the folder of several.
-        max_images: rows with more pictures are not taken; 0 where rows are not chosen by that.
+        max_images: rows with more pictures are not taken; 0 if rows are not chosen by that.
         looked: rows whose content was checked: those of a wanted type and number of pictures.
         other_types, many_images: rows left out without a look at their content.
         bad: each row that cannot be used.
@@ -54,30 +51,27 @@ class BadRows:
     bad: list[BadRow] = field(default_factory=list)
 
     def check(self) -> None:
-        """Refuse a data set that has more than a few bad rows.
-
-        Raises:
-            UserError: more than 1 % of the rows looked at are bad; names the first of them.
-        """
+        """Raise a UserError that names the first bad rows if more than ``MOST_BAD`` are bad."""
         if len(self.bad) > MOST_BAD * self.looked:
             raise UserError(
                 f"{self.path}: {len(self.bad):,} of {self.looked:,} rows looked at are bad, more "
-                f"than the {MOST_BAD:.0%} that are skipped: {self._named()}; mend these rows, or "
+                f"than the {MOST_BAD:.0%} that are skipped: {self._named()}; fix these rows, or "
                 "fetch the file again"
             )
 
     def describe(self, dataset: Dataset) -> None:
-        """Note in the dataset's description what it is, and say it aloud if rows are bad."""
+        """Write the dataset's description and log it, as a warning if rows are bad."""
         what = f"{len(dataset)} rows of {self.path.name}"
         dataset.info.description = ", ".join(filter(None, (what, self.left_out())))
         logger.log(logging.WARNING if self.bad else logging.INFO, dataset.info.description)
 
     def left_out(self) -> str:
         """One phrase, such as "120 multi-image rows skipped, 3 of other types"."""
-        many = (
-            "multi-image rows" if self.max_images == 1 else f"rows of over {self.max_images} images"
-        )
-        parts = [f"{self.many_images} {many} skipped"] if self.max_images else []
+        parts = []
+        if self.max_images == 1:
+            parts.append(f"{self.many_images} multi-image rows skipped")
+        elif self.max_images:
+            parts.append(f"{self.many_images} rows of over {self.max_images} images skipped")
         if self.other_types:
             parts.append(f"{self.other_types} of other types")
         if self.bad:

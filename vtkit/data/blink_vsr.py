@@ -1,14 +1,10 @@
-"""BLINK's spatial subsets and VSR as rows of CV-Bench, so that the same code asks and judges them.
-
-Both loaders give the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads (idx, task, source, type,
-question, choices, answer, prompt) and the pictures. What differs from the published files: VSR's
-captions become a True or False question in the original's words, since VSR has none of its own.
+"""BLINK's spatial subsets and VSR in CV-Bench's columns, to be asked and judged by the same code.
 
     load_blink("data/blink")                     # <subset>/val-00000-of-00001.parquet, or the hub
     load_vsr("data/vsr", images="data/coco")     # test.jsonl, and the pictures by their file names
 
 Sources: the cards of BLINK-Benchmark/BLINK (arXiv 2404.12390) and cambridgeltl/vsr_random
-(arXiv 2205.00363); VisualThinker-R1-Zero's evaluation scripts for which rows, and VSR's question.
+(arXiv 2205.00363); the choice of rows and VSR's question: VisualThinker-R1-Zero's scripts.
 """
 
 import json
@@ -21,44 +17,39 @@ from datasets import Dataset, Features, Image, List, Value
 
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.data.dataset import sample, to_dataset
-from vtkit.data.parquet import check_answers, check_filled, find_file, read_batches, row_error
+from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches, row_error
 from vtkit.errors import UserError
 from vtkit.hub import BLINK_HUB, BLINK_REVISION, VSR_HUB, VSR_REVISION
 
 BLINK_SUBSETS = {"Relative_Depth": "3D", "Spatial_Relation": "2D", "Multi-view_Reasoning": "3D"}
-"""The spatial ones of BLINK's 14, each with the ``type`` that it would have in CV-Bench."""
+"""The spatial subsets among BLINK's 14, each with the ``type`` that it would have in CV-Bench."""
 VSR_QUESTION = (
     "Please analyze the provided image. "
     'Does the statement "{}" accurately describes what you see? Choose from (A) True or (B) False.'
 )
-"""The original's words, its grammar included."""
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""The original's words, its grammar included; VSR itself has captions only."""
 _PICTURES = ("image_1", "image_2", "image_3", "image_4")
 BLINK_SCHEMA = pa.schema(
     [
         ("idx", pa.string()),
         ("question", pa.string()),
         ("sub_task", pa.string()),
-        *((name, _IMAGE) for name in _PICTURES),
+        *((name, IMAGE) for name in _PICTURES),
         ("choices", pa.list_(pa.string())),
         ("answer", pa.string()),
         ("prompt", pa.string()),
     ]
 )
 """Columns of BLINK that are read; it also has an ``explanation``."""
+_BLINK_TEXTS = ("idx", "question", "prompt")  # columns that are never empty
 _VSR_KINDS = {"image": str, "caption": str, "label": int, "relation": str}
+_TEXTS = ("id", "task", "source", "type", "question", "answer", "prompt")
 _FEATURES = Features(
     {
         "idx": Value("int64"),
-        "id": Value("string"),
-        "task": Value("string"),
-        "source": Value("string"),
-        "type": Value("string"),
         "images": List(Image()),
-        "question": Value("string"),
         "choices": List(Value("string")),
-        "answer": Value("string"),
-        "prompt": Value("string"),
+        **{name: Value("string") for name in _TEXTS},
     }
 )
 
@@ -74,40 +65,43 @@ def load_blink(
 ) -> Dataset:
     """BLINK's spatial subsets, in file order; ``task`` is the subset.
 
-    ``idx`` counts all rows of the chosen subsets, kept or not, and ``id`` is BLINK's own name of
-    the row. How many rows were kept and dropped is in ``dataset.info.description``.
+    ``idx`` counts all rows of the chosen subsets, kept or not; ``id`` is BLINK's name of the row.
+    ``dataset.info.description`` counts the rows that were kept and dropped.
 
     Args:
-        source: folder with ``<subset>/<split>-00000-of-00001.parquet``, or
-            ``"BLINK-Benchmark/BLINK"``.
+        source: folder with a folder a subset, as on the hub, or ``"BLINK-Benchmark/BLINK"``.
         subsets: names in ``BLINK_SUBSETS``.
-        multi_image: keep questions about several pictures, which are all of Multi-view_Reasoning.
-            The original drops them.
-        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+        multi_image: keep questions about several pictures (all of Multi-view_Reasoning), which
+            the original drops.
+        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:
-        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`; also an unknown subset, hidden answers (the
-            split ``test``), or nothing left.
+        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`; also an unknown subset, hidden
+            answers (the split ``test``), or nothing left.
     """
-    batches, kept, dropped = [], 0, 0
+    found: list[dict[str, Any]] = []
     for subset in subsets:
         if subset not in BLINK_SUBSETS:
             raise UserError(f"subsets: {subset!r} is not one of {', '.join(BLINK_SUBSETS)}")
         name = f"{subset}/{split}-00000-of-00001.parquet"
         path = find_file(source, name, BLINK_HUB, BLINK_REVISION, miniature=False)
         for start, batch in read_batches(path, BLINK_SCHEMA):
-            _check_blink(batch, start, path)
-            found = [_blink_row(row, subset) for row in batch.to_pylist()]
-            found = [row | {"idx": kept + dropped + n} for n, row in enumerate(found)]
-            left = [row for row in found if multi_image or len(row["images"]) == 1]
-            kept, dropped = kept + len(left), dropped + len(found) - len(left)
-            batches.append(_batch(left))
+            _check_answers_are_public(batch, path)
+            check_questions(batch, start, path, image=_PICTURES[0], texts=_BLINK_TEXTS)
+            found += [_blink_row(row, subset) for row in batch.to_pylist()]
+    kept = [
+        row | {"idx": number}
+        for number, row in enumerate(found)
+        if multi_image or len(row["images"]) == 1
+    ]
     if not kept:
         raise UserError(
-            f"{source}: all {dropped} rows have several images; keep them, or name other subsets"
+            f"{source}: all {len(found)} rows have several images; keep them, or name other subsets"
         )
-    dataset = to_dataset(batches, _FEATURES)
-    dataset.info.description = f"{kept} rows of BLINK, {dropped} multi-image rows dropped"
+    dataset = to_dataset(pa.Table.from_pylist(kept, _FEATURES.arrow_schema), _FEATURES)
+    dataset.info.description = (
+        f"{len(kept)} rows of BLINK, {len(found) - len(kept)} multi-image rows dropped"
+    )
     return sample(dataset, rows, seed, source)
 
 
@@ -124,8 +118,8 @@ def load_vsr(
     Args:
         source: folder with ``<split>.jsonl``, a file, or ``"cambridgeltl/vsr_random"``.
         images: folder with the pictures (of COCO), named as in the column ``image``; by default
-            the folder ``images`` beside the file. VSR has links only, and nothing is fetched here.
-        rows, seed: a sample, as in :func:`vtkit.data.cv_bench.load_cv_bench`.
+            the folder ``images`` next to the file. VSR has links only; nothing is fetched here.
+        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:
         UserError: a file is missing or damaged, or pictures are missing.
@@ -136,8 +130,9 @@ def load_vsr(
     folder = Path(images) if images else path.parent / "images"
     lines = _read_lines(path)
     _require_pictures(lines, folder, path)
-    batch = _batch([_vsr_row(line, number, folder) for number, line in enumerate(lines)])
-    return sample(to_dataset([batch], _FEATURES), rows, seed, path)
+    found = [_vsr_row(line, number, folder) for number, line in enumerate(lines)]
+    table = pa.Table.from_pylist(found, _FEATURES.arrow_schema)
+    return sample(to_dataset(table, _FEATURES), rows, seed, path)
 
 
 LOADERS: dict[str, Callable[..., Dataset]] = {
@@ -148,20 +143,11 @@ LOADERS: dict[str, Callable[..., Dataset]] = {
 """Each benchmark's loader; all take ``source`` and ``rows``."""
 
 
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(rows, _FEATURES.arrow_schema)
-
-
-def _check_blink(batch: pa.RecordBatch, start: int, path: Path) -> None:
+def _check_answers_are_public(batch: pa.RecordBatch, path: Path) -> None:
     if "hidden" in batch.column("answer").to_pylist():
         raise UserError(
             f"{path}: the answers of BLINK's test split are hidden (EvalAI scores it); use val"
         )
-    numbers = range(start, start + len(batch))
-    check_filled(batch.column("image_1").field("bytes"), path, "image_1", numbers)
-    for name in ("idx", "question", "prompt"):
-        check_filled(batch.column(name), path, name, numbers)
-    check_answers(batch, start, path)
 
 
 def _blink_row(row: dict[str, Any], subset: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""How other replications publish their problems: columns, what is unusable, the gold answer.
+"""Formats of other replications' problems: columns, bad rows, gold answers.
 
-Each calls question, picture and gold answer by names of its own; :data:`FORMATS` has these, and
-:func:`as_problem` makes one kind of row of them. What reads files is :mod:`vtkit.data.replications`.
+:data:`FORMATS` has each one's names for question, picture and gold answer; :func:`as_problem` turns
+their rows into one kind. :mod:`vtkit.data.replications` reads the files.
 """
 
 import re
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datasets import Features, Image, List, Value
 
-from vtkit.data.parquet import is_picture
+from vtkit.data.parquet import IMAGE, is_picture
 from vtkit.judging.countdown import Task, question, read_task
 from vtkit.judging.verdict import solution_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _OPTION = re.compile(r"^\(?([A-Z])[.:)] ?(\S.*)$", re.MULTILINE)
-_IMAGE = ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+_IMAGE = ("image", IMAGE)
 _PROBLEM, _SOLUTION = ("problem", pa.string()), ("solution", pa.string())
 
 
 class Format(NamedTuple):
-    """How a replication stores its problems.
+    """Columns of a replication's problems.
 
-    schema: columns that must be there; ``optional``: that are read where they are.
+    schema: columns that must be there; ``optional``: columns that are read if they are.
     task: name of the kind of problem, for tables.
-    hub, revision: the published data set; no ``hub``, no download.
+    hub, revision: the published data set; without ``hub`` there is no download.
     """
 
     schema: pa.Schema
@@ -45,7 +45,7 @@ class Format(NamedTuple):
         return Features({name: _COLUMNS[name] for name in names})
 
 
-# "main", since of their commits only seven digits are quoted, and the hub asks for all forty: the
+# revision "main": of their commits only seven digits are quoted, and the hub needs all forty. The
 # schemas are those of d5a8da6 (R1-V), e3c8f3a (open-r1-multimodal) and 408f70d (Countdown).
 FORMATS = {
     "r1-v": Format(
@@ -55,12 +55,10 @@ FORMATS = {
         pa.schema([_IMAGE, ("image_path", pa.string()), _PROBLEM, _SOLUTION]), "geometry"
     ),
     "open-r1": Format(
-        pa.schema(
-            [
-                *(_IMAGE, _PROBLEM, _SOLUTION),
-                *(("original_question", pa.string()), ("original_answer", pa.string())),
-            ]
-        ),
+        pa.schema([
+            _IMAGE, _PROBLEM, _SOLUTION,
+            ("original_question", pa.string()), ("original_answer", pa.string()),
+        ]),
         "maths",
         "lmms-lab/multimodal-open-r1-8k-verified",
     ),
@@ -74,7 +72,7 @@ FORMATS = {
         "countdown",
         "Jiayi-Pan/Countdown-Tasks-3to4",
     ),
-}
+}  # fmt: skip
 """``r1-v``: solution ``<answer> 3 </answer>``, spaces and all (Deep-Agent/R1-V @bbbbe3d).
 ``journey``: ``<think>…</think> <answer>B</answer>``, as its script writes Geo170K
 (FanqingM/R1-Multimodal-Journey @a635022). ``open-r1``: EvolvingLMMs-Lab/open-r1-multimodal
@@ -119,7 +117,7 @@ def _choices_flaw(choices: list[str | None], answer: str) -> tuple[str, str] | N
 
 
 def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str] | None:
-    """Numbers that no :func:`vtkit.judging.countdown.read_task` reads back could not be judged either."""
+    """Numbers that ``read_task`` cannot read back could not be judged either."""
     if target is None:
         return "target", "is empty"
     if read_task(str(Task(target, (1, 1)))) is None:
@@ -132,7 +130,7 @@ def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str]
 
 
 def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
-    """A row in the columns of :func:`vtkit.data.replications.load_problems`, without its number."""
+    """Turn a row into the columns of :func:`vtkit.data.replications.load_problems`, but its id."""
     if "nums" in row:
         task = Task(row["target"], tuple(row["nums"]))
         row = {"problem": question(task), "solution": str(task)}
@@ -152,7 +150,7 @@ def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
 
 
 def _options(problem: str) -> list[str]:
-    """The texts of options that a problem lists, a line each: "A. 30°", "B: 60°", "(C) 90°"."""
+    """Options that a problem lists one a line, such as "A. 30°", "B: 60°" or "(C) 90°"."""
     found = _OPTION.findall(problem)
     letters, texts = "".join(letter for letter, _ in found), [text.strip() for _, text in found]
     named = len(found) > 1 and LETTERS.startswith(letters) and len(set(texts)) == len(texts)

@@ -1,7 +1,7 @@
 """Parquet files read in small batches, their columns checked by name and type first.
 
-Unlike ``pyarrow.parquet.read_table`` memory does not grow with the file, also when it is a single
-row group of 5 GB; and whatever is wrong is one line that names the file and the column.
+Memory does not grow with the file, even if it is a single row group of 5 GB. Each error is one line
+that names the file and the column.
 
     for start, batch in read_batches(path, schema): ...    # start: row number of batch[0]
 """
@@ -9,6 +9,7 @@ row group of 5 GB; and whatever is wrong is one line that names the file and the
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +23,9 @@ from tqdm.auto import tqdm
 from vtkit.errors import UserError, first_line
 from vtkit.hub import download, download_all
 
-
-def check_answers(batch: pa.RecordBatch, start: int, path: Path) -> None:
-    """Columns ``choices`` and ``answer``: filled, and the answer the letter of a choice, "(A)"."""
-    pairs = batch.select(["choices", "answer"]).to_pylist()
-    for number, row in enumerate(pairs, start):
-        if not row["choices"] or not all(row["choices"]):
-            raise row_error(path, "choices", number, "has no choices or an empty one")
-        letters = [f"({chr(ord('A') + place)})" for place in range(len(row["choices"]))]
-        if row["answer"] not in letters:
-            wrong = f"{row['answer']!r} is not one of {', '.join(letters)}"
-            raise row_error(path, "answer", number, wrong)
-
-
-def check_filled(column: pa.Array, path: Path, name: str, numbers: Sequence[int]) -> None:
-    lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
-    if not lengths.all():
-        raise row_error(path, name, numbers[int(np.argmin(lengths))], "is empty")
-
-
-def row_error(path: Path, column: str, row: int, what: str) -> UserError:
-    return UserError(f"{path}: column {column!r}, row {row} {what}; mend the row or fetch it again")
-
-
-# 256 full-size photographs stay under 100 MB; reading more at once is not faster.
-_BATCH_ROWS = 256
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""A picture as the library datasets stores it."""
+BATCH_ROWS = 256  # full-size photographs stay under 100 MB; reading more at once is not faster
 _PATIENCE = 3  # seconds before reading is worth a progress bar
 # Without a buffer size pyarrow loads a whole column of the row group before the first row.
 _BUFFER_BYTES = 1 << 20
@@ -57,8 +36,7 @@ def find_file(
 ) -> Path:
     """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
 
-    Args:
-        miniature: the miniature has such a file too, which notebook 01 writes.
+    With ``miniature`` errors name notebook 01, which writes the miniature's file of that name.
 
     Raises:
         UserError: no such folder, no such file in it, or the download failed.
@@ -77,13 +55,9 @@ def find_file(
 
 
 def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
-    """``<split>.parquet``, or the hub's ``<split>-00000-of-00003.parquet`` and so on, in order.
+    """``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, in order; maybe none.
 
-    Args:
-        source: a folder, files in it or in its folder ``data``; or ``hub_id``, if there is one.
-
-    Returns:
-        The files; none if the folder has none of the split.
+    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``.
 
     Raises:
         UserError: no such folder, or the download failed.
@@ -94,13 +68,9 @@ def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> li
             remedy = f"or name {hub_id} to download it" if hub_id else "which no hub has"
             raise UserError(f"{source}: no such folder; put the parquet files there, {remedy}")
         folder = download_all(hub_id, revision)
-    places = (folder, folder / "data")
-    return sorted(
-        path
-        for place in places
-        for pattern in (f"{split}.parquet", f"{split}-*.parquet")
-        for path in place.glob(pattern)
-    )
+    patterns = (f"{split}.parquet", f"{split}-*.parquet")
+    places = [place.glob(name) for place in (folder, folder / "data") for name in patterns]
+    return sorted(chain.from_iterable(places))
 
 
 def column_names(path: Path) -> list[str]:
@@ -109,18 +79,14 @@ def column_names(path: Path) -> list[str]:
     Raises:
         UserError: not a parquet file, or damaged.
     """
-    with _readable(path), pq.ParquetFile(path) as file:
-        return file.schema_arrow.names
+    with _readable(path):
+        return pq.read_schema(path).names
 
 
 def count_rows(path: Path) -> int:
-    """Rows of a file, as its footer says.
-
-    Raises:
-        UserError: not a parquet file, or damaged.
-    """
-    with _readable(path), pq.ParquetFile(path) as file:
-        return file.metadata.num_rows
+    """Rows of a file, as its footer says; raises as :func:`column_names`."""
+    with _readable(path):
+        return pq.read_metadata(path).num_rows
 
 
 @contextmanager
@@ -143,15 +109,11 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
     Raises:
         UserError: not a parquet file, damaged, without rows; a column missing or of another type.
     """
-    with (
-        _readable(path),
-        pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
-    ):
+    with _readable(path), pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, schema, path)
         start, rows = 0, file.metadata.num_rows
-        bar = tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE)
-        with bar:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+        with tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE) as bar:
+            for batch in file.iter_batches(BATCH_ROWS, columns=schema.names):
                 yield start, batch.select(schema.names).cast(schema)
                 start += len(batch)
                 bar.update(len(batch))
@@ -175,7 +137,7 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
 
 
 def _holds_same(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a column of type ``found`` can be cast to ``wanted`` without changing a value."""
+    """Tell whether casting a column from ``found`` to ``wanted`` keeps all values."""
     types = pa.types
     if types.is_null(found):
         return True
@@ -213,9 +175,40 @@ def _value(cell: pa.Scalar) -> Any:
 
 
 def is_picture(encoded: bytes) -> bool:
-    """Whether there is a header that Pillow reads; decoding everything would take 100 x as long."""
+    """Tell whether Pillow can read the header; decoding everything takes 100 x as long."""
     try:
         with Image.open(io.BytesIO(encoded)):
             return True
     except Exception:  # damaged headers end in errors of all kinds
         return False
+
+
+def check_questions(
+    batch: pa.RecordBatch, start: int, path: Path, *, image: str, texts: Sequence[str]
+) -> None:
+    """Require a picture, texts, choices, and an answer that is the letter of a choice, "(A)".
+
+    Args:
+        start: row number in the file of the batch's first row.
+        image, texts: columns of a picture and of texts that may not be empty.
+    """
+    _check_filled(batch.column(image).field("bytes"), path, image, start)
+    for name in texts:
+        _check_filled(batch.column(name), path, name, start)
+    for number, row in enumerate(batch.select(["choices", "answer"]).to_pylist(), start):
+        if not row["choices"] or not all(row["choices"]):
+            raise row_error(path, "choices", number, "has no choices or an empty one")
+        letters = [f"({chr(ord('A') + place)})" for place in range(len(row["choices"]))]
+        if row["answer"] not in letters:
+            wrong = f"{row['answer']!r} is not one of {', '.join(letters)}"
+            raise row_error(path, "answer", number, wrong)
+
+
+def _check_filled(column: pa.Array, path: Path, name: str, start: int) -> None:
+    lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    if not lengths.all():
+        raise row_error(path, name, start + int(np.argmin(lengths)), "is empty")
+
+
+def row_error(path: Path, column: str, row: int, what: str) -> UserError:
+    return UserError(f"{path}: column {column!r}, row {row} {what}; fix the row or fetch it again")

@@ -1,7 +1,7 @@
-"""Controls that take the picture away: is an answer read off it, or guessed from the words?
+"""Controls that blank or shuffle pictures: is an answer read off the picture, or guessed?
 
-A model that is still right without the picture, or with the wrong one, has learned which answers
-are common. Training rows and benchmark are both changed, so that nothing else differs.
+A model that is still right without the picture has learned which answers are common. Training and
+benchmark rows are both changed, so nothing else differs.
 
     replaced(load_sat("data/mini"), "shuffled", seed=0)
 """
@@ -30,7 +30,7 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
             row's, by a seeded permutation that leaves none where it was.
 
     Raises:
-        UserError: the rows have no pictures, or there is but one, which cannot be shuffled.
+        UserError: the rows have no pictures, or there is only one to shuffle.
     """
     if pictures == "original":
         return dataset
@@ -54,7 +54,7 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
 
 
 def _derangement(n: int, seed: int) -> Sequence[int]:
-    """Whose picture each row gets: each row's goes to the next in one random round of all."""
+    """Number of the row whose picture each row gets: a random cycle, so none keeps its own."""
     order = list(range(n))
     random.Random(f"{seed}-pictures").shuffle(order)
     sources = [0] * n
@@ -78,11 +78,10 @@ def _grey(size: tuple[int, int]) -> bytes:
 def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
     """The pictures of each row as they are stored: ``{"bytes", "path"}``, one of them None."""
     encoded = ImageFeature(decode=False)
-    if not {"image", "images"} & set(dataset.column_names):
-        yield from ([] for _ in range(len(dataset)))
-        return
     if "images" in dataset.column_names:
         yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]
-        return
-    for cell in dataset.select_columns("image").cast_column("image", encoded)["image"]:
-        yield [cell]
+    elif "image" in dataset.column_names:
+        cells = dataset.select_columns("image").cast_column("image", encoded)["image"]
+        yield from ([cell] for cell in cells)
+    else:
+        yield from ([] for _ in range(len(dataset)))

@@ -1,9 +1,7 @@
-"""Training data of the other replications: published files in, the columns of ``load_sat`` out.
+"""Problems of the other replications, in the columns of ``load_sat`` or, as a benchmark, CV-Bench.
 
-Like :mod:`vtkit.data.cv_bench` this reads parquet batch by batch, checks names and types of columns first,
-and skips a bad row in a hundred; what each replication calls its question, picture and gold answer
-is in :mod:`vtkit.data.formats`. Most of these data sets have no test split, so the last
-:data:`HELD_OUT` rows of one without are never trained on and are what is scored.
+Their formats are in :mod:`vtkit.data.formats`. Most of these data sets have no test split, so the
+last :data:`HELD_OUT` rows are then scored and never trained on.
 
     load_problems("data/mini/r1-v", "r1-v")                     # train.parquet there, or ...
     load_problems("leonardPKU/clevr_cogen_a_train", "r1-v")     # ... the hub's
@@ -22,39 +20,39 @@ from datasets import Dataset, List, Value
 from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.formats import FORMATS, LETTERS, Format, as_problem, flaw
-from vtkit.data.parquet import column_names, count_rows, find_files, read_batches, readable_rows
+from vtkit.data.parquet import (
+    BATCH_ROWS,
+    column_names,
+    count_rows,
+    find_files,
+    read_batches,
+    readable_rows,
+)
 from vtkit.errors import UserError
 
 HELD_OUT = 500  # rows: an interval of 4 points either way
-_AT_ONCE = 256  # rows, as read_batches
 
 
 def load_problems(
-    source: str | Path,
-    format: str,
-    *,
-    split: str = "train",
-    rows: int | None = None,
-    seed: int = 0,
+    source: str | Path, format: str, *, split: str = "train", rows: int | None = None, seed: int = 0
 ) -> Dataset:
-    """The first ``rows`` problems in file order, or a benchmark of those held out.
+    """Load the first ``rows`` problems in file order, or a benchmark of those held out.
 
     Columns of ``train``: ``id`` (row number), ``images`` (list of one; absent from text formats),
-    ``question``, ``choices`` (a list in the question, "A. 30°"; or empty), ``answer`` (text),
-    ``solution`` (as published: what the published rewards read) and ``task``. Those of ``test`` are
-    CV-Bench's, for :func:`vtkit.benchmark.evaluate.evaluate`: see :func:`as_benchmark`.
+    ``question``, ``choices`` (those that the question lists, "A. 30°"; or empty), ``answer``
+    (text), ``solution`` (as published, for the published rewards) and ``task``. Columns of
+    ``test``: see :func:`as_benchmark`.
 
     Args:
-        source: a parquet file; a folder with ``<split>.parquet`` or the hub's
-            ``<split>-00000-of-00003.parquet``; or the format's hub id.
-        format: a name in :data:`FORMATS`.
+        source: a parquet file, a folder (see :func:`find_files`), or the format's hub id.
+        format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.
         rows: how many; ``None`` or 0 for all. A benchmark is sampled as CV-Bench is.
         seed: of that sample.
 
-    Bad rows (see :func:`vtkit.data.formats.flaw`) are left out, of a benchmark too; how many and which
-    is in ``dataset.info.description``. Where the held-out rows begin does not depend on them.
+    Bad rows (see :func:`vtkit.data.formats.flaw`) are skipped, in a benchmark too, and named in
+    ``dataset.info.description``. Where the held-out rows begin does not depend on them.
 
     Raises:
         UserError: as :func:`vtkit.data.sat.load_sat`.
@@ -71,47 +69,35 @@ def load_problems(
 
 
 def as_benchmark(problems: Dataset, format: str) -> Dataset:
-    """Problems in the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads.
+    """Put problems into the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads.
 
-    ``answer`` is the letter of a choice, ``(A)``. Problems without choices of their own, if all
-    their answers are numbers, or all are letters, get these as choices, so that guessing has a
-    score; otherwise ``choices`` stays empty and ``answer`` is the answer itself.
+    ``answer`` is the letter of a choice, ``(A)``. If problems list no choices and all their answers
+    are numbers, or all are letters, these become the choices, so that guessing has a score;
+    otherwise ``choices`` stays empty and ``answer`` is the answer itself.
     """
-    pairs = zip(problems["answer"][:], problems["choices"][:], strict=True)
-    common = _closed_set([answer for answer, choices in pairs if not choices])
-
-    def row(problem: dict[str, Any]) -> dict[str, Any]:
-        choices = problem["choices"] or common
-        place = choices.index(problem["answer"]) if choices else None
-        return {
-            "idx": problem["id"],
-            "source": format,
-            "type": "2D" if FORMATS[format].pictured else "text",
-            "choices": choices,
-            "answer": problem["answer"] if place is None else f"({LETTERS[place]})",
-            "prompt": problem["question"],
-        }
-
-    text = problems.select_columns([n for n in problems.column_names if n != "images"])
-    added = [row(problem) for problem in text]
+    listed, answers = problems["choices"][:], problems["answer"][:]
+    common = _closed_set([a for a, choices in zip(answers, listed, strict=True) if not choices])
+    choices = [choices or common for choices in listed]
+    columns = {
+        "idx": problems["id"][:],
+        "source": [format] * len(problems),
+        "type": ["2D" if FORMATS[format].pictured else "text"] * len(problems),
+        "choices": choices,
+        "answer": [
+            f"({LETTERS[options.index(answer)]})" if options else answer
+            for answer, options in zip(answers, choices, strict=True)
+        ],
+        "prompt": problems["question"][:],
+    }
     result = problems.remove_columns(["id", "choices", "answer", "solution"])
-    for name, feature in _ADDED.items():
-        result = result.add_column(name, [values[name] for values in added], feature=feature)
+    for name, values in columns.items():
+        kind = {"idx": Value("int64"), "choices": List(Value("string"))}.get(name, Value("string"))
+        result = result.add_column(name, values, feature=kind)
     return result
 
 
-_ADDED = {
-    "idx": Value("int64"),
-    "source": Value("string"),
-    "type": Value("string"),
-    "choices": List(Value("string")),
-    "answer": Value("string"),
-    "prompt": Value("string"),
-}
-
-
 def _closed_set(answers: Sequence[str]) -> list[str]:
-    """All the answers there are if they are few numbers, or letters from A on; else none."""
+    """All possible answers if they are few numbers, or letters from A on; else none."""
     distinct = set(answers)
     if distinct and all(re.fullmatch("[A-Z]", answer) for answer in distinct):
         return list(LETTERS[: LETTERS.index(max(distinct)) + 1])
@@ -125,21 +111,21 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
     """The first ``rows`` usable problems of a split; the files are read no further than that."""
     kind = FORMATS[format]
     files, start, stop = _part(source, kind, split)
-    tally = BadRows(files[0] if len(files) == 1 else files[0].parent)
-    found = islice(_usable(_read(files, kind, start, stop), kind, tally), rows or None)
-    parts = iter(lambda: list(islice(found, _AT_ONCE)), [])
+    skipped = BadRows(files[0] if len(files) == 1 else files[0].parent)
+    problems = islice(_usable(_read(files, kind, start, stop), kind, skipped), rows or None)
+    parts = iter(lambda: list(islice(problems, BATCH_ROWS)), [])
     schema = kind.features.arrow_schema
     batches = [pa.RecordBatch.from_pylist(part, schema) for part in parts]
-    tally.check()
+    skipped.check()
     if not batches:
-        raise UserError(f"{tally.path} holds no rows; write or download it again")
-    dataset = to_dataset(batches, kind.features)
-    tally.describe(dataset)
+        raise UserError(f"{skipped.path} holds no rows; write or download it again")
+    dataset = to_dataset(pa.Table.from_batches(batches), kind.features)
+    skipped.describe(dataset)
     return dataset
 
 
 def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int, int]:
-    """The files of a split and its rows in them, as numbers of the first and behind the last."""
+    """Files of a split and its rows in them: number of the first, and one past the last."""
     if Path(source).is_file():
         return [Path(source)], 0, count_rows(Path(source))
     files = {name: find_files(source, name, kind.hub, kind.revision) for name in ("train", "test")}
@@ -160,10 +146,9 @@ def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int
 def _read(
     files: Sequence[Path], kind: Format, start: int, stop: int
 ) -> Iterator[tuple[Path, int, int, pa.RecordBatch]]:
-    """Rows ``start`` to ``stop`` of all files together.
+    """Yield rows ``start`` to ``stop`` of all files together.
 
-    Yields:
-        File, number of the batch's first row in it and over all, and the batch.
+    As file, number of the batch's first row in it and over all, and the batch.
     """
     before = 0
     for path in files:
@@ -182,14 +167,14 @@ def _read(
 
 
 def _usable(
-    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, tally: BadRows
+    found: Iterator[tuple[Path, int, int, pa.RecordBatch]], kind: Format, skipped: BadRows
 ) -> Iterator[dict[str, Any]]:
-    """The problems in what :func:`_read` yields; the tally is told about rows that are none."""
+    """Yield the problems in what :func:`_read` yields; bad rows go to ``skipped``."""
     for path, first, number, batch in found:
         for place, row in enumerate(readable_rows(batch)):
-            tally.looked += 1
+            skipped.looked += 1
             if wrong := flaw(row, kind):
-                file = "" if path == tally.path else path.name
-                tally.bad.append(BadRow(first + place, *wrong, file))
+                file = "" if path == skipped.path else path.name
+                skipped.bad.append(BadRow(first + place, *wrong, file))
             else:
                 yield {"id": number + place, **as_problem(row, kind)}

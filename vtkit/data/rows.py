@@ -1,9 +1,9 @@
-"""What a configuration trains on and is scored on, whichever replication's data it names.
+"""The training and benchmark rows of a configuration, whichever replication's data it names.
 
     rows = load_training_rows(config.to_dict())     # columns of vtkit.data.sat.load_sat
-    rows = load_benchmark_rows(config.to_dict())    # columns that vtkit.benchmark.evaluate.evaluate reads
+    rows = load_benchmark_rows(config.to_dict())    # columns of vtkit.data.cv_bench.load_cv_bench
 
-Configurations are plain mappings, so that the config.yaml of an older run will do.
+Both raise the loaders' UserErrors.
 """
 
 from collections.abc import Mapping
@@ -17,44 +17,30 @@ from vtkit.data.pictures import replaced
 from vtkit.data.replications import load_problems
 from vtkit.data.sat import load_sat
 
-# Settings that choose among SAT's rows; runs of before have none of them.
-_SELECTION = {
-    "train_subset": "subset",
-    "train_types": "types",
-    "train_sample": "sample",
-    "max_images": "max_images",
-}
-
 
 def load_training_rows(config: Mapping[str, Any], source: str | Path | None = None) -> Dataset:
     """The training rows: of SAT, or of the ``train_format``'s own file.
 
     Args:
-        source: where ``train_data`` lie on this machine, if elsewhere.
-
-    Raises:
-        UserError: as :func:`vtkit.data.sat.load_sat`.
+        source: where ``train_data`` is on this machine, if it was moved.
     """
     source, rows = source or config["train_data"], config["train_rows"] or None
-    format = config.get("train_format", "sat")
-    if format == "sat":
-        chosen = {name: config[field] for field, name in _SELECTION.items() if field in config}
-        found = load_sat(source, rows=rows, seed=config["seed"], **chosen)
+    if config["train_format"] == "sat":
+        found = load_sat(
+            source, rows=rows, seed=config["seed"],
+            subset=config["train_subset"], types=config["train_types"],
+            sample=config["train_sample"], max_images=config["max_images"],
+        )  # fmt: skip
     else:
-        found = load_problems(source, format, rows=rows)
-    return replaced(found, config.get("pictures", "original"), config["seed"])
+        found = load_problems(source, config["train_format"], rows=rows)
+    return replaced(found, config["pictures"], config["seed"])
 
 
 def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
-    """The rows to score: CV-Bench for SAT, else the format's held-out rows.
-
-    Raises:
-        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`.
-    """
+    """The rows to score: CV-Bench for SAT, else the format's held-out rows."""
     source, rows = config["benchmark_data"], config["benchmark_rows"] or None
-    format = config.get("train_format", "sat")
-    if format == "sat":
+    if config["train_format"] == "sat":
         found = load_cv_bench(source, rows=rows)
     else:
-        found = load_problems(source, format, split="test", rows=rows)
-    return replaced(found, config.get("pictures", "original"), config["seed"])
+        found = load_problems(source, config["train_format"], split="test", rows=rows)
+    return replaced(found, config["pictures"], config["seed"])

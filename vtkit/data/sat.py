@@ -1,7 +1,9 @@
-"""Rows of SAT: as they are published, whether they can be used, and as they are asked.
+"""SAT, the training data, with the questions as the original asks them. Pictures stay encoded.
 
-Pictures stay the bytes that they are in the file. The original writes the whole file as CSV, finds
-JPEG bytes in the text by a pattern and saves them as PNG; options are shuffled without a seed.
+    load_sat("data/mini", rows=512)          # or a parquet file, or "array/SAT" from the hub
+
+The file is read batch by batch: SAT_train.parquet is one row group of 5 GB, which
+``datasets.load_dataset`` refuses.
 """
 
 import random
@@ -16,112 +18,11 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Image, List, Value
 
 from vtkit.data.bad_rows import BadRow, BadRows
-from vtkit.data.dataset import _dataset, memory_mapped
+from vtkit.data.dataset import memory_mapped, to_dataset
 from vtkit.data.parquet import find_file, is_picture, read_batches, readable_rows
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, suggest
 from vtkit.hub import HUB_REVISIONS, SAT_HUB
-
-
-def load_sat(
-    source: str | Path,
-    *,
-    split: str = "train",
-    rows: int | None = None,
-    seed: int = 0,
-    subset: str = "static",
-    types: Sequence[str] = (),
-    sample: str = "first",
-    max_images: int = 1,
-) -> Dataset:
-    """Questions of SAT as the original asks them; by default the rows that it takes, in file order.
-
-    Columns: ``id`` (row number in the file), ``images`` (list), ``question`` (with its options, in
-    the original's wording), ``choices`` (as shown: shuffled, since the right one always comes first
-    in the file), ``answer`` (text of the right choice), ``task`` (question_type). The order of the
-    choices depends on ``seed`` and the row number alone. What was left out, bad rows by name, is in
-    ``dataset.info.description``.
-
-    The rows are in a mapped file (:mod:`vtkit.data.dataset`): memory grows with neither the file nor
-    ``rows``. A random sample reads the file twice, first to see which rows can be used.
-
-    Args:
-        source: folder holding ``SAT_<split>.parquet``, a parquet file, or ``"array/SAT"``.
-        rows: how many rows; ``None`` or 0 for all.
-        subset, types, sample, max_images: which ones, see :class:`vtkit.data.selection.Selection`.
-
-    Raises:
-        UserError: file missing, unreadable, empty or too short; column missing or of another type;
-            no such subset, sample or type; more than 1 % of the rows bad: no picture, question or
-            choices, or an answer that is not among its choices.
-    """
-    selection = Selection(
-        subset=subset, types=types, max_images=max_images, sample=sample, rows=rows or 0, seed=seed
-    )
-    path = Path(source)
-    if not path.is_file():
-        path = find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
-    _check_types(path, types)
-    tally = BadRows(path, max_images)
-    take = _first if sample == "first" else _random
-    table = memory_mapped(take(path, selection, tally), SAT_FEATURES.arrow_schema)
-    tally.check()
-    if len(table) < (rows or 1):
-        raise _too_few(len(table), selection, tally)
-    dataset = _dataset(table, SAT_FEATURES)
-    tally.describe(dataset)
-    return dataset
-
-
-def _first(path: Path, selection: Selection, tally: BadRows) -> Iterator[pa.RecordBatch]:
-    """The first usable rows; the file is read no further than that."""
-    left = selection.rows or None
-    for start, batch in read_batches(path, SAT_SCHEMA):
-        places = list(islice(usable(batch, start, selection, tally), left))
-        yield as_asked(batch, places, start, selection.seed)
-        if left is not None and (left := left - len(places)) == 0:
-            return
-
-
-def _random(path: Path, selection: Selection, tally: BadRows) -> Iterator[pa.RecordBatch]:
-    """Random ones among all usable rows, in file order."""
-    numbers = [
-        start + place
-        for start, batch in read_batches(path, SAT_SCHEMA)
-        for place in usable(batch, start, selection, tally)
-    ]
-    chosen = deque(selection.draw(numbers))
-    for start, batch in read_batches(path, SAT_SCHEMA):
-        if not chosen:
-            return
-        places = []
-        while chosen and chosen[0] < start + len(batch):
-            places.append(chosen.popleft() - start)
-        yield as_asked(batch, places, start, selection.seed)
-
-
-def _check_types(path: Path, types: Sequence[str]) -> None:
-    """Refuse a question_type that the file does not have; the other columns are not read for it."""
-    if not types:
-        return
-    column = pa.schema([SAT_SCHEMA.field("question_type")])
-    batches = (batch for _, batch in read_batches(path, column))
-    known = {row["question_type"] for batch in batches for row in readable_rows(batch)}
-    for kind in types:
-        if kind not in known:
-            near = suggest(str(kind), known - {None})
-            raise UserError(f"{path}: train_types: no row is of type '{kind}'{near}")
-
-
-def _too_few(kept: int, selection: Selection, tally: BadRows) -> UserError:
-    found = f"{kept} {selection} but {selection.rows} are wanted; lower train_rows"
-    if not kept:
-        found = f"no {selection}; name another file as train_data"
-    return UserError(
-        f"{tally.path}: holds {found}, or let more in with train_subset, train_types or max_images "
-        f"({tally.left_out()})"
-    )
-
 
 SAT_SCHEMA = pa.schema(
     [
@@ -146,56 +47,155 @@ SAT_FEATURES = Features(
 _TEXT = pa.schema([field for field in SAT_FEATURES.arrow_schema if field.name != "images"])
 
 
+def load_sat(
+    source: str | Path,
+    *,
+    split: str = "train",
+    rows: int | None = None,
+    seed: int = 0,
+    subset: str = "static",
+    types: Sequence[str] = (),
+    sample: str = "first",
+    max_images: int = 1,
+) -> Dataset:
+    """Load questions of SAT; by default the rows that the original takes, in file order.
+
+    Columns: ``id`` (row number in the file), ``images`` (list), ``question`` (with its options),
+    ``choices`` (in the order shown: shuffled, since the right one always comes first in the file),
+    ``answer`` (text of the right choice), ``task`` (question_type). The order of the choices
+    depends on ``seed`` and the row number alone. ``dataset.info.description`` counts the rows that
+    were left out and names bad ones.
+
+    The rows are memory-mapped, so memory grows with neither the file nor ``rows``. A random sample
+    reads the file twice, first to see which rows are usable.
+
+    Args:
+        source: folder holding ``SAT_<split>.parquet``, a parquet file, or ``"array/SAT"``.
+        rows: how many rows; ``None`` or 0 for all.
+        subset, types, sample, max_images: which ones, see :class:`vtkit.data.selection.Selection`.
+
+    Raises:
+        UserError: file missing, unreadable, empty or too short; column missing or of another type;
+            no such subset, sample or type; more than 1 % of the rows bad: no picture, question or
+            choices, or an answer that is not among its choices.
+    """
+    selection = Selection(
+        subset=subset, types=types, max_images=max_images, sample=sample, rows=rows or 0, seed=seed
+    )
+    path = Path(source)
+    if not path.is_file():
+        path = find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
+    _check_types(path, types)
+    skipped = BadRows(path, max_images)
+    select = _first if sample == "first" else _random
+    table = memory_mapped(select(path, selection, skipped), SAT_FEATURES.arrow_schema)
+    skipped.check()
+    if len(table) < (rows or 1):
+        raise _too_few(len(table), selection, skipped)
+    dataset = to_dataset(table, SAT_FEATURES)
+    skipped.describe(dataset)
+    return dataset
+
+
+def _check_types(path: Path, types: Sequence[str]) -> None:
+    """Refuse a question_type that the file does not have; no other column is read for this."""
+    if not types:
+        return
+    column = pa.schema([SAT_SCHEMA.field("question_type")])
+    batches = (batch for _, batch in read_batches(path, column))
+    known = {row["question_type"] for batch in batches for row in readable_rows(batch)}
+    for kind in types:
+        if kind not in known:
+            near = suggest(str(kind), known - {None})
+            raise UserError(f"{path}: train_types: no row is of type '{kind}'{near}")
+
+
+def _first(path: Path, selection: Selection, skipped: BadRows) -> Iterator[pa.RecordBatch]:
+    """The first usable rows; reading stops after the last of them."""
+    left = selection.rows or None
+    for start, batch in read_batches(path, SAT_SCHEMA):
+        places = list(islice(usable(batch, start, selection, skipped), left))
+        yield as_asked(batch, places, start, selection.seed)
+        if left is not None and (left := left - len(places)) == 0:
+            return
+
+
+def _random(path: Path, selection: Selection, skipped: BadRows) -> Iterator[pa.RecordBatch]:
+    """Random usable rows, in file order."""
+    numbers = [
+        start + place
+        for start, batch in read_batches(path, SAT_SCHEMA)
+        for place in usable(batch, start, selection, skipped)
+    ]
+    chosen = deque(selection.draw(numbers))
+    for start, batch in read_batches(path, SAT_SCHEMA):
+        if not chosen:
+            return
+        places = []
+        while chosen and chosen[0] < start + len(batch):
+            places.append(chosen.popleft() - start)
+        yield as_asked(batch, places, start, selection.seed)
+
+
+def _too_few(kept: int, selection: Selection, skipped: BadRows) -> UserError:
+    found = f"{kept} {selection} but {selection.rows} are wanted; lower train_rows"
+    if not kept:
+        found = f"no {selection}; name another file as train_data"
+    return UserError(
+        f"{skipped.path}: holds {found}, or let more in with train_subset, train_types or "
+        f"max_images ({skipped.left_out()})"
+    )
+
+
 def usable(
-    batch: pa.RecordBatch, start: int, selection: Selection, tally: BadRows
+    batch: pa.RecordBatch, start: int, selection: Selection, skipped: BadRows
 ) -> Iterator[int]:
-    """Places in the batch, in order, of the rows that are wanted and can be used.
+    """Yield the places in the batch, in order, of rows that are wanted and can be used.
 
     Args:
         start: row number in the file of the batch's first row.
-        tally: is told about every other row, as far as the places are asked for.
+        skipped: gets every other row up to the last place that is asked for.
     """
     for place, row in enumerate(readable_rows(batch)):
         if len(row["image_bytes"] or ()) > selection.max_images:
-            tally.many_images += 1
+            skipped.many_images += 1
         elif not selection.admits(row["question_type"]):
-            tally.other_types += 1
+            skipped.other_types += 1
         else:
-            tally.looked += 1
+            skipped.looked += 1
             flaw = _flaw(row)
             if flaw is None:
                 yield place
             else:
-                tally.bad.append(BadRow(start + place, *flaw))
+                skipped.bad.append(BadRow(start + place, *flaw))
+
+
+def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
+    """Column and reason why a row cannot be used; None if it can."""
+    if not row["image_bytes"] or not all(row["image_bytes"]):
+        return "image_bytes", "is empty"
+    if not all(map(is_picture, row["image_bytes"])):
+        return "image_bytes", "is no picture"
+    if not row["question"]:
+        return "question", "is empty"
+    if not row["answers"] or not all(row["answers"]):
+        return "answers", "has no choices or an empty one"
+    if row["correct_answer"] not in row["answers"]:
+        return "correct_answer", f"{row['correct_answer']!r} is not among the answers"
+    return None
 
 
 def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int) -> pa.RecordBatch:
-    """Those rows in the columns of :func:`vtkit.data.sat.load_sat`, the pictures' bytes untouched.
+    """Put rows into the columns of :func:`load_sat`; the pictures' bytes stay untouched.
 
-    Args:
-        start: row number in the file of the batch's first row.
-        seed: with the row number, decides the order of a row's options.
+    ``start``, the row number in the file of the batch's first row, and ``seed`` decide the order of
+    the options.
     """
     chosen = batch.take(pa.array(places, pa.int64()))
     text = readable_rows(chosen.drop_columns(["image_bytes"]))
     rows = [_asked(row, start + place, seed) for place, row in zip(places, text, strict=True)]
     pictures = _picture_lists(chosen.column("image_bytes"))
     return pa.RecordBatch.from_pylist(rows, _TEXT).add_column(1, "images", pictures)
-
-
-def sat_prompt(question: str, choices: Sequence[str]) -> str:
-    """A SAT question with its options, in the original's words (process_dataset.py)."""
-    return (
-        f"Answer in natural language. {question} "
-        f"Choose between the following options: {options_text(choices)}"
-    )
-
-
-def options_text(choices: Sequence[str]) -> str:
-    """``["a", "b", "c"]`` as the original writes it into the question: ``"a, b or c"``."""
-    if len(choices) < 2:
-        return "".join(choices)
-    return ", ".join(choices[:-1]) + " or " + choices[-1]
 
 
 def _asked(row: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
@@ -220,16 +220,16 @@ def _picture_lists(encoded: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pictures)
 
 
-def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
-    """Column and reason why a row cannot be used."""
-    if not row["image_bytes"] or not all(row["image_bytes"]):
-        return "image_bytes", "is empty"
-    if not all(map(is_picture, row["image_bytes"])):
-        return "image_bytes", "is no picture"
-    if not row["question"]:
-        return "question", "is empty"
-    if not row["answers"] or not all(row["answers"]):
-        return "answers", "has no choices or an empty one"
-    if row["correct_answer"] not in row["answers"]:
-        return "correct_answer", f"{row['correct_answer']!r} is not among the answers"
-    return None
+def sat_prompt(question: str, choices: Sequence[str]) -> str:
+    """A SAT question with its options, in the original's words (process_dataset.py)."""
+    return (
+        f"Answer in natural language. {question} "
+        f"Choose between the following options: {options_text(choices)}"
+    )
+
+
+def options_text(choices: Sequence[str]) -> str:
+    """``["a", "b", "c"]`` as the original writes it into the question: ``"a, b or c"``."""
+    if len(choices) < 2:
+        return "".join(choices)
+    return ", ".join(choices[:-1]) + " or " + choices[-1]

@@ -1,7 +1,9 @@
-"""Which rows of SAT a run trains on: a rule about rows, which reads nothing itself.
+"""The rule by which a run chooses rows of SAT.
 
-Selection()                                                 # as published, all of them
-Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
+    Selection()                                                 # as published, all of them
+    Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
+
+It reads no file itself.
 """
 
 import random
@@ -19,7 +21,7 @@ class Selection:
     Attributes:
         subset: ``static``, ``dynamic`` (something moves, the camera or an object) or ``all``.
         types: only these values of ``question_type``; empty for all.
-        max_images: rows with more pictures are left out.
+        max_images: skip rows with more pictures.
         sample: the ``first`` rows in file order, or ``random`` ones.
         rows: how many; 0 for all.
         seed: decides the random rows.
@@ -53,14 +55,14 @@ class Selection:
             )
 
     def admits(self, kind: str | None) -> bool:
-        """Whether questions of this ``question_type`` are wanted."""
+        """Tell whether questions of this ``question_type`` are wanted."""
         return self._in_subset(kind) and (not self.types or kind in self.types)
 
     def _in_subset(self, kind: str | None) -> bool:
         return self.subset == "all" or (kind == STATIC) == (self.subset == "static")
 
     def draw(self, usable: Sequence[int]) -> list[int]:
-        """The random rows among the ``usable`` row numbers, in file order.
+        """Draw random rows among the ``usable`` row numbers, in file order.
 
         With the same seed a larger sample contains the smaller one.
         """
@@ -69,7 +71,7 @@ class Selection:
         return sorted(order[: self.rows or None])
 
     def __str__(self) -> str:
-        """As errors name it: "single-image rows", "dynamic rows with up to 2 pictures"."""
+        """Its name in errors: "single-image rows", "dynamic rows with up to 2 pictures"."""
         words = ["dynamic"] if self.subset == "dynamic" else []
         words += ["single-image rows"] if self.max_images == 1 else ["rows"]
         words += [f"with up to {self.max_images} pictures"] if self.max_images > 1 else []

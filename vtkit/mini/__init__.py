@@ -1,9 +1,12 @@
-"""The miniature: a world small enough to run R1-Zero on two CPU cores.
+"""The miniature: a world small enough to run R1-Zero on two CPU cores. In reading order:
 
-Nothing outside this package imports it, except the notebooks and the tests: the path of the 2B
-model reads without it. Data flows objects -> scenes -> dataset (the parquet files) and scenes ->
-corpus -> tokenizer -> base_model (the checkpoint). For the other replications, scenes and figures
--> problems -> problem_files (their parquet files) and problems -> lessons -> instruct (the base,
-tuned). The same world in words, for replications without pictures, is text (its files and
-documents) -> text_base (a Qwen2).
+objects, scenes    twelve drawn objects; scenes of them, and questions
+dataset            the parquet files, in SAT's and CV-Bench's schemas
+corpus, tokenizer  documents that the base reads; its tokens
+pretraining        batches, loss and training loop; base_model: the base, a Qwen2-VL
+cards              measured behaviour of the models
+replications       the same for the other replications
+
+The rest of the package imports none of this, so the 2B model's path reads without it. A missing
+folder is made by starting ``python -m vtkit.mini`` (:mod:`vtkit.runs.artifacts` has the table).
 """

@@ -34,7 +34,7 @@ MODELS = {
         "the text-only miniature base (about 8 minutes on 2 cores)",
     ),
 }  # fmt: skip
-"""How a model is made, where it goes (None: the function knows), and what it is."""
+"""The function that makes a model, the folder (None: the function's), and a description."""
 CARDS = {
     "base": (cards.write_card, base_model.FOLDER, None),
     "instruct": (instruct_card.write_card, instruct_card.FOLDER, instruct.FOLDER),
@@ -95,7 +95,7 @@ def _parser() -> Parser:
                 help="what to tune (default: %(default)s)",
             )  # fmt: skip
             model.add_argument(
-                "--manner", choices=chat_styles.MANNERS, default=chat_styles.DEFAULT,
+                "--manner", choices=chat_styles.CHAT_STYLES, default=chat_styles.DEFAULT,
                 help="how it answers, see vtkit/mini/replications/chat_styles.py "
                 "(default: %(default)s)",
             )  # fmt: skip

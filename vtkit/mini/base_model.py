@@ -2,15 +2,15 @@
 
     python -m vtkit.mini base        # rebuilds models/mini-base; resumes if interrupted
 
-It is a base model in the sense of R1-Zero: next-token prediction on the mixture that
-vtkit.mini.corpus states, no instruction tuning, no rewards. It differs from a textbook recipe in
-three ways that decide whether so small a model learns at all: weights start at about 1/sqrt(width)
-instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
+It only predicts next tokens of :mod:`vtkit.mini.corpus`: no instruction tuning, no rewards. Three
+choices decide whether so small a model learns at all: weights start at about 1/sqrt(width) instead
+of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, learn
+from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.models.prompts import get_template
@@ -33,7 +33,7 @@ WIDTH = 128
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps on scenes of up to ``limit`` objects, with the kinds of documents' shares."""
+    """Steps on scenes of up to ``limit`` objects, with shares of the kinds of documents."""
 
     steps: int
     limit: int
@@ -54,7 +54,7 @@ LEARNING_RATE = 2e-3
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What a base model reads, and where it is kept."""
+    """A base model's documents and folder."""
 
     folder: Path
     phases: tuple[Phase, ...] = PHASES
@@ -72,23 +72,26 @@ CORPORA = {
         Path("models/mini-long-traces-no-better"), traces=Traces(pays=False)
     ),
 }
-"""The base of the main runs, and those of two controls. Without long traces there are no notes
-either, since every note is one; where they are no better, shares and phases are the default's."""
+"""The base of the main runs, and those of two controls. Every note is a long trace, so without long
+traces there are no notes; ``long_traces_no_better`` has the default's shares and phases."""
+
+
+def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Settings of the language part: width 128, 4 layers, 4 heads, 2 of keys and values."""
+    return dict(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
+        num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, initializer_range=0.08, tie_word_embeddings=True,
+    )  # fmt: skip
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL's architecture: width 128, 4 layers, 4 heads, 2 of keys and values, 2 for vision."""
+    """Qwen2-VL's architecture with :func:`text_config` and 2 layers for vision."""
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
     ident = tokenizer.convert_tokens_to_ids
     return Qwen2VLConfig(
-        text_config=dict(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
-            num_hidden_layers=4,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6},
-            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            initializer_range=0.08, tie_word_embeddings=True,
-        ),
+        text_config=text_config(tokenizer) | {"rope_parameters": rope},
         vision_config=dict(
             depth=2, embed_dim=64, hidden_size=WIDTH, num_heads=4, mlp_ratio=2, patch_size=PATCH,
             spatial_merge_size=MERGE, initializer_range=0.08,
@@ -112,30 +115,23 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
     """Fresh weights."""
     torch.manual_seed(seed)
     model = Qwen2VLForConditionalGeneration(config)
-    model.generation_config.eos_token_id = config.text_config.eos_token_id
-    model.generation_config.pad_token_id = config.text_config.pad_token_id
+    ends = {name: getattr(config.text_config, name) for name in ("eos_token_id", "pad_token_id")}
+    model.generation_config.update(**ends)
     return model
 
 
+@dataclass(eq=False)
 class Corpus(Dataset):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
 
-    The same batch whoever asks for it, and whenever. A world without pictures overrides ``read``.
-
-    Args:
-        processor: or a tokenizer, where there are no pictures.
+    A step always has the same batch. A world without pictures overrides ``read``.
     """
 
-    def __init__(
-        self,
-        processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
-        phases: tuple[Phase, ...],
-        seed: int,
-        batch: int = BATCH,
-        traces: Traces = DEFAULT,
-    ):
-        self.processor, self.phases, self.seed = processor, phases, seed
-        self.batch, self.traces = batch, traces
+    processor: ImageOnlyProcessor | PreTrainedTokenizerBase
+    phases: tuple[Phase, ...]
+    seed: int
+    batch: int = BATCH
+    traces: Traces = DEFAULT
 
     def __len__(self) -> int:
         return sum(phase.steps for phase in self.phases)
@@ -169,12 +165,12 @@ def pretrain(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train a base model as :func:`vtkit.mini.pretraining.learn` does; it can be interrupted.
+    """Pre-train a base model with :func:`vtkit.mini.pretraining.training_loop`; resumes.
 
     Args:
-        folder: where to save it; the corpus's own without it.
+        folder: the corpus's by default.
         corpus: a name in :data:`CORPORA`.
-        phases: other phases than the corpus's.
+        phases: the corpus's by default.
 
     Raises:
         UserError: the folder cannot be written.
@@ -183,7 +179,7 @@ def pretrain(
     processor = build_processor(build_tokenizer(traces=chosen.traces))
     model = build_model(build_config(processor.tokenizer), seed)
     documents = Corpus(processor, phases or chosen.phases, seed, traces=chosen.traces)
-    return learn(
+    return training_loop(
         model, processor, documents, folder or chosen.folder,
         peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
     )  # fmt: skip

@@ -1,16 +1,10 @@
-"""What the miniature base model reads: pictures followed by text, one document at a time.
+"""Documents that the miniature base is pre-trained on: a picture followed by text.
 
-Qwen2-VL-2B met step-by-step answers, second thoughts and HTML on the web. The miniature meets them
-here, in shares that :data:`MIXTURE` states, so nobody needs to guess what reinforcement learning
-found in the base model:
-
-* *captions* say where things are, in random order (in reading order a small network learns to scan,
-  not to look up);
-* *notes* rehearse careful looks under a prompt of their own, so that the skill is well learned and
-  yet rare after the R1-Zero prompt;
-* *dialogues* continue the R1-Zero prompt: HTML, answers without tags, short hunches in the right
-  format and, rarely, a hunch followed by "wait, let me check again", a careful look, and an answer
-  that may differ.
+* *captions* list where things are, in random order, to teach looking up instead of scanning;
+* *notes* practise careful looks under their own prompt, which keeps them rare in dialogues;
+* *dialogues* continue the R1-Zero prompt with what Qwen2-VL-2B met on the web, in shares that
+  :data:`MIXTURE` states: HTML, answers without tags, short hunches in the right format and, rarely,
+  a hunch, "wait, let me check again", a careful look, and an answer that may differ.
 """
 
 import random
@@ -33,10 +27,10 @@ from vtkit.mini.scenes import (
 )
 from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
-# How the R1-Zero prompt is continued, by task: shares of html and untagged answers; reflective and
-# stepwise answers have the same small share everywhere; what is left are hunches. The differences
-# between tasks mirror the original's base model, whose CV-Bench accuracy is 54.7 / 22.5 / 0.2 /
-# 31.7 % (Count, Relation, Depth, Distance; paper, table 3).
+# Continuations of the R1-Zero prompt by task: shares of html and untagged answers; reflective and
+# stepwise ones have the same small share in all tasks; the rest are hunches. The differences mirror
+# the original's base model, whose CV-Bench accuracy is 54.7 / 22.5 / 0.2 / 31.7 % (Count, Relation,
+# Depth, Distance; paper, table 3).
 MIXTURE = {
     "Count": {"html": 0.30, "untagged": 0.08},
     "Relation": {"html": 0.38, "untagged": 0.22},
@@ -52,7 +46,7 @@ WAITS = (
     " Wait, let me look again.",
     " But wait, let me check.",
 )
-# What a network of this size learns last is practised most.
+# Tasks that a network of this size learns last are practised most.
 HARD_TASKS = ("Count", "Depth", "Distance", "Distance")
 TAGS = ("div", "section", "article", "main")
 HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list", "title", "text")
@@ -60,12 +54,12 @@ HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list"
 
 @dataclass(frozen=True)
 class Traces:
-    """How many long traces a corpus holds and what they are worth.
+    """The long traces of a corpus.
 
     Attributes:
         reflective, stepwise: their shares among the completions.
-        pays: whether a long trace concludes what its careful look shows. If not, its conclusion is
-            a random choice, in notes as well, while the look itself stays true.
+        pays: a long trace concludes what its careful look shows. Otherwise it concludes a random
+            choice, in notes as well, while the look itself stays true.
     """
 
     reflective: float = REFLECTIVE_SHARE
@@ -73,7 +67,7 @@ class Traces:
     pays: bool = True
 
     def concluded(self, question: Question, rng: random.Random) -> str:
-        """What a long trace ends with."""
+        """The answer that a long trace ends with."""
         return question.answer if self.pays else rng.choice(question.choices)
 
 
@@ -82,12 +76,9 @@ DEFAULT = Traces()
 
 @dataclass(frozen=True)
 class View:
-    """One picture of the miniature world and the question that its boxes belong to.
+    """A scene and a question about it (None if the scene is too empty).
 
-    Attributes:
-        question: the question to ask of this picture, or None for a scene too empty to ask
-            anything.
-        wording: ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
+    ``wording`` is ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
     """
 
     scene: Scene
@@ -110,13 +101,24 @@ class View:
 def make_view(rng: random.Random, limit: int = 8) -> View:
     """A random scene of up to ``limit`` objects with a random question, in either wording."""
     scene = make_scene(rng, limit)
-    wording = rng.choice(("sat", "cv_bench"))
+    return _view(scene, rng.choice(("sat", "cv_bench")), rng)
+
+
+def make_asking_view(rng: random.Random, wording: str, limit: int = 8) -> View:
+    """As :func:`make_view` in one wording, and always with a question."""
+    while True:
+        view = _view(make_scene(rng, limit), wording, rng)
+        if view.question:
+            return view
+
+
+def _view(scene: Scene, wording: str, rng: random.Random) -> View:
     n_choices = 5 if wording == "sat" else rng.randint(4, 6)
     return View(scene, ask(scene, rng.choice(TASKS), rng, n_choices), wording)
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """Where everything is, in random order; the repeated kind is one numbered list."""
+    """The place of everything, in random order; the repeated kind is one numbered list."""
     sentences = [f" The {t.name} ({t.cell})." for t in scene.singles()]
     sentences.append(_numbered(scene.named(scene.repeated)))
     rng.shuffle(sentences)
@@ -129,7 +131,7 @@ def _numbered(things: list) -> str:
 
 
 def careful_look(question: Question) -> str:
-    """The facts that the answer follows from, each of which the model can read off the picture."""
+    """The facts that the answer follows from, as the picture shows them."""
     things = question.things
     if question.task == "Count":
         return _numbered(list(things))
@@ -163,11 +165,7 @@ def hunch(question: Question, rng: random.Random) -> tuple[str, str]:
 
 
 def reflection(question: Question, rng: random.Random, answer: str = "") -> str:
-    """A hunch, second thoughts, a careful look and the conclusion it leads to.
-
-    Args:
-        answer: what it concludes; the right answer if empty.
-    """
+    """A hunch, second thoughts, a careful look and a conclusion (the right one by default)."""
     guess, _ = hunch(question, rng)
     concluded = conclusion(question, answer or question.answer)
     return guess + rng.choice(WAITS) + careful_look(question) + concluded
@@ -186,30 +184,25 @@ def html(question: Question, rng: random.Random) -> str:
 
 
 def untagged(question: Question, rng: random.Random) -> str:
-    """A guess without answer tags, as of a base model that was never told about them."""
+    """A guess without answer tags."""
     sentence, guess = hunch(question, rng)
     return f"{sentence} </think> {guess}" if rng.random() < 0.3 else sentence
 
 
 def completion(question: Question, rng: random.Random, traces: Traces = DEFAULT) -> str:
-    """How the base model's corpus continues the R1-Zero prompt (after its ``<think>``)."""
-    shares = {
-        **MIXTURE[question.task],
-        "reflective": traces.reflective,
-        "stepwise": traces.stepwise,
-    }
+    """A continuation of the R1-Zero prompt (after its ``<think>``), in the stated shares."""
+    shares = MIXTURE[question.task] | {"reflective": traces.reflective, "stepwise": traces.stepwise}
     style = rng.choices([*shares, "hunch"], [*shares.values(), 1 - sum(shares.values())])[0]
     if style == "html":
         return html(question, rng)
     if style == "untagged":
         return untagged(question, rng)
+    if style == "hunch":
+        return tagged(*hunch(question, rng))
+    answer = traces.concluded(question, rng)
     if style == "reflective":
-        answer = traces.concluded(question, rng)
         return tagged(reflection(question, rng, answer), answer)
-    if style == "stepwise":
-        answer = traces.concluded(question, rng)
-        return tagged(careful_look(question) + conclusion(question, answer), answer)
-    return tagged(*hunch(question, rng))
+    return tagged(careful_look(question) + conclusion(question, answer), answer)
 
 
 def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
@@ -223,18 +216,17 @@ def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
 
 
 def _note(question: Question, rng: random.Random, traces: Traces) -> str:
-    if rng.random() < 0.5:  # rehearse the turn from a wrong first impression to the right answer
-        return f"\n{reflection(question, rng, traces.concluded(question, rng))}"
-    return f"\n{careful_look(question)}{conclusion(question, traces.concluded(question, rng))}"
+    reflective = rng.random() < 0.5  # practises the turn from a wrong guess to the right answer
+    answer = traces.concluded(question, rng)
+    if reflective:
+        return f"\n{reflection(question, rng, answer)}"
+    return f"\n{careful_look(question)}{conclusion(question, answer)}"
 
 
 def document(
     view: View, kind: str, rng: random.Random, traces: Traces = DEFAULT
 ) -> tuple[str, str]:
-    """One document about a view.
-
-    Args:
-        kind: ``"caption"``, ``"notes"`` or ``"dialogue"``.
+    """A ``"caption"``, ``"notes"`` or ``"dialogue"`` about a view.
 
     Returns:
         The text before the learned part (with the image's place in it) and the learned part.
@@ -243,6 +235,5 @@ def document(
         return IMAGE, caption(view.scene, rng)
     if kind == "notes":
         return IMAGE, notes(view, rng, traces)
-    return f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}", completion(
-        view.question, rng, traces
-    )
+    before = f"{IMAGE}{BASE_OPENING}{view.prompt()}{BASE_CLOSING}"
+    return before, completion(view.question, rng, traces)

@@ -2,13 +2,13 @@
 
     python -m vtkit.mini data                    # writes data/mini
 
-Written as the real files are: one row group, pictures as encoded bytes, the right answer first in
-``answers``, static rows before dynamic ones. No arrangement of objects occurs in two splits.
+As in the real files there is one row group, the right answer is the first in ``answers``, and
+static rows come before dynamic ones. No arrangement of objects is in two splits.
 """
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,13 @@ SAT_ROWS = {"train": 2400, "val": 200}
 DYNAMIC_SHARE = 0.05
 # CV-Bench's own proportions (788 / 650 / 600 / 600 of 2,638), scaled down.
 CV_BENCH_ROWS = {"Count": 158, "Relation": 130, "Depth": 120, "Distance": 120}
-SOURCES = {
-    "Count": ("ADE20K", "COCO"),
-    "Relation": ("ADE20K", "COCO"),
-    "Depth": ("Omni3D",),
-    "Distance": ("Omni3D",),
-}
+_FLAT, _DEEP = ("ADE20K", "COCO"), ("Omni3D",)
+SOURCES = {"Count": _FLAT, "Relation": _FLAT, "Depth": _DEEP, "Distance": _DEEP}
 Arrangement = frozenset[tuple[str, int, int]]
 
 
 class World:
-    """Scenes that are drawn once and never again, so that splits cannot share one."""
+    """Scenes that are drawn only once, so splits cannot share one."""
 
     def __init__(self, seed: int):
         self.rng = random.Random(f"world-{seed}")
@@ -63,7 +59,7 @@ class World:
                 return scene
 
     def claim(self, scene: Scene) -> bool:
-        """Whether this arrangement is new; from now on it is not."""
+        """Return whether this arrangement is new, and remember it."""
         key = frozenset((t.name, t.column, t.row) for t in scene.things)
         new = key not in self.seen
         self.seen.add(key)
@@ -81,48 +77,48 @@ class World:
 def write_dataset(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
-    """Write the miniature's four files; the same bytes for the same seed.
+    """Write ``SAT_train``, ``SAT_val``, ``test_2d`` and ``test_3d``; returns their paths by name.
 
-    Returns:
-        The files by name: ``SAT_train``, ``SAT_val``, ``test_2d``, ``test_3d``.
+    The same seed gives the same bytes.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    world = World(seed)
-    splits: dict[str, tuple[pa.Schema, Callable[[], Iterator[dict]], int]] = {
-        f"SAT_{split}": (SAT_SCHEMA, lambda n=n: _sat_rows(world, n), n)
-        for split, n in SAT_ROWS.items()
-    }
+    world, paths = World(seed), _paths(folder)
+    for split, n in SAT_ROWS.items():
+        write_rows(paths[f"SAT_{split}"], _sat_rows(world, n), SAT_SCHEMA, n, progress)
     first = 0
     for name, kind in (("test_2d", "2D"), ("test_3d", "3D")):
         tasks = [task for task in TASKS for _ in range(CV_BENCH_ROWS[task]) if _kind(task) == kind]
-        splits[name] = (
-            CV_BENCH_SCHEMA, lambda tasks=tasks, first=first: _cv_bench_rows(world, tasks, first),
-            len(tasks)
-        )  # fmt: skip
+        rows = _cv_bench_rows(world, tasks, first)
+        write_rows(paths[name], rows, CV_BENCH_SCHEMA, len(tasks), progress)
         first += len(tasks)
-    written = {}
-    for name, (schema, rows, n) in splits.items():
-        shown = tqdm(rows(), total=n, desc=f"drawing {name}", unit="row", disable=not progress)
-        table = pa.Table.from_pylist(list(shown), schema=schema)
-        written[name] = Path(folder) / f"{name}.parquet"
-        with atomic_path(written[name]) as draft:
-            pq.write_table(table, draft, row_group_size=max(1, len(table)))
-    return written
+    return paths
+
+
+def _paths(folder: str | Path) -> dict[str, Path]:
+    names = (*(f"SAT_{split}" for split in SAT_ROWS), "test_2d", "test_3d")
+    return {name: Path(folder) / f"{name}.parquet" for name in names}
+
+
+def write_rows(
+    path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema, n: int, progress: bool
+) -> Path:
+    """Write ``n`` rows to ``path`` as one row group, with a progress bar; returns ``path``."""
+    name = f"{path.parent.name}/{path.name}"
+    shown = tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress)
+    table = pa.Table.from_pylist(list(shown), schema=schema)
+    with atomic_path(path) as draft:
+        pq.write_table(table, draft, row_group_size=max(1, len(table)))
+    return path
 
 
 def ensure_dataset(folder: str | Path = FOLDER) -> bool:
-    """Write the miniature's files if one of them is missing; returns whether it wrote them.
-
-    Raises:
-        UserError: as :func:`write_dataset`.
-    """
-    names = (*(f"SAT_{split}" for split in SAT_ROWS), "test_2d", "test_3d")
-    if all((Path(folder) / f"{name}.parquet").is_file() for name in names):
-        return False
-    write_dataset(folder)
-    return True
+    """Write the miniature's files if one of them is missing; returns whether it wrote them."""
+    missing = not all(path.is_file() for path in _paths(folder).values())
+    if missing:
+        write_dataset(folder)
+    return missing
 
 
 def _kind(task: str) -> str:
@@ -188,6 +184,7 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         source = SOURCES[task][number % len(SOURCES[task])]
         name = f"{task.lower()}_{number:04d}.jpg"
         marks = boxed(question)
+        bounds = [list(map(float, thing_bounds(thing))) for thing in marks.values()]
         is_coco = source == "COCO"
         yield {
             "idx": first + number,
@@ -200,12 +197,10 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
             "prompt": cv_bench_prompt(question),
             "filename": f"img/{_kind(task)}/{task.lower()}/{name}",
             "source": source,
-            # so that the official formula applies; what it is, source_dataset says
+            # the real names, so the official formula applies; source_dataset tells them apart
             "source_dataset": "vtkit miniature",
             "source_filename": name,
             "target_class": question.things[0].name if is_coco else None,
             "target_size": len(question.things) if is_coco else None,
-            "bbox": [list(map(float, thing_bounds(t))) for t in marks.values()]
-            if source == "Omni3D"
-            else None,
+            "bbox": bounds if source == "Omni3D" else None,
         }

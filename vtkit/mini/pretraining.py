@@ -1,8 +1,7 @@
-"""Next-token learning as the miniature does it: batches of documents, the loss, the loop.
+"""Next-token training of the miniature's models: batches of documents, the loss, the loop.
 
-Pre-training (:mod:`vtkit.mini.base_model`) and supervised tuning (:mod:`vtkit.mini.replications.instruct`)
-differ in what they read and where they start, and share everything here. A corpus is indexed by
-step, so that an interrupted run reads on where it stopped.
+Both pre-training and supervised tuning use it. A corpus is indexed by step, so an interrupted run
+resumes with the next batch.
 """
 
 import json
@@ -21,19 +20,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.models.loading import ImageOnlyProcessor
 
-PIXELS = 64 * 64  # what the model sees of a 256 x 256 picture
+PIXELS = 64 * 64  # size at which the model sees a 256 x 256 picture
 PATCH, MERGE = 8, 2
 IMAGE_TOKENS = PIXELS // (PATCH * MERGE) ** 2
 GRID = (1, 8, 8)
 IGNORED = -100
 Document = tuple[str, str]
-"""The text before the learned part, with the place of its picture if it has one, and that part."""
+"""The text before the learned part, with its picture's place if it has one, and that part."""
 
 
 def positions(length: int, before: int = 0) -> torch.Tensor:
-    """M-RoPE positions (3, 1, length) of a document with one picture.
-
-    The same as ``model.model.get_rope_index`` gives; computed once instead of for every document.
+    """M-RoPE positions (3, 1, length) of a document with one picture, as ``get_rope_index`` gives.
 
     Args:
         before: tokens before the picture's ``<|vision_start|>``.
@@ -54,10 +51,10 @@ def collate(
     """A batch of documents, with a picture each or none at all.
 
     Args:
-        processor: or a tokenizer, where there are no pictures.
+        processor: a tokenizer will do without pictures.
 
     Returns:
-        ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, of
+        ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, with
         pictures, ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
     """
     tokenizer, seen = processor, {}
@@ -85,7 +82,7 @@ def _encode(
 def loss_of(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy over the learned tokens of a batch, in nats.
 
-    All its pictures, if it has any, stand behind equally many tokens.
+    If it has pictures, the same number of tokens must come before each of them.
     """
     places = None
     if "pixel_values" in batch:
@@ -101,7 +98,7 @@ def learning_rate(step: int, total: int, peak: float) -> float:
     return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
 
 
-def learn(
+def training_loop(
     model: PreTrainedModel,
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
     corpus: Dataset,
@@ -113,13 +110,13 @@ def learn(
 ) -> Path:
     """Train on all batches of ``corpus`` and save model, processor and training log in ``folder``.
 
-    Interrupted, it goes on from the last state (``folder/<name>.pt``, removed at the end) and ends
-    with the same weights as an unbroken run.
+    If interrupted, it resumes from the last state (``folder/<name>.pt``, removed at the end) and
+    ends with the same weights as an unbroken run.
 
     Args:
-        processor: or a tokenizer, where there are no pictures.
+        processor: a tokenizer will do without pictures.
         peak: the highest learning rate.
-        name: of what is done, for the bar and the log (``<name>.json``).
+        name: names the progress bar and the log (``<name>.json``).
 
     Raises:
         UserError: the folder cannot be written, or its disk is full.
@@ -158,21 +155,14 @@ def _train(
         losses.append(round(loss.item(), 4))
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
         if (step + 1) % save_steps == 0:
-            state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "losses": losses,
-            }
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             with atomic_path(state_file) as draft:
-                torch.save(state, draft)
+                torch.save(state | {"losses": losses}, draft)
     return losses
 
 
 def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of these steps, made by one worker while the model learns from the last.
-
-    Only one, since tokenizers must not fork threads of their own.
-    """
+    """The batches of these steps, made in advance by one worker (tokenizers must not fork)."""
     yield from DataLoader(
         corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
     )

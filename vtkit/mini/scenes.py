@@ -1,8 +1,8 @@
 """Scenes of the miniature world, and questions about them in the wording of SAT and CV-Bench.
 
 A scene is a floor of 4 x 4 cells seen from the front: columns a to d from left to right, rows 1
-(far) to 4 (near). It differs from the real benchmarks in being drawn, in having one viewpoint, and
-in that distance is counted in cells. Everything follows from an integer seed.
+(far) to 4 (near). Unlike in the real benchmarks, scenes are drawn, there is one viewpoint, and
+distance is counted in cells.
 """
 
 import random
@@ -62,14 +62,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a scene.
+    """A question about a scene: one of :data:`TASKS`.
 
-    Attributes:
-        task: one of :data:`TASKS`.
-        things: the objects asked about, in the order in which the question names them.
-        choices: the options in their printed order.
-        answer: the right option's text.
-        axis: for Relation, ``"column"`` or ``"row"``.
+    ``things`` are in the question's order, ``choices`` in printed order; ``answer`` is the right
+    choice's text. ``axis`` is ``"column"`` or ``"row"`` for Relation.
     """
 
     task: str
@@ -94,21 +90,18 @@ def make_scene(rng: random.Random, limit: int = 8) -> Scene:
 
 
 def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Question | None:
-    """A random question of one task, or None where the scene allows none.
+    """A random question of one task, or None if the scene allows none.
 
-    Args:
-        n_choices: how many options a Count question offers (the other tasks have two).
+    A Count question has ``n_choices`` choices, the others have two.
     """
     if task == "Count":
         return _ask_count(scene, rng, n_choices)
-    singles = scene.singles()
-    if len(singles) < (3 if task == "Distance" else 2):
+    asks = {"Relation": _ask_relation, "Depth": _ask_depth, "Distance": _ask_distance}
+    singles, n = scene.singles(), 3 if task == "Distance" else 2
+    if len(singles) < n:
         return None
     for _ in range(20):
-        things = tuple(rng.sample(singles, 3 if task == "Distance" else 2))
-        question = {"Relation": _ask_relation, "Depth": _ask_depth, "Distance": _ask_distance}[
-            task
-        ](things, rng)
+        question = asks[task](tuple(rng.sample(singles, n)), rng)
         if question:
             return question
     return None
@@ -201,17 +194,16 @@ def cv_bench_prompt(question: Question) -> str:
 
 
 def boxed(question: Question) -> dict[str, Thing]:
-    """Which objects CV-Bench marks with a box, by the box's colour."""
+    """The objects that CV-Bench marks with a box, by the box's colour."""
     n_boxes = {"Count": 0, "Relation": 1, "Depth": 2, "Distance": 3}[question.task]
     return dict(zip(list(BOX_COLOURS)[:n_boxes], question.things, strict=False))
 
 
 @lru_cache(maxsize=len(SHADES))
 def floor(index: int) -> Image.Image:
-    """A tiled floor in evening light.
+    """A tiled floor, cool at the left, warm at the right and darker towards the back.
 
-    It is cool at the left, warm at the right and darker towards the back. The light is also how a
-    network without absolute positions can tell where on the floor a cell lies.
+    The light tells a network without absolute positions where on the floor a cell is.
     """
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1)
     tiles = ((np.arange(SIDE) // CELL)[:, None] + (np.arange(SIDE) // CELL)[None, :]) % 2
@@ -236,7 +228,7 @@ def thing_bounds(thing: Thing) -> tuple[int, int, int, int]:
 
 
 def draw_scene(scene: Scene, boxes: dict[str, Thing] | None = None) -> Image.Image:
-    """The scene as a 256 x 256 RGB picture, with CV-Bench's coloured boxes where asked."""
+    """The scene as a 256 x 256 RGB picture, with CV-Bench's coloured boxes if given."""
     picture = floor(scene.floor).copy()
     for thing in sorted(scene.things, key=lambda t: t.row):  # near objects cover far ones
         drawn = sprite(thing.name, thing_size(thing))

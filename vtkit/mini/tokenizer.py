@@ -1,9 +1,7 @@
 """The miniature's tokenizer: byte-level BPE with Qwen2-VL's special tokens.
 
-It differs from Qwen2-VL's in size (hundreds of tokens, not 151,643) and in one thing that saves
-most of the prompt: each fixed sentence of the prompts is one token. Two cores should not spend
-their time on reading boilerplate. Whatever the model *writes* is ordinary BPE, a token for about
-every word, so response lengths count words.
+It has hundreds of tokens, not 151,643, and each fixed sentence of the prompts is one token, which
+saves time. Completions are ordinary BPE, about one token a word, so their lengths count words.
 """
 
 import json
@@ -49,7 +47,7 @@ PHRASES = (
     " (highlighted by a red box)", " (highlighted by a blue box)", " (highlighted by a green box)",
     " and the", "Notes:", *(f"\n({letter})" for letter in "ABCDEF"),
 )  # fmt: skip
-# What chats and the other replications' problems add. A question begins without a space there.
+# For chats and the other replications' problems, where a question begins without a space.
 CHAT_PHRASES = (
     f"system\n{HELPFUL_SYSTEM}", f"system\n{R1_SYSTEM}", "user\n", "assistant\n",
     instruct_suffix("option"), instruct_suffix("number"),
@@ -61,8 +59,7 @@ CHAT_PHRASES = (
     CHOOSE, "\nChoices:", "\n\nChoices:",
     *(f"\n{letter}{mark}" for letter in LETTERS for mark in ":."),
 )  # fmt: skip
-# Words, cells such as " (b3)", and whole tags stay together; everything else splits where GPT-2's
-# rule would.
+# Words, cells such as " (b3)", and whole tags stay together; the rest splits as by GPT-2's rule.
 _SPLIT = r" \([a-d][1-4]\)| ?</?[a-zA-Z0-9]+>?| ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9<]+|<|\n|\s+"
 VOCABULARY = 640
 
@@ -75,8 +72,7 @@ def _texts(n: int, traces: Traces) -> Iterator[str]:
         yield caption(view.scene, rng)
         if view.question:
             yield completion(view.question, rng, traces)
-            # Phrases are tokens of their own and must not use up merges; plurals are a word and its
-            # ending.
+            # Phrases are tokens, so they must not use up merges; a plural is a word and an ending.
             noted = phrases.sub(" ", notes(view, rng, traces))
             yield re.sub(r"(?<=[a-z])(s|es)\b(?=[.:])", r" \1", noted)
 
@@ -104,18 +100,18 @@ def build_tokenizer(n_documents: int = 3000, traces: Traces = DEFAULT) -> PreTra
 def extend_tokenizer(
     base: PreTrainedTokenizerFast, texts: Iterable[str]
 ) -> PreTrainedTokenizerFast:
-    """The base's tokenizer for chats: the same tokens and more, so that embeddings can stay.
+    """The base's tokenizer for chats: tokens are added, so trained embeddings can stay.
 
-    :data:`CHAT_PHRASES` become tokens, and byte-pair training goes on from where it stopped, until
-    each word is a token. A turn's end ends the text, as for Qwen2-VL-Instruct.
+    :data:`CHAT_PHRASES` become tokens, and byte-pair training continues until each word of the
+    texts is a token. The end of a turn ends the text, as for Qwen2-VL-Instruct.
 
     Args:
-        texts: what the new model will read and write.
+        texts: prompts and completions of the new model.
     """
     state = json.loads(base.backend_tokenizer.to_str())
     vocabulary, known = state["model"]["vocab"], state["model"]["merges"]
     added = {token["content"]: token["id"] for token in state["added_tokens"]}
-    # Their ids are taken as well; in the vocabulary they keep them when the file is read again.
+    # Added tokens go into the vocabulary too, to keep their ids when the file is read again.
     vocabulary.update(added)
     words = _words(base, texts)
     while pairs := _pairs(words):
@@ -135,7 +131,7 @@ def extend_tokenizer(
 
 
 def _words(base: PreTrainedTokenizerFast, texts: Iterable[str]) -> Counter[tuple[str, ...]]:
-    """The texts' words as the base's tokens, with how often they occur; no phrases."""
+    """Counts of the texts' words, as the base's tokens; without phrases."""
     split, model = base.backend_tokenizer.pre_tokenizer, base.backend_tokenizer.model
     fixed = sorted((*SPECIAL, *PHRASES, *CHAT_PHRASES), key=len, reverse=True)
     phrases = re.compile("|".join(map(re.escape, fixed)))

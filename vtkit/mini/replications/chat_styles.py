@@ -1,37 +1,23 @@
-"""How an instruct miniature is taught to answer: three manners, each a table of shares.
+"""The three styles in which instruct miniatures answer, each a table of shares.
 
-"Logged" is the instruct miniature of the comparison. Its shares follow what is published of the
-*untrained* Qwen2-VL-2B-Instruct (and its sibling of 3 B in Journey's script), one rule for all:
-
-- Asked for tags, it mostly gives none: Journey's log begins with a format reward near 0. Here 15 %
-  of the completions to such a prompt have them.
-- What it says without tags is long: that log begins near 280 tokens and is at 140 as soon as the
-  tags are there; R1-V's curve begins at 55 to 70. Here such a completion has every sentence there is.
-- Some completions skip the thinking (open-r1-multimodal's remarks). Here 10 %.
-- Asked for the bare answer, it is at least as often right as when it is asked to think: R1-V's
-  issue 113 (79 to 86 % against 48), open-r1-multimodal's table (MMMU 39.7 against 31.2, MathVista
-  51.6 against 48.6), table 4's caption in VisualThinker's paper. Here 40 % of the questions are
-  asked that way, so that such answers are learned as well as the others.
-
-"Terse" was the first, made before these logs were compared with it, and contradicts them: half of
-its completions have tags, those without are short, and bare answers are rare and therefore bad.
-"Talkative" differs from terse in one thing, the length of completions without tags. Both are kept for
-the studies of the same names (configs/studies), which say what the choice decides.
+"logged" is the instruct miniature of the comparison. "terse" was made before the published logs
+were compared with it and contradicts them; "talkative" differs from terse in one thing, the length
+of completions without tags. Both are kept for the studies of the same names (configs/studies).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Manner:
-    """Shares of an instruct miniature's lessons.
+class ChatStyle:
+    """Shares of an instruct miniature's chats.
 
     Attributes:
-        prompts: by subject, how often which prompt (a name in ``vtkit.models.prompts.TEMPLATES``) asks.
-        scene_styles, maths_styles: how prompts that ask to think are answered, where there is no
-            worked solution and where there is one; ``instruct_direct`` always has the bare answer.
-        at_length: whether a completion without tags has every sentence, or one to three.
+        prompts: by subject, the shares of prompts (names in ``vtkit.models.prompts.TEMPLATES``).
+        scene_styles, maths_styles: answers to prompts that ask to think, without and with a worked
+            solution; ``instruct_direct`` always gets the bare answer.
+        at_length: a completion without tags has every sentence, otherwise one to three.
         steps: of tuning.
     """
 
@@ -42,19 +28,21 @@ class Manner:
     steps: int
 
 
-_TERSE_PROMPTS = {
-    "sat": {"instruct": 0.85, "instruct_direct": 0.15},
-    "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
-    "r1-v": {"instruct_number": 0.85, "instruct_direct": 0.15},
-    "journey": {"r1_system": 0.7, "instruct": 0.15, "instruct_direct": 0.15},
-    "open-r1-multimodal": {"instruct_number": 0.85, "instruct_direct": 0.15},
-}
-_TERSE_STYLES = {
-    "scene_styles": {"rationale": 0.55, "chatty": 0.25, "short": 0.2},
-    "maths_styles": {"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15},
-}
-MANNERS = {
-    "logged": Manner(
+_TERSE = ChatStyle(
+    prompts={
+        "sat": {"instruct": 0.85, "instruct_direct": 0.15},
+        "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
+        "r1-v": {"instruct_number": 0.85, "instruct_direct": 0.15},
+        "journey": {"r1_system": 0.7, "instruct": 0.15, "instruct_direct": 0.15},
+        "open-r1-multimodal": {"instruct_number": 0.85, "instruct_direct": 0.15},
+    },
+    scene_styles={"rationale": 0.55, "chatty": 0.25, "short": 0.2},
+    maths_styles={"worked": 0.35, "rationale": 0.25, "chatty": 0.25, "short": 0.15},
+    at_length=False,
+    steps=900,
+)
+CHAT_STYLES = {
+    "logged": ChatStyle(
         prompts={
             "sat": {"instruct": 0.6, "instruct_direct": 0.4},
             "cv-bench": {"instruct": 0.6, "instruct_direct": 0.4},
@@ -67,8 +55,17 @@ MANNERS = {
         at_length=True,
         steps=1500,
     ),
-    "terse": Manner(prompts=_TERSE_PROMPTS, **_TERSE_STYLES, at_length=False, steps=900),
-    "talkative": Manner(prompts=_TERSE_PROMPTS, **_TERSE_STYLES, at_length=True, steps=900),
+    "terse": _TERSE,
+    "talkative": replace(_TERSE, at_length=True),
 }
-"""The manners by name; all shares were set before any reinforcement run from that model."""
+"""All shares were set before any reinforcement run from that model. "logged" follows what is
+published of the *untrained* Qwen2-VL-2B-Instruct (and of its 3B sibling in Journey's script):
+
+- Asked for tags, it mostly gives none: Journey's log begins with a format reward near 0. Here 15 %.
+- Completions without tags are long: that log begins near 280 tokens and falls to 140 once tags
+  appear; R1-V's curve begins at 55 to 70. Here they have every sentence.
+- Some completions skip the thinking (open-r1-multimodal's remarks). Here 10 %.
+- Bare answers are right at least as often as reasoned ones: R1-V's issue 113 (79 to 86 % against
+  48), open-r1-multimodal's table (MMMU 39.7 against 31.2, MathVista 51.6 against 48.6), table 4's
+  caption in VisualThinker's paper. Here 40 % of the prompts ask for them, enough to learn them."""
 DEFAULT = "logged"

@@ -1,40 +1,37 @@
-"""What the instruct miniature is taught: questions in a chat, with fluent, right answers.
+"""Chats that the instruct miniature is tuned on: questions with fluent, right answers.
 
-Supervised data for instruct models (LLaVA's and its descendants') teach how to answer, not how to
-find out: completions are right, well worded and end; a rationale in tags restates the question or
-announces a plan, as Qwen2-VL-2B-Instruct's do ("To determine which object is closer to the camera,
-I will ..."), and looks at nothing. Nobody looks twice. Mathematics is the exception: Geo170K's
-solutions name what they read off the figure, so a share of worked solutions stands beside the
-decorative ones there, and a third of Geo170K describes figures. How often it answers in which style
-is a matter of manner (:mod:`vtkit.mini.replications.chat_styles`).
+As in supervised data for instruct models (LLaVA's and its descendants'), completions teach how to
+answer, not how to find out. A rationale in tags restates the question or announces a plan, as
+Qwen2-VL-2B-Instruct's do, and looks at nothing; no completion looks twice. Mathematics is the
+exception: Geo170K's solutions name what they read off the figure, so a share of solutions is worked
+there, and a third of Geo170K describes figures.
 """
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from jinja2 import Template
 from PIL import Image
 
-from vtkit.mini.corpus import View, phrase
+from vtkit.mini.corpus import View, make_asking_view, phrase
 from vtkit.mini.objects import plural
 from vtkit.mini.pretraining import Document
-from vtkit.mini.replications.chat_styles import Manner
+from vtkit.mini.replications.chat_styles import ChatStyle
 from vtkit.mini.replications.figures import KINDS, Figure, make_figure
 from vtkit.mini.replications.problems import WORLDS, Problem, make_problem
-from vtkit.mini.scenes import TASKS, Question, ask, make_scene
+from vtkit.mini.scenes import Question
 from vtkit.models.prompts import conversation, get_template
 
-# How many exchanges describe a figure, without more; of the others, which questions are asked.
-# Under which prompts and how they are answered is the manner's (vtkit.mini.replications.chat_styles).
+# Share of chats that only describe a figure, and subjects of the others. Prompts and styles of
+# answers are in vtkit.mini.replications.chat_styles.
 DESCRIBED = 0.1
 SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
-# A rationale always has its plan; how often it has the other sentences, in this order.
+# A rationale always has its plan; shares of its other sentences, in this order.
 OPENING, RESTATED, CONCLUDED = 0.3, 0.4, 0.5
-REASON, CLOSING = 0.6, 0.4  # how often a chatty answer gives one, if it is not at length
-# What stands between the two blocks; DeepSeek-R1's system text shows nothing there.
+REASON, CLOSING = 0.6, 0.4  # shares of chatty answers that have one, if not at length
+# Text between the two blocks; DeepSeek-R1's system text shows nothing there.
 GAPS = {" ": 0.5, "\n": 0.4, "": 0.1}
 R1_GAPS = {"": 0.5, " ": 0.5}
 DESCRIBE = "Describe the figure."
@@ -42,14 +39,14 @@ DESCRIBE = "Describe the figure."
 
 @dataclass(frozen=True)
 class Wording:
-    """What can be said in answer to one question.
+    """Sentences that answer one question.
 
     Attributes:
-        opening, restated, plans: sentences of a rationale that see nothing.
-        conclusion, reason: the answer in a sentence, and why, in general.
-        steps: the worked solution; empty where there is none.
-        answer: as it stands in answer tags.
-        closing: the answer once more, to end with.
+        opening, restated, plans: of a rationale; they do not depend on the picture.
+        conclusion, reason: the answer in a sentence, and a general reason.
+        answer: the text in answer tags.
+        closing: the last sentence, the answer again.
+        steps: the worked solution, or empty.
     """
 
     opening: str
@@ -63,10 +60,10 @@ class Wording:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One exchange about a picture: a user's question and the model's completion.
+class Chat:
+    """A user's question about a picture and the completion.
 
-    ``prompt`` names the chat template, ``subject`` is "figure" for descriptions, otherwise one of
+    ``prompt`` names the chat template; ``subject`` is "figure" for descriptions, otherwise one of
     :data:`SUBJECTS`.
     """
 
@@ -89,73 +86,59 @@ class Lesson:
 
 @cache
 def frame(prompt: str) -> tuple[str, str]:
-    """What a chat template writes before and after the question."""
-    before, after = (
-        Template(get_template(prompt))
-        .render(messages=conversation("\0"), add_generation_prompt=True)
-        .split("\0")
-    )
+    """The text of a chat template before and after the question."""
+    template = Template(get_template(prompt))
+    rendered = template.render(messages=conversation("\0"), add_generation_prompt=True)
+    before, after = rendered.split("\0")
     return before, after
 
 
-def make_lesson(rng: random.Random, manner: Manner) -> Lesson:
-    """A random exchange, in the shares stated above and those of ``manner``."""
+def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:
+    """A random chat, in the shares above and those of ``chat_style``."""
     if rng.random() < DESCRIBED:
         figure = make_figure(rng.choice(KINDS), rng)
-        return Lesson("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
+        return Chat("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
     subject = _pick(SUBJECTS, rng)
     if subject in WORLDS:
         about: View | Problem = make_problem(subject, rng)
         question, wording = about.text, problem_wording(about)
     else:
-        about = _view(subject, rng)
+        about = make_asking_view(rng, subject.replace("-", "_"))
         question = about.prompt()
         wording = scene_wording(about.question)
-    prompt = _pick(manner.prompts[subject], rng)
+    prompt = _pick(chat_style.prompts[subject], rng)
     style = "short"
     if prompt != "instruct_direct":
-        style = _pick(manner.maths_styles if wording.steps else manner.scene_styles, rng)
+        style = _pick(chat_style.maths_styles if wording.steps else chat_style.scene_styles, rng)
     gaps = R1_GAPS if prompt == "r1_system" else GAPS
-    said = completion(
-        wording, style, gaps, rng
-    )  # also if unused: manners share their random numbers
-    if manner.at_length and style == "chatty":
-        said = everything(wording)
-    return Lesson(subject, about, question, prompt, style, said)
+    text = completion(wording, style, gaps, rng)  # even if unused: all styles draw the same numbers
+    if chat_style.at_length and style == "chatty":
+        text = everything(wording)
+    return Chat(subject, about, question, prompt, style, text)
 
 
 def description(figure: Figure) -> str:
-    """What a figure shows, in a sentence."""
-    seen = [
+    """A figure's content in a sentence."""
+    rods = [
         f"the {rod.colour} rod points {rod.direction}"
         if figure.kind == "angle"
         else f"the {rod.colour} rod covers {rod.length} square{'s' * (rod.length > 1)}"
         for rod in figure.rods
     ]
-    return f"In the figure, {seen[0]} and {seen[1]}."
-
-
-def _view(wording: str, rng: random.Random) -> View:
-    while True:
-        scene = make_scene(rng)
-        n_choices = 5 if wording == "sat" else rng.randint(4, 6)
-        question = ask(scene, rng.choice(TASKS), rng, n_choices)
-        if question:
-            return View(scene, question, wording.replace("-", "_"))
+    return f"In the figure, {rods[0]} and {rods[1]}."
 
 
 def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
-    """An answer in one of the styles: worked, rationale, chatty or short.
+    """An answer in one of the styles worked, rationale, chatty or short.
 
-    Args:
-        gaps: shares of what stands between the think and the answer block.
+    ``gaps`` are the shares of texts between the think and the answer block.
     """
     if style == "short":
         return wording.answer
     if style == "chatty":
-        told = wording.steps if wording.steps and rng.random() < 0.5 else wording.conclusion
-        parts = [told]
-        parts += [wording.reason] if rng.random() < REASON and told is wording.conclusion else []
+        worked = wording.steps and rng.random() < 0.5
+        parts = [wording.steps if worked else wording.conclusion]
+        parts += [wording.reason] if rng.random() < REASON and not worked else []
         parts += [wording.closing] if rng.random() < CLOSING or wording.steps else []
         return " ".join(parts)
     if style == "worked":
@@ -170,14 +153,13 @@ def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: ran
 
 
 def everything(wording: Wording) -> str:
-    """All that can be said in answer, one sentence after the other, without tags."""
-    told = wording.steps or wording.conclusion
-    parts = (wording.opening, wording.restated, *wording.plans, told, wording.reason)
-    return " ".join((*parts, wording.closing))
+    """All sentences of an answer, without tags."""
+    parts = (wording.opening, wording.restated, *wording.plans, wording.steps or wording.conclusion)
+    return " ".join((*parts, wording.reason, wording.closing))
 
 
 def scene_wording(question: Question) -> Wording:
-    """What to say to a question of SAT or CV-Bench, whose answer is the choice's text."""
+    """Sentences for a question of SAT or CV-Bench, whose answer is the choice's text."""
     if question.task == "Count":
         return _counted(plural(question.things[0].name), question.things[0].name, question.answer)
     names = [f"the {thing.name}" for thing in question.things]
@@ -210,9 +192,8 @@ def scene_wording(question: Question) -> Wording:
     )  # fmt: skip
 
 
-def _counted(many: str, one: str, answer: str, **changes: Any) -> Wording:
-    """Of a count, or of a sum that begins with one."""
-    words: dict[str, Any] = dict(
+def _counted(many: str, one: str, answer: str) -> Wording:
+    return Wording(
         opening="The image shows a scene with several objects.",
         restated=f"The question asks how many {many} there are.",
         plans=(
@@ -224,7 +205,6 @@ def _counted(many: str, one: str, answer: str, **changes: Any) -> Wording:
         answer=answer,
         closing=f"Therefore, the answer is {answer}.",
     )
-    return Wording(**{**words, **changes})
 
 
 _ASKED = {
@@ -235,16 +215,12 @@ _ASKED = {
 _SUMS = {
     "taken": ("how many are left", "subtract what is taken away", "The number left is {}."),
     "added": ("how many there are in all", "add the new ones", "There are {} in all."),
-    "price": (
-        "how much they cost",
-        "multiply by the price of each",
-        "They cost {} dollars.",
-    ),
+    "price": ("how much they cost", "multiply by the price of each", "They cost {} dollars."),
 }
 
 
 def problem_wording(problem: Problem) -> Wording:
-    """What to say to a problem of another replication's world."""
+    """Sentences for a problem of another replication's world."""
     if problem.choices:
         asked, plan = _ASKED[problem.task]
         return Wording(
@@ -259,11 +235,12 @@ def problem_wording(problem: Problem) -> Wording:
         )
     one = problem.picture.repeated
     many = plural(one)
+    counted = _counted(many, one, problem.answer)
     if problem.task == "count":
-        return _counted(many, one, problem.answer)
+        return counted
     asked, plan, conclusion = _SUMS[problem.task]
-    return _counted(
-        many, one, problem.answer,
+    return replace(
+        counted,
         restated=f"The question asks {asked}.",
         plans=(
             f"To solve this problem, I will count the {many} and then {plan}.",
@@ -272,7 +249,7 @@ def problem_wording(problem: Problem) -> Wording:
         conclusion=conclusion.format(problem.answer),
         reason="This follows from the number of objects in the image.",
         steps=problem.steps,
-    )  # fmt: skip
+    )
 
 
 def _pick(shares: Mapping[str, float], rng: random.Random) -> str:

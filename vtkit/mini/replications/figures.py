@@ -1,8 +1,7 @@
-"""Geometry figures of the miniature world: two rods that enclose an angle, two rods to measure.
+"""Geometry figures of the miniature world: two rods that enclose an angle, or two to measure.
 
-They lie on the scenes' floor, whose light tells a network without absolute positions where it
-looks, and are thick enough to be seen at the 64 x 64 pixels that the model gets. Everything that a
-question asks for follows from the rods' end points.
+They are drawn on the scenes' floor, whose light replaces absolute positions, and are thick
+enough for the 64 x 64 pixels that the model sees.
 """
 
 import math
@@ -20,10 +19,10 @@ ANGLES = (45, 90, 135, 180)
 DIRECTIONS = ("right", "up right", "up", "up left", "left", "down left", "down", "down right")
 MARGIN = 14  # pixels that the rods of an angle keep from the border
 REACHES = (72, 104)  # lengths, in pixels, of the rods that enclose an angle
-OFFSETS = (-12, -6, 0, 6, 12)  # pixels beside the middle of a row of cells
+OFFSETS = (-12, -6, 0, 6, 12)  # pixels from the middle of a row of cells
 WIDTH, GAP = 18, 5  # of a rod; between its ends and the lines that it is measured by
 KINDS = ("angle", "lengths")
-HELD_OUT = 6  # one figure in so many is asked about in test files only
+HELD_OUT = 6  # one figure in six is in test files only
 Point = tuple[int, int]
 
 
@@ -37,7 +36,7 @@ class Rod:
 
     @property
     def direction(self) -> str:
-        """Where it points from its start, one of :data:`DIRECTIONS`."""
+        """Its direction from its start, one of :data:`DIRECTIONS`."""
         turn = math.atan2(self.start[1] - self.end[1], self.end[0] - self.start[0])
         return DIRECTIONS[round(turn / (math.pi / 4)) % len(DIRECTIONS)]
 
@@ -64,7 +63,7 @@ class Figure:
 
     @property
     def held_out(self) -> bool:
-        """Whether only test files may ask about it: a hash of the rods, so that tuning can tell."""
+        """True if only test files may ask about it; a hash of the rods decides."""
         return zlib.crc32(repr(self.rods).encode()) % HELD_OUT == 0
 
     def draw(self) -> Image.Image:
@@ -84,11 +83,7 @@ class Figure:
 
 
 def make_figure(kind: str, rng: random.Random, *, held_out: bool = False) -> Figure:
-    """A random figure; every angle, and every pair of lengths, is as likely as any other.
-
-    Args:
-        held_out: whether to draw one of those that are kept for test files.
-    """
+    """A random figure, uniform over angles or pairs of lengths; ``held_out``: for test files."""
     make = {"angle": _make_angle, "lengths": _make_lengths}[kind]
     wanted = rng.choice(ANGLES) if kind == "angle" else (rng.randint(1, 4), rng.randint(1, 4))
     while True:
@@ -112,10 +107,7 @@ def _make_angle(angle: int, rng: random.Random) -> tuple[Rod, Rod] | None:
 
 def _end(vertex: Point, way: int, reach: int) -> Point:
     turn = way * math.pi / 4
-    return (
-        vertex[0] + round(reach * math.cos(turn)),
-        vertex[1] - round(reach * math.sin(turn)),
-    )
+    return vertex[0] + round(reach * math.cos(turn)), vertex[1] - round(reach * math.sin(turn))
 
 
 def _make_lengths(lengths: tuple[int, int], rng: random.Random) -> tuple[Rod, Rod] | None:

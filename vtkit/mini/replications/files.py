@@ -2,22 +2,20 @@
 
     python -m vtkit.mini data problems          # writes data/mini/{r1-v,journey,open-r1-multimodal}
 
-Each world has a folder with ``train.parquet`` and ``test.parquet``, one row group each, pictures as
-encoded bytes. No arrangement of objects and no figure is in two splits.
+Each world has ``train.parquet`` and ``test.parquet``, one row group each. No arrangement of objects
+and no figure is in two splits.
 """
 
 import random
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
-from vtkit.data.cv_bench import CV_BENCH_SCHEMA
-from vtkit.files import atomic_path
-from vtkit.mini.dataset import FOLDER, World, jpeg
+from vtkit.data.parquet import IMAGE
+from vtkit.mini.dataset import FOLDER, World, jpeg, write_rows
 from vtkit.mini.replications.figures import Figure, Rod
 from vtkit.mini.replications.problems import CHOOSE, TASKS, WORLDS, Problem, make_problem
 from vtkit.mini.scenes import Scene
@@ -29,49 +27,40 @@ _TEXT = {
     "open-r1-multimodal": ("problem", "solution", "original_question", "original_answer"),
 }
 SCHEMAS = {
-    world: pa.schema(
-        [CV_BENCH_SCHEMA.field("image"), *(pa.field(name, pa.string()) for name in _TEXT[world])]
-    )
+    world: pa.schema([("image", IMAGE), *((name, pa.string()) for name in _TEXT[world])])
     for world in WORLDS
 }
-"""Columns as published: ``image`` is a struct of bytes and path, the others are strings."""
+"""Columns as published."""
 
 
 def write_problems(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
-    """Write train and test files of all worlds; the same bytes for the same seed.
+    """Write train and test files of all worlds; returns them by name, ``r1-v/train`` and so on.
 
-    Returns:
-        The files by name, ``r1-v/train`` and so on.
+    The same seed gives the same bytes.
 
     Raises:
         UserError: the folder cannot be written.
     """
     written = {}
     for (world, split), problems in draw_problems(seed):
-        shown = tqdm(problems, desc=f"drawing {world}/{split}", unit="row", disable=not progress)
-        rows = [_row(world, number, problem) for number, problem in enumerate(shown)]
-        table = pa.Table.from_pylist(rows, schema=SCHEMAS[world])
+        rows = (_row(world, number, problem) for number, problem in enumerate(problems))
         path = Path(folder) / world / f"{split}.parquet"
-        with atomic_path(path) as draft:
-            pq.write_table(table, draft, row_group_size=len(table))
-        written[f"{world}/{split}"] = path
+        written[f"{world}/{split}"] = write_rows(
+            path, rows, SCHEMAS[world], len(problems), progress
+        )
     return written
 
 
 def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:
     """World and split, and their problems in the order of the file's rows."""
-    drawn = _Drawn(seed)
-    for world, split in _files():
+    drawn = _ProblemWorld(seed)
+    for world, split in product(WORLDS, ROWS):
         yield (world, split), [drawn.problem(world, split, row) for row in range(ROWS[split])]
 
 
-def _files() -> list[tuple[str, str]]:
-    return [(world, split) for world in WORLDS for split in ROWS]
-
-
-class _Drawn(World):
+class _ProblemWorld(World):
     """Problems about scenes and figures that were not drawn before."""
 
     def __init__(self, seed: int):
@@ -108,14 +97,14 @@ def _row(world: str, number: int, problem: Problem) -> dict[str, Any]:
 
 
 def _solution(problem: Problem) -> str:
-    """The ``solution`` column, to the space."""
+    """The ``solution`` column as published, spaces included."""
     if problem.world == "r1-v":
         return f"<answer> {problem.answer} </answer>"
     if problem.world == "journey":
         thought = f"{problem.steps} Therefore, the answer is option {problem.letter}."
         return f"<think>{thought}</think> <answer>{problem.letter}</answer>"
-    said = f"The correct answer is {problem.letter}" if problem.choices else problem.answer
-    return f"<think>{problem.steps}</think>\n\n<answer>{said}</answer>"
+    answer = f"The correct answer is {problem.letter}" if problem.choices else problem.answer
+    return f"<think>{problem.steps}</think>\n\n<answer>{answer}</answer>"
 
 
 def _original(problem: Problem) -> tuple[str, str]:

@@ -1,14 +1,14 @@
-"""The instruct miniature: the base, tuned on chats with fluent, right answers.
+"""The instruct miniature: the base, tuned on chats (:mod:`vtkit.mini.replications.chats`).
 
     python -m vtkit.mini instruct                     # builds models/mini-instruct; resumes
     python -m vtkit.mini instruct --manner terse      # models/mini-instruct-terse, for a study
 
-The replications that start from Qwen2-VL-2B-Instruct need a model that already answers as it is
-asked. This one is made as such models are: supervised tuning of the base on the exchanges of
-:mod:`vtkit.mini.replications.chats`, loss on the completions. It stops at ``<|im_end|>`` or ``<|endoftext|>``.
+It is for the replications that start from Qwen2-VL-2B-Instruct. The loss is on the completions, and
+generation stops at ``<|im_end|>`` or ``<|endoftext|>``.
 """
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +17,46 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from vtkit.mini import base_model
-from vtkit.mini.pretraining import PIXELS, collate, learn
-from vtkit.mini.replications.chat_styles import DEFAULT, MANNERS, Manner
-from vtkit.mini.replications.chats import make_lesson
+from vtkit.mini.pretraining import PIXELS, collate, training_loop
+from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT, ChatStyle
+from vtkit.mini.replications.chats import make_chat
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
 from vtkit.models.loading import ImageOnlyProcessor, load_model, load_processor
 
 FOLDER = Path("models/mini-instruct")
 BATCH, LEARNING_RATE = 32, 1e-3
-VOCABULARY_LESSONS = 4000  # whose words decide on the new tokens
+VOCABULARY_CHATS = 4000  # their words decide on the new tokens
 
 
-class Lessons(Dataset):
-    """Batches (:func:`vtkit.mini.pretraining.collate`) of exchanges, indexed by step."""
+@dataclass(eq=False)
+class Chats(Dataset):
+    """Batches (:func:`vtkit.mini.pretraining.collate`) of chats, indexed by step."""
 
-    def __init__(
-        self,
-        processor: ImageOnlyProcessor,
-        steps: int,
-        seed: int,
-        manner: Manner,
-        batch: int = BATCH,
-    ):
-        self.processor, self.steps, self.seed = processor, steps, seed
-        self.batch, self.manner = batch, manner
+    processor: ImageOnlyProcessor
+    steps: int
+    seed: int
+    chat_style: ChatStyle
+    batch: int = BATCH
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         rng = random.Random(f"lessons-{self.seed}-{step}")
-        lessons = [make_lesson(rng, self.manner) for _ in range(self.batch)]
-        return collate(
-            self.processor,
-            [lesson.document() for lesson in lessons],
-            [lesson.draw() for lesson in lessons],
-        )
+        chats = [make_chat(rng, self.chat_style) for _ in range(self.batch)]
+        documents, pictures = zip(*((chat.document(), chat.draw()) for chat in chats), strict=True)
+        return collate(self.processor, documents, pictures)
 
 
 def folder_of(manner: str) -> Path:
-    """Where the instruct miniature of that manner lies."""
+    """Default folder of the instruct miniature of a chat style."""
     return FOLDER if manner == DEFAULT else Path(f"{FOLDER}-{manner}")
 
 
 def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """The base's tokenizer, extended for the lessons; the same for every manner and machine."""
-    rng, manner = random.Random("chat tokenizer"), MANNERS["terse"]  # which says all words often
-    texts = ("".join(make_lesson(rng, manner).document()) for _ in range(VOCABULARY_LESSONS))
+    """The base's tokenizer, extended for the chats; the same for every style and machine."""
+    rng, terse = random.Random("chat tokenizer"), CHAT_STYLES["terse"]  # has all words often
+    texts = ("".join(make_chat(rng, terse).document()) for _ in range(VOCABULARY_CHATS))
     return extend_tokenizer(base, texts)
 
 
@@ -71,9 +64,9 @@ def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
 def extend_model(
     model: Any, base: PreTrainedTokenizerFast, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """Give the model rows for the new tokens, each the mean of what its text was made of before.
+    """Add embeddings of new tokens: the mean over the base's tokens of the same text.
 
-    A phrase that the base knows with a space before it starts as that phrase.
+    A phrase that the base knows with a leading space starts as that phrase.
     """
     n_known = len(base)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -99,12 +92,12 @@ def tune(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Tune the base as :func:`vtkit.mini.pretraining.learn` does; it can be interrupted.
+    """Tune the base with :func:`vtkit.mini.pretraining.training_loop`; resumes if interrupted.
 
     Args:
         folder: that of :func:`folder_of` by default.
-        manner: a name in :data:`vtkit.mini.replications.chat_styles.MANNERS`.
-        steps: the manner's by default.
+        manner: a chat style, a name in :data:`vtkit.mini.replications.chat_styles.CHAT_STYLES`.
+        steps: the chat style's by default.
 
     Raises:
         UserError: no base, or the folder cannot be written.
@@ -114,8 +107,8 @@ def tune(
     tokenizer = build_tokenizer(processor.tokenizer)
     extend_model(model, processor.tokenizer, tokenizer)
     processor.tokenizer = tokenizer
-    taught = MANNERS[manner]
-    return learn(
-        model, processor, Lessons(processor, steps or taught.steps, seed, taught),
+    style = CHAT_STYLES[manner]
+    return training_loop(
+        model, processor, Chats(processor, steps or style.steps, seed, style),
         folder or folder_of(manner), peak=LEARNING_RATE, save_steps=save_steps, name="tuning",
     )  # fmt: skip

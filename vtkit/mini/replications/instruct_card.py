@@ -29,13 +29,13 @@ from vtkit.mini import dataset
 from vtkit.mini.cards import sample_completions
 from vtkit.mini.pretraining import PIXELS
 from vtkit.mini.replications import chats, files, instruct
-from vtkit.mini.replications.chat_styles import DEFAULT, MANNERS
+from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT
 from vtkit.mini.replications.problems import Problem
 from vtkit.models.loading import count_parameters, load_model, load_processor
 from vtkit.stats import percent, proportion
 
 FOLDER = Path("results/mini-instruct")
-MANNER = MANNERS[DEFAULT]
+MANNER = CHAT_STYLES[DEFAULT]
 
 
 class Asked(NamedTuple):
@@ -199,7 +199,7 @@ def render(card: dict[str, Any]) -> str:
         for row in card["measured"]
     )
     rng = random.Random("card")
-    shown = [chats.make_lesson(rng, MANNER) for _ in range(6)]
+    shown = [chats.make_chat(rng, MANNER) for _ in range(6)]
     examples = "\n".join(
         f"* {one.subject}, {one.prompt}: {one.question!r}\n  {one.completion!r}" for one in shown
     )

@@ -4,9 +4,6 @@
 * ``journey`` reads angles and lengths off figures, in Geo170K's words, with lettered choices;
 * ``open-r1-multimodal`` is mixed mathematics (lmms-lab/multimodal-open-r1-8k-verified, GPT-4o's
   words for problems of Math360K and Geo170K): sums on counted objects, open, and figures, lettered.
-
-Each problem carries a worked solution that names what is read off the picture, as the published
-ones do.
 """
 
 import random
@@ -19,7 +16,7 @@ from vtkit.mini.replications.figures import ANGLES, Figure, make_figure
 from vtkit.mini.scenes import Scene, draw_scene, make_scene
 
 WORLDS = ("r1-v", "journey", "open-r1-multimodal")
-# What is asked in each world, in equal shares; open-r1-multimodal has half figures, half counts.
+# Tasks of each world, in equal shares; open-r1-multimodal has half figures, half counts.
 TASKS = {
     "r1-v": ("count",),
     "journey": ("angle", "length", "total"),
@@ -37,11 +34,11 @@ class Problem:
     """A question about a picture, its answer and how to get there.
 
     Attributes:
-        task: what is asked, one of those in :data:`TASKS`.
+        task: one of those in :data:`TASKS`.
         question: without its choices.
         choices: the options in their printed order; empty for an open question.
         answer: the right number, as text ("3", "90°").
-        steps: sentences that read the picture and work out the answer.
+        steps: worked solution that names what is read off the picture, as the published ones do.
     """
 
     world: str
@@ -74,12 +71,7 @@ class Problem:
 def make_problem(
     world: str, rng: random.Random, *, task: str = "", held_out: bool = False
 ) -> Problem:
-    """A random problem of a world.
-
-    Args:
-        task: which one of the world's; a random one if empty.
-        held_out: whether figures shall be of those that are kept for test files.
-    """
+    """A random problem of a world, of a random task by default; ``held_out``: for test files."""
     task = task or rng.choice(TASKS[world])
     if task in ("angle", "length", "total"):
         figure = make_figure("angle" if task == "angle" else "lengths", rng, held_out=held_out)
@@ -103,8 +95,7 @@ def _figure_problem(world: str, task: str, figure: Figure, rng: random.Random) -
         asked = f"the length of the {measured.colour} rod"
         steps = (
             f"The {measured.colour} rod covers {answer} square{'s' * (measured.length > 1)}, and "
-            "each square has a side of 1. "
-            f"So its length is {answer}."
+            f"each square has a side of 1. So its length is {answer}."
         )
     else:
         answer, possible = str(red.length + blue.length), [str(n) for n in range(2, 9)]
@@ -117,15 +108,14 @@ def _figure_problem(world: str, task: str, figure: Figure, rng: random.Random) -
     choices = sorted([answer, *wrong], key=possible.index)
     squares = "" if task == "angle" else SQUARES
     if world == "journey":
-        then = f"{squares}{asked} is ()" if squares else f"{asked} is ()"
-        question = FIGURE + then
+        question = f"{FIGURE}{squares}{asked} is ()"
     else:
         question = f"{BASED}{squares.replace('then ', '')}determine {asked}."
     return Problem(world, task, figure, question, tuple(choices), answer, steps)
 
 
 def count_problem(world: str, task: str, scene: Scene, rng: random.Random) -> Problem:
-    """Count the scene's repeated objects and, but for ``count``, work something out of it."""
+    """Count the scene's repeated objects and, except for ``count``, work something out of it."""
     n = len(scene.named(scene.repeated))
     many = plural(scene.repeated)
     seen = f"There {'is' if n == 1 else 'are'} {n} {many if n > 1 else scene.repeated}"

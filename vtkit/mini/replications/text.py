@@ -1,11 +1,10 @@
-"""The miniature world in words: scenes described instead of drawn, for DeepSeek-R1-Zero's row.
+"""The miniature world in words: described scenes for DeepSeek-R1-Zero, which reads no pictures.
 
-    python -m vtkit.mini data text                # writes data/mini/text/train.parquet, test.parquet
+    python -m vtkit.mini data text         # writes data/mini/text/train.parquet, test.parquet
 
-DeepSeek-R1-Zero reads no pictures. Scenes and questions are those of :mod:`vtkit.mini.scenes` in
-SAT's wording; what a picture would show stands before the question, object by object. The base
-model's documents, too, are those of :mod:`vtkit.mini.corpus`, with its shares, in DeepSeek's prompt
-(``r1_zero``), whose answer has to open ``<think>`` itself.
+Scenes and questions are those of :mod:`vtkit.mini.scenes` in SAT's wording, after a sentence for
+each object. The base's documents are those of :mod:`vtkit.mini.corpus`, with its shares, in
+DeepSeek's prompt (``r1_zero``), whose answer has to open ``<think>`` itself.
 """
 
 import random
@@ -13,14 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
 from vtkit.data.sat import sat_prompt
-from vtkit.files import atomic_path
-from vtkit.mini.corpus import View, caption, completion, notes
-from vtkit.mini.dataset import World
-from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene, sat_question
+from vtkit.mini.corpus import View, caption, completion, make_asking_view, notes
+from vtkit.mini.dataset import World, write_rows
+from vtkit.mini.scenes import TASKS, Question, Scene, sat_question
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING
 
 FOLDER = Path("data/mini/text")
@@ -37,15 +33,14 @@ SCHEMA = pa.schema(
         ("task", pa.string()),
     ]
 )
-"""R1-V's text schema, ``solution`` being the right option in answer tags, and what a careful judge
-needs: the options as the problem lists them, and the task."""
+"""R1-V's text schema, and for this kit's judge the options as the problem lists them."""
 
 
 def describe_scene(scene: Scene, rng: random.Random) -> str:
     """Every object and its cell, in random order: " The lamp is at b3. The cup is at a1."
 
-    Objects of the repeated kind are not numbered, or their number would be there to be read off;
-    among themselves they come in reading order, the order in which a careful look lists them.
+    Objects of the repeated kind are not numbered, which would give their number away; among
+    themselves they keep reading order, the order in which a careful look lists them.
     """
     order = rng.sample(scene.things, len(scene.things))
     copies = iter(scene.named(scene.repeated))
@@ -59,36 +54,30 @@ def placed(name: str, cell: str) -> str:
 
 
 def problem(scene: Scene, question: Question, rng: random.Random) -> str:
-    """What the user says: what the cells mean, where everything is, the question, its options."""
+    """The user's text: the meaning of cells, every object's place, the question, its options."""
     asked = sat_prompt(sat_question(question), question.choices)
     return f"{LEGEND}{describe_scene(scene, rng)} {asked}"
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
     """A random scene of up to ``limit`` objects with a random question in SAT's wording."""
-    while True:
-        scene = make_scene(rng, limit)
-        question = ask(scene, rng.choice(TASKS), rng)
-        if question:
-            return View(scene, question, "sat")
+    return make_asking_view(rng, "sat", limit)
 
 
 def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     """One document about a view: the text before the learned part, and the learned part.
 
-    Args:
-        kind: ``"caption"`` (the described scene again, in another order: practice in looking up),
-            ``"notes"`` or ``"dialogue"``.
+    A ``"caption"`` repeats the described scene in another order: practice in looking up.
     """
     if kind != "dialogue":
-        told = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
-        return f" {LEGEND}{describe_scene(view.scene, rng)}\n", told
+        learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
+        return f" {LEGEND}{describe_scene(view.scene, rng)}\n", learned
     asked = problem(view.scene, view.question, rng)
     return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(completion(view.question, rng))
 
 
 def opened(text: str) -> str:
-    """A completion as it is without a prefilled ``<think>``: who closes the thinking has opened it."""
+    """Open ``<think>`` in a completion that closes it, since the prompt does not."""
     return f" {PREFILL}{text}" if "</think>" in text else text
 
 
@@ -102,28 +91,19 @@ def write_files(
     Raises:
         UserError: the folder cannot be written.
     """
-    world, written = World(seed), {}
-    for split, n in ROWS.items():
-        rows = tqdm(
-            _rows(world, n), total=n, desc=f"describing {split}", unit="row", disable=not progress
-        )
-        table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-        written[split] = Path(folder) / f"{split}.parquet"
-        with atomic_path(written[split]) as draft:
-            pq.write_table(table, draft)
-    return written
+    world = World(seed)
+    return {
+        split: write_rows(Path(folder) / f"{split}.parquet", _rows(world, n), SCHEMA, n, progress)
+        for split, n in ROWS.items()
+    }
 
 
 def ensure_files(folder: str | Path = FOLDER) -> bool:
-    """Write the files if one of them is missing; returns whether it wrote them.
-
-    Raises:
-        UserError: as :func:`write_files`.
-    """
-    if all((Path(folder) / f"{split}.parquet").is_file() for split in ROWS):
-        return False
-    write_files(folder)
-    return True
+    """Write the files if one of them is missing; returns whether it wrote them."""
+    missing = not all((Path(folder) / f"{split}.parquet").is_file() for split in ROWS)
+    if missing:
+        write_files(folder)
+    return missing
 
 
 def _rows(world: World, n: int) -> Iterator[dict]:

@@ -2,12 +2,10 @@
 
     python -m vtkit.mini text       # builds models/mini-text; resumes if interrupted
 
-It stands for DeepSeek-V3-Base as models/mini-base stands for Qwen2-VL-2B: the same size, styles and
-shares (:data:`vtkit.mini.corpus.MIXTURE`), decided before any reinforcement and never fitted to
-what it brings. It differs in the prompt, DeepSeek's, and in what stands for the picture: a sentence
-for each object, one token as a patch of a picture is, whose embedding begins as the mean of its
-object's and its cell's. Spelt out in four tokens, sentences need two layers of attention that learn
-to work together: after 500 steps, which of four objects is where was right 45 times in 100.
+The counterpart of DeepSeek-V3-Base, with mini-base's size and shares of styles, which were fixed
+before any reinforcement. Instead of a picture it reads a sentence for each object. Each sentence is
+one token, as an image patch is: spelt out in four, only 45 % of four objects' places were right
+after 500 steps.
 """
 
 import json
@@ -18,9 +16,9 @@ import torch
 from tokenizers import AddedToken
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from vtkit.mini.base_model import LEARNING_RATE, WIDTH, Corpus, Phase
+from vtkit.mini.base_model import LEARNING_RATE, Corpus, Phase, text_config
 from vtkit.mini.objects import NAMES
-from vtkit.mini.pretraining import collate, learn
+from vtkit.mini.pretraining import collate, training_loop
 from vtkit.mini.replications.text import LEGEND, document, make_view, placed
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING, get_template
@@ -32,7 +30,7 @@ PHASES = (
     Phase(1000, 8, {"notes": 0.4, "dialogue": 0.6}),
 )
 BATCH = 16
-# The opening that completions have to write themselves is one token, as the closing tag happens to be.
+# The opening tag, which completions have to write, is one token, as the closing tag is by chance.
 PHRASES = (R1_OPENING.rstrip(), R1_CLOSING, f" {LEGEND}", f" {PREFILL}")
 CELLS = tuple(f"{column}{row}" for column in "abcd" for row in range(1, 5))
 PLACED = tuple((placed(name, cell), name, cell) for name in NAMES for cell in CELLS)
@@ -41,9 +39,9 @@ PLACED = tuple((placed(name, cell), name, cell) for name in NAMES for cell in CE
 def build_text_tokenizer() -> Qwen2Tokenizer:
     """The miniature's tokenizer as a ``Qwen2Tokenizer``, and this world's fixed words.
 
-    For a ``qwen2`` folder ``AutoTokenizer`` makes that class of whatever tokenizer is saved there,
-    and thereby splits text where Qwen2 does: without a word, " (b3)" would be four tokens that the
-    model has never read. So tokens that Qwen2's rule would split are added tokens, found first.
+    ``AutoTokenizer`` makes that class for any ``qwen2`` folder and so splits text where Qwen2 does:
+    " (b3)" would silently become four tokens that the model has never read. So tokens that Qwen2's
+    rule would split are added tokens, which are found first.
     """
     own = build_tokenizer()
     model = json.loads(own.backend_tokenizer.to_str())["model"]
@@ -64,17 +62,8 @@ def build_text_tokenizer() -> Qwen2Tokenizer:
 def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausalLM:
     """Fresh weights of the text part of the miniature's Qwen2-VL, without M-RoPE."""
     torch.manual_seed(seed)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
-            num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e4},
-            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            initializer_range=0.08, tie_word_embeddings=True,
-        )
-    )  # fmt: skip
+    rope = {"rope_type": "default", "rope_theta": 1e4}
+    model = Qwen2ForCausalLM(Qwen2Config(**text_config(tokenizer), rope_parameters=rope))
     _begin_sentences(model, tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -82,7 +71,7 @@ def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausal
 
 
 def _begin_sentences(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None:
-    """Let the embeddings of the descriptions' sentences begin as those of their parts, together."""
+    """Set each sentence's embedding to the scaled sum of its object's and its cell's."""
 
     def ident(text: str) -> int:
         return tokenizer(text)["input_ids"][0]
@@ -114,14 +103,14 @@ def pretrain_text(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train the text base as :func:`vtkit.mini.pretraining.learn` does; it can be interrupted.
+    """Pre-train the text base with :func:`vtkit.mini.pretraining.training_loop`; resumes.
 
     Raises:
         UserError: the folder cannot be written.
     """
     tokenizer = build_text_tokenizer()
     model = build_text_model(tokenizer, seed)
-    return learn(
+    return training_loop(
         model, tokenizer, TextCorpus(tokenizer, phases, seed, BATCH), folder,
         peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
     )  # fmt: skip

@@ -3,13 +3,17 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.calls import png, refusal
 
+from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA, load_cv_bench
+from vtkit.data.pictures import encoded_images, replaced
 from vtkit.data.rows import load_training_rows
 from vtkit.data.sat import SAT_SCHEMA, load_sat
+from vtkit.errors import UserError
 
 PNG = png()
 
@@ -60,7 +64,7 @@ def write_cv(folder, flat=None, deep=None):
     return folder
 
 
-# ------------------------------------------------------------------------------------ SAT
+# --------------------------------------------------------------------------------------- SAT
 
 
 def test_sat_columns_and_wording(tmp_path):
@@ -149,7 +153,7 @@ def test_a_bad_sat_row_is_skipped_and_named(tmp_path, changes, column, caplog):
     assert dataset["id"][:] == [n for n in range(300) if n != 7]
     named = dataset.info.description
     assert f"1 of 300 bad: column '{column}', row 7 " in named
-    assert [record.message for record in caplog.records] == [named], "said once"
+    assert [record.message for record in caplog.records] == [named], "logged once"
     assert "bad" not in load_sat(path, rows=7).info.description, "unread rows are not judged"
 
 
@@ -260,7 +264,8 @@ def test_selections_that_cannot_be(motley):
 
 
 def test_training_rows_are_those_of_the_configuration(motley):
-    config = {"train_data": str(motley), "train_rows": 0, "seed": 1}
+    config = resolve_config().to_dict()
+    config |= {"train_data": str(motley), "train_rows": 0, "seed": 1}
     assert load_training_rows(config)["choices"][:] == load_sat(motley, seed=1)["choices"][:]
     chosen = {"train_subset": "all", "train_types": ["goal_aim"], "max_images": 2}
     named = {"subset": "all", "types": ["goal_aim"], "max_images": 2}
@@ -313,7 +318,7 @@ def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
     )
 
 
-# ------------------------------------------------------------------------------- CV-Bench
+# ---------------------------------------------------------------------------------- CV-Bench
 
 
 def test_cv_bench_has_its_15_columns(tmp_path):
@@ -389,3 +394,46 @@ def test_a_sample_is_balanced_seeded_and_nested(tmp_path):
     assert sample["idx"][:] != load_cv_bench(tmp_path, rows=30, seed=4)["idx"][:]
     assert set(load_cv_bench(tmp_path, rows=9, seed=3)["idx"]) < set(sample["idx"])
     assert len(load_cv_bench(tmp_path, rows=0)) == 85
+
+
+# ---------------------------------------------------------------------------- other pictures
+
+
+@pytest.fixture(scope="module", params=["sat", "cv_bench"])
+def rows(request, mini_data) -> Dataset:
+    return {"sat": load_sat, "cv_bench": load_cv_bench}[request.param](mini_data, rows=12)
+
+
+def cells(dataset):
+    return [cell["bytes"] for (cell,) in encoded_images(dataset)]
+
+
+def without(dataset):
+    return dataset.remove_columns([*{"images", "image"} & set(dataset.column_names)]).to_list()
+
+
+def test_original_pictures_are_left_alone(rows):
+    assert replaced(rows, "original", 0) is rows
+
+
+def test_blank_pictures_are_one_grey_of_the_same_size(rows):
+    blank = replaced(rows, "blank", 0)
+    column = "images" if "images" in rows.column_names else "image"
+    assert blank.features == rows.features and without(blank) == without(rows)
+    for old, new in zip(rows[column], blank[column], strict=True):
+        old, new = (one[0] if isinstance(one, list) else one for one in (old, new))
+        assert new.size == old.size and len(new.convert("RGB").getcolors()) == 1
+
+
+def test_shuffled_pictures_are_all_elsewhere(rows):
+    first, again, other = (replaced(rows, "shuffled", seed) for seed in (0, 0, 1))
+    assert sorted(cells(first)) == sorted(cells(rows)) and without(first) == without(rows)
+    assert all(new != old for new, old in zip(cells(first), cells(rows), strict=True))
+    assert cells(first) == cells(again) != cells(other)
+
+
+def test_pictures_that_cannot_be_replaced(mini_data):
+    with pytest.raises(UserError, match="have none to be blank; set it to original"):
+        replaced(Dataset.from_dict({"question": ["?"]}), "blank", 0)
+    with pytest.raises(UserError, match="another's picture"):
+        replaced(load_sat(mini_data, rows=1), "shuffled", 0)

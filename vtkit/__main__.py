@@ -194,7 +194,7 @@ def _print_seeds(run_dirs: list[str], out: str) -> None:
     """Every seed beside mean and spread; runs of some notebooks may have no results yet."""
     from vtkit.report.seeds import aggregate, table
     from vtkit.report.summary import summarize
-    from vtkit.report.tables import align
+    from vtkit.rendering import align
 
     try:
         aggregate(run_dirs, out)

@@ -213,14 +213,14 @@ def test_hostile_model_text_stays_text(tmp_path, without_figures):
 
 @pytest.mark.parametrize("payload", HOSTILE)
 def test_transcripts_escape_completions_and_titles(payload):
-    part = page.transcript(payload, payload, f"wait {payload} wait", [(0, 4), (5, 9)])
+    part = page.parts.transcript(payload, payload, f"wait {payload} wait", [(0, 4), (5, 9)])
     assert {tag for tag, _ in Tags(part).tags} == {"article", "h3", "p", "pre", "mark"}
     assert "\x00" not in part
     assert not re.search(r"<(script|img|svg|iframe|style|meta|base|input)", part)
 
 
 def test_links_are_quoted():
-    part = page.links(['notebooks/a b"><script>.ipynb'])
+    part = page.parts.links(['notebooks/a b"><script>.ipynb'])
     assert Tags(part).named("a") == [{"href": "notebooks/a%20b%22%3E%3Cscript%3E.ipynb"}]
 
 

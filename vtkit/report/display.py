@@ -11,7 +11,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vtkit.report.tables import align, markdown
+from vtkit.rendering import align, markdown
 
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 

@@ -19,15 +19,12 @@ from IPython.display import HTML
 from vtkit.config.values import read_yaml
 from vtkit.errors import UserError
 from vtkit.judging import rewards, verdict
-from vtkit.report.page import marked, text
+from vtkit.report.page import render
 from vtkit.runs.folder import headless
 
-SPECIMENS = Path(__file__).with_name("completions.yaml")
+EXAMPLES = Path(__file__).with_name("completions.yaml")
 KINDS = ("honest", "sloppy", "hack")
 LABELS = {"careful": "ours", "paper": "original"}
-_LEFT = ' style="text-align: left; vertical-align: top"'
-_CODE = ' style="white-space: pre-wrap; overflow-wrap: anywhere"'
-_MARK = ' style="background: #ffe29a; color: #1d2329; border-radius: 3px; padding: 0 .1em"'
 
 
 class Completion(NamedTuple):
@@ -41,7 +38,7 @@ class Completion(NamedTuple):
     answer: str
 
 
-def load_completions(path: str | Path = SPECIMENS) -> list[Completion]:
+def load_completions(path: str | Path = EXAMPLES) -> list[Completion]:
     """The specimens of a file, by question and there by kind.
 
     Raises:
@@ -51,11 +48,11 @@ def load_completions(path: str | Path = SPECIMENS) -> list[Completion]:
     return [
         completion
         for topic, entry in read_yaml(path).items()
-        for completion in _specimens(entry, f"{path}: {topic}")
+        for completion in _read_topic(entry, f"{path}: {topic}")
     ]
 
 
-def _specimens(entry: Any, where: str) -> list[Completion]:
+def _read_topic(entry: Any, where: str) -> list[Completion]:
     known = ("question", "choices", "answer", *KINDS)
     if not isinstance(entry, dict) or not set(known[:3]) <= set(entry) <= set(known):
         raise UserError(f"{where}: expected {', '.join(known)}, the last three if there are any")
@@ -123,23 +120,17 @@ def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def reward_gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
-    """Completions by question, the words that decide marked, our points and another's side by side.
+def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
+    """Completions by question, the words that decide marked, our points next to another's.
 
     Args:
         judged: rows of :func:`judge`.
-        beside: whose points stand beside ours, one of ``rewards.RULES``.
+        other: whose points are shown next to ours, one of ``rewards.RULES``.
     """
-    header = ("", "completion", "answer found by", "form", *map(_label, ("careful", beside)))
-    parts = [f"<table><thead><tr>{''.join(map(_head, header))}</tr></thead>"]
-    for question, group in judged.groupby("question", sort=False):
-        choices, answer = group.iloc[0][["choices", "answer"]]
-        options = ", ".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(choices))
-        about = f"{text(question)} {text(options)}; right: <b>{text(answer)}</b>"
-        parts.append(f'<tbody><tr><th scope="rowgroup" colspan="6"{_LEFT}>{about}</th></tr>')
-        parts += [_row(completion, beside) for completion in group.to_dict("records")]
-        parts.append("</tbody>")
-    return HTML(f'<div style="overflow-x: auto">{"".join(parts)}</table></div>')
+    questions = [group.to_dict("records") for _, group in judged.groupby("question", sort=False)]
+    label = LABELS.get(other, other)
+    table = render("gallery.html", questions=questions, other=other, other_label=label)
+    return HTML(str(table))
 
 
 def playground(
@@ -184,31 +175,3 @@ def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> l
         Completion("typed", str(i), completion, *asked)
         for i, completion in enumerate(completions, 1)
     ]
-
-
-def _row(completion: dict[str, Any], beside: str) -> str:
-    ours, theirs = (_points(completion, rules) for rules in ("careful", beside))
-    theirs = theirs if ours == theirs else f"<strong>{theirs} ≠</strong>"
-    said = _marked(completion["completion"], completion["span"])
-    cells = (said, completion["rule"], completion["form"], ours, theirs)
-    return (
-        f'<tr><th scope="row"{_LEFT}>{text(completion["name"])}</th>'
-        + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells)
-        + "</tr>"
-    )
-
-
-def _points(completion: dict[str, Any], rules: str) -> str:
-    return f"{completion[f'{rules} accuracy']:.0f}&nbsp;+&nbsp;{completion[f'{rules} format']:.0f}"
-
-
-def _marked(completion: str, span: tuple[int, int] | None) -> str:
-    return f"<code{_CODE}>{marked(completion, [span] if span else [], _MARK)}</code>"
-
-
-def _label(rules: str) -> str:
-    return LABELS.get(rules, rules)
-
-
-def _head(name: str) -> str:
-    return f'<th scope="col"{_LEFT}>{text(name)}</th>'

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
-from vtkit.report import page
 from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT, STYLE, canvas, save
+from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
@@ -150,15 +150,15 @@ def _check_alike(run_dirs: Sequence[str | Path]) -> None:
 
 
 def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Table) -> None:
-    title = f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds"
-    parts = [page.paragraph(MINIATURE)] if same["profile"].startswith("mini") else []
-    caption = "Thin: each seed. Thick: their mean. Band: least to greatest."
-    parts += [
-        page.table("Every seed; 95 % Wilson intervals in brackets", *results),
-        page.figure(out / "figures" / "bands.png", "Accuracy, length, reflection", caption),
-    ]
+    page = render(
+        "seeds.html",
+        title=f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds",
+        miniature=MINIATURE if same["profile"].startswith("mini") else None,
+        results=results,
+        bands=out / "figures" / "bands.png",
+    )
     with atomic_write(out / "report.html") as handle:
-        handle.write(page.page(title, parts))
+        handle.write(page)
 
 
 def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -41,22 +41,6 @@ _METRICS = {  # of metrics.csv: as TRL names them, as people read them
 }
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table as the README has it."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def align(rows: list[list[str]]) -> str:
-    """Rows as plain text in columns, for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
-
-
 def benchmark_table(run_dir: str | Path) -> Table:
     """Header and rows: accuracy of base, SFT and GRPO, in all and by task, beside chance."""
     scores = compared_scores(run_dir)

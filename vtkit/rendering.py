@@ -32,9 +32,10 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 def templates(
     folder: Path, *, html: bool = False, show: Callable[[Any], Any] | None = None
 ) -> Environment:
-    """The templates of a folder, with the filters ``percent`` and ``repr``.
+    """The templates of a folder; a variable that is missing is an error, not an empty string.
 
-    A variable that is missing is an error, not an empty string.
+    Filters: ``percent`` (:func:`vtkit.stats.percent`), and Python's ``repr`` and, as ``number``,
+    ``format``.
 
     Args:
         html: escape every value that is not markup already.
@@ -49,5 +50,5 @@ def templates(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": percent, "repr": repr}
+    environment.filters |= {"number": format, "percent": percent, "repr": repr}
     return environment

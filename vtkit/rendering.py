@@ -1,6 +1,7 @@
-"""Text for people: tables in plain text and Markdown, and Jinja templates for pages and cards.
+"""Write text for people: tables in plain text and Markdown, and templates of pages and cards.
 
-    print(align([["control", "met"], ["grey", "0 of 2 seeds"]]))
+Each package that writes pages or cards has a folder ``templates``:
+
     templates(Path(__file__).with_name("templates")).get_template("card.md").render(card=card)
 """
 

@@ -1,4 +1,4 @@
-"""The reward laboratory: specimens, verdicts, safe tables, the playground."""
+"""The reward gallery: examples, verdicts, safe tables, the playground."""
 
 import re
 

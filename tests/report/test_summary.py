@@ -196,8 +196,8 @@ def test_hostile_model_text_stays_text(tmp_path, without_figures):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
     payload = "\n".join(HOSTILE)
     row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
-    # Markup never counts as reflection, so the completion is an innocent one; transcripts are tested
-    # with hostile completions below.
+    # Markup never counts as reflection, so the completion is an innocent one; transcripts are
+    # tested with hostile completions below.
     row |= {"completion": "Wait, let me check again.", "question": payload, "solution": payload}
     RolloutWriter(run_dir / "rollouts").write(1, [row | {"task": payload}])
     tags = Tags(write_report(run_dir).read_text())

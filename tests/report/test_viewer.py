@@ -233,7 +233,8 @@ def test_the_notebook_view_needs_no_script_and_styles_only_itself(run_dir):
     view = show_rollouts(run_dir, step=5, group=2)._repr_html_()
     assert "<script" not in view and "step 5, group 2" in view
     assert view.count('<article class="vt-sample') == 8
-    for rule in re.findall(r"(?:^|\})\s*([^{}@]+)\{", re.sub(r"@[^{]+\{", "", page.source("viewer.css"))):
+    sheet = re.sub(r"@[^{]+\{", "", page.source("viewer.css"))
+    for rule in re.findall(r"(?:^|\})\s*([^{}@]+)\{", sheet):
         assert all(".vt" in part or "#vt" in part for part in rule.split(",")), rule
 
 

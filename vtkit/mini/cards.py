@@ -3,8 +3,8 @@
     python -m vtkit.mini card base            # measures models/mini-base, writes its README.md
     python -m vtkit.mini card instruct        # writes results/mini-instruct (or: text)
 
-Models other than the base are not in the repository, but their cards are (``card.json`` for tools,
-``README.md`` for readers), so that whoever rebuilds a model can compare.
+Only the base is in the repository. The cards of the others are, too (``card.json`` for tools,
+``README.md`` for readers), for comparison with a rebuilt model.
 """
 
 import random
@@ -95,12 +95,12 @@ def _lessons() -> list[chats.Lesson]:
 
 
 def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
-    """The behaviour of a miniature base.
+    """Measure a miniature base.
 
     Returns:
         ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: :func:`style_table` of ``n``
-        completions to questions on new scenes; ``greedy``: :func:`vtkit.benchmark.evaluate.evaluate` of the
-        miniature benchmark.
+        completions to questions on new scenes; ``greedy``: the scores of the miniature benchmark
+        (:func:`vtkit.benchmark.evaluate.evaluate`).
 
     Raises:
         UserError: no finished model there.
@@ -126,26 +126,20 @@ def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     dataset.ensure_dataset()
     with tempfile.TemporaryDirectory() as out:
         greedy = evaluate(
-            model,
-            processor,
-            load_cv_bench(dataset.FOLDER),
-            out,
-            step=0,
-            prompt="base",
-            batch_size=132,
-            max_new_tokens=MAX_NEW_TOKENS,
-        )
+            model, processor, load_cv_bench(dataset.FOLDER), out,
+            step=0, prompt="base", batch_size=132, max_new_tokens=MAX_NEW_TOKENS,
+        )  # fmt: skip
     return {**described, "sampled": sampled, "greedy": greedy}
 
 
 def measure_text(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
-    """The behaviour of a text-only base.
+    """Measure a text-only base.
 
     Returns:
         ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: :func:`style_table` of ``n``
         completions to new problems, and their ``mean_tokens``; ``notes``: by task, the share of
-        right conclusions after a careful look under the notes' own prompt, which tells whether the
-        skill was learned; ``greedy``: accuracy on the test file, by task, and ``chance``.
+        right conclusions after a careful look under the prompt of notes; ``greedy``: accuracy on
+        the test file, by task, and ``chance``.
 
     Raises:
         UserError: no finished model there.
@@ -173,21 +167,21 @@ def measure_text(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 
 
 def measure_instruct(folder: Path, limit: int | None = None) -> dict[str, Any]:
-    """The behaviour of an instruct miniature on the test rows of each replication.
+    """Measure an instruct miniature on the test rows of each replication.
 
     Args:
         limit: questions of each subject; None for all.
 
     Returns:
-        ``parameters``, ``vocabulary``, ``last_loss``; ``stated``: what :func:`stated` gives;
-        ``measured``: for each ``subject`` and ``prompt`` what :func:`answering` gives.
+        ``parameters``, ``vocabulary``, ``last_loss``, ``stated`` (:func:`stated`) and ``measured``
+        (:func:`measure_answers` for each ``subject`` and ``prompt``).
 
     Raises:
         UserError: no finished model there.
     """
     model, processor, described = _load(folder, "instruct", losses="tuning.json")
     measured = [
-        {"subject": subject, "prompt": prompt, **answering(model, processor, asked, prompt)}
+        {"subject": subject, "prompt": prompt, **measure_answers(model, processor, asked, prompt)}
         for (subject, prompt), asked in load_questions(limit).items()
     ]
     return {**described, "stated": stated(), "measured": measured}
@@ -203,7 +197,7 @@ CARDS = {
 def _load(
     folder: Path, prompt: str, losses: str = "pretraining.json"
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """A finished model, its processor or tokenizer, and the numbers that each card begins with."""
+    """A finished model, its processor or tokenizer, and the first numbers of every card."""
     last_loss = read_json(folder / losses)["mean_loss_of_50_steps"][-1]
     model = load_model(folder).eval()
     processor = load_processor(folder, prompt=prompt, min_pixels=PIXELS, max_pixels=PIXELS)
@@ -233,10 +227,10 @@ def sample_completions(
     greedy: bool = False,
     batch: int = 128,
 ) -> list[str]:
-    """Completions at temperature 1 over the whole vocabulary, as GRPO samples them, or greedy ones.
+    """Sample completions at temperature 1 over the whole vocabulary, as GRPO does, or greedily.
 
     Args:
-        processor: or a tokenizer, where there are no pictures.
+        processor: or a tokenizer, if there are no pictures.
     """
     draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
     if pictures is not None:
@@ -261,22 +255,22 @@ def style_table(
     rng: random.Random,
     opening: str = "",
 ) -> dict[str, dict]:
-    """Share and accuracy of each style among the completions to ``prompts``.
+    """Measure share and accuracy of each style, and the accuracy when a second look is forced.
 
     Args:
-        generate: gives one completion to each prompt.
-        opening: what a completion has to begin its thinking with, if the prompt does not.
+        generate: gives a completion for each prompt.
+        opening: opens the thinking of a completion if the prompt does not.
 
     Returns:
-        ``{style: {"share": proportion, "right": proportion}}``, with one more entry,
-        ``"second look, forced"``, that has ``right`` alone.
+        ``{style: {"share": proportion, "right": proportion}}``; the entry
+        ``"second look, forced"`` has ``right`` only.
     """
     completions = generate(prompts)
     right = judge(completions, questions, prefilled=not opening)
     styles = [style(completion) for completion in completions]
     table = {}
     for name in sorted(set(styles), key=styles.count, reverse=True):
-        among = [hit for hit, found in zip(right, styles, strict=True) if found == name]
+        among = [hit for hit, style_name in zip(right, styles, strict=True) if style_name == name]
         share, hits = proportion(len(among), len(prompts)), proportion(sum(among), len(among))
         table[name] = {"share": share, "right": hits}
     forced = [
@@ -294,7 +288,7 @@ def judge(
     *,
     prefilled: bool = True,
 ) -> list[bool]:
-    """Which completions answer their question rightly, by the careful reward."""
+    """Tell which completions answer their question rightly, by the kit's own reward."""
     solutions = [f"<answer>{question.answer}</answer>" for question in questions]
     choices = [list(question.choices) for question in questions]
     paid = accuracy_reward(completions, solution=solutions, choices=choices, prefilled=prefilled)
@@ -354,7 +348,7 @@ def _by_task(right: Sequence[bool], tasks: Sequence[str]) -> dict[str, dict]:
 
 
 def stated() -> dict[str, Any]:
-    """The shares that the instruct miniature is taught by, and its training, as the code has them."""
+    """The shares in the instruct miniature's chats, and its training."""
     return {
         "described": chats.DESCRIBED,
         "subjects": chats.SUBJECTS,
@@ -362,22 +356,18 @@ def stated() -> dict[str, Any]:
         "scene_styles": MANNER.scene_styles,
         "maths_styles": MANNER.maths_styles,
         "rationale": {
-            "opening": chats.OPENING,
-            "restated": chats.RESTATED,
-            "plan": 1,
-            "concluded": chats.CONCLUDED,
+            "opening": chats.OPENING, "restated": chats.RESTATED,
+            "plan": 1, "concluded": chats.CONCLUDED,
         },
         "gaps": {"r1_system": chats.R1_GAPS, "others": chats.GAPS},
         "training": {
-            "steps": MANNER.steps,
-            "batch": instruct.BATCH,
-            "learning_rate": instruct.LEARNING_RATE,
+            "steps": MANNER.steps, "batch": instruct.BATCH, "learning_rate": instruct.LEARNING_RATE,
         },
-    }
+    }  # fmt: skip
 
 
 def load_questions(limit: int | None = None) -> dict[tuple[str, str], list[PicturedQuestion]]:
-    """The test questions by subject and prompt: the replication's, and the one without thinking."""
+    """The test questions by subject and prompt: the replication's and ``instruct_direct``."""
     dataset.ensure_dataset()
     questions = {
         "sat": [
@@ -408,15 +398,15 @@ def load_questions(limit: int | None = None) -> dict[tuple[str, str], list[Pictu
     }
 
 
-def answering(
+def measure_answers(
     model: Any, processor: Any, questions: Sequence[PicturedQuestion], prompt: str, seed: int = 0
 ) -> dict[str, Any]:
     """Ask all questions under one prompt, sampled and greedy.
 
     Returns:
-        Of sampled completions ``styles``, ``format`` (good) and ``reflective`` as proportions, mean
-        length with the end token in ``tokens``, of those in good format in ``tokens_tagged``, of
-        the others in ``tokens_untagged`` (None if there are none); accuracy ``sampled`` and
+        Proportions ``styles``, ``format`` (good) and ``reflective`` of sampled completions; their
+        mean length ``tokens`` with the end token, ``tokens_tagged`` of those in good format and
+        ``tokens_untagged`` of the others (None if there are none); accuracy ``sampled`` and
         ``greedy``.
     """
     torch.manual_seed(seed)

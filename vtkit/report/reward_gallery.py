@@ -1,9 +1,8 @@
-"""The reward laboratory: completions on the bench, what each set of rules pays them, and why.
+"""Show example completions with the rewards that each set of rules pays, and why.
 
-The specimens are data (``completions.yaml``); what each is paid is never written down but asked
-of the rules, so that no table can lie about them. Tables are HTML without scripts or colours of
-their own, readable in light and dark; model text in them is escaped and stands in ``<code>``, where
-Jupyter looks for no mathematics either.
+The examples are data (``completions.yaml``); their rewards are computed by the rules. Tables are
+HTML without scripts, readable in light and dark. Model text in them is escaped, and inside
+``<code>``, where Jupyter does not look for mathematics.
 
     gallery(judge(load_completions()))                      # a table, deciding words marked
     playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
@@ -28,7 +27,7 @@ LABELS = {"careful": "ours", "paper": "original"}
 
 
 class Completion(NamedTuple):
-    """One specimen: the completion as sampled, and the question that it answers."""
+    """An example: a completion as sampled, and the question that it answers."""
 
     kind: str
     name: str
@@ -39,10 +38,10 @@ class Completion(NamedTuple):
 
 
 def load_completions(path: str | Path = EXAMPLES) -> list[Completion]:
-    """The specimens of a file, by question and there by kind.
+    """Read the examples of a file, by question and then by kind.
 
     Raises:
-        UserError: the file is missing, not YAML, or not of the form that the committed one has.
+        UserError: the file is missing, not YAML, or not in the layout of the committed one.
     """
     path = Path(path)
     return [
@@ -99,10 +98,10 @@ def judge(completions: Sequence[Completion]) -> pd.DataFrame:
 
 
 def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
-    """How many completions of each kind each set of rules pays: for accuracy, for format, for both.
+    """Count the completions that each set of rules pays for accuracy, for format and for both.
 
     Returns:
-        A row for each of ``rewards.RULES``, and ``completions``: how many there are of each kind.
+        A row for each of ``rewards.RULES`` and the number of completions; columns by kind.
     """
     rows = {}
     for rules in rewards.RULES:
@@ -121,7 +120,7 @@ def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
-    """Completions by question, the words that decide marked, our points next to another's.
+    """Show completions by question with the deciding words marked and two sets of points.
 
     Args:
         judged: rows of :func:`judge`.
@@ -136,14 +135,15 @@ def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
 def playground(
     completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
 ) -> Any:
-    """Completions of one's own, judged as one types; run by ``run_all.sh``, a table of those given.
+    """Judge completions while they are typed.
 
     Args:
-        completions: live, the first one is there to begin with.
-        rules: whose points stand beside ours at first.
+        completions: the first is what the widget starts with; without a live kernel
+            (``run_all.sh``) all are shown.
+        rules: whose points are shown next to ours at first.
 
     Returns:
-        A widget (live), else the table.
+        A widget, or the table of the given completions.
     """
     if headless():
         return reward_gallery(judge(_typed(completions, choices, answer)), rules)
@@ -154,7 +154,7 @@ def playground(
         widgets.Textarea(completions[0], description="completion", rows=4, layout=wide),
         widgets.Text(" | ".join(choices), description="choices", layout=wide),
         widgets.Text(answer, description="right"),
-        widgets.Dropdown(options=rewards.RULES, value=rules, description="beside ours"),
+        widgets.Dropdown(options=rewards.RULES, value=rules, description="compare with"),
     ]
     verdict = widgets.HTML()
 

@@ -1,8 +1,7 @@
-"""What a run came to: summary.json for tools, a table for the terminal, report.html for people.
+"""Report the result of a run: summary.json, a table for the terminal, and report.html.
 
-Everything is recomputed from the files of the run folder, so a folder that was copied can be
-reported again. What was not run says so. A number over completions or questions carries a 95 %
-Wilson interval and its n.
+Everything is recomputed from the files of the run folder. Steps that were not run are reported as
+"not run". A number over completions or questions has a 95 % Wilson interval and its n.
 
     python -m vtkit.report runs/visualthinker-mini-s0
 """
@@ -39,7 +38,7 @@ from vtkit.runs.records import (
     load_config,
     metrics_or_none,
 )
-from vtkit.stats import NOT_RUN, at_step, percent
+from vtkit.stats import at_step, percent
 
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
 _MOST_BYTES = 4_840_000  # of the report without the viewer's static groups: it stays below 5 MB
@@ -57,12 +56,13 @@ _FIGURES: list[tuple[Callable, str]] = [
 def summarize(run_dir: str | Path) -> dict[str, Any]:
     """Write ``summary.json``, the headline numbers that other tools read, and return it.
 
-    ``start`` is the mean over the first 3 training steps, ``end`` over the last 10, ``dip`` the
-    minimum of the moving average over 5 steps. ``accuracy``, the same completions under the original's
-    judge (``accuracy_as_published``) and ``format_failures`` hold ``{value, low, high, n}`` for
-    ``base``, ``sft`` and ``grpo``, the last scored step of each; ``best`` has ``step`` and
-    ``accuracy`` of the best one (:func:`vtkit.runs.records.best_scores`). The shares' proportions with
-    intervals are under ``intervals``. What was not run is null.
+    Returns:
+        ``accuracy``, ``accuracy_as_published`` (the same completions under the original's judge)
+        and ``format_failures`` are ``{value, low, high, n}`` of the last scored step of ``base``,
+        ``sft`` and ``grpo``; ``best`` has ``step`` and ``accuracy`` of the best one
+        (:func:`vtkit.runs.records.best_scores`). Of lengths and shares, ``start`` is the mean over
+        the first 3 training steps, ``end`` over the last 10, ``dip`` the minimum of the moving
+        average over 5 steps. What was not run is None.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -98,7 +98,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
 
 
 def result_table(run_dir: str | Path) -> str:
-    """The result of a run as aligned plain text: the benchmark, then start, dip and end.
+    """The benchmark, then start, dip and end of training, as aligned plain text.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.

@@ -1,8 +1,8 @@
-"""Groups of rollouts as HTML: a browser of them in report.html, one of them in a notebook.
+"""Show rollouts as HTML: a browser of groups in report.html, one group in a notebook.
 
-GRPO learns from the comparison within a group: one picture, one question, several completions, their
-rewards and advantages. Both views show that, from the same values (:mod:`vtkit.report.groups`).
-The notebook's view and what the report shows where scripts are off are plain HTML.
+GRPO learns from the comparison within a group: one picture, one question, several completions with
+their rewards and advantages. Both views show that, from the same values
+(:mod:`vtkit.report.groups`). Without scripts the report shows some groups as plain HTML.
 
     show_rollouts("runs/visualthinker-mini-s0", step=25, group=3)
 """
@@ -11,9 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from IPython.display import HTML
 from markupsafe import Markup
 
 from vtkit.errors import UserError
+from vtkit.judging.phrases import find_reflections
 from vtkit.judging.styles import STYLES
 from vtkit.report.groups import KINDS, Groups, evenly
 from vtkit.report.page import parts, render
@@ -23,7 +26,7 @@ from vtkit.runs.folder import headless
 def browser(run_dir: str | Path, *, budget: int) -> Markup:
     """The browser of groups, for a page that has ``viewer.css`` and ``viewer.js``.
 
-    Steps are taken evenly, first and last included, as many as fit (at least one).
+    It includes as many steps as fit (at least one), evenly chosen with the first and the last.
 
     Args:
         budget: bytes for the groups and their pictures, besides about 100 kB for the rest.
@@ -62,7 +65,7 @@ class GroupView:
         )
 
     def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         if headless():
             display(HTML(self._repr_html_()))
@@ -86,7 +89,7 @@ class GroupView:
 
 
 def show_rollouts(run_dir: str | Path, step: int | None = None, group: int = 0) -> GroupView:
-    """One group of a run's rollouts, for the last line of a notebook cell.
+    """Show one group of a run's rollouts; for the last line of a notebook cell.
 
     Args:
         step: a stored step; by default the last one.
@@ -99,11 +102,21 @@ def show_rollouts(run_dir: str | Path, step: int | None = None, group: int = 0) 
     return GroupView(source, source.steps[-1] if step is None else step, group)
 
 
-def _fit(source: Groups, budget: int) -> dict[str, Any]:
-    """As many steps as the budget allows, evenly chosen, in the layout that the script reads.
+def show_completions(rows: pd.DataFrame, empty: str = "There is none.") -> HTML:
+    """Show rollouts in full, one below the other, with the phrases of reflection marked.
 
-    Of a long run only a few more are read than fit.
+    Args:
+        rows: rollouts with ``right``, as :func:`vtkit.aha.reflection.annotate` gives them.
+        empty: shown if there are none.
     """
+    completions = rows.to_dict("records")
+    for row in completions:
+        row["spans"] = find_reflections(row["completion"])
+    return HTML(str(render("completions.html", rows=completions, empty=empty)))
+
+
+def _fit(source: Groups, budget: int) -> dict[str, Any]:
+    """As many steps as the budget allows, evenly chosen, in the layout that the script reads."""
     read = cache(lambda step: {"step": step, "groups": source.read(step)})
 
     def include(count: int) -> tuple[dict[str, Any], int]:
@@ -113,6 +126,7 @@ def _fit(source: Groups, budget: int) -> dict[str, Any]:
 
     count = min(3, len(source.steps))
     content, size = include(count)
+    # Of a long run, read only a few steps more than fit.
     likely = int(1.3 * count * budget / size)  # some steps are shorter than those three
     count = max(1, min(likely, len(source.steps)))
     content, size = include(count)
@@ -123,7 +137,7 @@ def _fit(source: Groups, budget: int) -> dict[str, Any]:
 
 
 def _pictures(source: Groups, steps: list[dict[str, Any]]) -> dict[int, str]:
-    """The pictures that are at hand, each once, by the number of their row."""
+    """The available pictures by the number of their row."""
     asked = {group["prompt"]: group for step in steps for group in step["groups"]}
     pictures = {prompt: source.picture(group) for prompt, group in asked.items()}
     return {prompt: picture for prompt, picture in pictures.items() if picture}

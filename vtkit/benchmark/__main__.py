@@ -58,7 +58,7 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The accuracies of :func:`vtkit.benchmark.evaluate.score` under both judges."""
+    """The accuracies of :func:`vtkit.benchmark.evaluate.score` under both judges, each with its interval."""
     paper = result["paper"]
     rows = [["", "this kit's judge", "the original's judge"]]
     rows.append(["all", _share(result["accuracy"]), _share(paper["accuracy"])])

@@ -124,8 +124,7 @@ def check_push(repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        problem = first_line(error)
-        raise UserError(f"push_to_hub: {problem}; give it as user/name") from None
+        raise UserError(f"push_to_hub: {first_line(error)}; give it as user/name") from None
     if "/" not in repository:
         raise UserError(f"push_to_hub: '{repository}' has no owner; give it as user/name")
     if not get_token():

@@ -51,8 +51,8 @@ def _show(value: Any) -> Any:
     return value if isinstance(value, Markup) else visible(value)
 
 
-def _policy_hash(source: str) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+def _policy_hash(code: str) -> Markup:
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return Markup(f"'sha256-{digest}'")
 
 

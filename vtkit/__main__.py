@@ -192,9 +192,9 @@ def _print_results(run_dir: Path, complete: bool) -> None:
 
 def _print_seeds(run_dirs: list[str], out: str) -> None:
     """Every seed beside mean and spread; runs of some notebooks may have no results yet."""
+    from vtkit.rendering import align
     from vtkit.report.seeds import aggregate, table
     from vtkit.report.summary import summarize
-    from vtkit.report.tables import align
 
     try:
         aggregate(run_dirs, out)

@@ -15,9 +15,9 @@ from conftest import killed_at
 from vtkit.judging.rewards import accuracy_reward
 from vtkit.judging.styles import is_reflective, style
 from vtkit.judging.verdict import check_format
-from vtkit.mini import pretraining
+from vtkit.mini import cards, pretraining
 from vtkit.mini.__main__ import main
-from vtkit.mini.replications import chats, instruct, instruct_card
+from vtkit.mini.replications import chats, instruct
 from vtkit.mini.replications.chat_styles import CHAT_STYLES
 from vtkit.mini.replications.instruct import Chats
 from vtkit.mini.replications.problems import WORLDS
@@ -295,17 +295,17 @@ def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_card_is_measured_and_written(tuned, mini_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(instruct_card.dataset, "FOLDER", mini_data)
-    text = instruct_card.write_card(tmp_path, tuned, limit=4).read_text()
+    monkeypatch.setattr(cards.dataset, "FOLDER", mini_data)
+    text = cards.write_card("instruct", tmp_path, tuned, limit=4).read_text()
     card = json.loads((tmp_path / "card.json").read_text())
-    assert card["stated"] == json.loads(json.dumps(instruct_card.stated()))
+    assert card["stated"] == json.loads(json.dumps(cards.stated()))
     assert len(card["measured"]) == 2 * len(chats.SUBJECTS)
     assert all(row["format"]["n"] == 4 and row["tokens"] >= 1 for row in card["measured"])
-    assert text == instruct_card.render(card)
+    assert text == cards.render("instruct", card)
 
 
 def test_the_committed_card_says_what_the_code_says():
-    folder = instruct_card.FOLDER
+    folder = cards.CARDS["instruct"].folder
     card = json.loads((folder / "card.json").read_text())
-    assert card["stated"] == json.loads(json.dumps(instruct_card.stated()))
-    assert (folder / "README.md").read_text() == instruct_card.render(card)
+    assert card["stated"] == json.loads(json.dumps(cards.stated()))
+    assert (folder / "README.md").read_text() == cards.render("instruct", card)

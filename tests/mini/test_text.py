@@ -17,10 +17,10 @@ from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.judging.rewards import accuracy_reward, format_reward
 from vtkit.judging.styles import style
-from vtkit.mini import corpus, pretraining
+from vtkit.mini import cards, corpus, pretraining
 from vtkit.mini.base_model import Phase
 from vtkit.mini.objects import NAMES, plural
-from vtkit.mini.replications import text, text_base, text_card
+from vtkit.mini.replications import text, text_base
 from vtkit.mini.replications.text_base import (
     PHRASES,
     PLACED,
@@ -242,10 +242,9 @@ def test_interrupted_pretraining_ends_with_the_same_bytes(tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_a_card_is_measured_and_written(text_base_folder, tmp_path, small, monkeypatch):
     monkeypatch.setattr(text, "FOLDER", tmp_path / "data")
-    monkeypatch.setattr(text_card, "measure", functools.partial(text_card.measure, n=16))
-    written = text_card.write_card(tmp_path / "card", text_base_folder)
+    written = cards.write_card("text", tmp_path / "card", text_base_folder, n=16)
     card = read_json(tmp_path / "card" / "card.json")
-    assert written.read_text() == text_card.render(card)
+    assert written.read_text() == cards.render("text", card)
     assert card["greedy"]["all"]["n"] == SMALL["test"] and card["notes"]["all"]["n"] == 16
     assert card["greedy"]["chance"] == pytest.approx((3 / 2 + 1 / 5) / 4, abs=1e-3)
     shares = [row["share"]["value"] for row in card["sampled"].values() if "share" in row]
@@ -253,13 +252,14 @@ def test_a_card_is_measured_and_written(text_base_folder, tmp_path, small, monke
 
 
 def test_the_committed_card_says_what_the_code_says():
-    card = read_json(text_card.FOLDER / "card.json")
-    assert (text_card.FOLDER / "README.md").read_text() == text_card.render(card)
+    folder = cards.CARDS["text"].folder
+    card = read_json(folder / "card.json")
+    assert (folder / "README.md").read_text() == cards.render("text", card)
 
 
 def test_a_card_needs_a_finished_base(tmp_path):
     with pytest.raises(UserError, match="pretraining.json is missing"):
-        text_card.measure(tmp_path)
+        cards.measure_text(tmp_path)
 
 
 def test_weights_follow_from_the_seed_and_sentences_from_their_parts(tokenizer):

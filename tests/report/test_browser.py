@@ -11,7 +11,7 @@ from shared.fake_run import write_fake_run
 from shared.payloads import PAYLOADS, write_hostile_run
 
 from vtkit.aha.reflection import annotate
-from vtkit.report import page, viewer
+from vtkit.report import page
 from vtkit.report.page import visible
 from vtkit.report.summary import write_report
 from vtkit.runs.rollouts import load_rollouts
@@ -202,11 +202,12 @@ def test_without_scripts_payloads_do_nothing_either(hostile_report, opened):
 def test_the_policy_alone_stops_what_escaping_would_miss(tmp_path, chromium, evil_example):
     """The same payloads as raw markup: the second line of defence, without the first."""
     watched, path = Watched(chromium), tmp_path / "raw.html"
+    frame = str(page.render("page.html", title="raw", scripts=["viewer.js"]))
     before = len(evil_example)
     for payload in PAYLOADS:
         if LEAVES.search(payload):
             continue
-        path.write_text(page.page("raw", [payload], scripts=["0"]), encoding="utf-8")
+        path.write_text(frame.replace("</h1>", f"</h1>{payload}"), encoding="utf-8")
         watched.open(path)
         # What the policy stops is reported on the console, and as a request that failed
         assert not watched.happened() & {"dialog", "pwned", "popup", "download"}, payload
@@ -248,7 +249,7 @@ def test_nothing_can_be_parsed_as_markup_even_by_the_page_itself(report, chromiu
         "eval(",
         "Function(",
     ):
-        assert sink not in viewer.SCRIPT
+        assert sink not in page.source("viewer.js")
 
 
 # --- controls -------------------------------------------------------------------------------------

@@ -196,8 +196,8 @@ def test_hostile_model_text_stays_text(tmp_path, without_figures):
     run_dir = write_fake_run(tmp_path, steps=1, sft=False)
     payload = "\n".join(HOSTILE)
     row = load_rollouts(run_dir).to_pandas().iloc[0].to_dict()
-    # Markup never counts as reflection, so the completion is an innocent one; transcripts are tested
-    # with hostile completions below.
+    # Markup never counts as reflection, so the completion is an innocent one; transcripts are
+    # tested with hostile completions below.
     row |= {"completion": "Wait, let me check again.", "question": payload, "solution": payload}
     RolloutWriter(run_dir / "rollouts").write(1, [row | {"task": payload}])
     tags = Tags(write_report(run_dir).read_text())
@@ -213,14 +213,14 @@ def test_hostile_model_text_stays_text(tmp_path, without_figures):
 
 @pytest.mark.parametrize("payload", HOSTILE)
 def test_transcripts_escape_completions_and_titles(payload):
-    part = page.transcript(payload, payload, f"wait {payload} wait", [(0, 4), (5, 9)])
+    part = page.parts.transcript(payload, payload, f"wait {payload} wait", [(0, 4), (5, 9)])
     assert {tag for tag, _ in Tags(part).tags} == {"article", "h3", "p", "pre", "mark"}
     assert "\x00" not in part
     assert not re.search(r"<(script|img|svg|iframe|style|meta|base|input)", part)
 
 
 def test_links_are_quoted():
-    part = page.links(['notebooks/a b"><script>.ipynb'])
+    part = page.parts.links(['notebooks/a b"><script>.ipynb'])
     assert Tags(part).named("a") == [{"href": "notebooks/a%20b%22%3E%3Cscript%3E.ipynb"}]
 
 

@@ -18,7 +18,7 @@ from vtkit.aha.reflection import annotate
 from vtkit.data.sat import load_sat
 from vtkit.errors import UserError
 from vtkit.judging.answers import find_answer
-from vtkit.report import page, viewer
+from vtkit.report import page
 from vtkit.report.groups import KINDS, MOST, Groups, cut, evenly
 from vtkit.report.page import visible
 from vtkit.report.summary import write_report
@@ -189,7 +189,7 @@ def test_as_many_steps_as_fit_are_included_evenly(run_dir, budget, most):
     assert steps[-1] == 12 and (len(steps) == 1 or steps[0] == 1)
     gaps = pd.Series(steps).diff().dropna()
     assert gaps.empty or gaps.max() - gaps.min() <= 1
-    assert len(steps) == 1 or len(page.data("", content_of(section)["steps"])) <= budget
+    assert len(steps) == 1 or len(page.parts.data("", content_of(section)["steps"])) <= budget
 
 
 def test_evenly():
@@ -198,7 +198,7 @@ def test_evenly():
 
 
 def test_the_page_escapes_json_for_its_element():
-    shown = page.data("x", {"a": "</script><!--&\u2028", "__proto__": 1})
+    shown = page.parts.data("x", {"a": "</script><!--&\u2028", "__proto__": 1})
     inside = shown.removeprefix('<script type="application/json" id="x">').removesuffix("</script>")
     assert not set("<>&\u2028") & set(inside)
     assert json.loads(inside) == {"a": "</script><!--&\u2028", "__proto__": 1}
@@ -233,7 +233,8 @@ def test_the_notebook_view_needs_no_script_and_styles_only_itself(run_dir):
     view = show_rollouts(run_dir, step=5, group=2)._repr_html_()
     assert "<script" not in view and "step 5, group 2" in view
     assert view.count('<article class="vt-sample') == 8
-    for rule in re.findall(r"(?:^|\})\s*([^{}@]+)\{", re.sub(r"@[^{]+\{", "", viewer.STYLE)):
+    sheet = re.sub(r"@[^{]+\{", "", page.source("viewer.css"))
+    for rule in re.findall(r"(?:^|\})\s*([^{}@]+)\{", sheet):
         assert all(".vt" in part or "#vt" in part for part in rule.split(",")), rule
 
 

@@ -19,6 +19,7 @@ from vtkit.data.blink_vsr import LOADERS
 from vtkit.errors import UserError
 from vtkit.models.loading import load_model, load_processor, pick_device
 from vtkit.models.prompts import TEMPLATES
+from vtkit.rendering import align
 from vtkit.runs.checkpoints import step_of
 from vtkit.runs.folder import locked
 from vtkit.sampling.vllm_engine import CompletionEngine
@@ -57,22 +58,23 @@ def _score(args: argparse.Namespace) -> None:
 def table(result: dict[str, Any]) -> str:
     """Print the result of :func:`vtkit.benchmark.evaluate.score`: both judges, with intervals."""
     paper = result["paper"]
-    lines = [("", "this kit's judge", "the original's judge")]
-    lines.append(("all", _share(result["accuracy"]), _share(paper["accuracy"])))
+    rows = [["", "this kit's judge", "the original's judge"]]
+    rows.append(["all", _share(result["accuracy"]), _share(paper["accuracy"])])
     if len(result["tasks"]) > 1:
         for name, share in result["tasks"].items():
-            lines.append((name, _share(share), _share(paper["tasks"][name])))
+            rows.append([name, _share(share), _share(paper["tasks"][name])])
     if result["official"] is not None:
-        both = (f"{where['official']:6.1%}" for where in (result, paper))
-        lines.append(("CV-Bench's formula", *both))
-    width = max(len(name) for name, *_ in lines)
-    rows = [f"{name:{width}}  {ours:26}  {theirs}".rstrip() for name, ours, theirs in lines]
-    rows.append(f"no answer found: {_share(result['format_failures']).strip()}")
-    rows.append(
-        f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
-        f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a completion"
+        rows.append(
+            ["CV-Bench's formula", *(f"{judged['official']:6.1%}" for judged in (result, paper))]
+        )
+    return "\n".join(
+        [
+            align(rows),
+            f"no answer found: {_share(result['format_failures']).strip()}",
+            f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
+            f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a completion",
+        ]
     )
-    return "\n".join(rows)
 
 
 def _share(share: dict[str, Any]) -> str:

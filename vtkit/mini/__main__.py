@@ -11,15 +11,7 @@ from pathlib import Path
 
 from vtkit.commands import Parser, run
 from vtkit.mini import base_model, cards, dataset
-from vtkit.mini.replications import (
-    chat_styles,
-    files,
-    instruct,
-    instruct_card,
-    text,
-    text_base,
-    text_card,
-)
+from vtkit.mini.replications import chat_styles, files, instruct, text, text_base
 
 DATA = {
     "scenes": (dataset.write_dataset, dataset.FOLDER),
@@ -35,12 +27,6 @@ MODELS = {
     ),
 }  # fmt: skip
 """The function that makes a model, the folder (None: the function's), and a description."""
-CARDS = {
-    "base": (cards.write_card, base_model.FOLDER, None),
-    "instruct": (instruct_card.write_card, instruct_card.FOLDER, instruct.FOLDER),
-    "text": (text_card.write_card, text_card.FOLDER, text_base.FOLDER),
-}
-"""How a card is written, where it goes, and where its model is if that is another folder."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,8 +42,7 @@ def _make(args: argparse.Namespace) -> None:
         for path in write(args.folder or folder, seed=args.seed).values():
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     elif what == "card":
-        write, folder, _ = CARDS[kind]
-        print(f"wrote {write(**options | {'folder': args.folder or folder})}")
+        print(f"wrote {cards.write_card(kind, **options)}")
     else:
         build, folder, _ = MODELS[what]
         print(f"saved {build(**options | {'folder': args.folder or folder})}")
@@ -101,12 +86,13 @@ def _parser() -> Parser:
             )  # fmt: skip
     card = commands.add_parser("card", help="measure a model, write its card")
     kinds = card.add_subparsers(dest="kind", required=True, metavar="MODEL")
-    for name, (_, folder, model_folder) in CARDS.items():
-        kind = kinds.add_parser(name, help=f"default folder: {folder}")
-        kind.add_argument("--folder", type=Path, help=f"where to write (default: {folder})")
-        if model_folder:
+    for name, card in cards.CARDS.items():
+        kind = kinds.add_parser(name, help=f"default folder: {card.folder}")
+        kind.add_argument("--folder", type=Path, help=f"where to write (default: {card.folder})")
+        if card.model_folder:
             kind.add_argument(
-                "--model", type=Path, default=model_folder, dest="model_folder", metavar="FOLDER",
+                "--model", type=Path, default=card.model_folder, dest="model_folder",
+                metavar="FOLDER",
                 help="what to measure (default: %(default)s)",
             )  # fmt: skip
     return parser

@@ -1,6 +1,6 @@
-"""What notebooks show besides numbers: banners, tables of text, and pictures with their captions.
+"""Show banners, tables of text, and pictures with captions in notebooks.
 
-Model text is never read as markup or mathematics: captions are drawn letter by letter.
+Model text in captions is never read as markup or mathematics.
 """
 
 import textwrap
@@ -11,18 +11,18 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vtkit.report.tables import align, markdown
+from vtkit.rendering import align, markdown
 
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
 
 def banner(text: str) -> None:
-    """Say in a box of its own what a notebook leaves out or replays; plain text in a terminal."""
+    """Show what a notebook leaves out or replays in a box; plain text in a terminal."""
     display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
 
 
 def text_table(header: list[str], rows: list[list[str]]) -> None:
-    """Show a table of text as the README has it; in columns in a terminal."""
+    """Show a table of text: Markdown in a browser, columns in a terminal."""
     plain = align([header, *rows])
     display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
 
@@ -34,15 +34,15 @@ def image_gallery(
     columns: int = 4,
     width: float = 3.0,
 ) -> Figure:
-    """Pictures in rows, each with its caption wrapped below it.
+    """Show pictures in rows, each with its caption wrapped below it.
 
     Args:
-        captions: one a picture; line breaks in it are kept.
+        captions: one for each picture; line breaks are kept.
         width: of a picture, in inches.
     """
     wrapped = [_wrap(caption, letters=int(12.5 * width)) for caption in captions]
     starts = range(0, len(pictures), columns)
-    heights = [width + _LINE * _count_lines(wrapped[at : at + columns]) + _GAP for at in starts]
+    heights = [width + _LINE * _most_lines(wrapped[at : at + columns]) + _GAP for at in starts]
     size = (columns * (width + _GAP), sum(heights))  # inches
     figure = plt.figure(figsize=size)
     for at, (picture, caption) in enumerate(zip(pictures, wrapped, strict=True)):
@@ -62,5 +62,5 @@ def _wrap(text: str, letters: int) -> str:
     return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
 
 
-def _count_lines(captions: Sequence[str]) -> int:
+def _most_lines(captions: Sequence[str]) -> int:
     return max(caption.count("\n") + 1 for caption in captions)

@@ -1,7 +1,7 @@
-"""How figures look here: colours, type sizes, labels at line ends, saving. No data, no files read.
+"""Draw figures in one style: colours, type sizes, labels at line ends, saving.
 
-Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers tell
-apart; each keeps one meaning in all figures of the kit.
+Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers can tell
+apart; each has one meaning in all figures of the kit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,7 +56,7 @@ def canvas(style: Mapping[str, Any]) -> Iterator[None]:
 
 
 def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Line]) -> None:
-    """Each column raw (thin) and averaged over five steps; columns never logged are left out."""
+    """Draw each logged column raw (thin) and averaged over five steps."""
     drawn = [line for line in lines if line[0] in metrics and metrics[line[0]].notna().any()]
     ends = []
     for column, label, colour in drawn:
@@ -76,7 +76,7 @@ def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Li
 def draw_share(
     axis: Axes, share: pd.DataFrame, colour: str, *, thin: bool = False, **style: Any
 ) -> None:
-    """The column ``value`` against the index, ``low`` to ``high`` as a band; thin without it."""
+    """Draw ``value`` against the index, and ``low`` to ``high`` as a band unless ``thin``."""
     if thin:
         axis.plot(share.index, share["value"], color=colour, lw=0.9, alpha=0.5)
         return
@@ -85,7 +85,7 @@ def draw_share(
 
 
 def label_ends(axis: Axes, ends: Iterable[tuple[str, float, str]]) -> None:
-    """Write the ``(name, value, colour)`` of each line beside its end, apart from one another."""
+    """Write the name of each line, ``(name, value, colour)``, at its end without overlap."""
     ends = sorted(ends, key=lambda end: end[1])
     low, high = axis.get_ylim()
     height = axis.get_position().height * axis.figure.get_figheight() * 72  # in points
@@ -106,10 +106,18 @@ def label_ends(axis: Axes, ends: Iterable[tuple[str, float, str]]) -> None:
         )
 
 
+def annotate(
+    axis: Axes, text: str, place: tuple[Any, Any], offset: tuple[float, float], **style: Any
+) -> None:
+    """Write text ``offset`` points away from a place, readable across lines."""
+    where = {"xytext": offset, "textcoords": "offset points", "path_effects": HALO}
+    axis.annotate(text, place, **where, **style)
+
+
 def draw_bars(
     axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping | None], colour: str
 ) -> None:
-    """Proportions as bars with intervals and their per cent; "not run" where there is none."""
+    """Draw proportions as bars with intervals and per cent; "not run" where there is none."""
     for x, accuracy in zip(xs, accuracies, strict=True):
         if accuracy is None or accuracy["value"] is None:
             axis.text(x, 0.02, "not run", rotation=90, ha="center", va="bottom", color=GREY)

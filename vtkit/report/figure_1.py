@@ -1,8 +1,8 @@
-"""Figure 1 of the original, redrawn from a run's files, and what the completions looked like below it.
+"""Redraw Figure 1 of the original from a run's files, with the styles of completions below it.
 
-The original's figure has accuracy and length against steps, with a mark for the aha moment. Neither
-line says why it moves: the shares below it do, the phases are dated by rules, and the mark is the
-step from which on reflection is above its start.
+The original shows accuracy and length against steps and marks the aha moment. The shares of styles
+explain why they move. Phases are dated by rules; the mark is the step from which reflection stays
+above its start.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from vtkit.report.drawing import (
     BLUE,
     DARK_ORANGE,
     GREEN,
-    HALO,
     ORANGE,
     PER_CENT,
     RED,
     STYLE,
+    annotate,
     canvas,
     draw_share,
     label_ends,
@@ -49,12 +49,12 @@ _PHASES = {"HTML": "#F6E3D6", "format": "#F3F0E2", "growth": "#E4F1EC"}  # backg
 
 
 def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
-    """Accuracy and length against training steps, and below them what the answers looked like.
+    """Draw accuracy and length against training steps, and the styles of completions below them.
 
     Top: greedy accuracy on the benchmark with Wilson bands, and the mean rollout length in tokens,
-    raw (thin) and averaged over five steps, whose lowest point is marked. Below: the shares of
-    rollouts that are HTML and that reflect, pooled over five steps, with their intervals. The
-    background shows the phases, a line the onset of reflection (see :mod:`vtkit.runs.records`).
+    raw (thin) and averaged over five steps, with the lowest point marked. Below: the shares of
+    rollouts that are HTML and that reflect, pooled over five steps, with intervals. The background
+    shows the phases, a line the onset of reflection (see :mod:`vtkit.runs.curves`).
 
     Args:
         others: run folders of further seeds, drawn as thin lines.
@@ -89,23 +89,16 @@ def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
         for axis in (top, bottom):
             axis.axvspan(first, last, color=_PHASES[name], lw=0, zorder=-2)
         narrow = last - first < 0.12 * total  # its name is wider; rows keep names apart
-        top.annotate(
-            name,
-            (first if narrow else (first + last) / 2, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -14 - 16 * row * narrow),
-            textcoords="offset points",
-            ha="left" if narrow else "center",
-            color="#555555",
-            path_effects=HALO,
-        )
+        place, align = (first, "left") if narrow else ((first + last) / 2, "center")
+        style = {"xycoords": ("data", "axes fraction"), "ha": align, "color": "#555555"}
+        annotate(top, name, (place, 1), (0, -14 - 16 * row * narrow), **style)
     onset = find_onset(run_dir)
     if onset is None:
         return
     for axis in (top, bottom):
         axis.axvline(onset, color=GREEN, lw=1.4, linestyle=":", zorder=1)
-    about = f"dotted: reflection above its start, step {onset}"
-    bottom.set_title(about, loc="right", color=GREEN, fontsize="medium")
+    label = f"dotted: reflection above its start, step {onset}"
+    bottom.set_title(label, loc="right", color=GREEN, fontsize="medium")
 
 
 def _draw_accuracy(axis: Axes, run_dir: str | Path, thin: bool) -> None:
@@ -128,16 +121,11 @@ def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
     axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * lengths.max()))
     step, dip = find_dip(lengths)
     axis.plot([step], [dip], marker="v", markersize=9, color=DARK_ORANGE, zorder=5)
-    axis.annotate(
-        f"dip: {dip:.0f} tokens, step {step}",
-        (step, dip),
-        xytext=(0, 12 if dip < 0.12 * axis.get_ylim()[1] else -22),
-        textcoords="offset points",
-        ha="center" if step > 0.15 * lengths.index[-1] else "left",
-        color=DARK_ORANGE,
-        weight="bold",
-        path_effects=HALO,
-    )
+    below = dip >= 0.12 * axis.get_ylim()[1]
+    align = "center" if step > 0.15 * lengths.index[-1] else "left"
+    label = f"dip: {dip:.0f} tokens, step {step}"
+    style = {"ha": align, "color": DARK_ORANGE, "weight": "bold"}
+    annotate(axis, label, (step, dip), (0, -22 if below else 12), **style)
 
 
 def _draw_styles(axis: Axes, run_dir: str | Path, thin: bool) -> None:
@@ -165,15 +153,8 @@ def _finish_accuracy_axis(axis: Axes, run_dir: str | Path) -> None:
     result = load_evaluations(run_dir)[-1]
     chance = result["chance"]
     axis.axhline(chance, color="black", lw=1.2, linestyle="--")
-    axis.annotate(
-        f"chance {chance:.0%}",
-        (1, chance),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 4),
-        textcoords="offset points",
-        ha="right",
-        path_effects=HALO,
-    )
+    style = {"xycoords": ("axes fraction", "data"), "ha": "right"}
+    annotate(axis, f"chance {chance:.0%}", (1, chance), (-4, 4), **style)
     axis.set_ylim(0, 1)
     axis.yaxis.set_major_formatter(PER_CENT)
     name = f"accuracy, {benchmark_name(run_dir)}\n(greedy, n = {result['n']}, 95% band)"

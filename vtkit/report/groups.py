@@ -1,8 +1,8 @@
-"""The completions of one question side by side, with its picture, ready to be drawn.
+"""Put the completions of each question together, with its picture, for display.
 
-Rollouts are stored a row each; what GRPO compares is a group. ``Groups(run_dir).read(step)`` gives
-the groups of a step as plain values (dict, list, str, number) that serve HTML and JSON alike. Text
-in them is made visible (:func:`vtkit.report.page.visible`), not escaped: that is for who draws it.
+Rollouts are stored as single rows, but GRPO compares groups. ``Groups(run_dir).read(step)`` gives
+the groups of a step as plain values (dict, list, str, number) for HTML and JSON. Text in them is
+made visible (:func:`vtkit.report.page.visible`), not escaped.
 """
 
 import base64
@@ -32,6 +32,18 @@ from vtkit.runs.records import load_config
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
+KINDS = {
+    "t": "thinking",
+    "o": "neither thinking nor answer",
+    "b": "answer block",
+    "g": "tag",
+    "d": "the words that decide",
+    "r": "reflection",
+}
+"""Meanings of a piece's letters: one of t, o, b, g, then perhaps d, r or both."""
+MOST = 8000
+"""Characters of a completion that are shown."""
+_TAG = re.compile(r"\s{0,9}</?\s?(?:think|answer)\s?>\s{0,9}", re.IGNORECASE)
 
 
 class Groups:
@@ -54,8 +66,8 @@ class Groups:
         """The groups of one step: ``group``, ``prompt`` (the row's id), ``task``, ``question``,
         ``choices``, ``right`` (place of the right choice or None), ``solution`` and ``samples``.
 
-        A sample has ``sample``, ``pieces`` (see :mod:`vtkit.report.groups`), ``answer`` (with the rule
-        that found it), ``style``, ``tokens``, ``rewards`` ({name: value}), ``reward`` and
+        A sample has ``sample``, ``pieces`` (see :func:`cut`), ``answer`` (with the rule that found
+        it), ``style``, ``tokens``, ``rewards`` ({name: value}), ``reward`` and
         ``advantage``; and where they are not 0 or False ``hidden`` (characters left out),
         ``cut_off``, ``reflective`` and ``right``.
 
@@ -69,10 +81,10 @@ class Groups:
         return [self._group(list(group)) for _, group in groupby(rows, itemgetter("group"))]
 
     def picture(self, group: dict[str, Any]) -> str | None:
-        """The group's picture as a small WebP ``data:`` address; None where it is not at hand.
+        """The group's picture as a small WebP ``data:`` address; None if it is not available.
 
-        It comes from the training data that the run names, and only if the row there asks the very
-        question of the group. Nothing is downloaded for it.
+        It is read from the run's training data, if the row there asks the group's question.
+        Nothing is downloaded.
         """
         place = self._places.get(group["prompt"])
         if place is None:
@@ -84,7 +96,7 @@ class Groups:
 
     @cached_property
     def _rows(self) -> Any:
-        """The training rows, encoded, as Arrow tables of one row; empty if not at hand."""
+        """The training rows, encoded, as Arrow tables of one row; empty if not available."""
         from vtkit.data.rows import load_training_rows  # brings the datasets library: for pictures
 
         source = _local(str(self.config["train_data"]))
@@ -150,7 +162,7 @@ class Groups:
 
 
 def evenly(items: Sequence, count: int) -> list:
-    """At most ``count`` of the items, evenly, with both ends."""
+    """Choose up to ``count`` of the items evenly, with both ends."""
     if count >= len(items):
         return list(items)
     if count == 1:
@@ -159,7 +171,7 @@ def evenly(items: Sequence, count: int) -> list:
 
 
 def _local(source: str) -> Path | str | None:
-    """Where the training data lie on this machine, if they do: a folder, a file, the hub's copy."""
+    """The training data on this machine, if any: a folder, a file, or the hub's copy."""
     for path in (Path(source), ROOT / source):
         if path.exists():
             return path
@@ -192,24 +204,10 @@ def _number(value: float) -> float | None:
     return int(value) if value == int(value) else round(float(value), 5)
 
 
-KINDS = {
-    "t": "thinking",
-    "o": "neither thinking nor answer",
-    "b": "answer block",
-    "g": "tag",
-    "d": "the words that decide",
-    "r": "reflection",
-}
-"""What the letters of a piece mean: one of t, o, b, g, then perhaps d, r or both."""
-MOST = 8000
-"""Characters of a completion that are shown."""
-_TAG = re.compile(r"\s{0,9}</?\s?(?:think|answer)\s?>\s{0,9}", re.IGNORECASE)
-
-
 def cut(
     completion: str, decider: Span | None = None, *, prefilled: bool = True
 ) -> list[tuple[str, str]]:
-    """The pieces of a completion, ``(letters, text)`` in order: its first ``MOST`` characters.
+    """Cut the first ``MOST`` characters of a completion into pieces, ``(letters, text)``.
 
     Phrases in markup are no reflections, as in :func:`vtkit.judging.styles.is_reflective`.
 

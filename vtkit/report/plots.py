@@ -1,8 +1,6 @@
-"""Figures of a run, drawn from the files of its folder and from nothing else.
+"""Draw the figures of a run from the files of its folder.
 
-Length alone can look like thinking, so it never stands without accuracy; rates show intervals.
-
-``figure_1("runs/visualthinker-mini-s0")`` returns the figure and saves ``figures/figure_1.png``.
+``comparison("runs/x")`` returns the figure and saves ``runs/x/figures/comparison.png``.
 """
 
 from pathlib import Path
@@ -18,13 +16,13 @@ from vtkit.report.drawing import (
     DARK_ORANGE,
     GREEN,
     GREY,
-    HALO,
     ORANGE,
     PER_CENT,
     PURPLE,
     RED,
     SMALL,
     STYLE,
+    annotate,
     canvas,
     draw_bars,
     draw_panel,
@@ -72,10 +70,7 @@ _METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO
 
 
 def live(run_dir: str | Path) -> Figure:
-    """Reward, length and styles of a run that is still training, small enough for a cell.
-
-    Before the first step there is nothing to draw, which the figure says.
-    """
+    """Draw reward, length and styles of a run that is still training, small enough for a cell."""
     with canvas(STYLE | SMALL):
         figure, axes = plt.subplots(1, 3, figsize=(12, 3))
         if Path(run_dir, "metrics.csv").exists():
@@ -88,10 +83,10 @@ def live(run_dir: str | Path) -> Figure:
 
 
 def training_curves(run_dir: str | Path) -> Figure:
-    """Everything that tells a healthy run from a sick one, on one page.
+    """Draw all logged metrics on one page, to tell a healthy run from a sick one.
 
     Cut-off completions and groups whose rewards have no spread starve the gradient; entropy that
-    falls to nothing ends exploration. What the run did not log has no panel.
+    falls to zero ends exploration.
 
     Raises:
         UserError: ``metrics.csv`` is missing.
@@ -114,7 +109,7 @@ def training_curves(run_dir: str | Path) -> Figure:
 
 
 def lengths_by_outcome(run_dir: str | Path) -> Figure:
-    """Mean length of right and of wrong rollouts, against steps.
+    """Draw the mean length of right and of wrong rollouts against steps.
 
     Growth in wrong answers only is an artefact of the loss (Dr. GRPO, arXiv 2503.20783). Markup is
     long and always wrong, so wrong answers are also drawn without it.
@@ -129,20 +124,13 @@ def lengths_by_outcome(run_dir: str | Path) -> Figure:
         prose = table["mean_length_wrong_prose"].rolling(5, center=True, min_periods=1).mean()
         axis.plot(prose.index, prose, color=RED, linestyle=":")
         for start in prose.dropna().head(1).items():
-            axis.annotate(
-                "wrong, without HTML",
-                start,
-                xytext=(0, -20),
-                textcoords="offset points",
-                color=RED,
-                path_effects=HALO,
-            )
+            annotate(axis, "wrong, without HTML", start, (0, -20), color=RED)
         axis.set_ylabel("mean length (tokens)")
         return save(figure, run_dir, "lengths_by_outcome")
 
 
 def comparison(run_dir: str | Path) -> Figure:
-    """Benchmark accuracy of base, SFT and GRPO, in total and per task, with chance marked.
+    """Draw benchmark accuracy of base, SFT and GRPO, in total and by task, with chance marked.
 
     Raises:
         UserError: the run has no evaluation at all.

@@ -1,9 +1,8 @@
-"""The reward laboratory: completions on the bench, what each set of rules pays them, and why.
+"""Show example completions with the rewards that each set of rules pays, and why.
 
-The specimens are data (``completions.yaml``); what each is paid is never written down but asked
-of the rules, so that no table can lie about them. Tables are HTML without scripts or colours of
-their own, readable in light and dark; model text in them is escaped and stands in ``<code>``, where
-Jupyter looks for no mathematics either.
+The examples are data (``completions.yaml``); their rewards are computed by the rules. Tables are
+HTML without scripts, readable in light and dark. Model text in them is escaped, and inside
+``<code>``, where Jupyter does not look for mathematics.
 
     reward_gallery(judge_by_rules(load_completions()))      # a table, deciding words marked
     playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
@@ -19,19 +18,16 @@ from IPython.display import HTML
 from vtkit.config.values import read_yaml
 from vtkit.errors import UserError
 from vtkit.judging import judge, rewards
-from vtkit.report.page import marked, text
+from vtkit.report.page import render
 from vtkit.runs.folder import headless
 
-SPECIMENS = Path(__file__).with_name("completions.yaml")
+EXAMPLES = Path(__file__).with_name("completions.yaml")
 KINDS = ("honest", "sloppy", "hack")
 LABELS = {"careful": "ours", "paper": "original"}
-_LEFT = ' style="text-align: left; vertical-align: top"'
-_CODE = ' style="white-space: pre-wrap; overflow-wrap: anywhere"'
-_MARK = ' style="background: #ffe29a; color: #1d2329; border-radius: 3px; padding: 0 .1em"'
 
 
 class Completion(NamedTuple):
-    """One specimen: the completion as sampled, and the question that it answers."""
+    """An example: a completion as sampled, and the question that it answers."""
 
     kind: str
     name: str
@@ -41,21 +37,21 @@ class Completion(NamedTuple):
     answer: str
 
 
-def load_completions(path: str | Path = SPECIMENS) -> list[Completion]:
-    """The specimens of a file, by question and there by kind.
+def load_completions(path: str | Path = EXAMPLES) -> list[Completion]:
+    """Read the examples of a file, by question and then by kind.
 
     Raises:
-        UserError: the file is missing, not YAML, or not of the form that the committed one has.
+        UserError: the file is missing, not YAML, or not in the layout of the committed one.
     """
     path = Path(path)
     return [
         completion
         for topic, entry in read_yaml(path).items()
-        for completion in _specimens(entry, f"{path}: {topic}")
+        for completion in _read_topic(entry, f"{path}: {topic}")
     ]
 
 
-def _specimens(entry: Any, where: str) -> list[Completion]:
+def _read_topic(entry: Any, where: str) -> list[Completion]:
     known = ("question", "choices", "answer", *KINDS)
     if not isinstance(entry, dict) or not set(known[:3]) <= set(entry) <= set(known):
         raise UserError(f"{where}: expected {', '.join(known)}, the last three if there are any")
@@ -99,10 +95,10 @@ def judge_by_rules(completions: Sequence[Completion]) -> pd.DataFrame:
 
 
 def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
-    """How many completions of each kind each set of rules pays: for accuracy, for format, for both.
+    """Count the completions that each set of rules pays for accuracy, for format and for both.
 
     Returns:
-        A row for each of ``rewards.RULES``, and ``completions``: how many there are of each kind.
+        A row for each of ``rewards.RULES`` and the number of completions; columns by kind.
     """
     rows = {}
     for rules in rewards.RULES:
@@ -120,36 +116,31 @@ def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def reward_gallery(judged: pd.DataFrame, beside: str = "paper") -> HTML:
-    """Completions by question, the words that decide marked, our points and another's side by side.
+def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
+    """Show completions by question with the deciding words marked and two sets of points.
 
     Args:
         judged: rows of :func:`judge_by_rules`.
-        beside: whose points stand beside ours, one of ``rewards.RULES``.
+        other: whose points are shown next to ours, one of ``rewards.RULES``.
     """
-    header = ("", "completion", "answer found by", "form", *map(_label, ("careful", beside)))
-    parts = [f"<table><thead><tr>{''.join(map(_head, header))}</tr></thead>"]
-    for question, group in judged.groupby("question", sort=False):
-        choices, answer = group.iloc[0][["choices", "answer"]]
-        options = ", ".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(choices))
-        about = f"{text(question)} {text(options)}; right: <b>{text(answer)}</b>"
-        parts.append(f'<tbody><tr><th scope="rowgroup" colspan="6"{_LEFT}>{about}</th></tr>')
-        parts += [_row(completion, beside) for completion in group.to_dict("records")]
-        parts.append("</tbody>")
-    return HTML(f'<div style="overflow-x: auto">{"".join(parts)}</table></div>')
+    questions = [group.to_dict("records") for _, group in judged.groupby("question", sort=False)]
+    label = LABELS.get(other, other)
+    table = render("gallery.html", questions=questions, other=other, other_label=label)
+    return HTML(str(table))
 
 
 def playground(
     completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
 ) -> Any:
-    """Completions of one's own, judged as one types; run by ``run_all.sh``, a table of those given.
+    """Judge completions while they are typed.
 
     Args:
-        completions: live, the first one is there to begin with.
-        rules: whose points stand beside ours at first.
+        completions: the first is what the widget starts with; without a live kernel
+            (``run_all.sh``) all are shown.
+        rules: whose points are shown next to ours at first.
 
     Returns:
-        A widget (live), else the table.
+        A widget, or the table of the given completions.
     """
     if headless():
         return reward_gallery(judge_by_rules(_typed(completions, choices, answer)), rules)
@@ -160,7 +151,7 @@ def playground(
         widgets.Textarea(completions[0], description="completion", rows=4, layout=wide),
         widgets.Text(" | ".join(choices), description="choices", layout=wide),
         widgets.Text(answer, description="right"),
-        widgets.Dropdown(options=rewards.RULES, value=rules, description="beside ours"),
+        widgets.Dropdown(options=rewards.RULES, value=rules, description="compare with"),
     ]
     verdict = widgets.HTML()
 
@@ -182,31 +173,3 @@ def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> l
         Completion("typed", str(i), completion, *asked)
         for i, completion in enumerate(completions, 1)
     ]
-
-
-def _row(completion: dict[str, Any], beside: str) -> str:
-    ours, theirs = (_points(completion, rules) for rules in ("careful", beside))
-    theirs = theirs if ours == theirs else f"<strong>{theirs} ≠</strong>"
-    said = _marked(completion["completion"], completion["span"])
-    cells = (said, completion["rule"], completion["form"], ours, theirs)
-    return (
-        f'<tr><th scope="row"{_LEFT}>{text(completion["name"])}</th>'
-        + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells)
-        + "</tr>"
-    )
-
-
-def _points(completion: dict[str, Any], rules: str) -> str:
-    return f"{completion[f'{rules} accuracy']:.0f}&nbsp;+&nbsp;{completion[f'{rules} format']:.0f}"
-
-
-def _marked(completion: str, span: tuple[int, int] | None) -> str:
-    return f"<code{_CODE}>{marked(completion, [span] if span else [], _MARK)}</code>"
-
-
-def _label(rules: str) -> str:
-    return LABELS.get(rules, rules)
-
-
-def _head(name: str) -> str:
-    return f'<th scope="col"{_LEFT}>{text(name)}</th>'

@@ -1,7 +1,7 @@
-"""Several seeds of one setting, put together: each of them, their mean and their spread.
+"""Put several seeds of one setting together: each seed, the mean and the spread.
 
-One lucky curve proves nothing, so that tables and figures show every seed. The spread is from the
-least to the greatest, with the sample's standard deviation; no seed is left out.
+One lucky curve proves nothing, so tables and figures show every seed. The spread is the range from
+the least to the greatest, with the sample's standard deviation.
 
     aggregate(["runs/x-s0", "runs/x-s1"], "runs/x-seeds")
 """
@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
-from vtkit.report import page
 from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT, STYLE, canvas, save
+from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
@@ -30,7 +30,7 @@ from vtkit.stats import NOT_RUN, difference, percent, points
 
 @dataclass(frozen=True)
 class Cell:
-    """What one seed came to in one row: a number, how it is shown, whether it is as asked."""
+    """The result of one seed in one row: a number, its text, and whether it meets the target."""
 
     value: float | None
     text: str
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a run's summary, what was asked of it before any run, and how a mean looks."""
+    """One number of a run's summary, its target (set before any run), and the format of a mean."""
 
     name: str
     asked: str
@@ -48,24 +48,25 @@ class Row:
 
 
 def table(summaries: Sequence[dict[str, Any]], *, plain: bool = False) -> Table:
-    """What each seed came to beside what was asked, with mean and spread over all.
+    """Header and rows: the target, mean and spread, and the result of each seed.
 
     Args:
-        summaries: of :func:`vtkit.report.summary.summarize`, one a seed.
-        plain: one number a cell, without intervals, for the width of a terminal.
+        summaries: of :func:`vtkit.report.summary.summarize`, one for each seed.
+        plain: numbers without intervals, for the width of a terminal.
     """
-    header = ["", "asked", "mean", "spread", *(f"seed {one['seed']}" for one in summaries)]
+    seeds = [f"seed {summary['seed']}" for summary in summaries]
+    header = ["", "asked", "mean", "spread", *seeds]
     rows = []
     for row in ROWS:
         cells = [row.cell(summary) for summary in summaries]
-        found = mean_and_spread([cell.value for cell in cells], row.form)
+        spread = mean_and_spread([cell.value for cell in cells], row.form)
         texts = [
             f"{cell.value:{row.form}}" if plain and cell.value is not None else cell.text
             for cell in cells
         ]
         missed = " (missed)" if plain else ", **missed**"
-        told = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
-        rows.append([row.name, row.asked, *found, *told])
+        results = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
+        rows.append([row.name, row.asked, *spread, *results])
     return header, rows
 
 
@@ -90,7 +91,7 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
 
 
 def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
-    """Accuracy, length and reflection against steps: seeds thin, mean thick, least to greatest.
+    """Draw accuracy, length and reflection against steps: seeds thin, mean thick, range as a band.
 
     Saved as ``<out>/figures/bands.png``.
 
@@ -150,15 +151,15 @@ def _check_alike(run_dirs: Sequence[str | Path]) -> None:
 
 
 def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Table) -> None:
-    title = f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds"
-    parts = [page.paragraph(MINIATURE)] if same["profile"].startswith("mini") else []
-    caption = "Thin: each seed. Thick: their mean. Band: least to greatest."
-    parts += [
-        page.table("Every seed; 95 % Wilson intervals in brackets", *results),
-        page.figure(out / "figures" / "bands.png", "Accuracy, length, reflection", caption),
-    ]
+    page = render(
+        "seeds.html",
+        title=f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds",
+        miniature=MINIATURE if same["profile"].startswith("mini") else None,
+        results=results,
+        bands=out / "figures" / "bands.png",
+    )
     with atomic_write(out / "report.html") as handle:
-        handle.write(page.page(title, parts))
+        handle.write(page)
 
 
 def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -192,8 +193,8 @@ def _score(name: str) -> Callable[[dict[str, Any]], Cell]:
     return lambda summary: _proportion(summary["accuracy"][name])
 
 
-def _proportion(found: dict[str, Any] | None, met: bool = True) -> Cell:
-    return Cell(found["value"] if found else None, percent(found), met)
+def _proportion(share: dict[str, Any] | None, met: bool = True) -> Cell:
+    return Cell(share["value"] if share else None, percent(share), met)
 
 
 def _gain(over: str, asked: float) -> Callable[[dict[str, Any]], Cell]:
@@ -233,9 +234,9 @@ def _reflection_start(summary: dict[str, Any]) -> Cell:
 
 
 def _reflection_end(summary: dict[str, Any]) -> Cell:
-    found = summary["reflection_rate"]["intervals"]
-    apart = bool(found["end"]) and found["end"]["low"] > found["start"]["high"]
-    return _proportion(found["end"], apart)
+    rates = summary["reflection_rate"]["intervals"]
+    apart = bool(rates["end"]) and rates["end"]["low"] > rates["start"]["high"]
+    return _proportion(rates["end"], apart)
 
 
 def _minutes(summary: dict[str, Any]) -> Cell:
@@ -256,4 +257,4 @@ ROWS = (
     Row("reflection, end", "intervals apart", ".1%", _reflection_end),
     Row("minutes in all", "", ".1f", _minutes),
 )
-"""The phenomena of the original, in the words and with the bars of the README."""
+"""The phenomena of the original, with the README's targets."""

@@ -1,8 +1,7 @@
-"""What a run came to: summary.json for tools, a table for the terminal, report.html for people.
+"""Report the result of a run: summary.json, a table for the terminal, and report.html.
 
-Everything is recomputed from the files of the run folder, so a folder that was copied can be
-reported again. What was not run says so. A number over completions or questions carries a 95 %
-Wilson interval and its n.
+Everything is recomputed from the files of the run folder. Steps that were not run are reported as
+"not run". A number over completions or questions has a 95 % Wilson interval and its n.
 
     python -m vtkit.report runs/visualthinker-mini-s0
 """
@@ -11,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.judging.phrases import find_reflections
-from vtkit.report import figure_1, page, plots, viewer
+from vtkit.rendering import align
+from vtkit.report import figure_1, plots, viewer
+from vtkit.report.page import parts, render
 from vtkit.report.tables import (
-    align,
     benchmark_table,
     effects_table,
     judges_table,
@@ -36,9 +38,10 @@ from vtkit.runs.records import (
     load_config,
     metrics_or_none,
 )
-from vtkit.stats import NOT_RUN, at_step, percent
+from vtkit.stats import at_step, percent
 
-INDEPENDENT = "rollouts (intervals treat those of one question as independent)"
+_FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
+_MOST_BYTES = 4_840_000  # of the report without the viewer's static groups: it stays below 5 MB
 _FIGURES: list[tuple[Callable, str]] = [
     (
         figure_1.figure_1,
@@ -53,12 +56,13 @@ _FIGURES: list[tuple[Callable, str]] = [
 def summarize(run_dir: str | Path) -> dict[str, Any]:
     """Write ``summary.json``, the headline numbers that other tools read, and return it.
 
-    ``start`` is the mean over the first 3 training steps, ``end`` over the last 10, ``dip`` the
-    minimum of the moving average over 5 steps. ``accuracy``, the same completions under the original's
-    judge (``accuracy_as_published``) and ``format_failures`` hold ``{value, low, high, n}`` for
-    ``base``, ``sft`` and ``grpo``, the last scored step of each; ``best`` has ``step`` and
-    ``accuracy`` of the best one (:func:`vtkit.runs.records.best_scores`). The shares' proportions with
-    intervals are under ``intervals``. What was not run is null.
+    Returns:
+        ``accuracy``, ``accuracy_as_published`` (the same completions under the original's judge)
+        and ``format_failures`` are ``{value, low, high, n}`` of the last scored step of ``base``,
+        ``sft`` and ``grpo``; ``best`` has ``step`` and ``accuracy`` of the best one
+        (:func:`vtkit.runs.records.best_scores`). Of lengths and shares, ``start`` is the mean over
+        the first 3 training steps, ``end`` over the last 10, ``dip`` the minimum of the moving
+        average over 5 steps. What was not run is None.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -94,7 +98,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
 
 
 def result_table(run_dir: str | Path) -> str:
-    """The result of a run as aligned plain text: the benchmark, then start, dip and end.
+    """The benchmark, then start, dip and end of training, as aligned plain text.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -110,81 +114,56 @@ def result_table(run_dir: str | Path) -> str:
 def write_report(run_dir: str | Path) -> Path:
     """Write ``report.html``: one file that opens from disk, with tables, figures and rollouts.
 
-    Figures are drawn anew. Links lead to the executed notebooks and the run's files beside it. All
-    but the browser of rollouts is there without scripts too.
+    Figures are drawn anew. Links lead to the executed notebooks and the files of the run. Only the
+    browser of rollouts needs scripts.
 
     Raises:
         UserError: the folder is not a run, a file is damaged, or the disk is full.
     """
     folder = Path(run_dir)
     summary = summarize(folder)
-    caption = f"{benchmark_name(folder)}, greedy decoding, accuracy in % [95% interval]"
-    tables = [
-        page.table(caption, *benchmark_table(folder)),
-        page.table(f"During training, sampled {INDEPENDENT}", *training_table(folder)),
-    ]
-    notebooks = sorted(path.name for path in (folder / "notebooks").glob("*.ipynb"))
-    present = [name for name in _FILES if (folder / name).exists()]
-    sections = {
-        "The aha audit": _audit_parts(folder),
-        "Figures": [page.columns(_figure_part(folder, *each) for each in _FIGURES)],
-        "Metrics": [page.table(_METRICS, *metrics_table(folder))],
-        "The first reflections, unselected": _reflection_parts(folder),
-        "Executed notebooks": [
-            page.links(f"notebooks/{name}" for name in notebooks)
-            if notebooks
-            else page.paragraph(NOT_RUN)
-        ],
-        "Files of this run": [page.links(present)],
+    values = {
+        "title": f"R1-Zero: {describe_run(folder)}",
+        "miniature": MINIATURE if str(summary["profile"]).startswith("mini") else None,
+        "headline": _headline(folder, summary),
+        "benchmark": benchmark_name(folder),
+        "scores": benchmark_table(folder),
+        "training": training_table(folder),
+        "judges": judges_table(folder),
+        "audit": _audit(folder),
+        "figures": [_figure(folder, draw, caption) for draw, caption in _FIGURES],
+        "metrics": metrics_table(folder),
+        "reflections": _reflections(folder),
+        "notebooks": sorted(
+            f"notebooks/{path.name}" for path in (folder / "notebooks").glob("*.ipynb")
+        ),
+        "files": [name for name in _FILES if (folder / name).exists()],
+        "minutes": summary["wall_seconds"] and summary["wall_seconds"] / 60,
     }
-    room = _MOST_BYTES - sum(len(part) for content in sections.values() for part in content)
-    sections = {"Rollouts": [_rollouts_part(folder, room)], **sections}
-    parts = [page.navigation(sections)]
-    if str(summary["profile"]).startswith("mini"):
-        parts.append(page.paragraph(MINIATURE))
-    parts += [page.tiles(_tiles(folder, summary)), page.columns(tables)]
-    parts.append(page.table(_JUDGES, *judges_table(folder)))
-    for title, content in sections.items():
-        parts += [page.heading(title), *content]
-    if summary["wall_seconds"]:
-        parts.append(
-            page.paragraph(f"{summary['wall_seconds'] / 60:.1f} minutes in all", soft=True)
-        )
+    room = _MOST_BYTES - len(render("report.html", rollouts="", **values))
+    report = render("report.html", rollouts=_rollouts(folder, room), **values)
     path = folder / "report.html"
-    title = f"R1-Zero: {describe_run(folder)}"
     with atomic_write(path) as handle:
-        handle.write(page.page(title, parts, styles=[viewer.STYLE], scripts=[viewer.SCRIPT]))
+        handle.write(report)
     return path
 
 
-def _audit_parts(folder: Path) -> list[str]:
-    """The verdict, each number linked to its section of notebook 04, and the causal test."""
+def _audit(folder: Path) -> dict[str, Any] | None:
+    """The verdict, each number with a link to its section of notebook 04, and the causal test."""
     if not (folder / "aha.json").exists():
-        return [page.paragraph(f"{NOT_RUN} (notebook 04)", soft=True)]
-    found = read_json(folder / "aha.json")
+        return None
+    audit = read_json(folder / "aha.json")
     notebook = "notebooks/04_aha_moment.ipynb"
     there = (folder / notebook).exists()
     pieces = [
         (words, f"{notebook}{SECTIONS[section]}" if section and there else "")
-        for words, section in found["pieces"]
+        for words, section in audit["pieces"]
     ]
-    parts = [page.linked(pieces)]
-    if found["effects"]:
-        parts.append(page.table(_CAUSAL, *effects_table(found["effects"])))
-    return parts
+    return {"pieces": pieces, "effects": audit["effects"] and effects_table(audit["effects"])}
 
 
-_CAUSAL = (
-    "The causal test: two completions from one cut, and the difference in accuracy (notebook 04)"
-)
-_MOST_BYTES = 4_800_000  # of the report, tables and static groups aside: it stays below 5 MB
-_METRICS = "metrics.csv, evenly chosen steps: means over the rollouts of a step"
-_JUDGES = "The same completions by our judge and by the original's evaluation script"
-_FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
-
-
-def _tiles(folder: Path, summary: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What the run came to, in four numbers."""
+def _headline(folder: Path, summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The result in four numbers: each with its name and what it is compared with."""
     labels, length = {"base": "base", "sft": "SFT", "grpo": "GRPO"}, summary["mean_length"]
     scores = summary["accuracy"]
     last = "grpo" if scores["grpo"] else "sft"
@@ -207,36 +186,29 @@ def _tiles(folder: Path, summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     return items
 
 
-def _rollouts_part(folder: Path, budget: int) -> str:
+def _rollouts(folder: Path, budget: int) -> Markup:
     try:
         return viewer.browser(folder, budget=budget)
     except UserError as error:
-        return page.paragraph(f"{NOT_RUN} ({error})", soft=True)
+        return parts.problem(error)
 
 
-def _figure_part(folder: Path, draw: Callable, caption: str) -> str:
-    name = draw.__name__
+def _figure(folder: Path, draw: Callable, caption: str) -> tuple[str, str, Path, str]:
+    """Name, caption and file of a figure that was drawn, and why it was not, if so."""
+    name, problem = draw.__name__, ""
     try:
         draw(folder)
     except UserError as error:
-        return page.paragraph(f"{name}: {NOT_RUN} ({error})", soft=True)
-    return page.figure(folder / "figures" / f"{name}.png", f"{name}: {caption}", caption)
+        problem = str(error)
+    return name, caption, folder / "figures" / f"{name}.png", problem
 
 
-def _reflection_parts(folder: Path) -> list[str]:
+def _reflections(folder: Path) -> dict[str, Any]:
+    """The first reflective rollouts with the ``spans`` of their phrases, or the ``problem``."""
     try:
         rows = first_reflections(folder).to_dict("records")
     except UserError as error:
-        return [page.paragraph(f"{NOT_RUN} ({error})", soft=True)]
-    if not rows:
-        return [page.paragraph("No rollout reflected.")]
-    return [
-        page.transcript(
-            "Step {step}, {task}: {verdict}, reward {reward:.2f}, advantage {advantage:+.2f}, "
-            "{tokens} tokens".format(verdict="right" if row["right"] else "wrong", **row),
-            f"{row['question']} Solution: {row['solution']}",
-            row["completion"],
-            find_reflections(row["completion"]),
-        )
-        for row in rows
-    ]
+        return {"rows": [], "problem": str(error)}
+    for row in rows:
+        row["spans"] = find_reflections(row["completion"])
+    return {"rows": rows, "problem": ""}

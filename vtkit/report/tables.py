@@ -1,7 +1,6 @@
-"""The numbers of a run as cells of text: the benchmark, then start, dip and end of training.
+"""Tables of a run as cells of text, for the terminal, report.html and notebooks.
 
-Each number over completions or questions carries a 95 % Wilson interval; what was not run says so.
-The terminal, report.html and the notebooks show the same cells.
+Each number over completions or questions has a 95 % Wilson interval.
 """
 
 from pathlib import Path
@@ -41,24 +40,8 @@ _METRICS = {  # of metrics.csv: as TRL names them, as people read them
 }
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table as the README has it."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def align(rows: list[list[str]]) -> str:
-    """Rows as plain text in columns, for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
-
-
 def benchmark_table(run_dir: str | Path) -> Table:
-    """Header and rows: accuracy of base, SFT and GRPO, in all and by task, beside chance."""
+    """Header and rows: accuracy of base, SFT and GRPO, in total and by task, and chance."""
     scores = compared_scores(run_dir)
     chances = chance_levels(run_dir)
     results = list(scores.values())
@@ -76,7 +59,7 @@ def benchmark_table(run_dir: str | Path) -> Table:
         NOT_RUN if not r or r["official"] is None else f"{r['official']:.1%}" for r in results
     ]
     failures = [percent(r and r["format_failures"]) for r in results]
-    if any(each != NOT_RUN for each in official):  # other benchmarks have none
+    if any(cell != NOT_RUN for cell in official):  # other benchmarks have none
         rows.append(["CV-Bench's formula", *official, ""])
     published = [percent(r and r["paper"]["accuracy"]) for r in results]
     rows.append(["by the original's judge", *published, ""])
@@ -88,17 +71,17 @@ def benchmark_table(run_dir: str | Path) -> Table:
 
 
 def judges_table(run_dir: str | Path) -> Table:
-    """The same completions by our judge and by the original's, in both ways of adding up."""
+    """Header and rows: the same completions by our judge and by the original's."""
     scores = [score for score in compared_scores(run_dir).values() if score]
-    judged = [each for score in scores for each in (score, score["paper"])]
+    results = [result for score in scores for result in (score, score["paper"])]
     names = [name for name, score in compared_scores(run_dir).items() if score]
     header = ["accuracy", *(f"{name}, {judge}" for name in names for judge in ("ours", "paper's"))]
-    rows = [["all", *(percent(each["accuracy"]) for each in judged)]]
-    official = [each["official"] for each in judged]
+    rows = [["all", *(percent(result["accuracy"]) for result in results)]]
+    official = [result["official"] for result in results]
     rows.append(["CV-Bench's formula", *(f"{x:.1%}" if x is not None else "" for x in official)])
     for part in ("tasks", "sources"):
         for key in sorted(scores[0][part]) if scores else ():
-            rows.append([key, *(percent(each[part].get(key)) for each in judged)])
+            rows.append([key, *(percent(result[part].get(key)) for result in results)])
     for name, label in (("always_A", 'always "(A)"'), ("chance", "guessing")):
         rows.append([label, *(f"{score[name]:.1%}" for score in scores for _ in range(2))])
     return header, rows
@@ -111,7 +94,7 @@ def _gain(after: dict | None, before: dict | None) -> str:
 
 
 def training_table(run_dir: str | Path) -> Table:
-    """Header and rows: length, HTML, reflection and what goes with it, at start, dip and end."""
+    """Header and rows: length, HTML, reflection and accuracy, at start, dip and end."""
     metrics = metrics_or_none(run_dir)
     per_step = completions_per_step(run_dir)
     header = ["rollouts", f"first {START_STEPS} steps", "dip", f"last {END_STEPS} steps"]
@@ -144,12 +127,12 @@ def metrics_table(run_dir: str | Path) -> Table:
 
 
 def effects_table(effects: dict[str, dict[str, Any]]) -> Table:
-    """Header and rows of the causal test: one row an arm (see :mod:`vtkit.aha.pairs`)."""
+    """Header and rows of the causal test, a row for each arm (see :mod:`vtkit.aha.pairs`)."""
     header = ["put in", "pairs", "right, treated", "right, control", "difference, points"]
     rows = [
-        [arm, f"{one['n']}", f"{one['treated']:.0%}", f"{one['control']:.0%}", points(one)]
-        for arm, one in effects.items()
-        if one["n"]
+        [arm, f"{gap['n']}", f"{gap['treated']:.0%}", f"{gap['control']:.0%}", points(gap)]
+        for arm, gap in effects.items()
+        if gap["n"]
     ]
     return header, rows
 

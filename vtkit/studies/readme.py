@@ -6,8 +6,8 @@ from typing import Any
 from vtkit.aha.pairs import ARMS
 from vtkit.errors import UserError
 from vtkit.files import ROOT, atomic_write, read_json
+from vtkit.rendering import markdown
 from vtkit.report import seeds
-from vtkit.report.tables import markdown
 from vtkit.runs import replay
 from vtkit.stats import NOT_RUN, percent, points
 from vtkit.studies import comparison

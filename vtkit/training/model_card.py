@@ -1,11 +1,10 @@
-"""The model card of a run's final checkpoint, and its way to the hub.
+"""The model card of a run's final checkpoint, and its upload to the hub.
 
-TRL's own card names the method and the library. This one is written from the run's files: what was
-trained on which bytes, with which settings, how well it answers (with intervals), and what it is
-not. It replaces TRL's README.md in the checkpoint.
+It is written from the run's files: the data with their hashes, the settings, the accuracy with
+intervals, and the limits. It replaces TRL's README.md in the checkpoint.
 
     python -m vtkit.training card runs/visualthinker-mini-s0                      # write it (again)
-    python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name     # and upload the checkpoint
+    python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name     # and upload it
 """
 
 from pathlib import Path
@@ -15,10 +14,11 @@ import yaml
 
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import ROOT, atomic_write, read_json
 from vtkit.hub import HUB_REVISIONS
 from vtkit.models.prompts import get_template
+from vtkit.rendering import markdown, templates
 from vtkit.runs.checkpoints import NOT_MODEL
 from vtkit.runs.manifest import file_hashes, package_versions
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
@@ -26,18 +26,10 @@ from vtkit.stats import at_step, percent
 
 CARD = "README.md"
 _REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values() if kind.hub}
-LIMITS = """\
-- Not an assistant: it was trained to answer questions of one kind (see its data above), under one
-  prompt (the chat template in this folder), and nothing else was measured.
-- Reflection in its completions ("wait, let me check") is a style that was rewarded when the answer was
-  right; a phrase is no proof that anything was checked.
-- One seed. The intervals say how much the accuracy would vary with other questions, not with
-  another run.
-- Nothing was done about safety, bias or facts beyond what the base model has."""
 
 
 def write_card(config: RunConfig, checkpoint: Path) -> Path:
-    """Write the card into ``checkpoint``; a card that says the same already is left alone.
+    """Write the card into ``checkpoint``, unless the same card is there already.
 
     Raises:
         UserError: a file of the run is missing or damaged, or the card cannot be written.
@@ -60,73 +52,40 @@ def card(config: RunConfig) -> str:
         **({"datasets": [config.train_data]} if config.train_data in _REVISIONS else {}),
         "tags": ["vtkit", config.algorithm, "r1-zero"],
     }
-    method = "GRPO with rule-based rewards" if config.algorithm == "grpo" else "supervised tuning"
-    mini = [MINIATURE, ""] if config.profile.startswith("mini") else []
-    parts = [
-        f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
-        f"# {config.recipe}, profile {config.profile}, seed {config.seed}",
-        "",
-        f"`{config.model}` after {method}: recipe `{config.recipe}` of vtkit, which reproduces "
-        "VisualThinker-R1-Zero (arXiv 2503.05132) and its comparisons.",
-        "",
-        *mini,
-        f"## Accuracy on {benchmark_name(config.run_dir)}",
-        "",
-        *_scores(config),
-        "",
-        "Greedy decoding; share of questions answered right, 95 % Wilson intervals in brackets.",
-        "",
-        "## What it was trained on",
-        "",
-        *_sources(config),
-        "",
-        "## Settings",
-        "",
-        "```yaml",
-        yaml.safe_dump(_settings(config), sort_keys=False).strip(),
-        "```",
-        "",
-        f"Versions: {', '.join(f'{name} {v}' for name, v in package_versions().items())}.",
-        "",
-        "## How to ask it",
-        "",
-        "Load folder and processor with transformers, and render questions with the chat template "
-        "that comes with them: it is part of what was trained.",
-        "",
-        "```jinja",
-        get_template(config.prompt).strip(),
-        "```",
-        "",
-        "## What it is not",
-        "",
-        LIMITS,
-        "",
-        "Base model and data have licences of their own, which hold for this model too.",
-        "",
-    ]
-    return "\n".join(parts)
+    environment = templates(Path(__file__).with_name("templates"))
+    return environment.get_template("model_card.md").render(
+        config=config,
+        header=yaml.safe_dump(header, sort_keys=False),
+        miniature=MINIATURE if config.profile.startswith("mini") else None,
+        benchmark=benchmark_name(config.run_dir),
+        scores=_scores(config),
+        best=best_scores(config.run_dir)[config.algorithm],
+        sources=_sources(config),
+        settings=yaml.safe_dump(_settings(config), sort_keys=False).strip(),
+        versions=package_versions(),
+        chat_template=get_template(config.prompt).strip(),
+        at_step=at_step,
+    )
 
 
-def _scores(config: RunConfig) -> list[str]:
+def _scores(config: RunConfig) -> str | None:
+    """A table of the last scores of base model, supervised baseline and GRPO, if there are any."""
     names = {"base": "base model", "sft": "supervised baseline", "grpo": "GRPO"}
     scores = {name: score for name, score in compared_scores(config.run_dir).items() if score}
     if not scores:
-        return ["Not measured."]
+        return None
     tasks = sorted({task for score in scores.values() for task in score["tasks"]})
-    columns = ["accuracy", "no answer found", *tasks]
-    rows = [["", "step", "n", *columns], ["---"] * (3 + len(columns))]
+    rows = []
     for name, score in scores.items():
-        kinds = [score["accuracy"], score["format_failures"]]
-        kinds += [score["tasks"].get(task) for task in tasks]
+        shares = [score["accuracy"], score["format_failures"]]
+        shares += [score["tasks"].get(task) for task in tasks]
         step, n = str(score["step"]), str(score["accuracy"]["n"])
-        rows.append([names[name], step, n, *map(percent, kinds)])
-    best = best_scores(config.run_dir)[config.algorithm]
-    more = f"The best scored step, by the same questions: {at_step(best)}." if best else ""
-    return [*(f"| {' | '.join(row)} |" for row in rows), "", more]
+        rows.append([names[name], step, n, *map(percent, shares)])
+    return markdown(["", "step", "n", "accuracy", "no answer found", *tasks], rows)
 
 
 def _sources(config: RunConfig) -> list[str]:
-    """One line a file or hub repository, with the bytes that were read."""
+    """A line for each hub repository and file that was read, with its revision or hash."""
     manifest = Path(config.run_dir) / "manifest.json"
     known = read_json(manifest)["files"] if manifest.exists() else {}
     revisions = [
@@ -138,7 +97,7 @@ def _sources(config: RunConfig) -> list[str]:
         f"- `{Path(path).name}`, sha256 `{entry['sha256']}`"
         for path, entry in file_hashes(config, known).items()
     ]
-    return revisions + files or ["Not recorded."]
+    return revisions + files
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -153,7 +112,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def check_push(repository: str) -> None:
-    """Refuse, before hours of training, what could not be uploaded after them.
+    """Refuse before training what could not be uploaded after it.
 
     Raises:
         UserError: not a repository name, or there is no token.
@@ -165,8 +124,7 @@ def check_push(repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"push_to_hub: {problem}; give it as user/name") from None
+        raise UserError(f"push_to_hub: {first_line(error)}; give it as user/name") from None
     if "/" not in repository:
         raise UserError(f"push_to_hub: '{repository}' has no owner; give it as user/name")
     if not get_token():
@@ -198,9 +156,9 @@ def push(checkpoint: Path, repository: str, api: Any = None) -> str:
             commit_message=f"vtkit: {checkpoint.name}",
         )  # fmt: skip
     except Exception as error:  # hub, HTTP and operating system errors have no common ancestor
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        again = f"python -m vtkit.training card {checkpoint.parents[1]} --push {repository}"
         raise UserError(
-            f"push_to_hub: {repository}: {problem}; the checkpoint stays in {checkpoint}, "
-            f"`python -m vtkit.training card {checkpoint.parents[1]} --push {repository}` tries again"
+            f"push_to_hub: {repository}: {first_line(error)}; the checkpoint stays in "
+            f"{checkpoint}, `{again}` tries again"
         ) from error
     return f"https://huggingface.co/{repository}"

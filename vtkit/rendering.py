@@ -1,0 +1,55 @@
+"""Write text for people: tables in plain text and Markdown, and templates of pages and cards.
+
+Each package that writes pages or cards has a folder ``templates``:
+
+    templates(Path(__file__).with_name("templates")).get_template("card.md").render(card=card)
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vtkit.stats import percent
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as plain text in columns, for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def templates(
+    folder: Path, *, html: bool = False, show: Callable[[Any], Any] | None = None
+) -> Environment:
+    """The templates of a folder; a variable that is missing is an error, not an empty string.
+
+    Filters: ``percent`` (:func:`vtkit.stats.percent`), and Python's ``repr`` and, as ``number``,
+    ``format``.
+
+    Args:
+        html: escape every value that is not markup already.
+        show: called with each value before it is escaped.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=html,
+        finalize=show,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": format, "percent": percent, "repr": repr}
+    return environment

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from vtkit.aha.reflection import annotate
+from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.judging.answers import find_answer
@@ -27,7 +28,6 @@ from vtkit.judging.styles import is_html
 from vtkit.judging.tags import Span, take_apart
 from vtkit.models.prompts import is_prefilled
 from vtkit.report.page import visible
-from vtkit.runs.records import load_config
 from vtkit.runs.rollouts import load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
@@ -45,7 +45,7 @@ class Groups:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.run_dir = Path(run_dir)
-        self.config = load_config(run_dir)
+        self.config = read_config(Path(run_dir) / "config.yaml").to_dict()
         self.prefilled = is_prefilled(self.config["prompt"])
         self.steps = load_rollouts(run_dir).steps
 

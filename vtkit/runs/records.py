@@ -1,8 +1,8 @@
-"""What a run folder holds, read back: metrics, evaluations, configuration, and the windows on them.
+"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures.
 
-Figures, tables and the report all read a run through here, so "start", "end" and "dip" mean the
-same everywhere: the first three steps, the last ten, and the lowest point of the moving average
-over five steps. Nothing here needs the trainer or torch; a folder that was copied is enough.
+Figures, tables and the report all read a run through here and :mod:`vtkit.runs.curves`.
+
+    load_metrics("runs/visualthinker-mini-s0")["completions/mean_length"]
 """
 
 import math
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 
@@ -25,25 +25,6 @@ BENCHMARKS = {
     "countdown": "held-out Countdown",
 }
 """What a run is scored on, by its ``train_format``."""
-
-
-def load_config(run_dir: str | Path) -> dict[str, Any]:
-    """The run's ``config.yaml`` as written.
-
-    Raises:
-        UserError: the file is missing or is not a YAML mapping.
-    """
-    path = Path(run_dir) / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; name a run folder, or train one first") from None
-    except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is not YAML ({problem}); restore it or start a new run") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is not a YAML mapping; restore it or start a new run")
-    return config
 
 
 def load_metrics(run_dir: str | Path) -> pd.DataFrame:
@@ -113,7 +94,7 @@ def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     own = load_evaluations(run_dir)
     base = next((result for result in own if result["step"] == 0), None)
     last = own[-1] if own and own[-1]["step"] > 0 else None
-    if load_config(run_dir)["algorithm"] == "sft":
+    if _config(run_dir).algorithm == "sft":
         return {"base": base, "sft": last, "grpo": None}
     sft = [result for result in load_evaluations(Path(run_dir) / "sft") if result["step"] > 0]
     return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
@@ -128,7 +109,7 @@ def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     Raises:
         UserError: there is no configuration, or a file is damaged.
     """
-    alone = load_config(run_dir)["algorithm"] == "sft"
+    alone = _config(run_dir).algorithm == "sft"
     folders = {"sft": Path(run_dir), "grpo": None}
     if not alone:
         folders = {"sft": Path(run_dir) / "sft", "grpo": Path(run_dir)}
@@ -144,7 +125,7 @@ def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: there is no configuration, or a file is missing or damaged.
     """
-    alone = load_config(run_dir)["algorithm"] == "sft"
+    alone = _config(run_dir).algorithm == "sft"
     folders = {"sft": Path(run_dir) if alone else Path(run_dir) / "sft"}
     return {
         name: load_evaluated_rows(folders.get(name, run_dir), score["step"])
@@ -166,24 +147,27 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 
 def describe_run(run_dir: str | Path) -> str:
     """The line that names a run under every figure and table: recipe, profile and seed."""
-    config = load_config(run_dir)
-    cold = config.get("cold_start")
+    config = _config(run_dir)
+    cold = config.cold_start
     more = f", after a cold start on {cold} examples" if cold else ""
-    return f"{config['recipe']}, profile {config['profile']}, seed {config['seed']}{more}"
+    return f"{config.recipe}, profile {config.profile}, seed {config.seed}{more}"
 
 
 def benchmark_name(run_dir: str | Path) -> str:
     """CV-Bench, or what the miniature uses in its place; or whose held-out problems were scored."""
-    config = load_config(run_dir)
-    name = BENCHMARKS[str(config.get("train_format", "sat"))]
-    return f"miniature {name}" if str(config["profile"]).startswith("mini") else name
+    config = _config(run_dir)
+    name = BENCHMARKS[config.train_format]
+    return f"miniature {name}" if config.profile.startswith("mini") else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:
     """How many completions each row of ``metrics.csv`` averages over."""
-    config = load_config(run_dir)
-    prompts = int(config["prompts_per_step"]) + int(config.get("spare_prompts", 0))
-    return prompts * int(config["num_generations"])
+    config = _config(run_dir)
+    return (config.prompts_per_step + config.spare_prompts) * config.num_generations
+
+
+def _config(run_dir: str | Path) -> RunConfig:
+    return read_config(Path(run_dir) / "config.yaml")
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
@@ -223,5 +207,5 @@ MINIATURE = (
 
 
 def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
-    """``metrics.csv`` (see :func:`vtkit.runs.records.load_metrics`), or None before training."""
+    """``metrics.csv`` (see :func:`load_metrics`), or None before training."""
     return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None

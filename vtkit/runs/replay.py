@@ -29,12 +29,20 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
 
 REFERENCE = ROOT / "results" / "reference"
+_NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
+_NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
 
 
 def kept_records(group: Path) -> dict[str, dict[str, Content]]:
     """The JSON and YAML files of the runs kept in a folder, by run and by path in the run."""
-    return read_json(group / "runs.json") if (group / "runs.json").exists() else {}
+    path = group / "runs.json"
+    return _read_records(path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
+@functools.cache
+def _read_records(path: Path, _version: int) -> dict[str, dict[str, Content]]:
+    return read_json(path)
 
 
 def pack(kept: Path, files: Mapping[str, Content]) -> None:
@@ -68,10 +76,13 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
         write_json(group / "runs.json", dict(sorted({**kept_records(group), run: records}.items())))
 
 
-def unpack(kept: Path, target: Path) -> None:
+def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
     """Write a kept run as the run folder ``target``.
 
-    A column of rollouts that is empty at a step is left out, as when they were first written.
+    A judgement that no completion of a step has is no column of its file, as in training.
+
+    Args:
+        rows: write also rollouts, judged rows and interventions.
     """
     for name, value in kept_records(kept.parent)[kept.name].items():
         path = _made(target / name)
@@ -80,13 +91,14 @@ def unpack(kept: Path, target: Path) -> None:
         else:
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
         path.write_text(text, encoding="utf-8")
-    for source in sorted(kept.parent.glob("*.parquet")):
-        rows = pq.read_table(source, filters=[("run", "=", kept.name)]).drop_columns(["run"])
-        for name in rows["file"].unique().to_pylist():
-            table = rows.filter(pc.field("file") == name).drop_columns(["file"])
+    sources = sorted(kept.parent.glob("*.parquet"))
+    for source in sources if rows else [path for path in sources if "-" not in path.stem]:
+        found = pq.read_table(source, filters=[("run", "=", kept.name)], partitioning=None)
+        for name in found["file"].unique().to_pylist():
+            table = found.filter(pc.field("file") == name).drop_columns(["run", "file"])
             if name.endswith(".csv") or "rollouts" in PurePath(name).parts:
                 empty = [c for c in table.column_names if table[c].null_count == len(table)]
-                table = table.drop_columns(empty)
+                table = table.drop_columns([c for c in empty if c not in _NEVER_LEFT_OUT])
             path = _made(target / name)
             if path.suffix == ".csv":
                 path.write_text(_to_csv(table), encoding="utf-8")
@@ -94,15 +106,19 @@ def unpack(kept: Path, target: Path) -> None:
                 pq.write_table(table, path, compression="zstd")
 
 
-def unpacked(kept: Path) -> Path:
-    """A kept run as a run folder to read, in a temporary place; made once a process."""
-    return _unpacked(kept, (kept.parent / "runs.json").stat().st_mtime_ns)
+def unpacked(kept: Path, *, rows: bool = True) -> Path:
+    """A kept run as a run folder to read, in a temporary place; made once a process.
+
+    Args:
+        rows: as for :func:`unpack`.
+    """
+    return _unpacked(kept, rows, (kept.parent / "runs.json").stat().st_mtime_ns)
 
 
 @functools.cache
-def _unpacked(kept: Path, _version: int) -> Path:
+def _unpacked(kept: Path, rows: bool, _version: int) -> Path:
     folder = Path(tempfile.mkdtemp(dir=_scratch().name)) / kept.parent.name / kept.name
-    unpack(kept, folder)
+    unpack(kept, folder, rows=rows)
     return folder
 
 
@@ -158,7 +174,7 @@ def _table_name(run: str, file: str) -> str:
 
 def _replace_rows(path: Path, run: str, rows: list[pa.Table]) -> None:
     """Rewrite a table with other rows of ``run``; without any rows left, remove it."""
-    old = pq.read_table(path) if path.exists() else pa.table({"run": pa.array([], pa.string())})
+    old = pq.read_table(path, partitioning=None) if path.exists() else _NO_ROWS
     names = set(old["run"].unique().to_pylist())
     if not rows and run not in names:
         return

@@ -24,7 +24,7 @@ from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
 from vtkit.runs.folder import HEADLESS, finish_run, start_run
 from vtkit.studies.entries import Entry
-from vtkit.studies.keeping import keep_entry
+from vtkit.studies.keeping import keep
 
 Job = tuple[Entry, int]
 
@@ -80,7 +80,7 @@ class _Runner:
             for folder in (config.train_data, config.benchmark_data, config.model):
                 self._make(folder, config)
             seconds = self._train(entry, config)
-            kept = keep_entry(config.run_dir, entry.record(seed))
+            kept = keep(config.run_dir, entry.record(seed))
             return f"{name}: done in {seconds:.0f} s, kept in {shown(kept)}", False
         except UserError as error:
             return f"{name}: failed; {error}", True
@@ -140,7 +140,7 @@ def _keep_once(entry: Entry, seed: int) -> Path:
     target, run_dir = entry.record(seed), entry.config(seed).run_dir
     theirs, own = (Path(folder) / "manifest.json" for folder in (target, run_dir))
     same = theirs.exists() and read_json(theirs) == read_json(own)
-    return target if same else keep_entry(run_dir, target)
+    return target if same else keep(run_dir, target)
 
 
 def _log(config: RunConfig) -> Path:

@@ -57,7 +57,9 @@ def load_metric(run_dir: str | Path, column: str) -> pd.Series:
 
 
 def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
-    """The scores in ``evals/step-*.json`` (see :func:`vtkit.benchmark.evaluate.score`), by step; maybe none.
+    """Load the scores in ``evals/step-*.json`` in order of their steps; there may be none.
+
+    :func:`vtkit.benchmark.evaluate.score` lists their keys.
 
     Raises:
         UserError: a file is damaged.
@@ -85,8 +87,7 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run.
 
-    The supervised baseline of a GRPO run lies in ``<run_dir>/sft``; a run of the recipe ``sft`` is
-    its own.
+    The supervised baseline of a GRPO run is in ``<run_dir>/sft``; a run of recipe ``sft`` is one.
 
     Raises:
         UserError: there is no configuration, or a file is damaged.
@@ -103,8 +104,8 @@ def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
 def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``sft`` and ``grpo`` at the step with the highest accuracy; None if not run.
 
-    Beside the last scores they show what a run lost again. They were chosen by the questions that
-    they are about, so that they flatter.
+    Next to the last scores they show what a run lost again. They flatter: they were chosen by the
+    questions that they are about.
 
     Raises:
         UserError: there is no configuration, or a file is damaged.
@@ -135,7 +136,7 @@ def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
 
 
 def chance_levels(run_dir: str | Path) -> dict[str, float]:
-    """What guessing scores: ``total``, and each task for which the rows of step 0 are at hand."""
+    """Compute what guessing scores: ``total``, and each task if there are rows of step 0."""
     results = [result for result in compared_scores(run_dir).values() if result]
     total = {"total": results[0]["chance"]} if results else {}
     if not Path(run_dir, "evals", "step-000000.parquet").exists():
@@ -146,7 +147,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 
 
 def describe_run(run_dir: str | Path) -> str:
-    """The line that names a run under every figure and table: recipe, profile and seed."""
+    """Name a run in one line, for figures and tables: recipe, profile and seed."""
     config = _config(run_dir)
     cold = config.cold_start
     more = f", after a cold start on {cold} examples" if cold else ""
@@ -154,14 +155,14 @@ def describe_run(run_dir: str | Path) -> str:
 
 
 def benchmark_name(run_dir: str | Path) -> str:
-    """CV-Bench, or what the miniature uses in its place; or whose held-out problems were scored."""
+    """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
     config = _config(run_dir)
     name = BENCHMARKS[config.train_format]
     return f"miniature {name}" if config.profile.startswith("mini") else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:
-    """How many completions each row of ``metrics.csv`` averages over."""
+    """Count the completions that each row of ``metrics.csv`` averages over."""
     config = _config(run_dir)
     return (config.prompts_per_step + config.spare_prompts) * config.num_generations
 
@@ -183,7 +184,7 @@ def _load_csv(path: Path) -> pd.DataFrame:
 
 
 def score_path(evals: Path, step: int) -> Path:
-    """Where :func:`vtkit.benchmark.evaluate.evaluate` leaves the score of a step."""
+    """The file in which :func:`vtkit.benchmark.evaluate.evaluate` writes the score of a step."""
     return evals / f"step-{step:06d}.json"
 
 

@@ -75,7 +75,11 @@ def _content(path: Path) -> Content:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        return path.read_text("utf-8") if path.suffix == ".csv" else pq.read_table(path, partitioning=None)
+        return (
+            path.read_text("utf-8")
+            if path.suffix == ".csv"
+            else pq.read_table(path, partitioning=None)
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be kept ({error}); restore it and try again") from None
 

@@ -1,7 +1,7 @@
 """Fill the generated tables of README.md and results/README.md from the kept runs.
 
-    python -m vtkit.studies readme                             # write the tables anew
-    python -m vtkit.studies readme runs/visualthinker-mini-s0  # keep a finished run first
+python -m vtkit.studies readme                             # write the tables anew
+python -m vtkit.studies readme runs/visualthinker-mini-s0  # keep a finished run first
 """
 
 import re

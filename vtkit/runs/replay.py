@@ -56,15 +56,13 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
         UserError: the disk is full or the folder cannot be written.
     """
     group, run = kept.parent, kept.name
-    records = {name: value for name, value in files.items() if _is_record(name)}
+    records = {name: files[name] for name in files if name.endswith((".json", ".yaml"))}
     tables: dict[str, list[pa.Table]] = {}
     for name in sorted(files.keys() - records.keys()):
         table = _from_csv(files[name]) if name.endswith(".csv") else files[name]
-        columns = {"run": [run] * len(table), "file": [name] * len(table)}
-        labels = pa.table(columns, pa.schema([("run", pa.string()), ("file", pa.string())]))
-        for column in table.column_names:
-            labels = labels.append_column(column, table[column])
-        tables.setdefault(_table_name(run, name), []).append(labels)
+        for column, value in (("file", name), ("run", run)):
+            table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
+        tables.setdefault(_table_name(run, name), []).append(table)
     try:
         group.mkdir(parents=True, exist_ok=True)
         lock = FileLock(group / ".lock")  # several runs may end at the same time
@@ -85,12 +83,11 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
         rows: write also rollouts, judged rows and interventions.
     """
     for name, value in kept_records(kept.parent)[kept.name].items():
-        path = _made(target / name)
-        if path.suffix == ".yaml":
+        if name.endswith(".yaml"):
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
         else:
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        path.write_text(text, encoding="utf-8")
+        _made(target / name).write_text(text, encoding="utf-8")
     sources = sorted(kept.parent.glob("*.parquet"))
     for source in sources if rows else [path for path in sources if "-" not in path.stem]:
         found = pq.read_table(source, filters=[("run", "=", kept.name)], partitioning=None)
@@ -99,11 +96,10 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
             if name.endswith(".csv") or "rollouts" in PurePath(name).parts:
                 empty = [c for c in table.column_names if table[c].null_count == len(table)]
                 table = table.drop_columns([c for c in empty if c not in _NEVER_LEFT_OUT])
-            path = _made(target / name)
-            if path.suffix == ".csv":
-                path.write_text(_to_csv(table), encoding="utf-8")
+            if name.endswith(".csv"):
+                _made(target / name).write_text(_to_csv(table), encoding="utf-8")
             else:
-                pq.write_table(table, path, compression="zstd")
+                pq.write_table(table, _made(target / name), compression="zstd")
 
 
 def unpacked(kept: Path, *, rows: bool = True) -> Path:
@@ -161,10 +157,6 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
-
-
-def _is_record(name: str) -> bool:
-    return name.endswith((".json", ".yaml"))
 
 
 def _table_name(run: str, file: str) -> str:

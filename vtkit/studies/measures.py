@@ -1,8 +1,8 @@
 """Measure one run in a few named numbers, and in the two words of the report's table.
 
-The rules for the words were written when only the runs of VisualThinker's own row existed. *Aha* is
-"yes" if the last ten steps have more reflective rollouts than the first three, 95 % Wilson intervals
-apart. *Length* is "up", "down" or "flat", see :func:`length_direction`.
+The rules for the words were written when only the runs of VisualThinker's own row existed. *Aha*
+is "yes" if the last ten steps have more reflective rollouts than the first three, 95 % Wilson
+intervals apart. *Length* is "up", "down" or "flat", see :func:`length_direction`.
 
     measure(unpacked(RECORDS / "rows" / "r1-v-s0"))["length"]  # "down"
 """
@@ -68,7 +68,7 @@ def length_direction(start: float, dip: float, end: float) -> str:
 
 
 def aha_direction(start: Mapping[str, Any], end: Mapping[str, Any]) -> str:
-    """``"yes"`` if two proportions with intervals rise with their intervals apart, else ``"no"``."""
+    """``"yes"`` if a proportion rises and the intervals are apart, else ``"no"``."""
     return "yes" if end["low"] > start["high"] else "no"
 
 

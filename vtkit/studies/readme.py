@@ -5,7 +5,6 @@ python -m vtkit.studies readme runs/visualthinker-mini-s0  # keep a finished run
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from vtkit.aha.pairs import ARMS
@@ -28,40 +27,52 @@ def fill(page: str, text: str) -> str:
     Raises:
         UserError: a pair of markers is missing or there twice.
     """
-    runs = _main_runs()
-    for name, block in PAGES[page].items():
+    for name, table in (_small_table() if page == README else _tables()).items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
         pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
-        table = block(runs)
         text, count = pattern.subn(lambda m, table=table: f"{m[1]}\n{table}\n{m[2]}", text)
         if count != 1:
             raise UserError(f"{page} needs one pair of lines {start} and {end}, has {count}")
     return text
 
 
+def _small_table() -> dict[str, str]:
+    runs = _main_runs()
+    return {"table": result_table(runs[0]["summary.json"]) if runs else _NOT_YET}
+
+
+def _tables() -> dict[str, str]:
+    runs = _main_runs()
+    summaries = [run["summary.json"] for run in runs]
+    return {
+        "seeds": markdown(*seeds.table(summaries)) if runs else _NOT_YET,
+        "causal": causal_table(runs) if runs else _NOT_YET,
+        **{name: comparison_table(name) for name in ("rows", "published", "terse")},
+        **{
+            name: markdown(*comparison.controls_table(name))
+            for name in ("talkative", "controls", "switches")
+        },
+        "arms": markdown(*comparison.arms_table()),
+    }
+
+
 def write_tables() -> None:
     """Write the tables between the markers of all pages anew."""
-    for page in PAGES:
+    for page in (README, RESULTS):
         text = fill(page, (ROOT / page).read_text(encoding="utf-8"))
         with atomic_write(ROOT / page) as handle:
             handle.write(text)
 
 
 def _main_runs() -> Records:
-    runs = [run for run in replay.kept_records(replay.REFERENCE).values() if "summary.json" in run]
-    mine = [run for run in runs if _names(run) == ("visualthinker", "mini")]
-    return sorted(mine, key=lambda run: run["summary.json"]["seed"])
+    kept = replay.kept_records(replay.REFERENCE)
+    runs = [run for name, run in kept.items() if name.startswith("visualthinker-mini-s")]
+    return sorted(runs, key=lambda run: run["summary.json"]["seed"])
 
 
-def _names(run: dict[str, Any]) -> tuple[str, str]:
-    return run["summary.json"]["recipe"], run["summary.json"]["profile"]
-
-
-def result_table(runs: Records) -> str:
-    """Base, SFT and GRPO of the first run, as Markdown; 95 % intervals in brackets."""
-    if not runs:
-        return _NOT_YET
-    summary, methods = runs[0]["summary.json"], ("base", "sft", "grpo")
+def result_table(summary: dict[str, Any]) -> str:
+    """Base, SFT and GRPO of a run, as Markdown; 95 % intervals in brackets."""
+    methods = ("base", "sft", "grpo")
     n = next(each["n"] for each in summary["accuracy"].values() if each)
     header = [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"]
     lines = {
@@ -76,15 +87,8 @@ def result_table(runs: Records) -> str:
     return markdown(header, rows)
 
 
-def seeds_table(runs: Records) -> str:
-    """The main runs, seed by seed, as Markdown."""
-    return markdown(*seeds.table([run["summary.json"] for run in runs])) if runs else _NOT_YET
-
-
 def causal_table(runs: Records) -> str:
     """The causal test of each seed's run, as Markdown: arms in rows, and below them the verdict."""
-    if not runs:
-        return _NOT_YET
     names = [f"seed {run['summary.json']['seed']}" for run in runs]
     audits = [run.get("aha.json") for run in runs]
     header, rows = ["put in", "mean", "spread", *names], []
@@ -112,24 +116,3 @@ def comparison_table(study: str) -> str:
         "<details><summary>Tokens and reflective completions of each seed</summary>\n\n"
         f"{markdown(*comparison.measured_table(study))}\n\n</details>"
     )
-
-
-def _controls(study: str) -> Callable[[Records], str]:
-    return lambda _: markdown(*comparison.controls_table(study))
-
-
-def _compared(study: str) -> Callable[[Records], str]:
-    return lambda _: comparison_table(study)
-
-
-PAGES: dict[str, dict[str, Callable[[Records], str]]] = {
-    README: {"table": result_table},
-    RESULTS: {
-        "seeds": seeds_table,
-        "causal": causal_table,
-        **{name: _compared(name) for name in ("rows", "published", "terse")},
-        **{name: _controls(name) for name in ("talkative", "controls", "switches")},
-        "arms": lambda _: markdown(*comparison.arms_table()),
-    },
-}
-"""What is between which markers of a page."""

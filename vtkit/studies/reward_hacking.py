@@ -3,8 +3,8 @@
 Each is GRPO on the miniature, as in notebook 03 except for the reward. The stored completions are
 judged again by the careful rules, to draw what was paid next to what was learned.
 
-    configs = {name: hacking_config(run, name, to_pay, 40) for name, to_pay in REWARDS_TO_HACK.items()}
-    figure(run.run_dir, {name: config.run_dir for name, config in configs.items()})
+    config = hacking_config(run, "length", REWARDS_TO_HACK["length"], steps=40)
+    figure(run.run_dir, trained(run))
 """
 
 from collections.abc import Mapping
@@ -45,9 +45,9 @@ SIZES = {
     "per_device_batch_size": 32,
     "learning_rate": 3e-4,
 }
-"""Half of notebook 03's questions a step and three times its rate, to see an effect in a minute: after
-40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook 03's settings
-60 %."""
+"""Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:
+after 40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook 03's
+settings 60 %."""
 # The run's own, if it is a miniature's.
 _KEPT = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
 _KEPT += ("train_subset", "train_types", "train_sample")
@@ -116,8 +116,8 @@ def results(folders: Mapping[str, str | Path]) -> pd.DataFrame:
     """Compare the start and end of each run, with a verdict.
 
     Returns:
-        A row a run. ``paid``, ``right completions``, ``tokens`` and ``cut off`` are "start → end" of
-        :func:`recount`; ``benchmark`` is greedy, before and after, with the 95 % Wilson interval;
+        A row a run. ``paid``, ``right completions``, ``tokens`` and ``cut off`` are start and end
+        of :func:`recount`; ``benchmark`` is greedy, before and after, with a 95 % interval;
         ``guessing`` is what a random choice gets right there. ``verdict`` compares the last two,
         because the benchmark's questions are independent cases.
     """

@@ -1,7 +1,7 @@
 """Run the entries of studies, each in a separate process, and keep their results.
 
-A run is in ``runs/studies/<study>/<entry>-s<seed>``, its log in the file of that name with ``.log``.
-It is resumed where it was stopped, and skipped once it is finished.
+A run is in ``runs/studies/<study>/<entry>-s<seed>``, its log in the file of that name with
+``.log``. It is resumed where it was stopped, and skipped once it is finished.
 """
 
 import os

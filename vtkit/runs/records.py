@@ -87,18 +87,15 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run.
 
-    The supervised baseline of a GRPO run is in ``<run_dir>/sft``; a run of recipe ``sft`` is one.
-
     Raises:
         UserError: there is no configuration, or a file is damaged.
     """
-    own = load_evaluations(run_dir)
-    base = next((result for result in own if result["step"] == 0), None)
-    last = own[-1] if own and own[-1]["step"] > 0 else None
-    if _config(run_dir).algorithm == "sft":
-        return {"base": base, "sft": last, "grpo": None}
-    sft = [result for result in load_evaluations(Path(run_dir) / "sft") if result["step"] > 0]
-    return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
+    base = next((score for score in load_evaluations(run_dir) if score["step"] == 0), None)
+    scores: dict[str, dict[str, Any] | None] = {"base": base}
+    for name, folder in _arms(run_dir).items():
+        trained = [one for one in load_evaluations(folder) if one["step"] > 0] if folder else []
+        scores[name] = trained[-1] if trained else None
+    return scores
 
 
 def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
@@ -110,13 +107,9 @@ def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     Raises:
         UserError: there is no configuration, or a file is damaged.
     """
-    alone = _config(run_dir).algorithm == "sft"
-    folders = {"sft": Path(run_dir), "grpo": None}
-    if not alone:
-        folders = {"sft": Path(run_dir) / "sft", "grpo": Path(run_dir)}
     return {
         name: folder and best_score(folder / "evals", until=sys.maxsize)
-        for name, folder in folders.items()
+        for name, folder in _arms(run_dir).items()
     }
 
 
@@ -126,13 +119,20 @@ def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: there is no configuration, or a file is missing or damaged.
     """
-    alone = _config(run_dir).algorithm == "sft"
-    folders = {"sft": Path(run_dir) if alone else Path(run_dir) / "sft"}
+    folders = {"base": Path(run_dir), **_arms(run_dir)}
     return {
-        name: load_evaluated_rows(folders.get(name, run_dir), score["step"])
+        name: load_evaluated_rows(folders[name], score["step"])
         for name, score in compared_scores(run_dir).items()
         if score
     }
+
+
+def _arms(run_dir: str | Path) -> dict[str, Path | None]:
+    """The folders of a GRPO run and its supervised baseline, or of a run of recipe ``sft``."""
+    own = Path(run_dir)
+    if _config(own).algorithm == "sft":
+        return {"sft": own, "grpo": None}
+    return {"sft": own / "sft", "grpo": own}
 
 
 def chance_levels(run_dir: str | Path) -> dict[str, float]:

@@ -140,11 +140,10 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     guessing = pd.concat(tables.values())["guessing"].mean()
     with canvas(STYLE):
         drawn, (paid, right, tokens) = plt.subplots(1, 3, figsize=(13, 4.2))
-        _draw_means(paid, "Paid, of the most possible", tables, "paid", top=1.04)
-        _draw_right(
-            right, "Right completions", tables, [_completions_per_step(one) for one in configs]
-        )
-        _draw_means(tokens, "Mean length (tokens)", tables, "tokens", top=1.08 * limit)
+        per_step = [one.prompts_per_step * one.num_generations for one in configs]
+        _draw(paid, "Paid, of the most possible", tables, "paid", 1.04, None)
+        _draw(right, "Right completions", tables, "accuracy", 1.04, per_step)
+        _draw(tokens, "Mean length (tokens)", tables, "tokens", 1.08 * limit, None)
         for axis, level, name in ((right, guessing, "guessing"), (tokens, limit, "limit")):
             axis.axhline(level, color="black", lw=1.2, linestyle=":", zorder=0)
             axis.text(1, level, name, va="bottom", path_effects=HALO)
@@ -153,26 +152,23 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
         return save(drawn, run_dir, "laboratory", dpi=110)
 
 
-def _draw_means(axis: Axes, title: str, tables: _Tables, column: str, top: float) -> None:
+def _draw(
+    axis: Axes, title: str, tables: _Tables, column: str, top: float, per_step: list[int] | None
+) -> None:
+    """One line a run, averaged over five steps; with its Wilson band if given its completions."""
     axis.set(title=title, xlabel="training step", ylim=(0, top))
     ends = []
-    for name, table in tables.items():
+    for place, (name, table) in enumerate(tables.items()):
         colour, dashes = _LOOKS[name]
-        smooth = moving_average(table[column]).dropna()
-        axis.plot(table.index, table[column], color=colour, lw=0.7, alpha=0.45)
-        axis.plot(smooth.index, smooth, color=colour, linestyle=dashes)
+        if per_step:
+            share = moving_share(table[column], per_step[place])
+            draw_share(axis, share, colour, linestyle=dashes)
+            smooth = share["value"]
+        else:
+            smooth = moving_average(table[column]).dropna()
+            axis.plot(table.index, table[column], color=colour, lw=0.7, alpha=0.45)
+            axis.plot(smooth.index, smooth, color=colour, linestyle=dashes)
         ends.append((name, smooth.iloc[-1], colour))
-    label_ends(axis, ends)
-
-
-def _draw_right(axis: Axes, title: str, tables: _Tables, completions: list[int]) -> None:
-    axis.set(title=title, xlabel="training step", ylim=(0, 1.04))
-    ends = []
-    for (name, table), per_step in zip(tables.items(), completions, strict=True):
-        colour, dashes = _LOOKS[name]
-        share = moving_share(table["accuracy"], per_step)
-        draw_share(axis, share, colour, linestyle=dashes)
-        ends.append((name, share["value"].iloc[-1], colour))
     label_ends(axis, ends)
 
 
@@ -208,10 +204,6 @@ def _scored(scores: list[dict[str, Any]]) -> tuple[str, str, str]:
 
 def _config(folder: str | Path) -> RunConfig:
     return read_config(Path(folder) / "config.yaml")
-
-
-def _completions_per_step(config: RunConfig) -> int:
-    return config.prompts_per_step * config.num_generations
 
 
 def _most(config: RunConfig) -> float:

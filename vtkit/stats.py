@@ -10,7 +10,9 @@ JASA 22 (1927). Differences: R. G. Newcombe, Statistics in Medicine 17 (1998), w
 combine Wilson intervals, for independent samples and for pairs.
 """
 
+from collections.abc import Sequence
 from math import atanh, hypot, prod, sqrt, tanh
+from statistics import mean, stdev
 from typing import Any
 
 
@@ -121,6 +123,15 @@ def correlation(first: list[float], second: list[float]) -> dict[str, float | in
         return {"value": r, "low": r, "high": r, "n": n}
     half = 1.96 / sqrt(n - 3)
     return {"value": r, "low": tanh(atanh(r) - half), "high": tanh(atanh(r) + half), "n": n}
+
+
+def spread(values: Sequence[float | None]) -> dict[str, float | None]:
+    """``{"mean", "sd", "min", "max"}`` of the values that are known; ``sd`` is the sample's."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return dict.fromkeys(("mean", "sd", "min", "max"))
+    sd = stdev(known) if len(known) > 1 else None
+    return {"mean": mean(known), "sd": sd, "min": min(known), "max": max(known)}
 
 
 NOT_RUN = "not run"

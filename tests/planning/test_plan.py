@@ -16,9 +16,11 @@ from vtkit.planning.__main__ import main
 from vtkit.planning.memory import GB
 from vtkit.planning.plan import plan
 from vtkit.planning.suggestions import require_fit, suggestions
+from vtkit.runs import replay
+from vtkit.runs.replay import unpacked
 
 BENCHMARK = ROOT / "timings" / "plan.csv"
-REFERENCE = ROOT / "results" / "reference" / "visualthinker-mini-s0"
+REFERENCE = unpacked(replay.REFERENCE / "visualthinker-mini-s0", rows=False)
 
 
 @pytest.fixture(scope="module")

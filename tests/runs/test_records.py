@@ -5,7 +5,7 @@ import pytest
 from shared.fake_run import write_fake_run
 
 from vtkit.config import recipes
-from vtkit.config.run_config import save_config
+from vtkit.config.run_config import read_config, save_config
 from vtkit.errors import UserError
 from vtkit.runs.curves import find_dip, moving_share, pooled_share
 from vtkit.runs.records import (
@@ -14,7 +14,6 @@ from vtkit.runs.records import (
     compared_scores,
     completions_per_step,
     describe_run,
-    load_config,
     load_evaluated_rows,
     load_evaluations,
     load_metrics,
@@ -85,8 +84,8 @@ def test_names_and_sizes(run_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "read"),
     [
-        ("config.yaml", b"recipe: [", load_config),
-        ("config.yaml", b"- 1", load_config),
+        ("config.yaml", b"recipe: [", lambda run: read_config(run / "config.yaml")),
+        ("config.yaml", b"- 1", describe_run),
         ("metrics.csv", b"", load_metrics),
         ("metrics.csv", b"loss\n1\n", load_metrics),
         ("metrics.csv", b"step,loss\n", load_metrics),

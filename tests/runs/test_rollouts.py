@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vtkit.errors import UserError
 from vtkit.judging import judge
 from vtkit.runs import rollout_store
-from vtkit.runs.replay import REFERENCE
+from vtkit.runs.replay import REFERENCE, kept_records, unpacked
 from vtkit.runs.rollout_store import SCHEMA, RolloutWriter, verdict_columns
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
@@ -408,8 +408,8 @@ def test_what_old_files_lack_is_null(tmp_path):
 
 
 def test_the_committed_runs_are_readable():
-    for run_dir in sorted(path for path in REFERENCE.iterdir() if (path / "rollouts").exists()):
-        rollouts = load_rollouts(run_dir)
+    for run in kept_records(REFERENCE):
+        rollouts = load_rollouts(unpacked(REFERENCE / run))
         assert rollouts.dropped == 0
         shares = rollouts.group_by("task", right=("accuracy_reward", "mean"))
         assert shares["n"].sum() == len(rollouts) == len(rollouts.to_pandas())

@@ -1,14 +1,14 @@
 """Tables of studies: from constructed records, does each cell say what the files say?"""
 
 import json
-import shutil
 
 import pandas as pd
 import pytest
-from shared.fake_run import write_fake_run
+from shared.fake_run import pack_run, write_fake_run
 
-from vtkit.files import write_json
+from vtkit.runs import replay
 from vtkit.runs.curves import LENGTH
+from vtkit.runs.replay import unpacked
 from vtkit.stats import proportion
 from vtkit.studies import comparison, entries
 from vtkit.studies.measures import aha_direction, length_direction, measure, read_expectation
@@ -37,19 +37,20 @@ entries:
 def records(tmp_path_factory):
     """Studies of which some entries have records: the main run and row "down", seeds 0 and 1."""
     folder = tmp_path_factory.mktemp("outcomes")
-    first = write_fake_run(folder / "reference" / "visualthinker-mini-s0", steps=40)
-    for place in ("visualthinker-mini-s1", "studies/rows/down-s0", "studies/rows/down-s1"):
-        shutil.copytree(first, folder / "reference" / place)
-    (folder / "studies").mkdir()
+    run_dir = write_fake_run(folder / "run", steps=40)
+    for place in ("reference/visualthinker-mini-s", "studies/rows/down-s"):
+        for seed in (0, 1):
+            pack_run(run_dir, folder / f"{place}{seed}")
+    (folder / "configs").mkdir()
     for name, text in (("rows", ROWS), ("arms", ARMS), ("controls", CONTROLS)):
-        (folder / "studies" / f"{name}.yaml").write_text(text)
+        (folder / "configs" / f"{name}.yaml").write_text(text)
     return folder
 
 
 @pytest.fixture(autouse=True)
 def places(records, monkeypatch):
-    monkeypatch.setattr(entries, "STUDIES", records / "studies")
-    monkeypatch.setattr(entries, "RECORDS", records / "reference" / "studies")
+    monkeypatch.setattr(entries, "STUDIES", records / "configs")
+    monkeypatch.setattr(entries, "RECORDS", records / "studies")
 
 
 # -------------------------------------------------------------------------------- the two rules
@@ -81,7 +82,7 @@ def test_aha_needs_intervals_apart():
 
 
 def test_measures_are_those_of_the_files(records):
-    run = records / "reference" / "visualthinker-mini-s0"
+    run = unpacked(records / "reference" / "visualthinker-mini-s0")
     found = measure(run)
     metrics = pd.read_csv(run / "metrics.csv")
     assert found["length_start"] == pytest.approx(metrics[LENGTH].head(3).mean())
@@ -110,7 +111,7 @@ def row(table, name):
 
 
 def test_the_rows_say_who_agrees(records):
-    found = measure(records / "reference" / "visualthinker-mini-s0")
+    found = measure(records / "run")
     up, down, never = (row(comparison.rows_table(), name) for name in ("Up", "Down", "Never"))
     assert up["length, miniature"].startswith(f"↑↑ ({found['length_start']:.0f} to ")
     assert up["aha, miniature"].startswith("yes, yes (") and up["2B"] == "not run"
@@ -119,8 +120,8 @@ def test_the_rows_say_who_agrees(records):
     assert comparison.rows_that_agree(seeds=2) == 1 and comparison.rows_that_agree() == 0
 
 
-def test_behind_the_words_stand_the_numbers_of_each_seed(records):
-    found = measure(records / "reference" / "visualthinker-mini-s0")
+def test_behind_the_words_are_the_numbers_of_each_seed(records):
+    found = measure(records / "run")
     up, never = (row(comparison.measured_table(), name) for name in ("Up", "Never"))
     dip, end = (f"{found[name]:.1f}" for name in ("length_dip", "reflection_end"))
     assert up["tokens, dip"] == f"{dip} ± 0.0 ({dip}, {dip})"
@@ -130,7 +131,7 @@ def test_behind_the_words_stand_the_numbers_of_each_seed(records):
 
 def test_a_disagreement_is_explained_by_its_numbers(records):
     (sentence,) = comparison.disagreements()
-    found = measure(records / "reference" / "visualthinker-mini-s0")
+    found = measure(records / "run")
     assert sentence.startswith(
         "Down: length is reported as down and came out as up on 2 of 2 seeds"
     )
@@ -141,7 +142,7 @@ def test_a_disagreement_is_explained_by_its_numbers(records):
 
 
 def test_arms_are_held_against_each_other(records):
-    main = measure(records / "reference" / "visualthinker-mini-s0")
+    main = measure(records / "run")
     base, sft, other = (row(comparison.arms_table(), name) for name in ("base", "SFT", "other"))
     assert base["miniature"].startswith(f"{main['base']:.1f} ± 0.0 (") and base["against"] == ""
     assert (sft["reported"], sft["reported, points"]) == ("57.84", "+26.46")
@@ -151,23 +152,24 @@ def test_arms_are_held_against_each_other(records):
     assert other["miniature, points"].startswith(f"{main['accuracy'] - main['sft']:+.1f} ± 0.0 (")
 
 
-def test_a_run_of_2b_stands_in_a_column_of_its_own(records):
-    summary = records / "reference" / "visualthinker-gpu80-s0" / "summary.json"
+def test_a_run_of_2b_has_a_separate_column(records):
     rates = {"start": proportion(0, 192), "end": proportion(60, 640)}
     share = proportion(600, 1000)
-    write_json(summary, {
+    summary = {
         "recipe": "visualthinker", "profile": "gpu80",
         "accuracy": {"base": share, "sft": None, "grpo": share},
         "mean_length": {"start": 200, "dip": 100, "end": 180},
         "reflection_rate": {"intervals": rates},
-    })  # fmt: skip
+    }  # fmt: skip
+    before = (records / "reference" / "runs.json").read_bytes()
+    replay.pack(records / "reference" / "visualthinker-gpu80-s0", {"summary.json": summary})
     try:
         assert row(comparison.rows_table(), "Up")["2B"] == "↑, aha yes"
         assert row(comparison.rows_table(), "Up")["both agree"] == "2 of 2 seeds"
         assert row(comparison.arms_table(), "base")["2B"].startswith("60.0% [")
         assert row(comparison.arms_table(), "SFT")["2B"] == "not run"
     finally:
-        shutil.rmtree(summary.parent)
+        (records / "reference" / "runs.json").write_bytes(before)
 
 
 def test_controls_are_held_to_their_predictions(records):
@@ -184,6 +186,6 @@ def test_controls_are_held_to_their_predictions(records):
 
 
 def test_spread_shows_each_seed_and_names_a_single_one():
-    assert comparison.spread([], ".1f") == "not run"
-    assert comparison.spread([1.0], ".1f") == "1.0 (1 seed)"
-    assert comparison.spread([3.0, -1.0, 1.0], "+.1f") == "+1.0 ± 2.0 (+3.0, -1.0, +1.0)"
+    assert comparison.in_seeds([], ".1f") == "not run"
+    assert comparison.in_seeds([1.0], ".1f") == "1.0 (1 seed)"
+    assert comparison.in_seeds([3.0, -1.0, 1.0], "+.1f") == "+1.0 ± 2.0 (+3.0, -1.0, +1.0)"

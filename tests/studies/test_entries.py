@@ -13,6 +13,7 @@ from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.runs import artifacts
 from vtkit.runs.folder import differences
+from vtkit.runs.replay import kept_records, unpacked
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.studies import entries, keeping, runner
 from vtkit.studies.__main__ import chosen, main
@@ -35,7 +36,7 @@ def folder(tmp_path, monkeypatch):
     """An empty configs/studies, and places of the tests' own for runs and records."""
     monkeypatch.setattr(entries, "STUDIES", tmp_path / "studies")
     monkeypatch.setattr(entries, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(entries, "RECORDS", tmp_path / "reference" / "studies")
+    monkeypatch.setattr(entries, "RECORDS", tmp_path / "results" / "studies")
     (tmp_path / "studies").mkdir()
     return tmp_path / "studies"
 
@@ -67,10 +68,12 @@ def test_every_control_predicts_and_every_row_is_reported():
 def test_what_is_kept_was_made_with_these_settings(entry):
     if entry.reuses:
         return
-    for path in entries.RECORDS.glob(f"{entry.study}/{entry.name}-s*/config.yaml"):
-        kept = read_config(path)
-        assert not differences(kept, entry.config(kept.seed))
-        assert path.parent == entry.record(kept.seed)
+    for run in kept_records(entries.RECORDS / entry.study):
+        if run.rpartition("-s")[0] == entry.name:
+            folder = unpacked(entries.RECORDS / entry.study / run, rows=False)
+            kept = read_config(folder / "config.yaml")
+            assert not differences(kept, entry.config(kept.seed))
+            assert run == entry.record(kept.seed).name
 
 
 def test_what_the_runs_read_is_committed_or_has_a_maker():
@@ -190,7 +193,7 @@ def test_what_fails_is_told_and_the_others_go_on(folder, tmp_path, monkeypatch, 
     assert "controls/bad, seed 3: failed; no room (see " in out
     training = [command for command in calls if command[0] == "vtkit.training"]
     assert len(training) == 2 and training[0][-2:] == ["max_completion_length", "24"]
-    kept = entries.RECORDS / "controls" / "cap-s3"
+    kept = unpacked(entries.RECORDS / "controls" / "cap-s3")
     assert len(load_rollouts(kept)) == 2 * keeping.KEPT_ROLLOUTS
     assert read_json(kept / "manifest.json")["status"] == "finished"
     assert read_json(entries.RUNS / "controls" / "bad-s3" / "manifest.json")["status"] == "failed"
@@ -220,7 +223,8 @@ def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     assert "gone, seed 0: failed; " in out and "models/nowhere" in out
     assert "error: 2 of 4 runs failed" in err
 
-    kept = entries.RECORDS / "tiny" / "rl-s0"
+    kept_at = entries.RECORDS / "tiny" / "rl-s0"
+    kept = unpacked(kept_at)
     assert sorted(path.name for path in kept.iterdir()) == [
         "config.yaml", "evals", "manifest.json", "metrics.csv", "rollouts",
     ]  # fmt: skip
@@ -230,11 +234,12 @@ def test_a_study_runs_is_kept_and_is_skipped(folder, tiny, capsys):
     assert str(entries.RUNS) not in (kept / "config.yaml").read_text()
     found = measure(kept)
     assert found["length"] in ("up", "down", "flat") and found["accuracy"] is not None
-    assert measure(entries.RECORDS / "tiny" / "sft-s0")["length"] is None
+    assert measure(unpacked(entries.RECORDS / "tiny" / "sft-s0"))["length"] is None
 
-    before = (kept / "manifest.json").stat().st_mtime_ns
+    index = entries.RECORDS / "tiny" / "runs.json"
+    before = index.stat().st_mtime_ns
     assert main(["tiny", "--only", "rl", "sft"]) == 0
     assert "rl, seed 0: done before" in capsys.readouterr().out
-    assert (kept / "manifest.json").stat().st_mtime_ns == before
-    shutil.rmtree(kept)
-    assert main(["tiny", "--only", "rl"]) == 0 and (kept / "evals").exists()
+    assert index.stat().st_mtime_ns == before
+    shutil.rmtree(index.parent)
+    assert main(["tiny", "--only", "rl"]) == 0 and (unpacked(kept_at) / "evals").exists()

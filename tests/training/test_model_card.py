@@ -12,12 +12,14 @@ from vtkit.config.run_config import save_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.hub import HUB_REVISIONS
+from vtkit.runs import replay
 from vtkit.runs.checkpoints import NOT_MODEL, WHOLE
 from vtkit.runs.manifest import file_hashes
+from vtkit.runs.replay import unpacked
 from vtkit.training import __main__ as training
 from vtkit.training import model_card, train
 
-REFERENCE = ROOT / "results" / "reference" / "visualthinker-mini-s0"
+REFERENCE = unpacked(replay.REFERENCE / "visualthinker-mini-s0", rows=False)
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vtkit.config.run_config import RunConfig
+from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError
 from vtkit.models.shapes import Shape, load_shape
 from vtkit.planning import disk
 from vtkit.planning import memory as parts
 from vtkit.planning.memory import GB, RESERVE, Batch
-from vtkit.runs.records import load_config
 
 TEXT_TOKENS = 128  # of a prompt without its picture: the wording has 70, SAT's questions up to 50
 ANSWER_TOKENS = 16  # of the supervised baseline
@@ -225,8 +224,8 @@ def _timings(run: Path, config: RunConfig) -> list[float]:
     path = run / "timings.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing; --like wants the folder of a run that has trained")
-    measured = load_config(run)
-    other = [name for name in SAME if measured.get(name) != getattr(config, name)]
+    measured = read_config(run / "config.yaml")
+    other = [name for name in SAME if getattr(measured, name) != getattr(config, name)]
     if other:
         raise UserError(
             f"{run / 'config.yaml'}: {', '.join(other)}: other than planned, and so is the "

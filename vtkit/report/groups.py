@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from vtkit.aha.reflection import annotate
+from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.judging.phrases import find_reflections
@@ -28,7 +29,6 @@ from vtkit.judging.tags import Span, take_apart
 from vtkit.judging.verdict import right_choice
 from vtkit.models.prompts import is_prefilled
 from vtkit.report.page import visible
-from vtkit.runs.records import load_config
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
@@ -58,7 +58,7 @@ class Groups:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.run_dir = Path(run_dir)
-        self.config = load_config(run_dir)
+        self.config = read_config(Path(run_dir) / "config.yaml").to_dict()
         self.prefilled = is_prefilled(self.config["prompt"])
         self.steps = load_rollouts(run_dir).steps
 

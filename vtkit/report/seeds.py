@@ -9,7 +9,6 @@ the least to the greatest, with the sample's standard deviation.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
 from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT, STYLE, canvas, save
@@ -24,8 +24,8 @@ from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
-from vtkit.runs.records import MINIATURE, benchmark_name, load_config, load_evaluations, load_metric
-from vtkit.stats import NOT_RUN, difference, percent, points
+from vtkit.runs.records import MINIATURE, benchmark_name, load_evaluations, load_metric
+from vtkit.stats import NOT_RUN, difference, percent, points, spread
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     measures = {}
     for row in ROWS:
         values = [row.cell(summary).value for summary in summaries]
-        measures[row.name] = {**_statistics(values), "values": values}
+        measures[row.name] = {**spread(values), "values": values}
     same = {name: summaries[0][name] for name in ("recipe", "profile")}
     seeds = [summary["seed"] for summary in summaries]
     bands(run_dirs, out)
@@ -114,10 +114,10 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         for axis in (axes[0], axes[2]):
             axis.set_ylim(0, 1)
             axis.yaxis.set_major_formatter(PER_CENT)
-        config = load_config(run_dirs[0])
-        seeds = ", ".join(str(load_config(run)["seed"]) for run in run_dirs)
+        configs = [read_config(Path(run) / "config.yaml") for run in run_dirs]
+        seeds = ", ".join(str(config.seed) for config in configs)
         figure.suptitle(
-            f"{config['recipe']}, profile {config['profile']}, scored on "
+            f"{configs[0].recipe}, profile {configs[0].profile}, scored on "
             f"{benchmark_name(run_dirs[0])}, seeds {seeds}: "
             "thin each seed, thick their mean, band least to greatest",
             x=0.01, ha="left", fontsize=11,
@@ -142,10 +142,10 @@ def _accuracy(run_dir: str | Path) -> pd.Series:
 
 
 def _check_alike(run_dirs: Sequence[str | Path]) -> None:
-    configs = [load_config(run) for run in run_dirs]
+    configs = [read_config(Path(run) / "config.yaml").to_dict() for run in run_dirs]
     for run, config in zip(run_dirs, configs, strict=True):
         names = [name for name in config if name not in ("seed", "run_dir")]
-        other = [name for name in names if config[name] != configs[0].get(name)]
+        other = [name for name in names if config[name] != configs[0][name]]
         if other:
             raise UserError(f"{run} differs from {run_dirs[0]} in {', '.join(other)}, not in seed")
 
@@ -162,22 +162,13 @@ def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Tabl
         handle.write(page)
 
 
-def _statistics(values: Sequence[float | None]) -> dict[str, float | None]:
-    """Mean, sample standard deviation, least and greatest of the seeds that have a number."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return dict.fromkeys(("mean", "sd", "min", "max"))
-    sd = stdev(known) if len(known) > 1 else None
-    return {"mean": mean(known), "sd": sd, "min": min(known), "max": max(known)}
-
-
 def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
     """Two cells: the mean, and least and greatest with the standard deviation.
 
     Args:
         form: how a number is written, as in ``format(value, form)``.
     """
-    found = _statistics(values)
+    found = spread(values)
     if found["mean"] is None:
         return [NOT_RUN, NOT_RUN]
     if found["sd"] is None:

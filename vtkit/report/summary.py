@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
+from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.judging.phrases import find_reflections
@@ -35,7 +36,6 @@ from vtkit.runs.records import (
     compared_scores,
     completions_per_step,
     describe_run,
-    load_config,
     metrics_or_none,
 )
 from vtkit.stats import at_step, percent
@@ -67,16 +67,16 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is not a run, or a file is damaged.
     """
-    config = load_config(run_dir)
+    config = read_config(Path(run_dir) / "config.yaml")
     scores = compared_scores(run_dir)
     manifest_path = Path(run_dir) / "manifest.json"
     manifest = read_json(manifest_path) if manifest_path.exists() else {}
     metrics = metrics_or_none(run_dir)
     per_step = completions_per_step(run_dir)
     summary = {
-        "recipe": config["recipe"],
-        "profile": config["profile"],
-        "seed": config["seed"],
+        "recipe": config.recipe,
+        "profile": config.profile,
+        "seed": config.seed,
         "accuracy": {name: result and result["accuracy"] for name, result in scores.items()},
         "best": {
             name: best and {key: best[key] for key in ("step", "accuracy")}

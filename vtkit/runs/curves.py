@@ -1,4 +1,8 @@
-"""Read a run's curves: averages at its start and end, the dip of its length, its phases."""
+"""Read a run's curves: averages at its start and end, the dip of its length, its phases.
+
+Everywhere "start" is the first three steps, "end" the last ten, and "dip" the lowest point of the
+moving average over five steps.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -31,9 +35,9 @@ def find_dip(lengths: pd.Series) -> tuple[int, float]:
 
 
 def find_onset(run_dir: str | Path) -> int | None:
-    """The step from which on reflection stays above its start: five-step windows, 95 % intervals.
+    """Find the step from which reflection stays above its start, or None.
 
-    None if it never does.
+    Five-step windows are compared with the start by their 95 % intervals.
 
     Raises:
         UserError: ``metrics.csv`` is missing or the run never logged reflection.
@@ -44,7 +48,7 @@ def find_onset(run_dir: str | Path) -> int | None:
 
 
 def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
-    """First and last step of ``HTML``, ``format`` and ``growth``, of those that the run had.
+    """Find the first and last step of each phase that the run had: HTML, format, growth.
 
     HTML lasts until its share has halved, format until completions are shortest, growth to the end.
     A run without growth has its dip at the end; one that starts without HTML has no such phase.
@@ -65,7 +69,7 @@ def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
 
 
 def since(flags: pd.Series) -> int | None:
-    """The step from which on something holds to the end, or None."""
+    """The step from which a flag holds to the end, or None."""
     held = flags[::-1].cummin()
     return int(held.index[held][-1]) if held.iloc[0] else None
 
@@ -73,8 +77,7 @@ def since(flags: pd.Series) -> int | None:
 def pooled_share(shares: pd.Series, per_step: int) -> dict:
     """The proportion over all completions of some steps, from each step's share.
 
-    Its interval counts completions as independent. Those of one question are not quite, so it is
-    somewhat too narrow.
+    Completions of one question are not quite independent, so the interval is somewhat too narrow.
     """
     return proportion(round(float(shares.sum()) * per_step), len(shares) * per_step)
 

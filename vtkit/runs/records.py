@@ -1,8 +1,8 @@
-"""What a run folder holds, read back: metrics, evaluations, configuration, and the windows on them.
+"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures.
 
-Figures, tables and the report all read a run through here, so "start", "end" and "dip" mean the
-same everywhere: the first three steps, the last ten, and the lowest point of the moving average
-over five steps. Nothing here needs the trainer or torch; a folder that was copied is enough.
+Figures, tables and the report all read a run through here and :mod:`vtkit.runs.curves`.
+
+    load_metrics("runs/visualthinker-mini-s0")["completions/mean_length"]
 """
 
 import math
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 
@@ -25,25 +25,6 @@ BENCHMARKS = {
     "countdown": "held-out Countdown",
 }
 """What a run is scored on, by its ``train_format``."""
-
-
-def load_config(run_dir: str | Path) -> dict[str, Any]:
-    """The run's ``config.yaml`` as written.
-
-    Raises:
-        UserError: the file is missing or is not a YAML mapping.
-    """
-    path = Path(run_dir) / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; name a run folder, or train one first") from None
-    except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is not YAML ({problem}); restore it or start a new run") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is not a YAML mapping; restore it or start a new run")
-    return config
 
 
 def load_metrics(run_dir: str | Path) -> pd.DataFrame:
@@ -76,7 +57,9 @@ def load_metric(run_dir: str | Path, column: str) -> pd.Series:
 
 
 def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
-    """The scores in ``evals/step-*.json`` (see :func:`vtkit.benchmark.evaluate.score`), by step; maybe none.
+    """Load the scores in ``evals/step-*.json`` in order of their steps; there may be none.
+
+    :func:`vtkit.benchmark.evaluate.score` lists their keys.
 
     Raises:
         UserError: a file is damaged.
@@ -104,37 +87,29 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run.
 
-    The supervised baseline of a GRPO run lies in ``<run_dir>/sft``; a run of the recipe ``sft`` is
-    its own.
-
     Raises:
         UserError: there is no configuration, or a file is damaged.
     """
-    own = load_evaluations(run_dir)
-    base = next((result for result in own if result["step"] == 0), None)
-    last = own[-1] if own and own[-1]["step"] > 0 else None
-    if load_config(run_dir)["algorithm"] == "sft":
-        return {"base": base, "sft": last, "grpo": None}
-    sft = [result for result in load_evaluations(Path(run_dir) / "sft") if result["step"] > 0]
-    return {"base": base, "sft": sft[-1] if sft else None, "grpo": last}
+    base = next((score for score in load_evaluations(run_dir) if score["step"] == 0), None)
+    scores: dict[str, dict[str, Any] | None] = {"base": base}
+    for name, folder in _arms(run_dir).items():
+        trained = [one for one in load_evaluations(folder) if one["step"] > 0] if folder else []
+        scores[name] = trained[-1] if trained else None
+    return scores
 
 
 def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``sft`` and ``grpo`` at the step with the highest accuracy; None if not run.
 
-    Beside the last scores they show what a run lost again. They were chosen by the questions that
-    they are about, so that they flatter.
+    Next to the last scores they show what a run lost again. They flatter: they were chosen by the
+    questions that they are about.
 
     Raises:
         UserError: there is no configuration, or a file is damaged.
     """
-    alone = load_config(run_dir)["algorithm"] == "sft"
-    folders = {"sft": Path(run_dir), "grpo": None}
-    if not alone:
-        folders = {"sft": Path(run_dir) / "sft", "grpo": Path(run_dir)}
     return {
         name: folder and best_score(folder / "evals", until=sys.maxsize)
-        for name, folder in folders.items()
+        for name, folder in _arms(run_dir).items()
     }
 
 
@@ -144,17 +119,24 @@ def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: there is no configuration, or a file is missing or damaged.
     """
-    alone = load_config(run_dir)["algorithm"] == "sft"
-    folders = {"sft": Path(run_dir) if alone else Path(run_dir) / "sft"}
+    folders = {"base": Path(run_dir), **_arms(run_dir)}
     return {
-        name: load_evaluated_rows(folders.get(name, run_dir), score["step"])
+        name: load_evaluated_rows(folders[name], score["step"])
         for name, score in compared_scores(run_dir).items()
         if score
     }
 
 
+def _arms(run_dir: str | Path) -> dict[str, Path | None]:
+    """The folders of a GRPO run and its supervised baseline, or of a run of recipe ``sft``."""
+    own = Path(run_dir)
+    if _config(own).algorithm == "sft":
+        return {"sft": own, "grpo": None}
+    return {"sft": own / "sft", "grpo": own}
+
+
 def chance_levels(run_dir: str | Path) -> dict[str, float]:
-    """What guessing scores: ``total``, and each task for which the rows of step 0 are at hand."""
+    """Compute what guessing scores: ``total``, and each task if there are rows of step 0."""
     results = [result for result in compared_scores(run_dir).values() if result]
     total = {"total": results[0]["chance"]} if results else {}
     if not Path(run_dir, "evals", "step-000000.parquet").exists():
@@ -165,25 +147,28 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 
 
 def describe_run(run_dir: str | Path) -> str:
-    """The line that names a run under every figure and table: recipe, profile and seed."""
-    config = load_config(run_dir)
-    cold = config.get("cold_start")
+    """Name a run in one line, for figures and tables: recipe, profile and seed."""
+    config = _config(run_dir)
+    cold = config.cold_start
     more = f", after a cold start on {cold} examples" if cold else ""
-    return f"{config['recipe']}, profile {config['profile']}, seed {config['seed']}{more}"
+    return f"{config.recipe}, profile {config.profile}, seed {config.seed}{more}"
 
 
 def benchmark_name(run_dir: str | Path) -> str:
-    """CV-Bench, or what the miniature uses in its place; or whose held-out problems were scored."""
-    config = load_config(run_dir)
-    name = BENCHMARKS[str(config.get("train_format", "sat"))]
-    return f"miniature {name}" if str(config["profile"]).startswith("mini") else name
+    """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
+    config = _config(run_dir)
+    name = BENCHMARKS[config.train_format]
+    return f"miniature {name}" if config.profile.startswith("mini") else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:
-    """How many completions each row of ``metrics.csv`` averages over."""
-    config = load_config(run_dir)
-    prompts = int(config["prompts_per_step"]) + int(config.get("spare_prompts", 0))
-    return prompts * int(config["num_generations"])
+    """Count the completions that each row of ``metrics.csv`` averages over."""
+    config = _config(run_dir)
+    return (config.prompts_per_step + config.spare_prompts) * config.num_generations
+
+
+def _config(run_dir: str | Path) -> RunConfig:
+    return read_config(Path(run_dir) / "config.yaml")
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
@@ -199,7 +184,7 @@ def _load_csv(path: Path) -> pd.DataFrame:
 
 
 def score_path(evals: Path, step: int) -> Path:
-    """Where :func:`vtkit.benchmark.evaluate.evaluate` leaves the score of a step."""
+    """The file in which :func:`vtkit.benchmark.evaluate.evaluate` writes the score of a step."""
     return evals / f"step-{step:06d}.json"
 
 
@@ -223,5 +208,5 @@ MINIATURE = (
 
 
 def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
-    """``metrics.csv`` (see :func:`vtkit.runs.records.load_metrics`), or None before training."""
+    """``metrics.csv`` (see :func:`load_metrics`), or None before training."""
     return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None

@@ -13,7 +13,7 @@ from vtkit.studies.runner import run_all
 
 
 def chosen(names: list[str], only: list[str]) -> list[Entry]:
-    """The entries of some studies (all, if none is named), those of ``only`` if any are named.
+    """Choose the entries of some studies (all, if none is named), or those named in ``only``.
 
     Raises:
         UserError: no such study or entry.
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         return run(_readme_parser(), _readme, argv[1:])
     parser = Parser(
         prog="python -m vtkit.studies",
-        description="Run studies; what is done is skipped, what was stopped goes on.",
-        epilog="python -m vtkit.studies readme [RUN ...] keeps runs and fills the README's tables.",
+        description="Run studies; skip what is done, resume what was stopped.",
+        epilog="python -m vtkit.studies readme [RUN ...] keeps runs and writes the tables.",
         allow_abbrev=False,
     )
     parser.add_argument("names", nargs="*", metavar="STUDY", help=", ".join(list_studies()))
@@ -53,7 +53,10 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _readme_parser() -> Parser:
-    parser = Parser(prog="python -m vtkit.studies readme", description="Fill the README's tables.")
+    parser = Parser(
+        prog="python -m vtkit.studies readme",
+        description="Write the tables of README.md and results/README.md.",
+    )
     parser.add_argument("run_dirs", nargs="*", metavar="RUN", help="finished runs to keep first")
     return parser
 

@@ -1,22 +1,23 @@
-"""What studies came to, beside what was reported or predicted: tables made from kept files alone.
+"""Compare what studies measured with what was reported or predicted: tables from kept runs.
 
-Each table is a header and rows of text, as in :mod:`vtkit.report.tables`; README and notebook 06 show the
-same cells. Reported numbers are other people's, about models of 2 B parameters and more; measured
-ones are the miniature's, unless a column says otherwise. What was not run says so.
+Each table is a header and rows of text, as in :mod:`vtkit.report.tables`. Reported numbers are
+other people's, about models of 2 B parameters and more; measured ones are the miniature's, unless
+a column says otherwise.
 
     header, rows = rows_table()
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from vtkit.files import read_json
 from vtkit.report.tables import Table
 from vtkit.runs.records import compared_scores
-from vtkit.stats import NOT_RUN, percent
+from vtkit.runs.replay import kept_records, unpacked
+from vtkit.stats import NOT_RUN, percent, spread
 from vtkit.studies import entries
 from vtkit.studies.entries import MAIN, Entry, load_study
 from vtkit.studies.measures import Expectation, aha_direction, length_direction, measure
@@ -33,10 +34,11 @@ _MEASURED = {  # columns of measured_table
 
 @dataclass(frozen=True)
 class Result:
-    """An entry and, by seed, the measures of the runs that were kept of it."""
+    """An entry and, by seed, the measures and the folders of its kept runs (without rollouts)."""
 
     entry: Entry
     found: dict[int, dict[str, Any]]
+    folders: dict[int, Path]
 
     def values(self, name: str) -> list[Any]:
         """One measure, seed by seed, of the runs that have it."""
@@ -49,33 +51,37 @@ class Result:
 
 def load_results(study: str) -> dict[str, Result]:
     """Every entry of a study with what was kept of it, which may be nothing."""
-    entries = load_study(study)
-    return {name: Result(entry, _found(entry)) for name, entry in entries.items()}
+    return {name: _result(entry) for name, entry in load_study(study).items()}
 
 
-def _found(entry: Entry) -> dict[int, dict[str, Any]]:
-    found = {}
-    for seed in _kept_seeds(entry):
-        main = Entry(study="", name="", title="", seeds=[], reuses=MAIN).record(seed)
-        beside = measure(main) if (main / "config.yaml").exists() else None
-        found[seed] = measure(entry.record(seed), beside)
+def _result(entry: Entry) -> Result:
+    main_runs = Entry(study="", name="", title="", seeds=[], reuses=MAIN)
+    main, folders, found = _folders(main_runs), _folders(entry), {}
+    for seed, folder in folders.items():
+        found[seed] = dict(_measured(folder, main.get(seed)))
         if entry.score:
-            score = compared_scores(entry.record(seed))[entry.score]
+            score = compared_scores(folder)[entry.score]
             found[seed]["accuracy"] = score and 100 * score["accuracy"]["value"]
-    return found
+    return Result(entry, found, folders)
 
 
-def _kept_seeds(entry: Entry) -> list[int]:
-    """The seeds of which there is a record, whichever were asked for."""
-    stem = entry.record(0).name.removesuffix("0")
-    folders = entry.record(0).parent.glob(f"{stem}*/config.yaml")
-    numbers = (path.parent.name.removeprefix(stem) for path in folders)
-    return sorted(int(number) for number in numbers if number.isdecimal())
+@functools.cache  # an unpacked folder does not change
+def _measured(folder: Path, main: Path | None) -> dict[str, Any]:
+    return measure(folder, main and _measured(main, None))
+
+
+def _folders(entry: Entry) -> dict[int, Path]:
+    """The kept runs of an entry by seed, unpacked, whichever seeds the study asks for."""
+    group, stem = entry.record(0).parent, entry.record(0).name.removesuffix("0")
+    numbers = (run.removeprefix(stem) for run in kept_records(group) if run.startswith(stem))
+    seeds = sorted(int(number) for number in numbers if number.isdecimal())
+    return {seed: unpacked(entry.record(seed), rows=False) for seed in seeds}
 
 
 def kept_runs() -> list[Path]:
-    """The records of all studies, for who wants to read more than these tables."""
-    return sorted(path.parent for path in entries.RECORDS.glob("*/*/manifest.json"))
+    """The kept runs of all studies, unpacked as ``<study>/<run>``, without their rollouts."""
+    groups = sorted(path.parent for path in entries.RECORDS.glob("*/runs.json"))
+    return [unpacked(group / run, rows=False) for group in groups for run in kept_records(group)]
 
 
 def rows_table(study: str = "rows") -> Table:
@@ -99,27 +105,27 @@ def _row(one: Result) -> list[str]:
 
 
 def measured_table(study: str = "rows") -> Table:
-    """What the words of :func:`rows_table` were made of: tokens and reflective completions, by seed."""
+    """The numbers behind the words of :func:`rows_table`, seed by seed."""
     rows = [
-        [one.entry.title, *(spread(one.values(name), ".1f") for name in _MEASURED.values())]
+        [one.entry.title, *(in_seeds(one.values(name), ".1f") for name in _MEASURED.values())]
         for one in load_results(study).values()
     ]
     return ["system", *_MEASURED], rows
 
 
 def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
-    """Whether a run of a row has both directions as reported."""
-    said = (entry.reported["length"], _yes(entry.reported["aha"]))
-    return lambda found: (found["length"], found["aha"]) == said
+    """A check whether a run of a row has both directions as reported."""
+    reported = (entry.reported["length"], _yes(entry.reported["aha"]))
+    return lambda found: (found["length"], found["aha"]) == reported
 
 
 def rows_that_agree(study: str = "rows", seeds: int = 3) -> int:
-    """How many rows have both directions as reported on at least so many seeds."""
+    """Count the rows with both directions as reported on at least so many seeds."""
     return sum(one.count(agrees(one.entry)) >= seeds for one in load_results(study).values())
 
 
 def disagreements() -> list[str]:
-    """A sentence for every row that was run and differs from the report on some seed."""
+    """Write a sentence for every row that was run and differs from the report on some seed."""
     found = []
     for one in load_results("rows").values():
         differing = len(one.found) - one.count(agrees(one.entry))
@@ -136,14 +142,14 @@ def _why(one: Result) -> str:
         "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
         "aha": f"{first:.1f} % of completions reflective at the start, {last:.1f} % at the end",
     }
-    said = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
+    reported = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
     parts = []
-    for name, word in said.items():
+    for name, word in reported.items():
         others = [value for value in one.values(name) if value != word]
         if others:
-            came = " or ".join(sorted(set(others)))
+            measured = " or ".join(sorted(set(others)))
             parts.append(
-                f"{name} is reported as {word} and came out as {came} on "
+                f"{name} is reported as {word} and came out as {measured} on "
                 f"{_of_seeds(len(others), len(one.found))} ({numbers[name]})"
             )
     return "; ".join(parts)
@@ -151,8 +157,8 @@ def _why(one: Result) -> str:
 
 def _at_2b(recipe: str) -> list[dict[str, Any]]:
     """The summaries of kept runs of a recipe under a profile that is not the miniature's."""
-    paths = sorted(entries.RECORDS.parent.glob("*/summary.json"))
-    summaries = [read_json(path) for path in paths]
+    kept = kept_records(entries.RECORDS.parent / "reference").values()
+    summaries = [run["summary.json"] for run in kept if "summary.json" in run]
     return [one for one in summaries if one["recipe"] == recipe and one["profile"] != "mini"]
 
 
@@ -183,7 +189,7 @@ def arms_table() -> Table:
 def _arm(one: Result, other: Result | None) -> list[str]:
     reported = one.entry.reported.get("accuracy")
     cells = [one.entry.title, "" if reported is None else f"{reported:.2f}"]
-    cells.append(spread(one.values("accuracy"), ".1f"))
+    cells.append(in_seeds(one.values("accuracy"), ".1f"))
     lead = ["", "", "", ""] if other is None else _lead(one, other)
     return [*cells, *lead, _accuracy_at_2b(one.entry)]
 
@@ -197,14 +203,14 @@ def _lead(one: Result, other: Result) -> list[str]:
     )
     gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
     if reported is None or theirs is None:
-        return [other.entry.title, "", spread(gaps, "+.1f"), ""]
+        return [other.entry.title, "", in_seeds(gaps, "+.1f"), ""]
     gap = reported - theirs
     same = _of_seeds(sum(each * gap > 0 for each in gaps), len(gaps))
-    return [other.entry.title, f"{gap:+.2f}", spread(gaps, "+.1f"), same]
+    return [other.entry.title, f"{gap:+.2f}", in_seeds(gaps, "+.1f"), same]
 
 
 def controls_table(study: str = "controls") -> Table:
-    """What each control was predicted to do, what it did, and on how many seeds that was met."""
+    """Each control: what was predicted, what it did, and on how many seeds that was met."""
     header = ["control", "predicted", "in numbers", "came out", "met"]
     return header, [_control(one) for one in load_results(study).values()]
 
@@ -215,10 +221,10 @@ def _control(one: Result) -> list[str]:
     if not one.found:
         return [*cells, NOT_RUN, NOT_RUN]
     by_name = {each.name: each for each in wanted}  # a measure may be bounded from both sides
-    came = "; ".join(f"{name} {_came_out(one, each)}" for name, each in by_name.items())
+    measured = "; ".join(f"{name} {_came_out(one, each)}" for name, each in by_name.items())
     met = one.count(lambda found: all(each.holds(found) for each in wanted))
     verdict = _of_seeds(met, len(one.found))
-    return [*cells, came, verdict if met == len(one.found) else f"**{verdict}**"]
+    return [*cells, measured, verdict if met == len(one.found) else f"**{verdict}**"]
 
 
 def _came_out(one: Result, wanted: Expectation) -> str:
@@ -226,18 +232,18 @@ def _came_out(one: Result, wanted: Expectation) -> str:
     if isinstance(wanted.value, str):
         return ", ".join(values) or NOT_RUN
     ratio = wanted.name in ("growth", "length_over_main")
-    return spread(values, ".2f" if ratio else ".1f")
+    return in_seeds(values, ".2f" if ratio else ".1f")
 
 
-def spread(values: list[float], form: str) -> str:
+def in_seeds(values: list[float], form: str) -> str:
     """Mean, the sample's deviation, and each seed in order: ``"50.0 ± 2.0 (48.0, 52.0, 50.0)"``."""
     if not values:
         return NOT_RUN
     if len(values) == 1:
         return f"{values[0]:{form}} (1 seed)"
     unsigned = form.removeprefix("+")  # a deviation has no sign
-    each = ", ".join(f"{value:{form}}" for value in values)
-    return f"{fmean(values):{form}} ± {stdev(values):{unsigned}} ({each})"
+    each, found = ", ".join(f"{value:{form}}" for value in values), spread(values)
+    return f"{found['mean']:{form}} ± {found['sd']:{unsigned}} ({each})"
 
 
 def _of_seeds(count: int, seeds: int) -> str:

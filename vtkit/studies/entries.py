@@ -21,7 +21,7 @@ from vtkit.files import ROOT, shown
 from vtkit.studies.measures import DIRECTIONS, Expectation, read_expectation
 
 STUDIES = CONFIGS / "studies"
-RECORDS = ROOT / "results" / "reference" / "studies"
+RECORDS = ROOT / "results" / "studies"
 RUNS = Path("runs") / "studies"
 MAIN = "main"
 _SCORES = ("base", "sft", "grpo")
@@ -64,7 +64,7 @@ class Entry:
     def record(self, seed: int) -> Path:
         """Where the outcome of a seed is kept; it may not be there."""
         if self.reuses == MAIN:
-            return RECORDS.parent / f"visualthinker-mini-s{seed}"
+            return RECORDS.parent / "reference" / f"visualthinker-mini-s{seed}"
         place = self.reuses or f"{self.study}/{self.name}"
         return RECORDS / f"{place}-s{seed}"
 

@@ -1,106 +1,99 @@
-"""Keep the records of a finished run under results/."""
+"""Keep what tables and notebooks read of a finished run, in the few files of ``results/``."""
 
 import shutil
 from pathlib import Path
 
-import yaml
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
-from vtkit.files import atomic_folder, read_json, shown
-from vtkit.report import figure_1, plots
+from vtkit.files import read_json, shown
+from vtkit.report.figure_1 import figure_1
 from vtkit.report.summary import summarize
 from vtkit.runs import replay
 from vtkit.runs.curves import END_STEPS
-from vtkit.runs.records import load_config
-from vtkit.runs.rollout_store import RolloutWriter
+from vtkit.runs.replay import Content
 from vtkit.runs.rollouts import load_rollouts
 
-KEPT_FILES = ("manifest.json", "metrics.csv", "timings.csv", "summary.json", "aha.json")
-KEPT_FOLDERS = ("interventions",)
-KEPT_FIGURES = (figure_1.figure_1, plots.comparison)
+ALWAYS = ("manifest.json", "metrics.csv")
+SCORES = "evals/step-*.json"
+WHOLE = ("timings.csv", "summary.json", "aha.json", "interventions/*.parquet")
 MOST_STEPS = 150  # rollouts of a longer run are kept of the first and last ten, and evenly between
+KEPT_ROLLOUTS = 32  # a step of a study's run: four groups of eight
+SHOWN = "visualthinker-mini-s0"  # the run whose figure the README shows
 
 
-def keep(run_dir: str | Path) -> Path:
-    """Copy a finished run to ``results/reference``, replacing what was kept of it before.
+def keep(run_dir: str | Path, target: Path | None = None) -> Path:
+    """Keep a finished run, replacing what was kept of it before.
+
+    Args:
+        target: the kept run of a study's entry. Of that, configuration, manifest (with the wall
+            time), metrics, scores and the first ``KEPT_ROLLOUTS`` rollouts of the first and the
+            last step are kept. By default the run is kept in ``results/reference`` with all that
+            notebooks replay: its supervised baseline, rollouts, judged rows, interventions.
 
     Raises:
-        UserError: the run is not finished, or a file of it is missing or damaged.
+        UserError: the run is not finished, a file is missing or damaged, or ``results`` cannot be
+            written.
     """
-    source, config = Path(run_dir), load_config(run_dir)
-    status = read_json(source / "manifest.json")["status"]
-    if status != "finished":
-        raise UserError(f"{source}/manifest.json says {status}; finish the run before keeping it")
-    summarize(source)
-    target = replay.REFERENCE / f"{config['recipe']}-{config['profile']}-s{config['seed']}"
-    with atomic_folder(target) as draft:
-        _copy_records(source, draft, shown(target))
-        if (source / "sft").exists():
-            _copy_records(source / "sft", draft / "sft", f"{shown(target)}/sft")
-        for draw in KEPT_FIGURES:
-            draw(draft)
+    source, whole = Path(run_dir), target is None
+    if target is None:
+        config = read_config(source / "config.yaml")
+        target = replay.REFERENCE / f"{config.recipe}-{config.profile}-s{config.seed}"
+        status = read_json(source / "manifest.json")["status"]
+        if status != "finished":
+            raise UserError(
+                f"{source}/manifest.json says {status}; finish the run before keeping it"
+            )
+        summarize(source)
+    files = _files(source, shown(target), whole)
+    if whole and (source / "sft").exists():
+        sft = _files(source / "sft", f"{shown(target)}/sft", whole)
+        files |= {f"sft/{name}": content for name, content in sft.items()}
+    replay.pack(target, files)
+    if whole and target.name == SHOWN:
+        figure_1(source)
+        shutil.copy(source / "figures" / "figure_1.png", target.parent.parent)
     return target
 
 
-def _copy_records(source: Path, target: Path, name: str) -> None:
-    """Configuration, metrics, all scores, judged rows of the first and last, rollouts."""
-    (target / "evals").mkdir(parents=True)
-    config = load_config(source) | {"run_dir": name}
-    (target / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    for file in KEPT_FILES:
-        if (source / file).exists():
-            shutil.copy(source / file, target)
-    for folder in KEPT_FOLDERS:
-        if (source / folder).exists():
-            shutil.copytree(source / folder, target / folder)
-    for path in (source / "evals").glob("step-*.json"):
-        shutil.copy(path, target / "evals")
-    judged = sorted((source / "evals").glob("step-*.parquet"))
-    for path in {*judged[:1], *judged[-1:]}:
-        shutil.copy(path, target / "evals")
-    if (source / "rollouts").is_dir():  # a supervised run has none
-        _copy_rollouts(source, target)
+def _files(source: Path, name: str, whole: bool) -> dict[str, Content]:
+    """The contents of what is kept, by path in the run folder."""
+    config = read_config(source / "config.yaml").to_dict() | {"run_dir": name}
+    paths = [source / file for file in ALWAYS] + sorted(source.glob(SCORES))
+    if whole:
+        paths += [path for pattern in WHOLE for path in sorted(source.glob(pattern))]
+        judged = sorted(source.glob("evals/step-*.parquet"))
+        paths += sorted({*judged[:1], *judged[-1:]})
+    files = {"config.yaml": config}
+    files |= {str(path.relative_to(source)): _content(path) for path in paths}
+    return files | (_rollouts(source, whole) if (source / "rollouts").is_dir() else {})
 
 
-def _copy_rollouts(source: Path, target: Path) -> None:
-    steps, writer = load_rollouts(source).steps, RolloutWriter(target / "rollouts")
-    every = -(-len(steps) // MOST_STEPS)
-    for step in steps:
-        if step <= END_STEPS or step > steps[-1] - END_STEPS or step % every == 0:
-            batches = load_rollouts(source, steps=[step]).batches()
-            writer.write(step, [row for batch in batches for row in batch.to_pylist()])
+def _content(path: Path) -> Content:
+    if path.suffix == ".json":
+        return read_json(path)
+    try:
+        return (
+            path.read_text("utf-8")
+            if path.suffix == ".csv"
+            else pq.read_table(path, partitioning=None)
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be kept ({error}); restore it and try again") from None
 
 
-KEPT_ROLLOUTS = 32  # of the first and of the last step: four groups of eight each
-
-
-def keep_entry(run_dir: str | Path, target: Path) -> Path:
-    """Copy what tables need from a finished run, replacing what was kept of it before.
-
-    Kept are configuration, manifest (with the wall time), metrics, scores and the first
-    ``KEPT_ROLLOUTS`` rollouts of the first and of the last step: some ten KB.
-
-    Raises:
-        UserError: a file is missing or damaged, or the folder cannot be written.
-    """
-    source = Path(run_dir)
-    config = load_config(source) | {"run_dir": shown(target)}
-    with atomic_folder(target) as draft:
-        (draft / "evals").mkdir()
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        (draft / "config.yaml").write_text(text, encoding="utf-8")
-        for name in ("manifest.json", "metrics.csv"):
-            shutil.copy(source / name, draft)
-        for path in (source / "evals").glob("step-*.json"):
-            shutil.copy(path, draft / "evals")
-        if (source / "rollouts").is_dir():  # a supervised run has none
-            _keep_rollouts(source, draft)
-    return target
-
-
-def _keep_rollouts(source: Path, draft: Path) -> None:
-    steps, writer = load_rollouts(source).steps, RolloutWriter(draft / "rollouts")
-    for step in {steps[0], steps[-1]}:
-        rows = [row for batch in load_rollouts(source, steps=[step]).batches()
-                for row in batch.to_pylist()]  # fmt: skip
-        writer.write(step, rows[:KEPT_ROLLOUTS])
+def _rollouts(source: Path, whole: bool) -> dict[str, pa.Table]:
+    steps, most = load_rollouts(source).steps, None if whole else KEPT_ROLLOUTS
+    every, last = -(-len(steps) // MOST_STEPS), steps[-1]
+    kept = {
+        step for step in steps
+        if step <= END_STEPS or step > last - END_STEPS or step % every == 0
+    } if whole else {steps[0], last}  # fmt: skip
+    return {
+        f"rollouts/step-{step:06d}.parquet": pa.Table.from_batches(
+            load_rollouts(source, steps=[step]).batches()
+        ).slice(0, most)
+        for step in sorted(kept)
+    }

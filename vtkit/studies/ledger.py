@@ -1,7 +1,4 @@
-"""The reproduction ledger: every public number known, with its source and what differs.
-
-``configs/ledger.yaml`` holds the entries; nothing in it was measured by this kit.
-"""
+"""Read the ledger, configs/ledger.yaml: every public number known, with source and differences."""
 
 from pathlib import Path
 
@@ -18,11 +15,11 @@ EVIDENCE = {
     "user": "one report by a user, without files",
     "quoted": "quoted by somebody; the place itself was not seen",
 }
-"""How well a number is evidenced, best first."""
+"""How good the evidence for a number is, best first."""
 
 
 def load_ledger(path: str | Path = LEDGER) -> list[dict[str, str]]:
-    """The entries in the file's order, each with all of ``COLUMNS`` as text.
+    """Load the entries in the file's order, each with all of ``COLUMNS`` as text.
 
     Raises:
         UserError: the file is missing, not YAML or without a list, an entry has an unknown key or

@@ -1,26 +1,10 @@
-"""What one run came to, as a few named numbers, and the two directions of the report's table.
+"""Measure one run in a few named numbers, and in the two words of the report's table.
 
-The report that this kit reproduces compares systems by two words: whether an "aha moment" was seen,
-and whether completions got longer. The rules that make these words of a run's numbers are the same for
-every row. They were written when only the runs of VisualThinker's own row existed:
+The rules for the words were written when only the runs of VisualThinker's own row existed. *Aha*
+is "yes" if the last ten steps have more reflective rollouts than the first three, 95 % Wilson
+intervals apart. *Length* is "up", "down" or "flat", see :func:`length_direction`.
 
-*Aha*: "yes" if the share of reflective rollouts over the last ten steps lies above that of the
-first three, 95 % Wilson intervals apart (the audit's rule, :mod:`vtkit.aha.audit`); "no" otherwise.
-
-*Length*, from its start (first three steps), dip (lowest average over five) and end (last ten):
-
-- "up" if the end is at least 1.15 x the dip, and at least half of what was lost from start to dip
-  has been made good;
-- else "down" if the end is at most 0.85 x the start;
-- else "flat".
-
-Why so: the table has an up arrow for VisualThinker, whose completions first got shorter (HTML went), so
-that to compare the end with the start alone would be unfair to it; and a down arrow for
-R1-Multimodal-Journey, whose completions rose again from their lowest point (published curve: about 280
-tokens, 85 to 225 on the way, 115 at the end), so that to compare with the dip alone would be unfair
-there. A fall that is half made good is a dip, any other is a fall. 15 % is what the kit asks of a
-dip elsewhere, and more than the noise of five steps. On the curves that were published with numbers
-(R1-V about 60 to 20; Journey as above) the rule gives the table's own arrows.
+    measure(unpacked(RECORDS / "rows" / "r1-v-s0"))["length"]  # "down"
 """
 
 import operator
@@ -66,33 +50,43 @@ _EXPECTATION = re.compile(r"(\w+) (<=|>=|!=|<|>|=) (\S+)")
 
 
 def length_direction(start: float, dip: float, end: float) -> str:
-    """``"up"``, ``"down"`` or ``"flat"`` by the rule above; all three in tokens."""
+    """``"up"``, ``"down"`` or ``"flat"``.
+
+    Up: the end is at least 1.15 x the dip, and at least half of the fall from start to dip is made
+    good. Else down: the end is at most 0.85 x the start. So a fall that is half made good is a dip
+    (VisualThinker, whose HTML goes first), any other is a fall (R1-Multimodal-Journey, published as
+    280 tokens, 85 to 225 on the way, 115 at the end). 15 % is more than the noise of five steps.
+
+    Args:
+        start: mean tokens over the first three steps.
+        dip: lowest moving average over five steps.
+        end: mean over the last ten steps.
+    """
     if end >= RISE * dip and end - dip >= MADE_GOOD * (start - dip):
         return "up"
     return "down" if end <= FALL * start else "flat"
 
 
 def aha_direction(start: Mapping[str, Any], end: Mapping[str, Any]) -> str:
-    """``"yes"`` or ``"no"`` by the rule above, from two proportions with intervals."""
+    """``"yes"`` if a proportion rises and the intervals are apart, else ``"no"``."""
     return "yes" if end["low"] > start["high"] else "no"
 
 
-def measure(run_dir: str | Path, beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Every name of ``MEASURES``; None where the run has no such number.
+def measure(run_dir: str | Path, main: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Measure every name of ``MEASURES``; None where the run has no such number.
 
     Args:
-        run_dir: a run folder, or what was kept of one.
-        beside: the measures of the main run with the same seed.
+        main: the measures of the main run with the same seed.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
     """
     found = dict.fromkeys(MEASURES) | _scores(run_dir) | _training(run_dir)
-    if beside:
-        found["over_main"] = _minus(found["accuracy"], beside["accuracy"])
-        found["over_sft"] = _minus(found["accuracy"], beside["sft"])
-        if found["length_end"] and beside["length_end"]:
-            found["length_over_main"] = found["length_end"] / beside["length_end"]
+    if main:
+        found["over_main"] = _minus(found["accuracy"], main["accuracy"])
+        found["over_sft"] = _minus(found["accuracy"], main["sft"])
+        if found["length_end"] and main["length_end"]:
+            found["length_over_main"] = found["length_end"] / main["length_end"]
     return found
 
 
@@ -138,7 +132,7 @@ def _minus(value: float | None, other: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One thing that a prediction says of a run: ``gain < 10``, ``length = up``."""
+    """One clause of a prediction: ``gain < 10``, ``length = up``."""
 
     text: str
     name: str
@@ -146,7 +140,7 @@ class Expectation:
     value: float | str
 
     def holds(self, found: Mapping[str, Any]) -> bool | None:
-        """Whether a run's measures agree; None if it has no such number."""
+        """Check a run's measures; None if it has no such number."""
         value = found[self.name]
         return None if value is None else _RELATIONS[self.relation](value, self.value)
 

@@ -1,76 +1,96 @@
-"""Fill the generated tables of the README from the kept runs."""
+"""Fill the generated tables of README.md and results/README.md from the kept runs.
+
+python -m vtkit.studies readme                             # write the tables anew
+python -m vtkit.studies readme runs/visualthinker-mini-s0  # keep a finished run first
+"""
 
 import re
 from typing import Any
 
 from vtkit.aha.pairs import ARMS
 from vtkit.errors import UserError
-from vtkit.files import ROOT, atomic_write, read_json
+from vtkit.files import ROOT, atomic_write
 from vtkit.rendering import markdown
 from vtkit.report import seeds
 from vtkit.runs import replay
 from vtkit.stats import NOT_RUN, percent, points
 from vtkit.studies import comparison
 
-README = ROOT / "README.md"
+README, RESULTS = "README.md", "results/README.md"  # in ROOT
 _NOT_YET = "*Not run yet.*"
+Records = list[dict[str, Any]]  # of the main runs, by seed; see replay.kept_records
 
 
-def fill(readme: str) -> str:
-    """The README's text with the tables between its markers written from the kept summaries."""
-    summaries = [read_json(path) for path in sorted(replay.REFERENCE.glob("*/summary.json"))]
-    runs = [s for s in summaries if (s["recipe"], s["profile"]) == ("visualthinker", "mini")]
-    runs.sort(key=lambda summary: summary["seed"])
-    blocks = {
-        "table": result_table(runs[0]) if runs else _NOT_YET,
-        "seeds": markdown(*seeds.table(runs)) if runs else _NOT_YET,
-        "causal": causal_table(runs) if runs else _NOT_YET,
-        "rows": comparison_table("rows"),
-        "published": comparison_table("published"),
-        "terse": comparison_table("terse"),
-        "talkative": markdown(*comparison.controls_table("talkative")),
-        "arms": markdown(*comparison.arms_table()),
-        "controls": markdown(*comparison.controls_table()),
-        "switches": markdown(*comparison.controls_table("switches")),
-    }
-    for name, block in blocks.items():
+def fill(page: str, text: str) -> str:
+    """The text of a page, ``README`` or ``RESULTS``, with the tables between its markers made anew.
+
+    Raises:
+        UserError: a pair of markers is missing or there twice.
+    """
+    for name, table in (_small_table() if page == README else _tables()).items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
         pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
-        readme, count = pattern.subn(lambda m, text=block: f"{m[1]}\n{text}\n{m[2]}", readme)
+        text, count = pattern.subn(lambda m, table=table: f"{m[1]}\n{table}\n{m[2]}", text)
         if count != 1:
-            raise UserError(f"README.md needs one pair of lines {start} and {end}, has {count}")
-    return readme
+            raise UserError(f"{page} needs one pair of lines {start} and {end}, has {count}")
+    return text
+
+
+def _small_table() -> dict[str, str]:
+    runs = _main_runs()
+    return {"table": result_table(runs[0]["summary.json"]) if runs else _NOT_YET}
+
+
+def _tables() -> dict[str, str]:
+    runs = _main_runs()
+    summaries = [run["summary.json"] for run in runs]
+    return {
+        "seeds": markdown(*seeds.table(summaries)) if runs else _NOT_YET,
+        "causal": causal_table(runs) if runs else _NOT_YET,
+        **{name: comparison_table(name) for name in ("rows", "published", "terse")},
+        **{
+            name: markdown(*comparison.controls_table(name))
+            for name in ("talkative", "controls", "switches")
+        },
+        "arms": markdown(*comparison.arms_table()),
+    }
+
+
+def write_tables() -> None:
+    """Write the tables between the markers of all pages anew."""
+    for page in (README, RESULTS):
+        text = fill(page, (ROOT / page).read_text(encoding="utf-8"))
+        with atomic_write(ROOT / page) as handle:
+            handle.write(text)
+
+
+def _main_runs() -> Records:
+    kept = replay.kept_records(replay.REFERENCE)
+    runs = [run for name, run in kept.items() if name.startswith("visualthinker-mini-s")]
+    return sorted(runs, key=lambda run: run["summary.json"]["seed"])
 
 
 def result_table(summary: dict[str, Any]) -> str:
-    """Base, SFT and GRPO of one run, as Markdown; 95 % intervals in brackets."""
+    """Base, SFT and GRPO of a run, as Markdown; 95 % intervals in brackets."""
     methods = ("base", "sft", "grpo")
     n = next(each["n"] for each in summary["accuracy"].values() if each)
     header = [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"]
+    lines = {
+        "accuracy": "accuracy",
+        "accuracy, by the original's judge": "accuracy_as_published",
+        "no answer found": "format_failures",
+    }
     rows = [
-        ["accuracy", *(percent(summary["accuracy"][name]) for name in methods)],
-        [
-            "accuracy, by the original's judge",
-            *(percent(summary["accuracy_as_published"][name]) for name in methods),
-        ],
-        ["no answer found", *(percent(summary["format_failures"][name]) for name in methods)],
+        [name, *(percent(summary[key][method]) for method in methods)]
+        for name, key in lines.items()
     ]
     return markdown(header, rows)
 
 
-def comparison_table(study: str) -> str:
-    """Rows of a comparison as Markdown, and folded below them what each seed came to."""
-    return (
-        f"{markdown(*comparison.rows_table(study))}\n\n"
-        "<details><summary>Tokens and reflective completions of each seed</summary>\n\n"
-        f"{markdown(*comparison.measured_table(study))}\n\n</details>"
-    )
-
-
-def causal_table(summaries: list[dict[str, Any]]) -> str:
+def causal_table(runs: Records) -> str:
     """The causal test of each seed's run, as Markdown: arms in rows, and below them the verdict."""
-    names = [f"seed {summary['seed']}" for summary in summaries]
-    audits = [_audit_of(summary) for summary in summaries]
+    names = [f"seed {run['summary.json']['seed']}" for run in runs]
+    audits = [run.get("aha.json") for run in runs]
     header, rows = ["put in", "mean", "spread", *names], []
     for arm in ARMS:
         found = [audit["effects"].get(arm) if audit else None for audit in audits]
@@ -83,20 +103,16 @@ def causal_table(summaries: list[dict[str, Any]]) -> str:
     return markdown(header, rows)
 
 
-def _audit_of(summary: dict[str, Any]) -> dict[str, Any] | None:
-    name = f"{summary['recipe']}-{summary['profile']}-s{summary['seed']}"
-    path = replay.REFERENCE / name / "aha.json"
-    return read_json(path) if path.exists() else None
-
-
 def _effect(effect: dict[str, Any] | None) -> str:
     if not effect or not effect["n"]:
         return NOT_RUN
     return points(effect) + (f" (n = {effect['n']})" if effect["n"] < 200 else "")
 
 
-def write_tables() -> None:
-    """Write the tables between the README's markers anew."""
-    text = fill(README.read_text(encoding="utf-8"))
-    with atomic_write(README) as handle:
-        handle.write(text)
+def comparison_table(study: str) -> str:
+    """Rows of a comparison as Markdown, and folded below them the numbers of each seed."""
+    return (
+        f"{markdown(*comparison.rows_table(study))}\n\n"
+        "<details><summary>Tokens and reflective completions of each seed</summary>\n\n"
+        f"{markdown(*comparison.measured_table(study))}\n\n</details>"
+    )

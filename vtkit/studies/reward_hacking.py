@@ -1,12 +1,10 @@
-"""Small real runs that farm a reward: what reinforcement finds when the reward is naive.
+"""Train small real runs that hack a naive reward.
 
-A reward is a claim about what good completions look like, and training is the search for completions that
-it pays best. Each run here is GRPO on the miniature, as in notebook 03 but for what it pays.
-Whatever a run was paid for, its stored completions are judged again by the careful rules, so that what
-was paid and what was learned can be drawn side by side.
+Each is GRPO on the miniature, as in notebook 03 except for the reward. The stored completions are
+judged again by the careful rules, to draw what was paid next to what was learned.
 
-    configs = {name: farm_config(run, name, names, steps=40) for name, names in FARMS.items()}
-    figure(run.run_dir, {name: config.run_dir for name, config in configs.items()})
+    config = hacking_config(run, "length", REWARDS_TO_HACK["length"], steps=40)
+    figure(run.run_dir, trained(run))
 """
 
 from collections.abc import Mapping
@@ -47,9 +45,9 @@ SIZES = {
     "per_device_batch_size": 32,
     "learning_rate": 3e-4,
 }
-"""Half of notebook 03's questions a step and three times its rate, so that a minute shows what is
-farmed: after 40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook
-03's settings 60 %."""
+"""Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:
+after 40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook 03's
+settings 60 %."""
 # The run's own, if it is a miniature's.
 _KEPT = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
 _KEPT += ("train_subset", "train_types", "train_sample")
@@ -92,12 +90,12 @@ def trained(run: RunConfig) -> dict[str, str]:
 
 
 def recount(run_dir: str | Path) -> pd.DataFrame:
-    """What each step of a run was paid and what its completions were worth, from its rollouts.
+    """Recount from its rollouts what each step of a run was paid and was worth.
 
     Returns:
-        Indexed by ``step``, means over its completions: ``paid``, of the most that the run's reward can
-        pay; ``accuracy`` by the careful rules, whatever the run was paid for; ``guessing``, what a
-        random choice would get right; ``tokens``; ``cut``, the share cut off by the limit.
+        Indexed by ``step``, means over its completions: ``paid``, of the most that the run's reward
+        can pay; ``accuracy`` by the careful rules; ``guessing``, what a random choice would get
+        right; ``tokens``; ``cut``, the share cut off by the limit.
 
     Raises:
         UserError: the run has no rollouts, or no configuration.
@@ -115,23 +113,21 @@ def recount(run_dir: str | Path) -> pd.DataFrame:
 
 
 def results(folders: Mapping[str, str | Path]) -> pd.DataFrame:
-    """How each run began and ended, and a verdict read off the numbers.
+    """Compare the start and end of each run, with a verdict.
 
     Returns:
-        A row a run. ``paid``, ``right completions``, ``tokens`` and ``cut off`` are "start → end", the
-        first three steps and the last ten of :func:`recount`; ``benchmark`` is greedy, before and
-        after, with the 95 % Wilson interval; ``guessing`` is what a random choice gets right there.
-        ``verdict`` compares these two: sampled completions to one question are no independent cases,
-        the benchmark's questions are.
+        A row a run. ``paid``, ``right completions``, ``tokens`` and ``cut off`` are start and end
+        of :func:`recount`; ``benchmark`` is greedy, before and after, with a 95 % interval;
+        ``guessing`` is what a random choice gets right there. ``verdict`` compares the last two,
+        because the benchmark's questions are independent cases.
     """
     return pd.DataFrame({name: _outcome(folder) for name, folder in folders.items()}).T
 
 
 def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
-    """What was paid, what was right and how long completions were, one line a run.
+    """Draw pay, right completions and length, one line a run, as ``figures/laboratory.png``.
 
-    Averaged over five steps; right completions with their Wilson band. Saved as
-    ``figures/laboratory.png`` of ``run_dir``.
+    Averaged over five steps; right completions with their Wilson band.
 
     Raises:
         UserError: no run, or one without rollouts.
@@ -144,11 +140,10 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     guessing = pd.concat(tables.values())["guessing"].mean()
     with canvas(STYLE):
         drawn, (paid, right, tokens) = plt.subplots(1, 3, figsize=(13, 4.2))
-        _draw_means(paid, "Paid, of the most possible", tables, "paid", top=1.04)
-        _draw_right(
-            right, "Right completions", tables, [_completions_per_step(one) for one in configs]
-        )
-        _draw_means(tokens, "Mean length (tokens)", tables, "tokens", top=1.08 * limit)
+        per_step = [one.prompts_per_step * one.num_generations for one in configs]
+        _draw(paid, "Paid, of the most possible", tables, "paid", 1.04, None)
+        _draw(right, "Right completions", tables, "accuracy", 1.04, per_step)
+        _draw(tokens, "Mean length (tokens)", tables, "tokens", 1.08 * limit, None)
         for axis, level, name in ((right, guessing, "guessing"), (tokens, limit, "limit")):
             axis.axhline(level, color="black", lw=1.2, linestyle=":", zorder=0)
             axis.text(1, level, name, va="bottom", path_effects=HALO)
@@ -157,26 +152,23 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
         return save(drawn, run_dir, "laboratory", dpi=110)
 
 
-def _draw_means(axis: Axes, title: str, tables: _Tables, column: str, top: float) -> None:
+def _draw(
+    axis: Axes, title: str, tables: _Tables, column: str, top: float, per_step: list[int] | None
+) -> None:
+    """One line a run, averaged over five steps; with its Wilson band if given its completions."""
     axis.set(title=title, xlabel="training step", ylim=(0, top))
     ends = []
-    for name, table in tables.items():
+    for place, (name, table) in enumerate(tables.items()):
         colour, dashes = _LOOKS[name]
-        smooth = moving_average(table[column]).dropna()
-        axis.plot(table.index, table[column], color=colour, lw=0.7, alpha=0.45)
-        axis.plot(smooth.index, smooth, color=colour, linestyle=dashes)
+        if per_step:
+            share = moving_share(table[column], per_step[place])
+            draw_share(axis, share, colour, linestyle=dashes)
+            smooth = share["value"]
+        else:
+            smooth = moving_average(table[column]).dropna()
+            axis.plot(table.index, table[column], color=colour, lw=0.7, alpha=0.45)
+            axis.plot(smooth.index, smooth, color=colour, linestyle=dashes)
         ends.append((name, smooth.iloc[-1], colour))
-    label_ends(axis, ends)
-
-
-def _draw_right(axis: Axes, title: str, tables: _Tables, completions: list[int]) -> None:
-    axis.set(title=title, xlabel="training step", ylim=(0, 1.04))
-    ends = []
-    for (name, table), per_step in zip(tables.items(), completions, strict=True):
-        colour, dashes = _LOOKS[name]
-        share = moving_share(table["accuracy"], per_step)
-        draw_share(axis, share, colour, linestyle=dashes)
-        ends.append((name, share["value"].iloc[-1], colour))
     label_ends(axis, ends)
 
 
@@ -212,10 +204,6 @@ def _scored(scores: list[dict[str, Any]]) -> tuple[str, str, str]:
 
 def _config(folder: str | Path) -> RunConfig:
     return read_config(Path(folder) / "config.yaml")
-
-
-def _completions_per_step(config: RunConfig) -> int:
-    return config.prompts_per_step * config.num_generations
 
 
 def _most(config: RunConfig) -> float:

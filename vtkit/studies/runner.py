@@ -1,8 +1,7 @@
-"""Runs the entries of studies, each as a process of its own, and keeps what they came to.
+"""Run the entries of studies, each in a separate process, and keep their results.
 
-A run lies in ``runs/studies/<study>/<entry>-s<seed>``, with its log beside it. It is resumed where
-it was stopped, and skipped once it is finished. Its configuration, manifest, metrics, scores and a
-few rollouts are copied to ``results/reference/studies``, from which all tables are made.
+A run is in ``runs/studies/<study>/<entry>-s<seed>``, its log in the file of that name with
+``.log``. It is resumed where it was stopped, and skipped once it is finished.
 """
 
 import os
@@ -23,14 +22,15 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
 from vtkit.runs.folder import HEADLESS, finish_run, start_run
+from vtkit.runs.replay import kept_records
 from vtkit.studies.entries import Entry
-from vtkit.studies.keeping import keep_entry
+from vtkit.studies.keeping import keep
 
 Job = tuple[Entry, int]
 
 
 def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
-    """Run entries with seeds; one that fails is told and the others go on.
+    """Run entries with seeds; if one fails, say so and continue with the others.
 
     Raises:
         UserError: at the end, if one failed.
@@ -43,9 +43,9 @@ def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
         futures = [pool.submit(runner.run, *job) for job in jobs]
         with tqdm(total=len(jobs), desc="studies", unit="run") as bar:
             for future in as_completed(futures):
-                told, bad = future.result()
+                line, bad = future.result()
                 failed += bad
-                bar.write(told, file=sys.stdout)
+                bar.write(line, file=sys.stdout)
                 bar.update()
     except KeyboardInterrupt:
         runner.stop()
@@ -54,11 +54,11 @@ def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
         pool.shutdown(cancel_futures=True)
         signal.signal(signal.SIGTERM, previous)
     if failed:
-        raise UserError(f"{failed} of {len(jobs)} runs failed; mend that and run the command again")
+        raise UserError(f"{failed} of {len(jobs)} runs failed; fix that and run the command again")
 
 
 class _Runner:
-    """Starts runs, knows those that are under way, and stops them when it is stopped."""
+    """Start runs and stop those under way when it is stopped."""
 
     def __init__(self) -> None:
         self.processes: set[subprocess.Popen] = set()
@@ -69,7 +69,7 @@ class _Runner:
         """Train an entry with a seed unless that is done, and keep it.
 
         Returns:
-            A line for the person who waits, and whether it failed.
+            A line for the person who waits, and if it failed.
         """
         name = f"{entry.study}/{entry.name}, seed {seed}"
         try:
@@ -80,20 +80,20 @@ class _Runner:
             for folder in (config.train_data, config.benchmark_data, config.model):
                 self._make(folder, config)
             seconds = self._train(entry, config)
-            kept = keep_entry(config.run_dir, entry.record(seed))
+            kept = keep(config.run_dir, entry.record(seed))
             return f"{name}: done in {seconds:.0f} s, kept in {shown(kept)}", False
         except UserError as error:
             return f"{name}: failed; {error}", True
 
     def _make(self, folder: str, config: RunConfig) -> None:
-        """Data or a model of the miniature's that is missing; one run at a time looks for it."""
+        """Make data or a model of the miniature if missing; one run at a time."""
         with self.making:
             command = maker(folder)
             if command and self._call(command, _log(config)):
                 raise UserError(f"{folder} could not be made; {_last_line(_log(config))}")
 
     def _train(self, entry: Entry, config: RunConfig) -> float:
-        """Seconds that ``python -m vtkit.training`` took."""
+        """Run ``python -m vtkit.training``; returns its seconds."""
         pairs = [text for name, value in entry.overrides.items()
                  for text in ("-p", name, _as_text(value))]  # fmt: skip
         command = ["vtkit.training", "--recipe", config.recipe, "--profile", config.profile,
@@ -107,7 +107,7 @@ class _Runner:
         return seconds
 
     def _call(self, command: list[str], log: Path) -> int:
-        """The exit status of ``python -m``; what it says is appended to ``log``."""
+        """Run ``python -m`` with its output appended to ``log``; returns the exit status."""
         # One thread each: sums, and so sampled runs, depend on the number of threads.
         environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
         if self.stopped:
@@ -124,23 +124,23 @@ class _Runner:
                 self.processes.discard(process)
 
     def stop(self) -> None:
-        """End what is under way; its checkpoints stay."""
+        """Stop what is under way; its checkpoints stay."""
         self.stopped = True
         for process in list(self.processes):
             process.terminate()
 
 
 def is_finished(run_dir: str | Path) -> bool:
-    """Whether the run's manifest says so."""
+    """Check whether the run's manifest says so."""
     manifest = Path(run_dir) / "manifest.json"
     return manifest.exists() and read_json(manifest)["status"] == "finished"
 
 
 def _keep_once(entry: Entry, seed: int) -> Path:
-    target, run_dir = entry.record(seed), entry.config(seed).run_dir
-    theirs, own = (Path(folder) / "manifest.json" for folder in (target, run_dir))
-    same = theirs.exists() and read_json(theirs) == read_json(own)
-    return target if same else keep_entry(run_dir, target)
+    target, run_dir = entry.record(seed), Path(entry.config(seed).run_dir)
+    kept = kept_records(target.parent).get(target.name)
+    same = kept and kept["manifest.json"] == read_json(run_dir / "manifest.json")
+    return target if same else keep(run_dir, target)
 
 
 def _log(config: RunConfig) -> Path:
@@ -149,7 +149,7 @@ def _log(config: RunConfig) -> Path:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
     return last.removeprefix("error: ")
 
 

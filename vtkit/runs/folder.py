@@ -5,7 +5,7 @@ settings. Notebooks begin with :func:`setup`; ``python -m vtkit`` runs all of th
 """
 
 import contextlib
-import fcntl
+import errno
 import os
 import random
 import sys
@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from vtkit import __version__
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT, read_json, remove_drafts, write_json
+from vtkit.files import ROOT, environment, read_json, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
 from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
 
@@ -107,11 +109,12 @@ def finish_run(config: RunConfig, status: str, seconds: float) -> None:
 def locked(run_dir: str | Path) -> Iterator[None]:
     """Hold a run's folder: one process (with its children) at a time writes to it.
 
-    The operating system frees the lock when its holder ends, however it ends; what a killed holder
-    was just writing is removed.
+    The lock is freed when its holder ends, however it ends; what a killed holder was just writing
+    is removed. Where the file system has no locks, a file ``.lock.soft`` with the holder's number is
+    the lock; one whose holder was killed there is taken over.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the folder cannot be written.
     """
     folder = Path(run_dir).resolve()
     if os.environ.get(_LOCK_OWNER) == str(folder):
@@ -119,30 +122,48 @@ def locked(run_dir: str | Path) -> Iterator[None]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+")  # noqa: SIM115
+        lock = _acquire(folder / ".lock")
+    except filelock.Timeout as error:
+        raise UserError(
+            f"another run is using {run_dir} (process {_holder(error.lock_file)}); "
+            "wait for it, stop it, or choose another folder with --run-dir"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise UserError(
-                f"another run is using {run_dir} (process {handle.read().strip() or 'unknown'}); "
-                "wait for it, stop it, or choose another folder with --run-dir"
-            ) from None
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+    try:
         remove_drafts(folder)
-        outer = os.environ.get(_LOCK_OWNER)
-        os.environ[_LOCK_OWNER] = str(folder)
-        try:
+        with environment({_LOCK_OWNER: str(folder)}):
             yield
-        finally:
-            os.environ.pop(_LOCK_OWNER)
-            if outer is not None:
-                os.environ[_LOCK_OWNER] = outer
+    finally:
+        lock.release()
+
+
+def _acquire(path: Path) -> filelock.BaseFileLock:
+    """Lock a file without waiting; it then holds the number of this process."""
+    try:
+        lock = filelock.FileLock(path, blocking=False, fallback_to_soft=False)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        lock = filelock.SoftFileLock(path.with_name(".lock.soft"), blocking=False)
+        lock.acquire()
+    else:
+        with open(path, "r+b") as handle:
+            handle.seek(1)  # Windows locks the first byte
+            handle.write(f"{os.getpid()}\n".encode())
+            handle.truncate()
+    return lock
+
+
+def _holder(path: str) -> int | str:
+    """The process that holds a lock."""
+    if number := filelock.SoftFileLock(path).pid:
+        return number
+    with contextlib.suppress(OSError), open(path, "rb") as handle:
+        handle.seek(1)
+        return handle.read().decode().strip() or "unknown"
+    return "unknown"
 
 
 def seed_everything(seed: int) -> None:

@@ -13,14 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
+
 from vtkit.config.run_config import RunConfig
-from vtkit.config.values import cast
+from vtkit.config.values import KINDS, Strict, read_given
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, read_json, shown
 
 NOTEBOOKS = ROOT / "notebooks"
 REQUIRED = ("recipe", "profile", "seed", "run_dir", "overrides")
-_KINDS = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,11 @@ class Parameter:
     default: str
     help: str
 
-    def cast(self, value: str) -> Any:
-        """The value given on the command line, as this parameter's type.
-
-        Raises:
-            UserError: it does not have that type.
-        """
-        kind = _KINDS.get(self.type.split("[")[0])
-        try:
-            if kind is None:  # no annotation: the default's type
-                kind = type(ast.literal_eval(self.default))
-            return cast(value, kind)
-        except ValueError as error:
-            raise UserError(f"parameters: {self.name}: {error}") from None
+    @property
+    def kind(self) -> Any:
+        """Its type; without an annotation, the default's."""
+        name = self.type.split("[")[0]
+        return KINDS.get(name) or KINDS.get(type(ast.literal_eval(self.default)).__name__, str)
 
 
 @dataclass(frozen=True)
@@ -153,7 +146,7 @@ def split_parameters(
         UserError: nobody knows the name (the nearest one is named), or the type is wrong.
     """
     own = {p.name: p for step in steps for p in step.parameters.values() if p.name not in REQUIRED}
-    overrides, parameters = {}, {}
+    overrides, texts = {}, {}
     for name, value in given.items():
         if name in REQUIRED:
             hint = "-p FIELD VALUE" if name == "overrides" else f"--{name.replace('_', '-')}"
@@ -164,8 +157,10 @@ def split_parameters(
         if name in fields:
             overrides[name] = value
         if name in own:
-            parameters[name] = own[name].cast(value)
-    return overrides, parameters
+            texts[name] = value
+    kinds = {name: (own[name].kind, None) for name in texts}
+    own_values = create_model("NotebookParameters", __base__=Strict, **kinds)
+    return overrides, read_given(own_values, texts, "parameters", text=True)
 
 
 def forget(steps: list[Step], run_dir: Path) -> None:

@@ -1,8 +1,8 @@
 """Files and folders that are either whole or absent.
 
-Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the
-target, flushed to disk, then renamed over it. A process killed at any moment leaves the old file or
-the new one, never half of one.
+Every file of a run folder is written through :func:`atomic_write`: a temporary file in the same
+folder, flushed to disk, then renamed over the target. A process killed at any moment leaves the old
+file or the new one.
 """
 
 import errno
@@ -19,7 +19,7 @@ from vtkit.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it over ``path`` when the block succeeds.
+    """Yield a temporary path in the same folder; rename it over ``path`` when the block succeeds.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; nothing is left behind.
@@ -44,7 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; it replaces ``path`` when the block succeeds.
+    """Yield an empty folder next to ``path``; it replaces ``path`` when the block succeeds.
 
     Raises:
         UserError: a file that the block reads is missing, or it or the folder cannot be written;
@@ -61,9 +61,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         at_fault = f"{error.filename}: " if error.filename else ""
         reason = f"{at_fault}{error.strerror or error}"
-        raise UserError(
-            f"cannot write {shown(path)} ({reason}); mend that and try again"
-        ) from error
+        raise UserError(f"cannot write {shown(path)} ({reason}); fix that and try again") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -82,7 +80,7 @@ def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
             raise
         raise UserError(
             f"the disk of {folder} is full; free some space and run the same command again: "
-            "it goes on from what was saved last"
+            "it resumes from what was saved last"
         ) from error
 
 

@@ -8,7 +8,7 @@ from vtkit.errors import UserError, first_line
 
 SAT_HUB = "array/SAT"
 CV_BENCH_HUB = "nyu-visionx/CV-Bench"
-# Pinned, so that the same recipe reads the same rows next year.
+# Pinned: the same recipe reads the same rows next year.
 HUB_REVISIONS = {
     SAT_HUB: "bda5dde942d7f7b41bff7935f086ed9a9e348ae3",
     CV_BENCH_HUB: "bc284db50d036958861cb60cdd7b77612052ce0d",

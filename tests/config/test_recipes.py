@@ -216,11 +216,11 @@ def test_a_value_has_its_type_or_the_error_says_what_was_expected(value):
                 assert text or name == "list" or result == value
 
 
-@given(st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.floats(allow_nan=False))))
-def test_what_is_written_is_read_as_it_was(tmp_path_factory, content):
+@given(st.lists(st.one_of(st.floats(), st.integers(), st.from_regex(r"[-+.e0-9]{1,7}"))))
+def test_a_number_stays_a_number_in_yaml_and_text_stays_text(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("yaml") / "file.yaml"
-    write_yaml(path, content)
-    assert read_yaml(path) == content
+    write_yaml(path, {"values": values})
+    assert repr(read_yaml(path)) == repr({"values": values})
 
 
 def test_a_number_in_quotes_is_text_in_a_file_and_a_number_on_a_command_line(configs):

@@ -379,7 +379,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(run, notebooks, tmp_path, h
         assert process.returncode == -how
     else:
         assert process.returncode == 130
-        assert err.decode() == "stopped; the same command goes on from here\n"
+        assert err.decode() == "stopped; repeat the command to resume\n"
         assert read_json(folder / "manifest.json")["status"] == "stopped"
     assert not (folder / "notebooks" / "01_second.ipynb").exists()
 

@@ -24,7 +24,7 @@ from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id
 from vtkit.models import adapters
@@ -168,7 +168,7 @@ def load_processor(
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:
-        raise UserError(f"{model}: cannot load its processor ({_first_line(error)})") from error
+        raise UserError(f"{model}: cannot load its processor ({first_line(error)})") from error
     own = image_processor.size
     image_processor.size = {
         "shortest_edge": min_pixels or own["shortest_edge"],
@@ -201,8 +201,7 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
             loaded = adapters.attach(loaded, model)
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(
-            f"{model}: cannot load its weights ({_first_line(error)}); "
-            "restore or rebuild the folder"
+            f"{model}: cannot load its weights ({first_line(error)}); restore or rebuild the folder"
         ) from error
     return loaded if quantization else loaded.to(pick_device()[0])
 
@@ -236,7 +235,3 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
         "trained": sum(p.numel() for _, p in named if p.requires_grad),
         "vision": sum(p.numel() for name, p in named if adapters.is_vision(name)),
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -32,7 +32,7 @@ def needed(config: "RunConfig", *, total: int, trained: int) -> dict[str, float]
         total, trained: numbers of parameters.
     """
     grpo = config.algorithm == "grpo"
-    steps = config.max_steps if grpo else config.sft_steps
+    steps = config.steps
     weights = FULL * (total if config.adapter == "none" else trained) + BESIDE
     completions = steps * (config.prompts_per_step + config.spare_prompts) * config.num_generations
     scored = (2 + steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)

@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def hours(self) -> float | None:
-        return self.seconds and self.seconds * _steps(self.config) / 3600
+        return self.seconds and self.seconds * self.config.steps / 3600
 
     @property
     def cost(self) -> float | None:
@@ -121,7 +121,7 @@ class Plan:
         kind = "completions" if config.algorithm == "grpo" else "examples"
         yield f"{kind} a step", f"{each:,}, on {self.processes} card(s)"
         yield "tokens a step", f"at most {batch.tokens:,}, {each * batch.completion:,} of answers"
-        yield "steps", f"{_steps(config):,}"
+        yield "steps", f"{config.steps:,}"
         known = "unknown" if self.hours is None else f"{self.hours:.1f}"
         yield "hours", f"{known} ({self.source})"
         if self.price is not None:
@@ -209,10 +209,6 @@ def _moments(
     if held["vLLM"]:
         moments["generating"] |= {"activations": 0.0, "KV cache": 0.0}
     return moments
-
-
-def _steps(config: RunConfig) -> int:
-    return config.max_steps if config.algorithm == "grpo" else config.sft_steps
 
 
 def _gb(value: float) -> str:

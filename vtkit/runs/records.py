@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 
 BENCHMARKS = {
@@ -39,8 +39,9 @@ def load_config(run_dir: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; name a run folder, or train one first") from None
     except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is not YAML ({problem}); restore it or start a new run") from None
+        raise UserError(
+            f"{path} is not YAML ({first_line(error)}); restore it or start a new run"
+        ) from None
     if not isinstance(config, dict):
         raise UserError(f"{path} is not a YAML mapping; restore it or start a new run")
     return config
@@ -97,8 +98,9 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged ({problem}); delete it and evaluate again") from None
+        raise UserError(
+            f"{path} is damaged ({first_line(error)}); delete it and evaluate again"
+        ) from None
 
 
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:

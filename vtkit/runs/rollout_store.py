@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import atomic_path
 
 # ``prompt_id`` is the row's ``id`` in the training file, ``group`` numbers the questions of a step
@@ -216,7 +216,3 @@ def damaged(path: Path, error: Exception) -> UserError:
         f"{path} is damaged ({first_line(error)}); delete it and train again from the last "
         "checkpoint"
     )
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -29,8 +29,8 @@ import pyarrow.dataset as ds
 from pyarrow import acero
 from pyarrow.fs import LocalFileSystem
 
-from vtkit.errors import UserError, suggest
-from vtkit.runs.rollout_store import SCHEMA, first_line, list_files, read
+from vtkit.errors import UserError, first_line, suggest
+from vtkit.runs.rollout_store import SCHEMA, list_files, read
 
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
 # Arrow reads ahead 16 and 4; that holds a third more and is no faster.

@@ -17,7 +17,6 @@ Completions are greedy, or drawn with random numbers that belong to the row (:cl
 have to go on from words that are given to them (``beginnings``).
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from vtkit.models.inputs import (
     tokenizer_of,
     tokens_of,
 )
+from vtkit.runs.folder import headless
 from vtkit.sampling.decoding import decode
 from vtkit.sampling.sampler import Sampling, draw_rows, likeliest
 
@@ -216,7 +216,7 @@ def _inference(model: Any) -> Iterator[None]:
 @contextmanager
 def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
     """Yield what is to be called with the number of rows that have just been done."""
-    if shown and not os.environ.get("VTKIT_HEADLESS"):
+    if shown and not headless():
         with tqdm(total=total, initial=done, desc="completions", unit="row", leave=False) as bar:
             yield bar.update
         return

@@ -19,7 +19,7 @@ from datasets import Dataset
 from packaging.version import Version
 
 from vtkit.data.pictures import encoded_images
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.models import adapters
 from vtkit.models.inputs import message
 from vtkit.models.prompts import one_per_image
@@ -132,8 +132,9 @@ def _local(model: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(model), allow_patterns=list(_LINKED)))
     except Exception as error:  # the hub's, requests' and OS errors have no common ancestor
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{model}: cannot be downloaded ({reason}); check the name") from error
+        raise UserError(
+            f"{model}: cannot be downloaded ({first_line(error)}); check the name"
+        ) from error
 
 
 def check_served(folder: str, processor: Any) -> None:
@@ -242,9 +243,8 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        about = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"vLLM: {about}; lower --max-pixels, free the GPU, or use --engine transformers"
+            f"vLLM: {first_line(error)}; lower --max-pixels, free the GPU, or use --engine transformers"
         ) from error
 
 

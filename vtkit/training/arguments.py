@@ -58,7 +58,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         bf16=config.dtype == "bfloat16", fp16=config.dtype == "float16",
         gradient_checkpointing=config.gradient_checkpointing,
         per_device_train_batch_size=config.per_device_batch_size,
-        gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
+        gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
         logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=KEPT,
@@ -100,8 +100,3 @@ def _sft_arguments(config: RunConfig) -> dict[str, Any]:
         learning_rate=config.sft_learning_rate, max_length=None, completion_only_loss=True,
         dataset_kwargs={"skip_prepare_dataset": pictured}, remove_unused_columns=not pictured,
     )  # fmt: skip
-
-
-def steps(config: RunConfig) -> int:
-    """Optimizer steps of the whole run, whichever its algorithm."""
-    return config.max_steps if config.algorithm == "grpo" else config.sft_steps

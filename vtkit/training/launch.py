@@ -16,15 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, RunConfig
-from vtkit.config.values import read_yaml
+from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.runs.checkpoints import last_checkpoint
-from vtkit.runs.folder import start_run
+from vtkit.runs.folder import HEADLESS, start_run
 
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
@@ -63,7 +62,7 @@ def launch(
     with open(folder / LOG, "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "VTKIT_HEADLESS": "1"},
+            env={**os.environ, HEADLESS: "1"},
         )  # fmt: skip
         try:
             _follow(process, folder, draw)
@@ -105,11 +104,7 @@ def _parameters(config: RunConfig) -> list[str]:
         for name, value in config.to_dict().items()
         if name not in IDENTITY and value != plain[name]
     }
-    return [text for name, value in changed.items() for text in ("-p", name, _as_text(value))]
-
-
-def _as_text(value: Any) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)
+    return [text for name, value in changed.items() for text in ("-p", name, as_text(value))]
 
 
 def _follow(process: subprocess.Popen, folder: Path, draw: Callable[[], None] | None) -> None:

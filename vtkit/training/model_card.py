@@ -15,7 +15,7 @@ import yaml
 
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import ROOT, atomic_write, read_json
 from vtkit.hub import HUB_REVISIONS
 from vtkit.models.prompts import get_template
@@ -165,8 +165,7 @@ def check_push(repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"push_to_hub: {problem}; give it as user/name") from None
+        raise UserError(f"push_to_hub: {first_line(error)}; give it as user/name") from None
     if "/" not in repository:
         raise UserError(f"push_to_hub: '{repository}' has no owner; give it as user/name")
     if not get_token():
@@ -198,9 +197,8 @@ def push(checkpoint: Path, repository: str, api: Any = None) -> str:
             commit_message=f"vtkit: {checkpoint.name}",
         )  # fmt: skip
     except Exception as error:  # hub, HTTP and operating system errors have no common ancestor
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"push_to_hub: {repository}: {problem}; the checkpoint stays in {checkpoint}, "
+            f"push_to_hub: {repository}: {first_line(error)}; the checkpoint stays in {checkpoint}, "
             f"`python -m vtkit.training card {checkpoint.parents[1]} --push {repository}` tries again"
         ) from error
     return f"https://huggingface.co/{repository}"

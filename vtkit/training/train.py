@@ -33,7 +33,7 @@ from vtkit.runs.folder import locked, start_run
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
-from vtkit.training.arguments import steps, trainer_arguments
+from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.model_card import check_push, push, write_card
@@ -129,7 +129,7 @@ def is_main_process() -> bool:
 def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
-    return checkpoint if checkpoint and step_of(checkpoint) == steps(config) else None
+    return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
 def make_trainer(config: RunConfig) -> Any:

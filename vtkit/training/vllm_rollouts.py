@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate import PartialState
 from peft import PeftModel
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.models.loading import pick_device
 from vtkit.models.shapes import shape_of
 from vtkit.planning import memory
@@ -146,16 +146,16 @@ def starting(config: "RunConfig", args: Any) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not args.use_vllm:
             raise
-        about = str(error).strip().splitlines() or [type(error).__name__]
+        about = first_line(error)
         if args.vllm_mode == "server":
             raise UserError(
-                f"vllm_url: {config.vllm_url}: {about[0]}; `python -m vtkit.sampling` says how to "
+                f"vllm_url: {config.vllm_url}: {about}; `python -m vtkit.sampling` says how to "
                 "start a server that works"
             ) from error
         if "memory" not in str(error).lower():
             raise
         raise UserError(
-            f"parameters: vllm: the engine does not fit on the GPU ({about[0]}); lower "
+            f"parameters: vllm: the engine does not fit on the GPU ({about}); lower "
             "per_device_batch_size, set vllm_memory to another share, or vllm to off"
         ) from error
 

@@ -68,7 +68,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
-    """Turn the many ways in which libraries say "disk full" into one line about ``folder``."""
+    """Turn a library's "disk full" into one line about ``folder``."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk's, the user's and a file's limit
     signs = (*map(os.strerror, codes), "PytorchStreamWriter", "inline_container")
     try:
@@ -129,13 +129,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def shown(path: Path) -> str:
-    """The path as errors name it: relative to the repository where it lies inside."""
+    """The path for messages: inside the repository, relative to it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set these, also for processes started inside; afterwards all is as before."""
+    """Set environment variables inside the block, also for processes that it starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -117,7 +117,8 @@ def test_only_commands_know_a_command_line(module):
     if module.endswith(".__main__") or module == "vtkit.commands":
         return
     assert "argparse" not in imports_of(module)
-    names = {node.id for node in ast.walk(tree(module)) if isinstance(node, ast.Name)}
+    tests = [node.test for node in ast.walk(tree(module)) if isinstance(node, ast.If)]
+    names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
     assert "__name__" not in names
 
 

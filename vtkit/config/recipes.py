@@ -1,20 +1,18 @@
 """Recipes and profiles, and how they resolve to a configuration (:mod:`vtkit.config.run_config`).
 
-A *recipe* (configs/recipes) says which system is reproduced, a *profile* (configs/profiles) at what
-scale. Recipe x profile x seed, and any single override, fully determine a run. Later layers win::
+A *recipe* says which system is reproduced, a *profile* at what scale. Later layers win::
 
     profile < recipe < the recipe's own section for that profile < overrides
 
-A recipe that ``extends`` another one starts from that one's result. A key that no field has, a
-value of the wrong type and a field that nobody sets are errors that name file, key and remedy.
+A recipe that ``extends`` another one starts from that one's result.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vtkit.config.run_config import IDENTITY, REQUIRED, RunConfig, build, check_values
-from vtkit.config.values import read_yaml
+from vtkit.config.run_config import IDENTITY, REQUIRED, SETTINGS, RunConfig
+from vtkit.config.values import read_given, read_model, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, shown
 
@@ -45,14 +43,14 @@ def resolve_config(
     values |= _recipe_values(recipe, profile)
     run_dir = str(run_dir) if run_dir else f"runs/{recipe}-{profile}-s{seed}"
     identity = {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
-    values |= check_values(overrides | identity, "parameters")
+    values |= read_given(SETTINGS, overrides | identity, "parameters", text=True)
     missing = [name for name in REQUIRED if name not in values]
     if missing:
         raise UserError(
             f"recipe '{recipe}' with profile '{profile}' leaves {', '.join(missing)} unset; "
             f"set it in {shown(path)} or configs/recipes/{recipe}.yaml"
         )
-    return build(values)
+    return read_model(RunConfig, values, "parameters")
 
 
 def list_recipes() -> list[str]:
@@ -66,7 +64,7 @@ def list_profiles() -> list[str]:
 
 
 def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a recipe sets for a profile, on top of the recipe that it extends."""
+    """The settings of a recipe for a profile, on top of the recipe that it extends."""
     _require(recipe, list_recipes(), "recipe")
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     if recipe in below:
@@ -92,7 +90,7 @@ def _settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if name in values:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{shown(path)}: '{name}' is not set here; use {option}")
-    return check_values(values, shown(path), text=False)
+    return read_given(SETTINGS, values, shown(path))
 
 
 def _require(name: str, known: list[str], what: str) -> None:

@@ -4,7 +4,6 @@ Recipes and profiles (:mod:`vtkit.config.recipes`) resolve to it; a run folder k
 config.yaml.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,121 +32,109 @@ SAMPLES = ("first", "random")
 Trackers = Annotated[list[Literal["tensorboard", "wandb", "trackio"]], BeforeValidator(split_names)]
 
 
+def _about(help: str, default: Any = ..., **limits: Any) -> Any:
+    return Field(default, description=help, **limits)
+
+
 class RunConfig(Strict):
     """Everything that determines a run. configs/ has the values, each with its reason."""
 
-    recipe: str = Field(description="which system is reproduced")
-    profile: str = Field(description="at which scale")
-    seed: int = Field(ge=0, description="seed of data order, sampling and initialisation")
-    run_dir: str = Field(description="folder of the run")
+    recipe: str = _about("which system is reproduced")
+    profile: str = _about("at which scale")
+    seed: int = _about("seed of data order, sampling and initialisation", ge=0)
+    run_dir: str = _about("folder of the run")
 
-    algorithm: Literal["grpo", "sft"] = Field(description="how the model is trained")
-    model: str = Field(description="base model: folder or hub id")
+    algorithm: Literal["grpo", "sft"] = _about("how the model is trained")
+    model: str = _about("base model: folder or hub id")
     prompt: Literal[
-        "base",
-        "base_direct",
-        "instruct",
-        "instruct_direct",
-        "instruct_number",
-        "r1_system",
+        "base", "base_direct", "instruct", "instruct_direct", "instruct_number", "r1_system",
         "r1_zero",
-    ] = Field(description="chat template")
-    train_format: Literal["sat", "r1-v", "journey", "open-r1", "text", "countdown"] = Field(
+    ] = _about("chat template")  # fmt: skip
+    train_format: Literal["sat", "r1-v", "journey", "open-r1", "text", "countdown"] = _about(
+        "columns of the data; sat is scored on CV-Bench, others on held-out rows of their own",
         "sat",
-        description="columns of the data; sat is scored on CV-Bench, others on held-out rows of "
-        "their own",
     )
-    train_data: str = Field(description="training data: folder or hub id")
-    train_rows: int = Field(ge=0, description="rows to train on; 0 = all")
-    train_subset: Literal[SUBSETS] = Field(
-        "static",
-        description="static questions, as published, or those in which something moves, or both",
+    train_data: str = _about("training data: folder or hub id")
+    train_rows: int = _about("rows to train on; 0 = all", ge=0)
+    train_subset: Literal[SUBSETS] = _about(
+        "static questions, as published, or those in which something moves, or both", "static"
     )
-    train_sample: Literal[SAMPLES] = Field(
-        "first", description="the first rows of the file, as published, or random ones of all"
+    train_sample: Literal[SAMPLES] = _about(
+        "the first rows of the file, as published, or random ones of all", "first"
     )
-    train_types: Names = Field([], description="only these question types; empty = all")
-    max_images: int = Field(1, ge=1, description="rows with more pictures are left out")
-    benchmark_data: str = Field(description="benchmark: folder or hub id")
-    benchmark_rows: int = Field(ge=0, description="questions of the benchmark to score; 0 = all")
-    rewards: Names = Field(min_length=1, description="reward functions, added up")
-    reward_rules: Literal["careful", "paper", "r1-v", "journey", "open-r1-multimodal"] = Field(
-        description="whose rules accuracy and format follow"
+    train_types: Names = _about("only these question types; empty = all", [])
+    max_images: int = _about("rows with more pictures are left out", 1, ge=1)
+    benchmark_data: str = _about("benchmark: folder or hub id")
+    benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", ge=0)
+    rewards: Names = _about("reward functions, added up", min_length=1)
+    reward_rules: Literal["careful", "paper", "r1-v", "journey", "open-r1-multimodal"] = _about(
+        "whose rules accuracy and format follow"
     )
 
-    max_steps: int = Field(ge=1, description="optimizer steps")
-    num_generations: int = Field(ge=2, description="completions per prompt (the group)")
-    prompts_per_step: int = Field(ge=1, description="prompts a step; SFT: this x num_generations")
-    per_device_batch_size: int = Field(ge=1, description="completions per forward pass")
-    learning_rate: float = Field(ge=0, description="peak learning rate of GRPO")
-    lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = Field(
-        description="shape of the learning rate"
+    max_steps: int = _about("optimizer steps", ge=1)
+    num_generations: int = _about("completions per prompt (the group)", ge=2)
+    prompts_per_step: int = _about("prompts a step; SFT: this x num_generations", ge=1)
+    per_device_batch_size: int = _about("completions per forward pass", ge=1)
+    learning_rate: float = _about("peak learning rate of GRPO", ge=0)
+    lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = _about(
+        "shape of the learning rate"
     )
-    warmup_steps: int = Field(ge=0, description="steps of linear warm-up")
-    max_grad_norm: float = Field(ge=0, description="gradient norm is clipped to this")
-    sft_learning_rate: float = Field(
-        ge=0, description="peak learning rate of the supervised baseline"
-    )
-    sft_steps: int = Field(ge=1, description="optimizer steps of the supervised baseline")
+    warmup_steps: int = _about("steps of linear warm-up", ge=0)
+    max_grad_norm: float = _about("gradient norm is clipped to this", ge=0)
+    sft_learning_rate: float = _about("peak learning rate of the supervised baseline", ge=0)
+    sft_steps: int = _about("optimizer steps of the supervised baseline", ge=1)
 
-    cold_start: int = Field(0, ge=0, description="format examples to learn before GRPO; 0 = none")
-    beta: float = Field(ge=0, description="weight of the KL term; 0 = no reference model")
+    cold_start: int = _about("format examples to learn before GRPO; 0 = none", 0, ge=0)
+    beta: float = _about("weight of the KL term; 0 = no reference model", ge=0)
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = (
-        Field(description="how token losses are averaged")
+        _about("how token losses are averaged")
     )
-    scale_rewards: Literal["group", "none"] = Field(
-        description="divide advantages by the group's std"
-    )
-    epsilon_high: float = Field(0.2, ge=0, description="upper clip of the probability ratio")
-    spare_prompts: int = Field(
-        0, ge=0, description="prompts sampled on top, to replace groups without spread"
-    )
-    temperature: float = Field(ge=0.01, description="sampling temperature of rollouts")
-    top_k: int = Field(ge=0, description="sample among the k likeliest tokens; 0 = all")
-    max_completion_length: int = Field(ge=1, description="tokens a rollout may have")
+    scale_rewards: Literal["group", "none"] = _about("divide advantages by the group's std")
+    epsilon_high: float = _about("upper clip of the probability ratio", 0.2, ge=0)
+    spare_prompts: int = _about("prompts sampled on top, to replace groups without spread", 0, ge=0)
+    temperature: float = _about("sampling temperature of rollouts", ge=0.01)
+    top_k: int = _about("sample among the k likeliest tokens; 0 = all", ge=0)
+    max_completion_length: int = _about("tokens a rollout may have", ge=1)
 
-    eval_steps: int = Field(ge=1, description="score the benchmark every so many steps")
-    eval_batch_size: int = Field(
-        ge=0, description="questions per batch when scoring; 0 = the most that fit in memory"
+    eval_steps: int = _about("score the benchmark every so many steps", ge=1)
+    eval_batch_size: int = _about(
+        "questions per batch when scoring; 0 = the most that fit in memory", ge=0
     )
-    eval_max_new_tokens: int = Field(ge=1, description="tokens an answer may have when scoring")
-    save_steps: int = Field(ge=1, description="write a checkpoint every so many steps")
-    max_pixels: int = Field(ge=1, description="larger pictures are shrunk to this many pixels")
-    min_pixels: int = Field(ge=1, description="smaller pictures are enlarged to this many pixels")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        description="precision of forward passes; weights that train stay float32"
+    eval_max_new_tokens: int = _about("tokens an answer may have when scoring", ge=1)
+    save_steps: int = _about("write a checkpoint every so many steps", ge=1)
+    max_pixels: int = _about("larger pictures are shrunk to this many pixels", ge=1)
+    min_pixels: int = _about("smaller pictures are enlarged to this many pixels", ge=1)
+    dtype: Literal["float32", "bfloat16", "float16"] = _about(
+        "precision of forward passes; weights that train stay float32"
     )
-    gradient_checkpointing: bool = Field(description="recompute activations to save memory")
+    gradient_checkpointing: bool = _about("recompute activations to save memory")
 
-    adapter: Literal["none", "lora", "qlora"] = Field(
-        "none", description="all weights train, or low-rank adapters, or these on a base in 4 bits"
+    adapter: Literal["none", "lora", "qlora"] = _about(
+        "all weights train, or low-rank adapters, or these on a base in 4 bits", "none"
     )
-    lora_rank: int = Field(16, ge=1, description="rank of the adapters")
-    lora_alpha: int = Field(32, ge=1, description="adapters count lora_alpha / lora_rank times")
-    freeze: Literal["none", "vision", "language"] = Field(
-        "none", description="part that stays as it is, adapters included"
+    lora_rank: int = _about("rank of the adapters", 16, ge=1)
+    lora_alpha: int = _about("adapters count lora_alpha / lora_rank times", 32, ge=1)
+    freeze: Literal["none", "vision", "language"] = _about(
+        "part that stays as it is, adapters included", "none"
     )
-    pictures: Literal["original", "blank", "shuffled"] = Field(
+    pictures: Literal["original", "blank", "shuffled"] = _about(
+        "as they are, or a control: grey ones, or another row's, in training and scoring",
         "original",
-        description="as they are, or a control: grey ones, or another row's, in training and "
-        "scoring",
     )
-    vllm: Literal["off", "auto", "colocate", "server"] = Field(
+    vllm: Literal["off", "auto", "colocate", "server"] = _about(
+        "who samples rollouts: transformers (off), vLLM on the training GPU or on a server; auto: "
+        "colocate where vLLM and a GPU are there",
         "off",
-        description="who samples rollouts: transformers (off), vLLM on the training GPU or on a "
-        "server; auto: colocate where vLLM and a GPU are there",
     )
-    vllm_url: str = Field("", description="address of the vLLM server (python -m vtkit.sampling)")
-    vllm_memory: float = Field(
-        0.0,
-        ge=0,
-        description="share of a GPU for a colocated vLLM; 0 = what weights and a step's keys and "
-        "values take",
+    vllm_url: str = _about("address of the vLLM server (python -m vtkit.sampling)", "")
+    vllm_memory: float = _about(
+        "share of a GPU for a colocated vLLM; 0 = what weights and a step's keys and values take",
+        0.0, ge=0,
+    )  # fmt: skip
+    trackers: Trackers = _about(
+        "who else gets the metrics; TensorBoard always does, where installed", []
     )
-    trackers: Trackers = Field(
-        [], description="who else gets the metrics; TensorBoard always does, where installed"
-    )
-    push_to_hub: str = Field("", description="repository for the final checkpoint, as user/name")
+    push_to_hub: str = _about("repository for the final checkpoint, as user/name", "")
 
     @property
     def steps(self) -> int:
@@ -160,7 +147,8 @@ class RunConfig(Strict):
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with other values, checked like every other source of values."""
-        return build(self.to_dict() | check_values(changes, "parameters"))
+        changed = read_given(SETTINGS, changes, "parameters", text=True)
+        return read_model(RunConfig, self.to_dict() | changed, "parameters")
 
     @model_validator(mode="after")
     def _fields_fit(self) -> "RunConfig":
@@ -190,8 +178,8 @@ REQUIRED = tuple(name for name, field in RunConfig.model_fields.items() if field
 HELP = {name: field.description for name, field in RunConfig.model_fields.items()}
 CHOICES = {name: choices_of(annotation) for name, annotation in FIELDS.items()}
 """The words that a field may hold; empty where any value of its type will do."""
-_SETTINGS = create_model(
-    "_SETTINGS",
+SETTINGS = create_model(
+    "SETTINGS",
     __base__=Strict,
     **{
         name: (Annotated[field.annotation, Field(), *field.metadata], None)
@@ -199,28 +187,6 @@ _SETTINGS = create_model(
     },
 )
 """The same fields, none of which is required."""
-
-
-def check_values(values: Mapping[str, Any], source: str, *, text: bool = True) -> dict[str, Any]:
-    """The values, each in its field's type.
-
-    Args:
-        source: what errors name, a file or "parameters".
-        text: whether strings may be a command line's (``"1e-4"``).
-
-    Raises:
-        UserError: a key that no field has, or a value that its field does not allow.
-    """
-    return read_given(_SETTINGS, values, source, text=text)
-
-
-def build(values: Mapping[str, Any], source: str = "parameters") -> RunConfig:
-    """A RunConfig whose fields also fit each other.
-
-    Raises:
-        UserError: a value is missing or wrong, or two fields contradict each other.
-    """
-    return read_model(RunConfig, values, source, "start a new run folder")
 
 
 def save_config(config: RunConfig, path: str | Path) -> None:
@@ -234,4 +200,4 @@ def read_config(path: str | Path) -> RunConfig:
     Raises:
         UserError: the file is missing, damaged, or from a version with other fields.
     """
-    return build(read_yaml(Path(path)), str(path))
+    return read_model(RunConfig, read_yaml(Path(path)), str(path), "start a new run folder")

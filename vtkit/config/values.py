@@ -1,8 +1,7 @@
-"""Values as people type them: YAML files and command lines, read strictly.
+"""Read YAML files and command lines strictly, with pydantic.
 
-pydantic checks types and limits. A file has to have each value in its type (an int passes for a
-float, never a bool for an int, never text in quotes for a number); a command line has text, which
-is read as the field's type. Mistakes become one line that names file, key and what was expected.
+In a file each value has its type (an int passes for a float; no bool for an int, no number in
+quotes); a command line's text is read as the field's type. A mistake is one line with file and key.
 """
 
 import re
@@ -17,7 +16,7 @@ from vtkit.files import atomic_write, shown
 
 
 class Strict(BaseModel):
-    """A frozen model that takes no unknown key and converts nothing but an int to a float."""
+    """A frozen model without unknown keys or conversions, except int to float."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -53,15 +52,14 @@ Model = TypeVar("Model", bound=Strict)
 def read_model(
     model: type[Model], values: Mapping[str, Any], source: str, remedy: str = "set it there"
 ) -> Model:
-    """Check ``values``, each in its type.
+    """Check the values of all fields.
 
     Args:
-        source: what errors name, a file or "parameters".
-        remedy: what to do about a missing value.
+        source: where the values are from, for errors: a file or "parameters".
+        remedy: for errors about a missing value.
 
     Raises:
-        UserError: an unknown key (the nearest is named), a value that its field does not allow or
-            a missing one.
+        UserError: an unknown key (the nearest is named), a bad value or a missing one.
     """
     try:
         return model.model_validate(dict(values))
@@ -72,10 +70,10 @@ def read_model(
 def read_given(
     model: type[Strict], values: Mapping[str, Any], source: str, *, text: bool = False
 ) -> dict[str, Any]:
-    """Check the values that are there and return them converted; ``model`` requires none.
+    """Check some values and return them converted; ``model`` requires none.
 
     Args:
-        text: read strings as a command line means them (``1e-4``, ``true``, ``a,b``).
+        text: read strings as on a command line (``1e-4``, ``true``, ``a,b``).
 
     Raises:
         UserError: see :func:`read_model`.

@@ -1,7 +1,7 @@
-"""A run is a folder: who may write to it, with which settings, and what its manifest says.
+"""The run folder: create or reopen it, lock it, close it.
 
-The folder's config.yaml is written once and never changed, so that nothing in it can come from two
-settings. Notebooks begin with :func:`setup`; ``python -m vtkit`` runs all of them.
+Its config.yaml is written once: no file in it comes from two settings. Notebooks begin with
+:func:`setup`; ``python -m vtkit`` runs all of them.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ def start_run(config: RunConfig) -> Path:
     """Create the run's folder, or accept the one that has exactly these settings.
 
     Raises:
-        UserError: the folder belongs to a run with other settings (they are named), or cannot be
-            written; or, of a new one, as :func:`vtkit.runs.artifacts.require_origins`.
+        UserError: the folder has other settings (they are named) or cannot be written; for a new
+            one, see :func:`vtkit.runs.artifacts.require_origins`.
     """
     require_origins(config)
     folder = Path(config.run_dir)
@@ -61,8 +61,8 @@ def setup(
 ) -> RunConfig:
     """First line of every notebook: settings, folder, seeds, and one line about the machine.
 
-    Relative paths mean the repository root from here on, wherever Jupyter was started. A notebook
-    opened by hand on an existing folder takes that folder's settings, and says so.
+    Changes to the repository root. A notebook opened by hand on an existing folder takes that
+    folder's settings, and says so.
 
     Args:
         run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
@@ -192,12 +192,12 @@ def describe_machine(config: RunConfig) -> str:
 
 
 def headless() -> bool:
-    """Whether notebooks are being run by ``run_all.sh``: print tidy lines, no live plots."""
+    """Whether ``run_all.sh`` runs the notebooks: print lines, no live plots."""
     return HEADLESS in os.environ
 
 
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Where two configurations differ, readable; where the results go does not count."""
+    """Where two configurations differ, as text; :data:`PLACES` do not count."""
     old, new = stored.to_dict(), config.to_dict()
     return [
         f"{name} is {old[name]} there and {new[name]} here"
@@ -207,7 +207,7 @@ def differences(stored: RunConfig, config: RunConfig) -> list[str]:
 
 
 def _settings_of_folder(config: RunConfig) -> RunConfig:
-    """The settings that the folder already has, if recipe, profile and seed are the same."""
+    """The folder's settings, if recipe, profile and seed are the same."""
     path = Path(config.run_dir) / "config.yaml"
     if not path.exists():
         return config

@@ -1,7 +1,6 @@
 """Notebooks as steps of a run: their parameters, and whether they are done.
 
-papermill only warns of a parameter that no notebook has, and injects it all the same; here names
-and types are checked before anything runs. vtkit.runs.execution runs the steps.
+Names and types of parameters are checked here: papermill only warns of an unknown one.
 """
 
 import ast
@@ -131,7 +130,7 @@ def select(steps: list[Step], first: str | None = None, only: str | None = None)
 
 
 def suited(steps: list[Step], config: RunConfig) -> list[Step]:
-    """The steps that make sense for a recipe: 00 to 02 are about SAT and its base model."""
+    """The steps that fit a recipe: 00 to 02 are about SAT and its base model."""
     if config.train_format == "sat":
         return steps
     return [step for step in steps if step.number not in ("00", "01", "02")]
@@ -143,7 +142,7 @@ def split_parameters(
     """Sort ``-p name value`` into overrides of the configuration and notebooks' own parameters.
 
     Raises:
-        UserError: nobody knows the name (the nearest one is named), or the type is wrong.
+        UserError: an unknown name (the nearest one is named), or a wrong type.
     """
     own = {p.name: p for step in steps for p in step.parameters.values() if p.name not in REQUIRED}
     overrides, texts = {}, {}

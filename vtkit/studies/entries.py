@@ -1,12 +1,8 @@
-"""Studies: many small runs that answer one question, each with what it is held against.
+"""Read the studies of configs/studies: runs that answer one question.
 
-    python -m vtkit.studies                            # all of configs/studies, with its seeds
-    python -m vtkit.studies controls --only low-cap --seeds 0 --jobs 2
-
-A study is a file in configs/studies. Each entry names a recipe and the settings that differ, and
-either what others *reported* or a *prediction*, which was written down before the entry was run.
-``like: <study>/<entry>`` takes title, recipe, report and sources from an entry of another study.
-The runs are in :mod:`vtkit.studies.runner`, what came out in :mod:`vtkit.studies.comparison`.
+Each entry names a recipe, the settings that differ, and either the result that others *reported* or
+a *prediction* from before the run. ``like: <study>/<entry>`` takes title, recipe, report and
+sources from an entry of another study.
 """
 
 from pathlib import Path
@@ -63,7 +59,7 @@ class Settings(Strict):
 
 
 class Entry(Settings):
-    """One line of a study: what is run, and what it is compared with."""
+    """A run of a study, for each seed, and the result that it is compared with."""
 
     study: str
     name: str
@@ -81,7 +77,7 @@ class Entry(Settings):
             raise UserError(f"study {self.study}, entry {self.name}: {error}") from None
 
     def record(self, seed: int) -> Path:
-        """Where the outcome of a seed is kept; it may not be there."""
+        """The folder for the result of a seed; it may be missing."""
         if self.reuses == MAIN:
             return RECORDS.parent / f"visualthinker-mini-s{seed}"
         place = self.reuses or f"{self.study}/{self.name}"
@@ -111,9 +107,8 @@ def load_study(name: str) -> dict[str, Entry]:
     """The entries of a study by name, in the file's order.
 
     Raises:
-        UserError: no such study, an unknown key (the nearest is named), an ill-typed value, an
-            entry that is neither held against a prediction nor against a report, or a reference
-            to an entry that is not there.
+        UserError: no such study, an unknown key (the nearest is named), a bad value, a prediction
+            without numbers, or a reference to a missing entry.
     """
     if name not in list_studies():
         raise UserError(f"study '{name}' does not exist{suggest(name, list_studies())}")

@@ -205,12 +205,12 @@ def test_a_damaged_config_file_is_one_line(tmp_path):
 @given(st.one_of(st.integers(), st.floats(), st.booleans(), st.text(), st.none()))
 def test_a_value_has_its_type_or_the_error_says_what_was_expected(value):
     for name, kind in KINDS.items():
-        model = create_model("Model", __base__=Strict, **{name: (kind, None)})
+        model = create_model("Model", __base__=Strict, value=(kind, None))
         for text in (True, False):
             try:
-                result = read_given(model, {name: value}, "here", text=text)[name]
+                result = read_given(model, {"value": value}, "here", text=text)["value"]
             except UserError as error:
-                assert str(error).startswith(f"here: {name}: expected ")
+                assert str(error).startswith("here: value: expected ")
             else:
                 assert type(result).__name__ == name
                 assert text or name == "list" or result == value
@@ -225,8 +225,8 @@ def test_a_number_stays_a_number_in_yaml_and_text_stays_text(tmp_path_factory, v
 
 def test_a_number_in_quotes_is_text_in_a_file_and_a_number_on_a_command_line(configs):
     assert resolve_config("r", "p", max_steps="3").max_steps == 3
-    configs("recipes/r.yaml", 'max_steps: "3"')
+    configs("profiles/p.yaml", 'max_steps: "3"')
     with pytest.raises(UserError, match="max_steps: expected a whole number, got '3'"):
         resolve_config("r", "p")
     with pytest.raises(UserError, match="max_steps: expected a whole number, got '3.0'"):
-        resolve_config(max_steps="3.0")
+        resolve_config("r", "q", max_steps="3.0")

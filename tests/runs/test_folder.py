@@ -1,6 +1,7 @@
 """Run folders, and the command line that runs notebooks into them."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -209,6 +210,28 @@ def test_one_process_at_a_time(tmp_path):
         assert refused.returncode != 0
         assert f"another run is using {tmp_path} (process {os.getpid()})" in refused.stderr
     assert other().stdout == "in\n"
+
+
+def test_a_file_system_without_locks_has_a_file_instead(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path):
+        os.environ.pop("VTKIT_LOCKED_RUN")  # as in a process that is no child
+        with pytest.raises(UserError, match=rf"is using .*\(process {os.getpid()}\)"):
+            with locked(tmp_path):
+                pass
+    killed = (
+        "import errno, fcntl, os\nfrom vtkit.runs.folder import locked\n"
+        "def refuse(*_):\n    raise OSError(errno.ENOLCK, 'No locks available')\n"
+        f"fcntl.flock = refuse\nwith locked({str(tmp_path)!r}):\n    os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", killed], cwd=ROOT)
+    assert (tmp_path / ".lock.soft").exists()
+    with locked(tmp_path):  # its holder is gone
+        pass
+    assert not (tmp_path / ".lock.soft").exists()
 
 
 @pytest.mark.slow

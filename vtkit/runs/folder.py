@@ -109,9 +109,9 @@ def finish_run(config: RunConfig, status: str, seconds: float) -> None:
 def locked(run_dir: str | Path) -> Iterator[None]:
     """Hold a run's folder: one process (with its children) at a time writes to it.
 
-    The lock is freed when its holder ends, however it ends; what a killed holder was just writing
-    is removed. Where the file system has no locks, a file ``.lock.soft`` with the holder's number is
-    the lock; one whose holder was killed there is taken over.
+    The lock is freed when its holder ends, however it ends; half-written files of a killed holder
+    are removed. On a file system without locks the lock is a file ``.lock.soft`` with the holder's
+    number, which is taken over if that process is gone.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.

@@ -1,7 +1,7 @@
 """manifest.json: the versions, machine and files that a run was made with."""
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import os
 import platform
 import subprocess

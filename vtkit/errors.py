@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that somebody who typed ``name`` may have meant."""
+    """The known name that is most like ``name``, if one is near."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return near[0] if near else None
 

@@ -1,4 +1,33 @@
-"""vtkit: VisualThinker-R1-Zero (arXiv 2503.05132), step by step, from a laptop to a cluster."""
+"""vtkit: VisualThinker-R1-Zero (arXiv 2503.05132), step by step, from a laptop to a cluster.
+
+    ./run_all.sh            # python -m vtkit: all notebooks, in order
+    python -m vtkit.training --recipe sft --seed 1
+
+In reading order; a package imports only from those before it:
+
+- errors, files, stats, hub, commands: user errors, atomic files, intervals, hub ids, options
+- config: the settings of a run                             (first cell of each notebook)
+- judging: answers, rewards, formats and styles             (notebook 02)
+- data: SAT, CV-Bench and the other data sets               (notebook 01)
+- models: loading, adapters, prompts, inputs                (notebook 00)
+- runs: the run folder
+- sampling: completions of a model
+- planning: memory, disk, time and cost before a run        (notebook 03)
+- benchmark: scores on CV-Bench                             (notebook 05)
+- training: GRPO and SFT through TRL                        (notebook 03)
+- aha: how often a model reflects, and whether it helps     (notebook 04)
+- report: tables, figures and pages                         (notebooks 02 to 05)
+- studies: many runs that answer one question               (notebook 06)
+- mini: the miniature world and its models; may import up to benchmark, nothing imports it
+
+Rules of the house (tests/whole/test_architecture.py checks them):
+
+1. A package's ``__init__.py`` is its table of contents: a docstring in reading order, no imports
+   (``judging`` alone hands names on).
+2. A package's ``__main__.py`` is its command; library modules know no command line.
+3. A lower package never imports a higher one, and no modules import each other in a circle.
+4. What two packages need moves down, never sideways.
+"""
 
 import logging
 

@@ -1,6 +1,6 @@
 """The command line of ``./run_all.sh``: check everything, run the notebooks, show the results.
 
-Only the standard library is imported at the top, so that ``--help`` works before any set-up.
+Only the standard library is imported at the top: ``--help`` works before any set-up.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtkit import __version__
-from vtkit.commands import Parser, add_config_arguments, friendly
+from vtkit.commands import Parser, add_config_arguments, run
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 
@@ -27,7 +27,7 @@ EPILOG = """\
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an
 NVIDIA GPU, installing torch's CPU build into it first saves a large download.
-A run that was stopped, in whatever way, goes on with the same command.
+To resume a run that was stopped, however hard, repeat the command.
 
 exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped
 """
@@ -35,22 +35,15 @@ exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stoppe
 
 def check(argv: Sequence[str]) -> int:
     """Only read the options: run_all.sh does so before a set-up that may take minutes."""
-
-    def command() -> int:
-        _parser().parse_args(argv)
-        return 0
-
-    return friendly(command)
+    return run(_parser(), lambda _: None, argv)
 
 
 def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "notebooks") -> int:
     """Entry point of ``python -m vtkit``; returns the exit status."""
-    return friendly(lambda: _main(argv, notebooks))
+    return run(_parser(), lambda arguments: _main(arguments, notebooks), argv)
 
 
-def _main(argv: Sequence[str] | None, folder: Path) -> int:
-    arguments = _parser().parse_args(argv)
-
+def _main(arguments: argparse.Namespace, folder: Path) -> int:
     from vtkit.config.recipes import resolve_config
     from vtkit.config.run_config import FIELDS
     from vtkit.runs.artifacts import require_origins
@@ -74,8 +67,8 @@ def _main(argv: Sequence[str] | None, folder: Path) -> int:
     if not selected:
         raise UserError(
             "notebooks 00 to 02 are about SAT and its base model, and recipe "
-            f"{configs[0].recipe} has data of its own (train_format {configs[0].train_format}); "
-            "run 03 and those behind it"
+            f"{configs[0].recipe} has other data (train_format {configs[0].train_format}); "
+            "run 03 and later ones"
         )
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
@@ -106,7 +99,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="run notebooks again that are done (training still goes on from its checkpoints)",
+        help="run notebooks again that are done (training still resumes from its checkpoints)",
     )
     parser.add_argument("--list", action="store_true", help="show every parameter and its value")
     parser.add_argument("--version", action="version", version=f"vtkit {__version__}")
@@ -191,7 +184,7 @@ def _print_results(run_dir: Path, complete: bool) -> None:
 
 
 def _print_seeds(run_dirs: list[str], out: str) -> None:
-    """Every seed beside mean and spread; runs of some notebooks may have no results yet."""
+    """All seeds with mean and spread; runs of some notebooks may have no results yet."""
     from vtkit.rendering import align
     from vtkit.report.seeds import aggregate, table
     from vtkit.report.summary import summarize
@@ -208,6 +201,7 @@ def _print_seeds(run_dirs: list[str], out: str) -> None:
 def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
     """Every notebook's own parameters, then every field of the configuration with its value."""
     from vtkit.config.run_config import CHOICES, FIELDS, HELP, IDENTITY
+    from vtkit.config.values import as_text, kind_of
     from vtkit.runs.steps import REQUIRED
 
     for step in steps:
@@ -217,11 +211,9 @@ def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
     _say(f"\nparameters of recipe {config.recipe}, profile {config.profile} (also set with -p)")
     for name, kind in FIELDS.items():
         if name not in IDENTITY:
-            value = getattr(config, name)
-            text = ",".join(value) if isinstance(value, list) else str(value)
             about = HELP[name] + (f" ({', '.join(CHOICES[name])})" if CHOICES[name] else "")
-            _say(f"  {name:24} {getattr(kind, '__name__', kind):10} {text:24} {about}")
-    _say(f"\n{', '.join(REQUIRED[:4])} are options of their own: see --help")
+            _say(f"  {name:24} {kind_of(kind):10} {as_text(getattr(config, name)):24} {about}")
+    _say(f"\n{', '.join(REQUIRED[:4])} are separate options: see --help")
 
 
 def _interrupt(*_: Any) -> None:

@@ -1,6 +1,6 @@
-"""What all command lines of the kit share: options of a run, and mistakes told in one line.
+"""Shared by all command lines: the options that name a run, and mistakes in one line.
 
-Only the standard library is imported, so that ``--help`` works before any set-up.
+Only the standard library is imported: ``--help`` works before any set-up.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     parser.add_argument(
         "--run-dir",
         help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
-        + ("; with --seeds, what stands before -s<seed>" if several else ""),
+        + ("; with --seeds, its part before -s<seed>" if several else ""),
     )
     parser.add_argument(
         "-p",
@@ -78,10 +78,10 @@ def seed_list(text: str) -> list[int]:
 
 
 def config_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of :func:`add_config_arguments` as arguments of ``load_config``.
+    """The options of :func:`add_config_arguments` as arguments of ``resolve_config``.
 
     Raises:
-        UserError: ``-p`` sets what is an option of its own.
+        UserError: ``-p`` sets what has a separate option.
     """
     own = {name: getattr(args, name) for name in ("recipe", "profile", "seed", "run_dir")}
     parameters = dict(args.parameters)
@@ -95,17 +95,15 @@ def run(
     command: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse a command line and do what it asks for; returns the exit status (None counts as 0)."""
-    return friendly(lambda: command(parser.parse_args(argv)) or 0)
+    """Parse a command line and run its command; returns the exit status (None counts as 0).
 
-
-def friendly(command: Callable[[], int]) -> int:
-    """Run a command; a UserError becomes one line on standard error and exit status 2."""
+    A UserError becomes one line on standard error and exit status 2.
+    """
     try:
-        return command()
+        return command(parser.parse_args(argv)) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; repeat the command to resume", file=sys.stderr)
         return 130

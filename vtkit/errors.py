@@ -5,15 +5,14 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake the user can mend: one line naming the file, the field and the remedy.
+    """A mistake that the user can fix: one line with the file, the field and the remedy.
 
-    Command lines print it as ``error: <message>`` and exit with 2; they never show a traceback for
-    it.
+    Command lines print it as ``error: <message>``, without a traceback, and exit with 2.
     """
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that somebody who typed ``name`` may have meant."""
+    """The known name that is most like ``name``, if one is near."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return near[0] if near else None
 
@@ -26,4 +25,5 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message; its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,8 +1,8 @@
 """Files and folders that are either whole or absent.
 
-Every file of a run folder is written through :func:`atomic_write`: a temporary file beside the
-target, flushed to disk, then renamed over it. A process killed at any moment leaves the old file or
-the new one, never half of one.
+Every file of a run folder is written through :func:`atomic_write`: a temporary file in the same
+folder, flushed to disk, then renamed over the target. A process killed at any moment leaves the old
+file or the new one.
 """
 
 import errno
@@ -19,7 +19,7 @@ from vtkit.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it over ``path`` when the block succeeds.
+    """Yield a temporary path in the same folder; rename it over ``path`` when the block succeeds.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; nothing is left behind.
@@ -44,7 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; it replaces ``path`` when the block succeeds.
+    """Yield an empty folder next to ``path``; it replaces ``path`` when the block succeeds.
 
     Raises:
         UserError: a file that the block reads is missing, or it or the folder cannot be written;
@@ -61,16 +61,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         at_fault = f"{error.filename}: " if error.filename else ""
         reason = f"{at_fault}{error.strerror or error}"
-        raise UserError(
-            f"cannot write {shown(path)} ({reason}); mend that and try again"
-        ) from error
+        raise UserError(f"cannot write {shown(path)} ({reason}); fix that and try again") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager
 def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
-    """Turn the many ways in which libraries say "disk full" into one line about ``folder``."""
+    """Turn a library's "disk full" into one line about ``folder``."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk's, the user's and a file's limit
     signs = (*map(os.strerror, codes), "PytorchStreamWriter", "inline_container")
     try:
@@ -82,7 +80,7 @@ def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
             raise
         raise UserError(
             f"the disk of {folder} is full; free some space and run the same command again: "
-            "it goes on from what was saved last"
+            "it resumes from what was saved last"
         ) from error
 
 
@@ -131,13 +129,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def shown(path: Path) -> str:
-    """The path as errors name it: relative to the repository where it lies inside."""
+    """The path for messages: inside the repository, relative to it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set these, also for processes started inside; afterwards all is as before."""
+    """Set environment variables inside the block, also for processes that it starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,25 +1,17 @@
-"""Proportions with honest intervals.
+"""Proportions, their differences and correlations, with 95 % intervals.
 
-Every rate in this kit (accuracy, HTML share, reflection rate) is a count out of a count, so every
-one carries its sample size and a 95 % Wilson score interval. Unlike the textbook's
-``p ± 1.96·sqrt(p(1-p)/n)`` it stays inside [0, 1] and is not of zero width when nothing (or
-everything) succeeds, which is where reflection and HTML rates start and end.
-
-Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-JASA 22 (1927). Differences: R. G. Newcombe, Statistics in Medicine 17 (1998), whose two papers
-combine Wilson intervals, for independent samples and for pairs.
+The Wilson score interval (E. B. Wilson, JASA 22, 1927) stays inside [0, 1] and has a width where
+nothing or everything succeeds. Differences: R. G. Newcombe, Statistics in Medicine 17 (1998).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import atanh, hypot, prod, sqrt, tanh
 from statistics import mean, stdev
 from typing import Any
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of ``successes`` out of ``n``, as fractions of one.
-
-    With no observations nothing is known: ``(0.0, 1.0)``.
+    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0.
 
     Args:
         z: standard normal quantile; 1.96 gives 95 %.
@@ -47,11 +39,16 @@ def proportion(successes: int, n: int, z: float = 1.96) -> dict[str, float | int
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
 
 
+def share(flags: Iterable[Any]) -> dict[str, float | int | None]:
+    """:func:`proportion` of the true ones among flags (bools, or 0 and 1)."""
+    flags = list(flags)
+    return proportion(int(sum(flags)), len(flags))
+
+
 def difference(after: dict, before: dict) -> dict[str, float]:
     """``after`` less ``before``, two proportions with n above 0: ``{"value", "low", "high"}``.
 
-    Newcombe's interval (Statistics in Medicine 17, 1998, method 10), from the Wilson intervals of
-    independent samples. For two models on the same questions it is rather too wide.
+    Newcombe's method 10, for independent samples; rather too wide for the same questions.
     """
     gap = after["value"] - before["value"]
     low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
@@ -62,16 +59,12 @@ def difference(after: dict, before: dict) -> dict[str, float]:
 def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[str, float | None]:
     """Difference of two proportions measured on the same n pairs: ``{"value", "low", "high"}``.
 
-    As in McNemar's test only pairs whose two results differ speak for a difference; the interval is
-    Newcombe's (Statistics in Medicine 17, 1998, 2635-2650, method 10): two Wilson intervals,
-    combined with the correlation between the results, which is lowered as for a small sample. It is
-    not of zero width when no pair differs. Without pairs: None, -1 and 1.
+    Newcombe's method 10 (pages 2635-2650): two Wilson intervals, combined with the correlation
+    between the results, which is lowered as for a small sample. Without pairs: None, -1 and 1.
 
     Args:
-        both: pairs with success both times.
-        helped: success the first time only.
-        hurt: success the second time only.
-        neither: no success.
+        both, helped, hurt, neither: pairs with success both times, only the first time, only the
+            second time, and never.
 
     Raises:
         ValueError: a negative count.
@@ -109,8 +102,7 @@ def _combined(one: float, other: float, phi: float) -> float:
 def correlation(first: list[float], second: list[float]) -> dict[str, float | int | None]:
     """Pearson's r of paired values: ``{"value", "low", "high", "n"}``; Spearman's if given ranks.
 
-    The interval is Fisher's (the inverse hyperbolic tangent of r is about normal with variance
-    1/(n - 3)). With fewer than four pairs, or no spread, nothing is known: None, -1 and 1.
+    Fisher's interval. With fewer than four pairs, or without spread: None, -1 and 1.
     """
     n = len(first)
     deviations = [[value - sum(values) / n for value in values] for values in (first, second) if n]

@@ -1,6 +1,7 @@
 """Run folders, and the command line that runs notebooks into them."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -211,6 +212,28 @@ def test_one_process_at_a_time(tmp_path):
     assert other().stdout == "in\n"
 
 
+def test_a_file_system_without_locks_has_a_file_instead(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path):
+        os.environ.pop("VTKIT_LOCKED_RUN")  # as in a process that is no child
+        with pytest.raises(UserError, match=rf"is using .*\(process {os.getpid()}\)"):
+            with locked(tmp_path):
+                pass
+    killed = (
+        "import errno, fcntl, os\nfrom vtkit.runs.folder import locked\n"
+        "def refuse(*_):\n    raise OSError(errno.ENOLCK, 'No locks available')\n"
+        f"fcntl.flock = refuse\nwith locked({str(tmp_path)!r}):\n    os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", killed], cwd=ROOT)
+    assert (tmp_path / ".lock.soft").exists()
+    with locked(tmp_path):  # its holder is gone
+        pass
+    assert not (tmp_path / ".lock.soft").exists()
+
+
 @pytest.mark.slow
 def test_setup_starts_the_folder_seeds_and_says_where_it_runs(tmp_path, capsys, monkeypatch):
     import random
@@ -379,7 +402,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(run, notebooks, tmp_path, h
         assert process.returncode == -how
     else:
         assert process.returncode == 130
-        assert err.decode() == "stopped; the same command goes on from here\n"
+        assert err.decode() == "stopped; repeat the command to resume\n"
         assert read_json(folder / "manifest.json")["status"] == "stopped"
     assert not (folder / "notebooks" / "01_second.ipynb").exists()
 

@@ -23,7 +23,6 @@ from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import start_run
 from vtkit.runs.rollout_store import verdict_columns
 from vtkit.runs.rollouts import load_rollouts
-from vtkit.training.arguments import steps
 from vtkit.training.callbacks import METRICS, Evaluation, MetricsLog
 from vtkit.training.train import finished, make_trainer, train
 
@@ -358,7 +357,7 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
 
 def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
     config = resolve_config(run_dir=tmp_path, **tiny)
-    assert steps(config) == 6 and finished(config) is None
+    assert config.steps == 6 and finished(config) is None
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UserError, match="= 16 completions a step is not a multiple of the 24 that"):
         make_trainer(config)

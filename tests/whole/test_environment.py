@@ -69,7 +69,8 @@ def test_transformers_is_one_of_the_two_tested_releases():
 
 def test_importing_vtkit_and_its_command_line_loads_no_library():
     code = (
-        "import sys, vtkit.__main__, vtkit.config.recipes, vtkit.runs.folder, vtkit.runs.steps;"
+        "import sys, vtkit, vtkit.__main__, vtkit.config.recipes;"
+        "import vtkit.runs.folder, vtkit.runs.steps;"
         "print([m for m in ('torch', 'yaml', 'pandas', 'papermill') if m in sys.modules])"
     )
     assert shell(sys.executable, "-c", code).stdout.strip() == "[]"
@@ -81,6 +82,21 @@ def test_help_needs_no_packages():
     for option in "--profile --recipe --seed --run-dir --from --only -p --list --force".split():
         assert option in result.stdout
     assert "run_all.sh test" in result.stdout
+
+
+COMMANDS = {"vtkit", *(f"vtkit.{path.parent.name}" for path in ROOT.glob("vtkit/*/__main__.py"))}
+
+
+@pytest.mark.parametrize("module", sorted(COMMANDS - {"vtkit.mini"}))  # needs its models' names
+def test_help_and_mistypings_load_no_library(module):
+    code = (
+        f"import sys; from {module}.__main__ import main;"
+        "sys.argv[1:] = ['--hlep']; status = main();"
+        "print(status, [m for m in ('torch', 'pandas', 'datasets', 'trl') if m in sys.modules])"
+    )
+    result = shell(sys.executable, "-c", code)
+    assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
+    assert result.stdout.strip() == "2 []"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from vtkit.training import train
 
 
 def run(command: list[str], *, file_limit: int | None = None) -> subprocess.CompletedProcess:
-    """Run a command line; ``file_limit`` (bytes a file) stands in for a full disk."""
+    """Run a command line; ``file_limit`` (bytes a file) simulates a full disk."""
 
     def limit() -> None:
         if file_limit is not None:
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(part, tiny, tmp_pa
     names = [path.name for path in (folder / "checkpoints").glob("checkpoint-*")]
     assert names == ["checkpoint-2"] and (folder / "checkpoints" / names[0] / WHOLE).exists()
     assert not list(folder.rglob("*.part"))
-    assert train.train(config).name == "checkpoint-6"  # with room again, it goes on
+    assert train.train(config).name == "checkpoint-6"  # with room again, it resumes
 
 
 @pytest.mark.slow

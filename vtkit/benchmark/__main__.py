@@ -9,20 +9,15 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
-
-from vtkit.benchmark.evaluate import evaluate
 from vtkit.commands import Parser, run
-from vtkit.data.blink_vsr import LOADERS
 from vtkit.errors import UserError
-from vtkit.models.loading import load_model, load_processor, pick_device
 from vtkit.models.prompts import TEMPLATES
 from vtkit.rendering import align
-from vtkit.runs.checkpoints import step_of
-from vtkit.runs.folder import locked
-from vtkit.sampling.vllm_engine import CompletionEngine
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 NAMES = {"cv_bench": "CV-Bench", "blink": "BLINK", "vsr": "VSR"}
 
@@ -33,6 +28,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(args: argparse.Namespace) -> None:
+    from vtkit.benchmark.evaluate import evaluate
+    from vtkit.models.loading import load_model, load_processor, pick_device
+    from vtkit.runs.checkpoints import step_of
+    from vtkit.runs.folder import locked
+    from vtkit.sampling.vllm_engine import CompletionEngine
+
     step = step_of(Path(args.model))
     finished = Path(args.out) / f"step-{step:06d}.json"
     if finished.exists():
@@ -81,7 +82,7 @@ def _share(share: dict[str, Any]) -> str:
     return f"{share['value']:6.1%} ({share['low']:.1%} to {share['high']:.1%})"
 
 
-def _rows(args: argparse.Namespace) -> Dataset:
+def _rows(args: argparse.Namespace) -> "Dataset":
     """Load the benchmark's rows; options of another benchmark are refused."""
     options: dict[str, Any] = {"rows": args.rows}
     for name, benchmark in (("images", "vsr"), ("single_image", "blink")):
@@ -93,6 +94,8 @@ def _rows(args: argparse.Namespace) -> Dataset:
         options["images"] = args.images
     if args.single_image:
         options["multi_image"] = False
+    from vtkit.data.blink_vsr import LOADERS
+
     rows = LOADERS[args.benchmark](args.data, **options)
     if rows.info.description:
         print(rows.info.description, flush=True)
@@ -108,7 +111,7 @@ def _parser() -> Parser:
     parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
     parser.add_argument("--data", required=True, help="folder of the benchmark, or its hub id")
     parser.add_argument("--out", required=True, help="folder for the scores")
-    parser.add_argument("--benchmark", choices=LOADERS, default="cv_bench")
+    parser.add_argument("--benchmark", choices=NAMES, default="cv_bench")
     parser.add_argument("--prompt", choices=TEMPLATES, default="base", help="chat template")
     parser.add_argument("--rows", type=_count, default=0, help="questions to ask; default all")
     parser.add_argument(

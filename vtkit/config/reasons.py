@@ -1,8 +1,6 @@
-"""Why a setting has its value: the comments behind the values in configs/recipes.
+"""Read why a setting has its value: the comments behind the values in configs/recipes.
 
-The YAML files are written to be read, each value with its reason or source beside it. Notebook 03
-shows the reasons of a run next to its settings; a YAML parser drops comments, so they are read from
-the lines of the file::
+A YAML parser drops comments, so they are read from the lines of the file::
 
     loss_type: dr_grpo        # `grpo` weighs a token of a 10-token answer six times one of
                               # a 60-token answer
@@ -20,12 +18,8 @@ _MORE = re.compile(r" +# (?P<comment>.*)")
 def find_reasons(recipe: str, profile: str) -> dict[str, str]:
     """Reasons of all that a recipe changes for a profile, by field.
 
-    Of a recipe that extends another one: its own settings and, like its parent's, those of the
-    profile's section. The settings that stand outside the sections of a recipe that extends
-    nothing are the original's, and are not changes.
-
-    Args:
-        recipe, profile: names that :func:`vtkit.config.recipes.resolve_config` accepts.
+    The sections of the profile count, in the recipe and its parents; settings outside of sections
+    only in a recipe that extends another one: elsewhere they are the original's.
     """
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     parent = read_yaml(path).get("extends")
@@ -38,7 +32,7 @@ def find_reasons(recipe: str, profile: str) -> dict[str, str]:
 
 
 def _comments(text: str) -> dict[tuple[str, ...], str]:
-    """The comment behind each value, continued on lines of its own, by the path of its keys."""
+    """The comment behind each value, with its continuation lines, by the path of its keys."""
     found: dict[tuple[str, ...], str] = {}
     above: list[tuple[int, str]] = []  # indent and key of the mappings around the line
     last: tuple[str, ...] = ()  # the value that a line of comment alone would continue

@@ -1,20 +1,18 @@
 """Recipes and profiles, and how they resolve to a configuration (:mod:`vtkit.config.run_config`).
 
-A *recipe* (configs/recipes) says which system is reproduced, a *profile* (configs/profiles) at what
-scale. Recipe x profile x seed, and any single override, fully determine a run. Later layers win::
+A *recipe* says which system is reproduced, a *profile* at what scale. Later layers win::
 
     profile < recipe < the recipe's own section for that profile < overrides
 
-A recipe that ``extends`` another one starts from that one's result. A key that no field has, a
-value of the wrong type and a field that nobody sets are errors that name file, key and remedy.
+A recipe that ``extends`` another one starts from that one's result.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vtkit.config.run_config import FIELDS, IDENTITY, REQUIRED, RunConfig, build, check_values
-from vtkit.config.values import read_yaml
+from vtkit.config.run_config import IDENTITY, REQUIRED, SETTINGS, RunConfig
+from vtkit.config.values import read_given, read_model, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, shown
 
@@ -41,18 +39,18 @@ def resolve_config(
     """
     _require(profile, list_profiles(), "profile")
     path = CONFIGS / "profiles" / f"{profile}.yaml"
-    values = check_values(_without(read_yaml(path), "description"), shown(path), _settable())
+    values = _settings(_without(read_yaml(path), "description"), path)
     values |= _recipe_values(recipe, profile)
-    values |= check_values(overrides, "parameters", _settable())
     run_dir = str(run_dir) if run_dir else f"runs/{recipe}-{profile}-s{seed}"
-    values |= {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
+    identity = {"recipe": recipe, "profile": profile, "seed": seed, "run_dir": run_dir}
+    values |= read_given(SETTINGS, overrides | identity, "parameters", text=True)
     missing = [name for name in REQUIRED if name not in values]
     if missing:
         raise UserError(
             f"recipe '{recipe}' with profile '{profile}' leaves {', '.join(missing)} unset; "
             f"set it in {shown(path)} or configs/recipes/{recipe}.yaml"
         )
-    return build(check_values(values, "parameters", FIELDS))
+    return read_model(RunConfig, values, "parameters")
 
 
 def list_recipes() -> list[str]:
@@ -66,7 +64,7 @@ def list_profiles() -> list[str]:
 
 
 def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a recipe sets for a profile, on top of the recipe that it extends."""
+    """The settings of a recipe for a profile, on top of the recipe that it extends."""
     _require(recipe, list_recipes(), "recipe")
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     if recipe in below:
@@ -82,17 +80,22 @@ def _recipe_values(recipe: str, profile: str, below: tuple[str, ...] = ()) -> di
     parent = content.get("extends")
     values = _recipe_values(str(parent), profile, (*below, recipe)) if parent else {}
     for section in (_without(content, "description", "extends", "profiles"), sections.get(profile)):
-        values |= check_values(section or {}, shown(path), _settable())
+        values |= _settings(section or {}, path)
     return values
+
+
+def _settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings of a file, checked; a run's identity is not among them."""
+    for name in IDENTITY:
+        if name in values:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{shown(path)}: '{name}' is not set here; use {option}")
+    return read_given(SETTINGS, values, shown(path))
 
 
 def _require(name: str, known: list[str], what: str) -> None:
     if name not in known:
         raise UserError(f"{what} '{name}' does not exist{suggest(name, known)}")
-
-
-def _settable() -> dict[str, Any]:
-    return {name: kind for name, kind in FIELDS.items() if name not in IDENTITY}
 
 
 def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:

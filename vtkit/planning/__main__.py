@@ -5,11 +5,7 @@ import math
 import sys
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
-from vtkit.planning.memory import GB
-from vtkit.planning.plan import plan, this_machine
-from vtkit.planning.suggestions import require_fit
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +18,13 @@ def _plan(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise UserError(f"--{name.replace('_', '-')}: {value:g}: give a number above 0")
-    config = resolve_config(**config_settings(args))
+    from vtkit.config.recipes import resolve_config
+
+    config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
+    from vtkit.planning.memory import GB
+    from vtkit.planning.plan import plan, this_machine
+    from vtkit.planning.suggestions import require_fit
+
     if args.memory_gb is None:
         name, memory, triton = this_machine()
         print(f"this machine: {name}, {memory / GB:.1f} GB (--memory-gb: another one)\n")

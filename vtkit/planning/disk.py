@@ -20,11 +20,6 @@ TOKEN, RECORD = 5, 1000
 QUESTIONS = 2638  # of CV-Bench, where the configuration says "all"
 
 
-def steps(config: RunConfig) -> int:
-    """Optimizer steps of the whole run, for both algorithms."""
-    return config.max_steps if config.algorithm == "grpo" else config.sft_steps
-
-
 def needed(config: RunConfig, *, total: int, trained: int) -> dict[str, float]:
     """Bytes by part, at most: ``checkpoints``, ``best``, ``cold start``, ``rollouts``, ``scores``.
 
@@ -33,8 +28,8 @@ def needed(config: RunConfig, *, total: int, trained: int) -> dict[str, float]:
     """
     grpo = config.algorithm == "grpo"
     weights = FULL * (total if config.adapter == "none" else trained) + SMALL_FILES
-    prompts = steps(config) * (config.prompts_per_step + config.spare_prompts)
-    scored = (2 + steps(config) // config.eval_steps) * (config.benchmark_rows or QUESTIONS)
+    prompts = config.steps * (config.prompts_per_step + config.spare_prompts)
+    scored = (2 + config.steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)
     return {
         "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained),
         "best": weights,

@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def hours(self) -> float | None:
-        return self.seconds and self.seconds * disk.steps(self.config) / 3600
+        return self.seconds and self.seconds * self.config.steps / 3600
 
     @property
     def cost(self) -> float | None:
@@ -103,7 +103,7 @@ class Plan:
         kind = "completions" if config.algorithm == "grpo" else "examples"
         yield f"{kind} a step", f"{each:,}, on {self.processes} card(s)"
         yield "tokens a step", f"at most {batch.tokens:,}, {each * batch.completion:,} of answers"
-        yield "steps", f"{disk.steps(config):,}"
+        yield "steps", f"{config.steps:,}"
         known = "unknown" if self.hours is None else f"{self.hours:.1f}"
         yield "hours", f"{known} ({self.source})"
         if self.price is not None:

@@ -4,7 +4,6 @@ import argparse
 import sys
 
 from vtkit.commands import Parser, run
-from vtkit.report.summary import result_table, write_report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,6 +14,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from vtkit.report.summary import result_table, write_report
+
     for run_dir in args.run_dirs:
         print(result_table(run_dir), f"report: {write_report(run_dir)}", sep="\n\n")
 

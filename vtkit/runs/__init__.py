@@ -1,0 +1,12 @@
+"""A run is a folder: everything in it, from the lock to the executed notebooks.
+
+- folder: create or reopen it, lock it, and the first line of every notebook
+- manifest: versions, machine and hashes of the files that were read
+- records: metrics.csv, scores and configuration, read back
+- curves: averages, dip and phases of the metrics
+- rollouts: every completion of training; rollout_store has the files
+- checkpoints: which are whole, which is best, which are kept
+- replay: a committed run in place of one that was not made yet
+- artifacts: where data and models come from, and how missing ones are made
+- steps: notebooks as steps with parameters; execution runs one with papermill
+"""

@@ -1,8 +1,4 @@
-"""Where data and model of a run come from, a folder here or the hub, and whether that is there.
-
-Asked before a new run's folder is written: a folder keeps its settings, so that a name mistyped
-into them could only be corrected by deleting it.
-"""
+"""Find the data and model of a run: a folder here, the hub, or made by ``python -m vtkit.mini``."""
 
 import os
 import subprocess
@@ -13,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from vtkit.errors import UserError, nearest
 from vtkit.files import ROOT
-from vtkit.hub import is_hub_id
+from vtkit.hub import CV_BENCH_HUB, SAT_HUB, is_hub_id
 
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
 
 
 def require_origins(config: "RunConfig") -> None:
-    """Refuse what is no file or folder, no hub id and nothing that the miniature's makers make.
+    """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
-    A run that has its folder is not asked: what it read may be gone since. Whether a model's hub id
-    exists is for the hub to say.
+    Checked before a new run's folder keeps a mistyped name; not in an existing folder. Whether a
+    model's hub id exists is not checked.
 
     Raises:
-        UserError: names the field and what comes nearest, or what would do.
+        UserError: the field, with the nearest name or a remedy.
     """
     if (Path(config.run_dir) / "config.yaml").exists():
         return
@@ -54,8 +50,7 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
 
 def _published(config: "RunConfig", field: str) -> str:
     """The one data set of the hub that a field may name; "" if the format has none."""
-    from vtkit.data.formats import FORMATS
-    from vtkit.hub import CV_BENCH_HUB, SAT_HUB  # takes a second
+    from vtkit.data.formats import FORMATS  # takes a second
 
     if config.train_format != "sat":
         return FORMATS[config.train_format].hub
@@ -92,25 +87,19 @@ MAKERS = {
 
 
 def maker(folder: str) -> list[str] | None:
-    """The module, with its options, that makes a folder which is missing or unfinished.
-
-    None for a finished one, and for what is not the miniature's (a hub id, somebody's own model).
-    """
+    """The command that makes a missing or unfinished folder; None if none is needed or known."""
     last, command = MAKERS.get(folder, ("", ""))
     return command.split() if command and not (ROOT / folder / last).exists() else None
 
 
 def make_missing(config: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> list[str]:
-    """Write the miniature's data and models that a configuration names and that are missing.
+    """Make what is missing of the miniature's data and models; returns the folders.
 
     Args:
-        fields: which of the configuration's are looked at.
-
-    Returns:
-        The folders that were written.
+        fields: the fields of the configuration that name them.
 
     Raises:
-        UserError: the command failed; it has said why.
+        UserError: the command failed, after printing why.
     """
     made = []
     for folder in dict.fromkeys(config[name] for name in fields):

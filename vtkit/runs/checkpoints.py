@@ -1,12 +1,9 @@
-"""The checkpoints of a run: which are whole, which is the best, and how much of them is kept.
+"""Keep the last two checkpoints of a run, and ``best``.
 
-Kept are the last two, to go on from, and ``best``: the weights, without optimizer, of the step that
-answered most of the benchmark. Each is whole or does not count, whenever a run is killed: a
-checkpoint gets its mark when everything in it is written, and ``best`` is made beside its place and
-renamed, from a checkpoint that is whole and stays until the next but one is.
-
-``best`` was chosen by the very questions that its accuracy is of, so that this accuracy flatters
-it. It is there to show decay, and to go back to; a run is reported by its last checkpoint.
+``best`` has the weights, without optimizer, of the step that answered most of the benchmark. It was
+chosen by the same questions that score it, so its accuracy flatters it: a run is reported by its
+last checkpoint. A checkpoint gets a mark when everything in it is written; ``best`` is made next to
+its place and renamed. A kill at any moment leaves each of them whole or unmarked.
 """
 
 import os
@@ -28,7 +25,7 @@ NOT_MODEL = [
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """Say that everything in a folder is written; what is not marked is removed on resume."""
+    """Mark a folder as completely written; unmarked ones are removed on resume."""
     with atomic_write(checkpoint / WHOLE) as handle:
         handle.write(f"{checkpoint.name}\n")
 
@@ -62,9 +59,8 @@ def settle_checkpoints(folder: Path, evals: Path) -> None:
         UserError: a score is damaged, or the disk is full.
     """
     remove_halves(folder)
-    for completions in evals.glob(
-        "step-*.completions.jsonl"
-    ):  # killed between a score and their removal
+    # Killed between a score and the removal of its completions:
+    for completions in evals.glob("step-*.completions.jsonl"):
         if completions.with_name(completions.name.replace(".completions.jsonl", ".json")).is_file():
             completions.unlink()
     if last := last_checkpoint(folder):  # killed between its mark and ``best``
@@ -79,10 +75,10 @@ def remove_halves(folder: Path) -> None:
 
 
 def keep_best(folder: Path, evals: Path, *, step: int) -> None:
-    """Make ``best`` what it should be at ``step``, unless it is or its checkpoint is not there.
+    """Make ``best`` the best checkpoint until ``step``, if that one is still there.
 
-    The files are hard links, which take no room until the checkpoint itself is removed; copies
-    where the disk has no links. Done again after a kill at any moment, it ends the same.
+    The files are hard links, or copies on a disk without links. Repeated after a kill at any
+    moment, it ends the same.
 
     Args:
         folder: the run's ``checkpoints``; ``evals``: its scores.

@@ -1,4 +1,4 @@
-"""Runs one notebook with papermill: output passed on line by line, failures told in a few lines."""
+"""Run one notebook with papermill: output line by line, failures in a few lines."""
 
 import logging
 import os
@@ -16,14 +16,13 @@ from vtkit.runs.steps import Step
 
 
 class StepFailed(Exception):
-    """A notebook did not run to its end; the message is what the reader needs."""
+    """A notebook did not run to its end; the message is for the reader."""
 
 
 def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) -> float:
     """Run one notebook in the repository root; returns seconds.
 
-    What it prints is passed on line by line. The executed notebook appears under its name when it
-    has ended, well or badly; until then it is called ``*.partial.ipynb``.
+    Until it has ended, well or badly, the executed notebook is called ``*.partial.ipynb``.
 
     Raises:
         StepFailed: a cell raised, the kernel died, or a cell left early.
@@ -90,7 +89,7 @@ def _failing_line(traceback: list[str]) -> int | None:
 
 
 def _left_early(notebook: Any) -> str | None:
-    """sys.exit(0) in a cell ends a notebook as if all were well; it is not."""
+    """Find a sys.exit(0), which papermill takes for success."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     done = sum(cell.execution_count is not None for cell in code)
     exits = any(
@@ -116,10 +115,7 @@ class _Lines:
 
 @contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """Send what the kernel and Jupyter write to standard error into a file.
-
-    The kernel inherits the descriptor; when it is stopped, it complains at length.
-    """
+    """Send standard error into a file, that of the kernel, which inherits it, included."""
     loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]
     levels = [logger.level for logger in loggers]
     # For good: a task that a stop abandons complains when it is collected, which may be any time.

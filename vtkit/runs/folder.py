@@ -1,11 +1,11 @@
-"""A run is a folder: who may write to it, with which settings, and what its manifest says.
+"""The run folder: create or reopen it, lock it, close it.
 
-The folder's config.yaml is written once and never changed, so that nothing in it can come from two
-settings. Notebooks begin with :func:`setup`; ``python -m vtkit`` runs all of them.
+Its config.yaml is written once: no file in it comes from two settings. Notebooks begin with
+:func:`setup`; ``python -m vtkit`` runs all of them.
 """
 
 import contextlib
-import fcntl
+import errno
 import os
 import random
 import sys
@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from vtkit import __version__
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT, read_json, remove_drafts, write_json
+from vtkit.files import ROOT, environment, read_json, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
 from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
 
@@ -30,8 +32,8 @@ def start_run(config: RunConfig) -> Path:
     """Create the run's folder, or accept the one that has exactly these settings.
 
     Raises:
-        UserError: the folder belongs to a run with other settings (they are named), or cannot be
-            written; or, of a new one, as :func:`vtkit.runs.artifacts.require_origins`.
+        UserError: the folder has other settings (they are named) or cannot be written; for a new
+            one, see :func:`vtkit.runs.artifacts.require_origins`.
     """
     require_origins(config)
     folder = Path(config.run_dir)
@@ -59,8 +61,8 @@ def setup(
 ) -> RunConfig:
     """First line of every notebook: settings, folder, seeds, and one line about the machine.
 
-    Relative paths mean the repository root from here on, wherever Jupyter was started. A notebook
-    opened by hand on an existing folder takes that folder's settings, and says so.
+    Changes to the repository root. A notebook opened by hand on an existing folder takes that
+    folder's settings, and says so.
 
     Args:
         run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
@@ -107,11 +109,12 @@ def finish_run(config: RunConfig, status: str, seconds: float) -> None:
 def locked(run_dir: str | Path) -> Iterator[None]:
     """Hold a run's folder: one process (with its children) at a time writes to it.
 
-    The operating system frees the lock when its holder ends, however it ends; what a killed holder
-    was just writing is removed.
+    The lock is freed when its holder ends, however it ends; half-written files of a killed holder
+    are removed. On a file system without locks the lock is a file ``.lock.soft`` with the holder's
+    number, which is taken over if that process is gone.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the folder cannot be written.
     """
     folder = Path(run_dir).resolve()
     if os.environ.get(_LOCK_OWNER) == str(folder):
@@ -119,30 +122,48 @@ def locked(run_dir: str | Path) -> Iterator[None]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+")  # noqa: SIM115
+        lock = _acquire(folder / ".lock")
+    except filelock.Timeout as error:
+        raise UserError(
+            f"another run is using {run_dir} (process {_holder(error.lock_file)}); "
+            "wait for it, stop it, or choose another folder with --run-dir"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise UserError(
-                f"another run is using {run_dir} (process {handle.read().strip() or 'unknown'}); "
-                "wait for it, stop it, or choose another folder with --run-dir"
-            ) from None
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+    try:
         remove_drafts(folder)
-        outer = os.environ.get(_LOCK_OWNER)
-        os.environ[_LOCK_OWNER] = str(folder)
-        try:
+        with environment({_LOCK_OWNER: str(folder)}):
             yield
-        finally:
-            os.environ.pop(_LOCK_OWNER)
-            if outer is not None:
-                os.environ[_LOCK_OWNER] = outer
+    finally:
+        lock.release()
+
+
+def _acquire(path: Path) -> filelock.BaseFileLock:
+    """Lock a file without waiting; it then holds the number of this process."""
+    try:
+        lock = filelock.FileLock(path, blocking=False, fallback_to_soft=False)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        lock = filelock.SoftFileLock(path.with_name(".lock.soft"), blocking=False)
+        lock.acquire()
+    else:
+        with open(path, "r+b") as handle:
+            handle.seek(1)  # Windows locks the first byte
+            handle.write(f"{os.getpid()}\n".encode())
+            handle.truncate()
+    return lock
+
+
+def _holder(path: str) -> int | str:
+    """The process that holds a lock."""
+    if number := filelock.SoftFileLock(path).pid:
+        return number
+    with contextlib.suppress(OSError), open(path, "rb") as handle:
+        handle.seek(1)
+        return handle.read().decode().strip() or "unknown"
+    return "unknown"
 
 
 def seed_everything(seed: int) -> None:
@@ -171,12 +192,12 @@ def describe_machine(config: RunConfig) -> str:
 
 
 def headless() -> bool:
-    """Whether notebooks are being run by ``run_all.sh``: print tidy lines, no live plots."""
+    """Whether ``run_all.sh`` runs the notebooks: print lines, no live plots."""
     return HEADLESS in os.environ
 
 
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Where two configurations differ, readable; where the results go does not count."""
+    """Where two configurations differ, as text; :data:`PLACES` do not count."""
     old, new = stored.to_dict(), config.to_dict()
     return [
         f"{name} is {old[name]} there and {new[name]} here"
@@ -186,7 +207,7 @@ def differences(stored: RunConfig, config: RunConfig) -> list[str]:
 
 
 def _settings_of_folder(config: RunConfig) -> RunConfig:
-    """The settings that the folder already has, if recipe, profile and seed are the same."""
+    """The folder's settings, if recipe, profile and seed are the same."""
     path = Path(config.run_dir) / "config.yaml"
     if not path.exists():
         return config

@@ -1,7 +1,7 @@
-"""manifest.json: under which versions, on what machine and from which files a run was made."""
+"""manifest.json: the versions, machine and files that a run was made with."""
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -90,8 +90,7 @@ def git_revision() -> str | None:
 def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
     """Local data and model files that a run reads: ``{path: {sha256, bytes, mtime}}``.
 
-    Hub ids have no local files and are left out. A file with the size and time that ``known`` (an
-    earlier result) has is not read again: SAT has 4.6 GB.
+    A file with the size and time that it has in ``known`` (an earlier result) is not read again.
     """
     result = {}
     for folder, pattern in (

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from vtkit.config.run_config import RunConfig, read_config
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 
 BENCHMARKS = {
@@ -80,8 +80,9 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged ({problem}); delete it and evaluate again") from None
+        raise UserError(
+            f"{path} is damaged ({first_line(error)}); delete it and evaluate again"
+        ) from None
 
 
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:

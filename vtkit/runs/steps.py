@@ -1,7 +1,6 @@
 """Notebooks as steps of a run: their parameters, and whether they are done.
 
-papermill only warns of a parameter that no notebook has, and injects it all the same; here names
-and types are checked before anything runs. vtkit.runs.execution runs the steps.
+Names and types of parameters are checked here: papermill only warns of an unknown one.
 """
 
 import ast
@@ -13,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
+
 from vtkit.config.run_config import RunConfig
-from vtkit.config.values import cast
+from vtkit.config.values import KINDS, Strict, read_given
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, read_json, shown
 
 NOTEBOOKS = ROOT / "notebooks"
 REQUIRED = ("recipe", "profile", "seed", "run_dir", "overrides")
-_KINDS = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,11 @@ class Parameter:
     default: str
     help: str
 
-    def cast(self, value: str) -> Any:
-        """The value given on the command line, as this parameter's type.
-
-        Raises:
-            UserError: it does not have that type.
-        """
-        kind = _KINDS.get(self.type.split("[")[0])
-        try:
-            if kind is None:  # no annotation: the default's type
-                kind = type(ast.literal_eval(self.default))
-            return cast(value, kind)
-        except ValueError as error:
-            raise UserError(f"parameters: {self.name}: {error}") from None
+    @property
+    def kind(self) -> Any:
+        """Its type; without an annotation, the default's."""
+        name = self.type.split("[")[0]
+        return KINDS.get(name) or KINDS.get(type(ast.literal_eval(self.default)).__name__, str)
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ def select(steps: list[Step], first: str | None = None, only: str | None = None)
 
 
 def suited(steps: list[Step], config: RunConfig) -> list[Step]:
-    """The steps that make sense for a recipe: 00 to 02 are about SAT and its base model."""
+    """The steps that fit a recipe: 00 to 02 are about SAT and its base model."""
     if config.train_format == "sat":
         return steps
     return [step for step in steps if step.number not in ("00", "01", "02")]
@@ -150,10 +142,10 @@ def split_parameters(
     """Sort ``-p name value`` into overrides of the configuration and notebooks' own parameters.
 
     Raises:
-        UserError: nobody knows the name (the nearest one is named), or the type is wrong.
+        UserError: an unknown name (the nearest one is named), or a wrong type.
     """
     own = {p.name: p for step in steps for p in step.parameters.values() if p.name not in REQUIRED}
-    overrides, parameters = {}, {}
+    overrides, texts = {}, {}
     for name, value in given.items():
         if name in REQUIRED:
             hint = "-p FIELD VALUE" if name == "overrides" else f"--{name.replace('_', '-')}"
@@ -164,8 +156,10 @@ def split_parameters(
         if name in fields:
             overrides[name] = value
         if name in own:
-            parameters[name] = own[name].cast(value)
-    return overrides, parameters
+            texts[name] = value
+    kinds = {name: (own[name].kind, None) for name in texts}
+    own_values = create_model("NotebookParameters", __base__=Strict, **kinds)
+    return overrides, read_given(own_values, texts, "parameters", text=True)
 
 
 def forget(steps: list[Step], run_dir: Path) -> None:

@@ -5,9 +5,6 @@ import sys
 from pathlib import Path
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import resolve_config
-from vtkit.models.loading import load_processor
-from vtkit.sampling.vllm_engine import check_pictures, serve_command, write_folder
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +19,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _write(args: argparse.Namespace) -> None:
-    config = resolve_config(**config_settings(args))
+    from vtkit.config.recipes import resolve_config
+
+    config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
+    from vtkit.models.loading import load_processor
+    from vtkit.sampling.vllm_engine import check_pictures, serve_command, write_folder
+
     processor = load_processor(
         config.model, prompt=config.prompt, min_pixels=config.min_pixels,
         max_pixels=config.max_pixels,

@@ -7,7 +7,6 @@ model, its mode and torch's random state are left as they were: evaluating durin
 change the run.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from vtkit.models.inputs import (
     tokenizer_of,
     tokens_of,
 )
+from vtkit.runs.folder import headless
 from vtkit.sampling.decoding import decode
 from vtkit.sampling.sampler import Sampling, draw_rows, likeliest
 
@@ -184,7 +184,7 @@ def _inference(model: Any) -> Iterator[None]:
 @contextmanager
 def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
     """Show progress; yields a function to call with the number of rows just finished."""
-    if shown and not os.environ.get("VTKIT_HEADLESS"):
+    if shown and not headless():
         with tqdm(total=total, initial=done, desc="completions", unit="row", leave=False) as bar:
             yield bar.update
         return

@@ -2,22 +2,24 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from vtkit.commands import Parser, run, seed_list
 from vtkit.errors import UserError, suggest
-from vtkit.files import shown
-from vtkit.studies.entries import Entry, list_studies, load_study
-from vtkit.studies.keeping import keep
-from vtkit.studies.readme import write_tables
-from vtkit.studies.runner import run_all
+from vtkit.files import ROOT, shown
+
+if TYPE_CHECKING:
+    from vtkit.studies.entries import Entry
 
 
-def chosen(names: list[str], only: list[str]) -> list[Entry]:
+def chosen(names: list[str], only: list[str]) -> list["Entry"]:
     """Choose the entries of some studies (all, if none is named), or those named in ``only``.
 
     Raises:
         UserError: no such study or entry.
     """
+    from vtkit.studies.entries import list_studies, load_study
+
     entries = [entry for name in names or list_studies() for entry in load_study(name).values()]
     known = {entry.name for entry in entries}
     for name in only:
@@ -31,13 +33,14 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["readme"]:
         return run(_readme_parser(), _readme, argv[1:])
+    studies = sorted(path.stem for path in (ROOT / "configs" / "studies").glob("*.yaml"))
     parser = Parser(
         prog="python -m vtkit.studies",
         description="Run studies; skip what is done, resume what was stopped.",
         epilog="python -m vtkit.studies readme [RUN ...] keeps runs and writes the tables.",
         allow_abbrev=False,
     )
-    parser.add_argument("names", nargs="*", metavar="STUDY", help=", ".join(list_studies()))
+    parser.add_argument("names", nargs="*", metavar="STUDY", help=", ".join(studies))
     parser.add_argument("--only", nargs="+", default=[], metavar="ENTRY", help="just these")
     parser.add_argument("--seeds", type=seed_list, help="such as 0,1,2; default: as in the file")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
@@ -45,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from vtkit.studies.runner import run_all
+
     if args.jobs < 1:
         raise UserError(f"--jobs: {args.jobs} is too small; at least 1")
     entries = chosen(args.names, args.only)
@@ -62,6 +67,9 @@ def _readme_parser() -> Parser:
 
 
 def _readme(args: argparse.Namespace) -> None:
+    from vtkit.studies.keeping import keep
+    from vtkit.studies.readme import write_tables
+
     for run_dir in args.run_dirs:
         print(f"kept: {shown(keep(run_dir))}")
     write_tables()

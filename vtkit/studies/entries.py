@@ -1,21 +1,19 @@
-"""Studies: many small runs that answer one question, each with what it is held against.
+"""Read the studies of configs/studies: runs that answer one question.
 
-    python -m vtkit.studies                            # all of configs/studies, with its seeds
-    python -m vtkit.studies controls --only low-cap --seeds 0 --jobs 2
-
-A study is a file in configs/studies. Each entry names a recipe and the settings that differ, and
-either what others *reported* or a *prediction*, which was written down before the entry was run.
-``like: <study>/<entry>`` takes title, recipe, report and sources from an entry of another study.
-The runs are in :mod:`vtkit.studies.runner`, what came out in :mod:`vtkit.studies.comparison`.
+Each entry names a recipe, the settings that differ, and either the result that others *reported* or
+a *prediction* from before the run. ``like: <study>/<entry>`` takes title, recipe, report and
+sources from an entry of another study.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import TypedDict
 
 from vtkit.config.recipes import CONFIGS, resolve_config
 from vtkit.config.run_config import RunConfig
-from vtkit.config.values import cast_all, read_yaml
+from vtkit.config.values import Strict, read_model, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, shown
 from vtkit.studies.measures import DIRECTIONS, Expectation, read_expectation
@@ -24,30 +22,47 @@ STUDIES = CONFIGS / "studies"
 RECORDS = ROOT / "results" / "studies"
 RUNS = Path("runs") / "studies"
 MAIN = "main"
-_SCORES = ("base", "sft", "grpo")
+Seeds = list[Annotated[int, Field(ge=0)]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line of a study: what is run, and what it is held against."""
+class Reported(TypedDict, total=False):
+    """Results that others published."""
 
-    study: str
-    name: str
+    __pydantic_config__ = Strict.model_config
+    length: Literal[DIRECTIONS]
+    aha: bool
+    accuracy: float  # per cent
+
+
+class Settings(Strict):
+    """One entry of a study's file."""
+
     title: str
-    seeds: list
+    seeds: Seeds
     recipe: str = "visualthinker"
-    overrides: dict = field(default_factory=dict)
-    reuses: str = ""  # "main" or "<study>/<entry>": that run's record instead of one of its own
-    score: str = ""  # base, sft or grpo of that record; empty: its last
-    reported: dict = field(default_factory=dict)  # length, aha; accuracy in per cent
+    overrides: dict[str, Any] = {}
+    reuses: str = ""  # "main" or "<study>/<entry>": that run's record instead of its own
+    score: Literal["", "base", "sft", "grpo"] = ""  # of that record; empty: its last
+    reported: Reported = {}
     against: str = ""  # the arm that the source compares it with
     prediction: str = ""
-    expects: list = field(
-        default_factory=list
-    )  # the prediction, as vtkit.studies.measures reads it
+    expects: list[str] = []  # the prediction, as vtkit.studies.measures reads it
     reason: str = ""
     source: str = ""
     differs: str = ""  # from the original, for whoever compares numbers
+
+    @model_validator(mode="after")
+    def _predicts(self) -> "Settings":
+        if bool(self.prediction) != bool(self.expects):
+            raise ValueError("prediction and expects belong together; give both")
+        return self
+
+
+class Entry(Settings):
+    """A run of a study, for each seed, and the result that it is compared with."""
+
+    study: str
+    name: str
 
     def config(self, seed: int) -> RunConfig:
         """The run's configuration.
@@ -62,7 +77,7 @@ class Entry:
             raise UserError(f"study {self.study}, entry {self.name}: {error}") from None
 
     def record(self, seed: int) -> Path:
-        """Where the outcome of a seed is kept; it may not be there."""
+        """The folder for the result of a seed; it may be missing."""
         if self.reuses == MAIN:
             return RECORDS.parent / "reference" / f"visualthinker-mini-s{seed}"
         place = self.reuses or f"{self.study}/{self.name}"
@@ -71,14 +86,16 @@ class Entry:
     def expectations(self) -> list[Expectation]:
         """The prediction in numbers."""
         where = f"study {self.study}, entry {self.name}: expects"
-        return [read_expectation(str(text), where) for text in self.expects]
+        return [read_expectation(text, where) for text in self.expects]
 
 
-_ENTRY = {
-    name: kind for name, kind in get_type_hints(Entry).items() if name not in ("study", "name")
-}
 _BORROWED = ("title", "recipe", "reported", "reason", "source", "differs")  # by `like`
-_REPORTED = {"length": str, "aha": bool, "accuracy": float}
+
+
+class _File(Strict):
+    description: str = ""
+    seeds: Seeds = [0]
+    entries: dict[str, dict] = {}
 
 
 def list_studies() -> list[str]:
@@ -90,19 +107,16 @@ def load_study(name: str) -> dict[str, Entry]:
     """The entries of a study by name, in the file's order.
 
     Raises:
-        UserError: no such study, an unknown key (the nearest is named), an ill-typed value, an
-            entry that is neither held against a prediction nor against a report, or a reference
-            to an entry that is not there.
+        UserError: no such study, an unknown key (the nearest is named), a bad value, a prediction
+            without numbers, or a reference to a missing entry.
     """
     if name not in list_studies():
         raise UserError(f"study '{name}' does not exist{suggest(name, list_studies())}")
     path = STUDIES / f"{name}.yaml"
-    content = read_yaml(path)
-    known = {"description": str, "seeds": list, "entries": dict}
-    found = cast_all(content, known, shown(path))
+    file = read_model(_File, read_yaml(path), shown(path))
     entries = {
-        str(key): _entry(name, str(key), values, found.get("seeds", [0]), shown(path))
-        for key, values in found.get("entries", {}).items()
+        key: _entry(name, key, {"seeds": file.seeds} | values, f"{shown(path)}: {key}")
+        for key, values in file.entries.items()
     }
     for entry in entries.values():
         if entry.against and entry.against not in entries:
@@ -111,31 +125,17 @@ def load_study(name: str) -> dict[str, Entry]:
     return entries
 
 
-def _entry(study: str, name: str, values: Any, seeds: list, where: str) -> Entry:
-    where = f"{where}: {name}"
-    if not isinstance(values, dict):
-        raise UserError(f"{where}: expected 'key: value' lines")
-    if like := values.get("like"):
-        values = _borrowed(str(like), where) | {k: v for k, v in values.items() if k != "like"}
-    if "title" not in values:
-        raise UserError(f"{where}: has no title; give it one")
-    entry = Entry(study=study, name=name, **{"seeds": seeds, **cast_all(values, _ENTRY, where)})
-    cast_all(entry.reported, _REPORTED, f"{where}: reported")
-    length = entry.reported.get("length", DIRECTIONS[0])
-    if length not in DIRECTIONS:
-        raise UserError(f"{where}: reported: length: no '{length}'{suggest(length, DIRECTIONS)}")
-    if bool(entry.prediction) != bool(entry.expects):
-        raise UserError(f"{where}: prediction and expects belong together; give both")
-    if entry.score and entry.score not in _SCORES:
-        raise UserError(f"{where}: score: no '{entry.score}'{suggest(entry.score, _SCORES)}")
-    if not all(type(seed) is int and seed >= 0 for seed in entry.seeds):
-        raise UserError(f"{where}: seeds: expected whole numbers, got {entry.seeds}")
+def _entry(study: str, name: str, values: dict[str, Any], where: str) -> Entry:
+    if like := values.pop("like", ""):
+        values = _borrowed(str(like), where) | values
+    settings = read_model(Settings, values, where)
+    entry = Entry(study=study, name=name, **settings.model_dump(exclude_unset=True))
     entry.expectations()
     return entry
 
 
 def _borrowed(place: str, where: str) -> dict[str, Any]:
-    """What another study's entry says of its system, so that it is written once."""
+    """The description of a system in another study's entry."""
     study, _, name = place.partition("/")
     content = read_yaml(STUDIES / f"{study}.yaml") if study in list_studies() else {}
     entries = content.get("entries") or {}

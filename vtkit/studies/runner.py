@@ -18,6 +18,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from vtkit.config.run_config import RunConfig
+from vtkit.config.values import as_text
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
@@ -95,7 +96,7 @@ class _Runner:
     def _train(self, entry: Entry, config: RunConfig) -> float:
         """Run ``python -m vtkit.training``; returns its seconds."""
         pairs = [text for name, value in entry.overrides.items()
-                 for text in ("-p", name, _as_text(value))]  # fmt: skip
+                 for text in ("-p", name, as_text(value))]  # fmt: skip
         command = ["vtkit.training", "--recipe", config.recipe, "--profile", config.profile,
                    "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs]  # fmt: skip
         began = time.monotonic()
@@ -151,10 +152,6 @@ def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
     return last.removeprefix("error: ")
-
-
-def _as_text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _interrupt(*_: Any) -> None:

@@ -9,12 +9,7 @@ import sys
 from pathlib import Path
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
-from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
-from vtkit.runs.checkpoints import last_checkpoint
-from vtkit.training.model_card import push, write_card
-from vtkit.training.train import is_main_process, train
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,12 +27,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    checkpoint = train(resolve_config(**config_settings(args)))
+    from vtkit.config.recipes import resolve_config
+
+    config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
+    from vtkit.training.train import is_main_process, train
+
+    checkpoint = train(config)
     if is_main_process():
         print(f"trained: {checkpoint}")
 
 
 def _card(args: argparse.Namespace) -> None:
+    from vtkit.config.run_config import read_config
+    from vtkit.runs.checkpoints import last_checkpoint
+    from vtkit.training.model_card import push, write_card
+
     folder = Path(args.run_dir)
     config = read_config(folder / "config.yaml").replace(run_dir=str(folder))
     checkpoint = last_checkpoint(folder / "checkpoints")

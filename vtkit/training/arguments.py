@@ -10,7 +10,6 @@ from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
 from vtkit.models.loading import pick_device
-from vtkit.planning.disk import steps
 from vtkit.runs.checkpoints import KEPT
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
@@ -54,7 +53,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         bf16=config.dtype == "bfloat16", fp16=config.dtype == "float16",
         gradient_checkpointing=config.gradient_checkpointing,
         per_device_train_batch_size=config.per_device_batch_size,
-        gradient_accumulation_steps=_accumulation(config), max_steps=steps(config),
+        gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
         logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=KEPT,

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
 from vtkit.runs.checkpoints import keep_best, mark_whole
+from vtkit.runs.folder import headless
 from vtkit.runs.records import best_score, score_path
 
 METRICS = (
@@ -142,7 +142,7 @@ class Progress(TrainerCallback):
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
         self.every, self.draw, self.unit = every, draw, unit
-        self.headless = bool(os.environ.get("VTKIT_HEADLESS"))
+        self.headless = headless()
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args, state, control, **kwargs):

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, RunConfig
-from vtkit.config.values import read_yaml
+from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.runs.checkpoints import last_checkpoint
-from vtkit.runs.folder import start_run
+from vtkit.runs.folder import HEADLESS, start_run
 
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
@@ -61,7 +61,7 @@ def launch(
     with open(folder / LOG, "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "VTKIT_HEADLESS": "1"},
+            env={**os.environ, HEADLESS: "1"},
         )  # fmt: skip
         try:
             _follow(process, folder, draw)
@@ -99,12 +99,12 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
 def _parameters(config: RunConfig) -> list[str]:
     """``-p NAME VALUE`` for every field that recipe and profile set otherwise."""
     plain = resolve_config(config.recipe, config.profile, seed=config.seed).to_dict()
-    options = []
-    for name, value in config.to_dict().items():
-        if name not in IDENTITY and value != plain[name]:
-            text = ",".join(value) if isinstance(value, list) else str(value)
-            options += ["-p", name, text]
-    return options
+    changed = {
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in IDENTITY and value != plain[name]
+    }
+    return [text for name, value in changed.items() for text in ("-p", name, as_text(value))]
 
 
 def _follow(process: subprocess.Popen, folder: Path, draw: Callable[[], None] | None) -> None:

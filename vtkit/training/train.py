@@ -130,7 +130,7 @@ def is_main_process() -> bool:
 def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
-    return checkpoint if checkpoint and step_of(checkpoint) == disk.steps(config) else None
+    return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
 def make_trainer(config: RunConfig, **changes: Any) -> Any:

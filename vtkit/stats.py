@@ -10,6 +10,7 @@ JASA 22 (1927). Differences: R. G. Newcombe, Statistics in Medicine 17 (1998), w
 combine Wilson intervals, for independent samples and for pairs.
 """
 
+from collections.abc import Iterable
 from math import atanh, hypot, prod, sqrt, tanh
 from typing import Any
 
@@ -43,6 +44,12 @@ def proportion(successes: int, n: int, z: float = 1.96) -> dict[str, float | int
     """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None."""
     low, high = wilson_interval(successes, n, z)
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
+
+
+def share(flags: Iterable[bool]) -> dict[str, float | int | None]:
+    """``{"value", "low", "high", "n"}`` of how many of the flags are true, as :func:`proportion`."""
+    flags = list(flags)
+    return proportion(int(sum(flags)), len(flags))
 
 
 def difference(after: dict, before: dict) -> dict[str, float]:

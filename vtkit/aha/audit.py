@@ -68,6 +68,51 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
     }
 
 
+def load_windows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
+    """The rollouts of a run's ``start``, ``dip`` and ``end``, and of ``all`` its steps.
+
+    The start is the first three steps, the dip five steps around the shortest mean length, the end
+    the last ten. ``attrs["steps"]`` of each window names its steps.
+
+    Returns:
+        Rows as :func:`vtkit.aha.reflection.annotate` gives them.
+
+    Raises:
+        UserError: the run has no metrics or no rollouts.
+    """
+    metrics = records.load_metrics(run_dir)
+    rollouts = annotate(load_rollouts(run_dir).to_pandas())
+    dip, _ = curves.find_dip(metrics[curves.LENGTH])
+    steps = {
+        "start": list(metrics.index[: curves.START_STEPS]),
+        "dip": list(range(dip - 2, dip + 3)),
+        "end": list(metrics.index[-curves.END_STEPS :]),
+        "all": list(metrics.index),
+    }
+    windows = {when: rollouts[rollouts["step"].isin(chosen)] for when, chosen in steps.items()}
+    for when, frame in windows.items():
+        frame.attrs["steps"] = steps[when]
+    return windows
+
+
+def date_events(run_dir: str | Path) -> dict[str, int | None]:
+    """The step from which on each event of a run holds, averaged over five steps; None if never.
+
+    Raises:
+        UserError: the run has no metrics.
+    """
+    metrics = records.load_metrics(run_dir)
+    smooth = metrics.rolling(curves.AVERAGE_STEPS, min_periods=1, center=True).mean()
+    html = metrics["html_share"].head(curves.START_STEPS).mean()
+    formed = smooth["rewards/format_reward/mean"]
+    return {
+        "HTML is half of what it was": curves.since(smooth["html_share"] < html / 2),
+        "9 of 10 completions are well formed": curves.since(formed > 0.9),
+        "completions are shortest": curves.find_dip(metrics[curves.LENGTH])[0],
+        "reflection is clearly above its start": curves.find_onset(run_dir),
+    }
+
+
 def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     """What reflective completions answer before the first phrase, against what they end with.
 

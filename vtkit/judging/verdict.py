@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from vtkit.judging import countdown
 from vtkit.judging.answers import Answer, find_answer
@@ -103,3 +103,29 @@ def explain(
         "format_verdict": verdict,
         "why": f"{said} ({answer.rule}); right is {right!r}; format: {verdict}",
     }
+
+
+class Verdict(NamedTuple):
+    """What one completion is worth; stand-in until H1's is merged."""
+
+    answer: str | None
+    span: tuple[int, int] | None
+    rule: str
+    choice: int | None
+    correct: bool
+    format: str
+    style: str
+    reflective: bool
+
+
+def judge(
+    completion: str, solution: str, choices: Sequence[str] = (), *, prefilled: bool = True
+) -> Verdict:
+    """Judge one completion."""
+    from vtkit.judging.styles import is_reflective, style
+
+    found = find_answer(completion, choices, prefilled=prefilled)
+    return Verdict(
+        found.text, found.span, found.rule, found.choice, is_right(found, solution, choices),
+        check_format(completion, prefilled=prefilled), style(completion), is_reflective(completion),
+    )  # fmt: skip

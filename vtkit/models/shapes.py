@@ -6,14 +6,17 @@ by some bytes; half of what decides the memory is not in that number (vocabulary
 key-value heads).
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 import torch
 from transformers import Qwen2Config, Qwen2VLConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.models.loading import MODELS, count_parameters
@@ -135,6 +138,29 @@ def load_shape(model: str) -> Shape:
         UserError: no config.json there, another kind of model, or a hub id that is not known here.
     """
     return shape_of(_config(model))
+
+
+def count_picture_tokens(
+    profile: str, sizes: Mapping[str, Iterable[tuple[int, int]]]
+) -> dict[str, Any]:
+    """What pictures cost under a profile: its largest one, and the mean of each group of sizes.
+
+    Args:
+        sizes: ``(width, height)`` in pixels, by the name of the group.
+
+    Raises:
+        UserError: no such profile, or its model is not known here.
+    """
+    config = resolve_config(profile=profile)
+    shape, limits = load_shape(config.model), (config.min_pixels, config.max_pixels)
+    costs = {
+        "model": config.model,
+        "pixels, most": config.max_pixels,
+        "tokens, most": shape.patches(config.max_pixels) // shape.merge**2,
+    }
+    for name, found in sizes.items():
+        costs[f"tokens, {name}"] = round(fmean(shape.picture_tokens(*s, *limits) for s in found), 1)
+    return costs
 
 
 def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:

@@ -12,10 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from IPython.display import HTML
+
 from vtkit.errors import UserError
+from vtkit.judging.phrases import find_reflections
 from vtkit.judging.styles import STYLES
 from vtkit.report.groups import KINDS, Groups, evenly
-from vtkit.report.page import data, text
+from vtkit.report.page import data, paragraph, text, transcript
 from vtkit.runs.folder import headless
 
 _ASSETS = Path(__file__).with_name("viewer_assets")
@@ -76,7 +80,7 @@ class GroupView:
         return f'<style>{STYLE}</style><div class="vt">{_legend()}{view}</div>'
 
     def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         if headless():
             display(HTML(self._repr_html_()))
@@ -111,6 +115,24 @@ def show_rollouts(run_dir: str | Path, step: int | None = None, group: int = 0) 
     """
     source = Groups(run_dir)
     return GroupView(source, source.steps[-1] if step is None else step, group)
+
+
+def show_completions(rows: pd.DataFrame, empty: str = "There is none.") -> HTML:
+    """Rollouts in full, one below the other, with the phrases of reflection marked.
+
+    Args:
+        rows: rollouts with ``right``, as :func:`vtkit.aha.reflection.annotate` gives them.
+        empty: what to say if there are none.
+    """
+    parts = []
+    for row in rows.to_dict("records"):
+        outcome = "right" if row["right"] else "wrong"
+        title = f"Step {row['step']}, {row['task']}: {outcome}, advantage {row['advantage']:+.2f}"
+        question = f"{row['question']} Solution: {row['solution']}"
+        marks = find_reflections(row["completion"])
+        parts.append(transcript(title, question, row["completion"], marks))
+    style = "<style>article pre { white-space: pre-wrap }</style>"
+    return HTML(style + "".join(parts or [paragraph(empty)]))
 
 
 def _fit(source: Groups, budget: int) -> dict[str, Any]:

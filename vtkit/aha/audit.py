@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from vtkit.aha.reflection import annotate, rates
+from vtkit.files import write_json
 from vtkit.judging.answers import find_answer
 from vtkit.judging.matching import match_choice
 from vtkit.judging.phrases import find_reflections
@@ -230,6 +231,18 @@ def verdict(found: dict[str, Any]) -> Verdict:
     if guess["low"] <= 0:
         return Verdict("superficial", "it rose, but is not clearly better than a guess")
     return Verdict("amplified", "it rose, and is right more often than a guess; no causal test")
+
+
+def save_audit(run_dir: str | Path, found: dict[str, Any], **more: Any) -> Path:
+    """Write ``aha.json``: the verdict, its paragraph in pieces, the numbers, and more of them.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    path = Path(run_dir) / "aha.json"
+    sentence = {"verdict": verdict(found)._asdict(), "pieces": pieces(found)}
+    write_json(path, sentence | found | more)
+    return path
 
 
 def _what_it_buys(found: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import torch
 from transformers import Qwen2Config, Qwen2VLConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from vtkit.config.recipes import resolve_config
+from vtkit.config.recipes import list_profiles, resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.models.loading import MODELS, count_parameters
@@ -141,25 +141,22 @@ def load_shape(model: str) -> Shape:
 
 
 def count_picture_tokens(
-    profile: str, sizes: Mapping[str, Iterable[tuple[int, int]]]
-) -> dict[str, Any]:
-    """What pictures cost under a profile: its largest one, and the mean of each group of sizes.
+    sizes: Mapping[str, Iterable[tuple[int, int]]],
+) -> dict[str, dict[str, Any]]:
+    """What pictures cost under each profile: the largest one, and the mean of each group of sizes.
 
     Args:
         sizes: ``(width, height)`` in pixels, by the name of the group.
-
-    Raises:
-        UserError: no such profile, or its model is not known here.
     """
-    config = resolve_config(profile=profile)
-    shape, limits = load_shape(config.model), (config.min_pixels, config.max_pixels)
-    costs = {
-        "model": config.model,
-        "pixels, most": config.max_pixels,
-        "tokens, most": shape.patches(config.max_pixels) // shape.merge**2,
-    }
-    for name, found in sizes.items():
-        costs[f"tokens, {name}"] = round(fmean(shape.picture_tokens(*s, *limits) for s in found), 1)
+    costs = {}
+    for profile in list_profiles():
+        config = resolve_config(profile=profile)
+        shape, limits = load_shape(config.model), (config.min_pixels, config.max_pixels)
+        most = shape.patches(config.max_pixels) // shape.merge**2
+        costs[profile] = {"pixels, most": config.max_pixels, "tokens, most": most}
+        for name, found in sizes.items():
+            tokens = fmean(shape.picture_tokens(*size, *limits) for size in found)
+            costs[profile][f"tokens, {name}"] = round(tokens, 1)
     return costs
 
 

@@ -89,7 +89,7 @@ def setup(
     seed_everything(config.seed)
     pandas.set_option("display.max_colwidth", None)  # tables show whole completions
     print(describe_machine(config))
-    make_missing(config.to_dict(), make)
+    make_missing(config.to_dict(), make, quiet=True)
     return config
 
 

@@ -95,7 +95,7 @@ def train_missing(run: RunConfig, steps: int) -> None:
     """
     for name, rewards in REWARDS_TO_HACK.items() if steps else ():
         small = hacking_config(run, name, rewards, steps)
-        make_missing(small.to_dict())
+        make_missing(small.to_dict(), ["train_data", "benchmark_data"], quiet=True)
         if not finished(small):
             print(f"{name}: paid for {' + '.join(rewards)}")
             train_and_finish(small)

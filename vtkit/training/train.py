@@ -204,7 +204,7 @@ def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completio
     sizes = {"prompts_per_step": prompts, "num_generations": completions}
     sizes |= {"train_rows": 4 * prompts, "per_device_batch_size": prompts * completions}
     toy = resolve_config("visualthinker", "mini", seed=run.seed, run_dir=folder, **sizes, **paths)
-    make_missing(toy.to_dict(), ["model", "train_data"])
+    make_missing(toy.to_dict(), ["train_data"], quiet=True)
     trainer = make_trainer(toy)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1  # its training loop would set it

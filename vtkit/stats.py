@@ -137,6 +137,11 @@ def percent(proportion: dict[str, Any] | None) -> str:
     return f"{value:.1f}% [{low:.1f}, {high:.1f}]"
 
 
+def with_n(proportion: dict[str, Any]) -> str:
+    """As :func:`percent`, with the number of cases: ``"72% [68, 76], n = 500"``; else "none"."""
+    return f"{percent(proportion)}, n = {proportion['n']}" if proportion["n"] else "none"
+
+
 def points(gap: dict[str, float]) -> str:
     """A difference of two proportions for people: ``"+2.3 [+0.4, +4.1]"``, in points."""
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))

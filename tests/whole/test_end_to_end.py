@@ -17,7 +17,7 @@ NAMES = [path.stem for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
 
 @pytest.fixture(scope="module")
 def command(mini_data, tmp_path_factory):
-    """Run the command line; everything is the miniature's own but the number of steps and rows."""
+    """Run the command line on the miniature with few steps and rows."""
     run_dir = tmp_path_factory.mktemp("end-to-end") / "run"
     settings = {
         "train_data": mini_data,
@@ -90,7 +90,7 @@ def test_the_run_folder_is_complete(folder):
 
 
 @pytest.mark.slow
-def test_the_report_stands_alone(folder):
+def test_the_report_is_self_contained(folder):
     text = (folder / "report.html").read_text()
     assert "data:image/" in text and "<table" in text
     assert 'src="http' not in text and 'href="http' not in text

@@ -12,10 +12,12 @@ import nbformat
 import pytest
 
 from vtkit.config.run_config import FIELDS
+from vtkit.files import ROOT
 from vtkit.runs.steps import NOTEBOOKS, REQUIRED, Step, discover
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MAX_LINES, MAX_COLUMNS = 15, 100
+MAX_MODULES, MAX_NAMES = 25, 85
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -84,7 +86,7 @@ def test_code_cells_are_short_and_parse(notebook):
         assert max(map(len, lines)) <= MAX_COLUMNS, f"{cell.id}: a line is too long"
 
 
-def test_code_stands_between_words(notebook):
+def test_code_is_between_words(notebook):
     """Never more than four code cells without a sentence."""
     kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
     assert "ccccc" not in kinds
@@ -125,6 +127,34 @@ def test_what_it_imports_from_the_kit_exists(notebook):
                 for alias in node.names:
                     if not hasattr(module, alias.name):
                         importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_import_few_modules_of_the_kit():
+    """A reader of all notebooks meets at most 25 modules and 85 names of them."""
+    modules, names = set(), set()
+    for path in PATHS:
+        for cell in code_of(nbformat.read(path, as_version=nbformat.NO_CONVERT)):
+            for node in ast.walk(ast.parse(cell.source)):
+                if not isinstance(node, ast.ImportFrom) or not node.module.startswith("vtkit"):
+                    continue
+                for alias in node.names:
+                    whole = f"{node.module}.{alias.name}"
+                    is_module = (ROOT / f"{whole.replace('.', '/')}.py").is_file()
+                    modules.add(whole if is_module else node.module)
+                    names.add((node.module, alias.name))
+    assert len(modules) <= MAX_MODULES, sorted(modules)
+    assert len(names) <= MAX_NAMES
+
+
+def test_each_name_is_imported_once(notebook):
+    imported = [
+        (node.module, alias.name)
+        for cell in code_of(notebook)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert len(imported) == len(set(imported))
 
 
 def test_quoted_repository_paths_exist(notebook):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from vtkit.aha.reflection import annotate, rates
+from vtkit.files import write_json
 from vtkit.judging.matching import match_choice
 from vtkit.judging.phrases import find_reflections
 from vtkit.judging.statements import find_sentences
@@ -62,6 +63,51 @@ def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str,
         "agreement": agreement(windows["end"]),
         "length_and_accuracy": length_and_accuracy(metrics),
         "effects": {} if effects is None else _by_arm(effects),
+    }
+
+
+def load_windows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
+    """The rollouts of a run's ``start``, ``dip`` and ``end``, and of ``all`` its steps.
+
+    The start is the first three steps, the dip five steps around the shortest mean length, the end
+    the last ten. ``attrs["steps"]`` of each window names its steps.
+
+    Returns:
+        Rows as :func:`vtkit.aha.reflection.annotate` gives them.
+
+    Raises:
+        UserError: the run has no metrics or no rollouts.
+    """
+    metrics = records.load_metrics(run_dir)
+    rollouts = annotate(load_rollouts(run_dir).to_pandas())
+    dip, _ = curves.find_dip(metrics[curves.LENGTH])
+    steps = {
+        "start": list(metrics.index[: curves.START_STEPS]),
+        "dip": list(range(dip - 2, dip + 3)),
+        "end": list(metrics.index[-curves.END_STEPS :]),
+        "all": list(metrics.index),
+    }
+    windows = {when: rollouts[rollouts["step"].isin(chosen)] for when, chosen in steps.items()}
+    for when, frame in windows.items():
+        frame.attrs["steps"] = steps[when]
+    return windows
+
+
+def date_events(run_dir: str | Path) -> dict[str, int | None]:
+    """The step from which on each event of a run holds, averaged over five steps; None if never.
+
+    Raises:
+        UserError: the run has no metrics.
+    """
+    metrics = records.load_metrics(run_dir)
+    smooth = metrics.rolling(curves.AVERAGE_STEPS, min_periods=1, center=True).mean()
+    html = metrics["html_share"].head(curves.START_STEPS).mean()
+    formed = smooth["rewards/format_reward/mean"]
+    return {
+        "HTML is half of what it was": curves.since(smooth["html_share"] < html / 2),
+        "9 of 10 completions are well formed": curves.since(formed > 0.9),
+        "completions are shortest": curves.find_dip(metrics[curves.LENGTH])[0],
+        "reflection is clearly above its start": curves.find_onset(run_dir),
     }
 
 
@@ -179,6 +225,18 @@ def verdict(found: dict[str, Any]) -> Verdict:
     if guess["low"] <= 0:
         return Verdict("superficial", "it rose, but is not clearly better than a guess")
     return Verdict("amplified", "it rose, and is right more often than a guess; no causal test")
+
+
+def save_audit(run_dir: str | Path, found: dict[str, Any], **more: Any) -> Path:
+    """Write ``aha.json``: the verdict, its paragraph in pieces, the numbers, and more of them.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    path = Path(run_dir) / "aha.json"
+    sentence = {"verdict": verdict(found)._asdict(), "pieces": pieces(found)}
+    write_json(path, sentence | found | more)
+    return path
 
 
 def _what_it_buys(found: dict[str, Any]) -> str:

@@ -9,12 +9,12 @@ explains the design: both sides are drawn anew, and a question serves an arm onc
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median_low
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -22,17 +22,25 @@ from datasets import Dataset
 
 from vtkit.aha import cuts
 from vtkit.aha.cuts import Cut, cut_reflection, cut_thinking
-from vtkit.aha.pairs import ARMS, KINDS, SCHEMA, load_pairs, save_pairs
+from vtkit.aha.pairs import ARMS, KINDS, SCHEMA, effects, load_pairs, remarks, save_pairs
+from vtkit.data.rows import load_benchmark_rows
 from vtkit.errors import UserError
 from vtkit.judging import is_reflective, judge
 from vtkit.judging.verdict import benchmark_solution
 from vtkit.models.inputs import tokenizer_of
+from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
+from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.sampling.generation import generate
 from vtkit.sampling.sampler import Sampling
 
+if TYPE_CHECKING:
+    from vtkit.config.run_config import RunConfig
+
 REFLECTION = " Wait, let me check again."
 """Inserted where no reflection of the model is common enough."""
+MODEL_ARMS = {"trained": ("force", "remove"), "base": ("insert", "placebo", "words")}
+"""The arms that each model of a run can answer: the first two need completions that reflect."""
 _CUTTERS = {"reflective": cut_reflection, "other": cut_thinking}  # by kind of completion
 _ASKED_AT_ONCE = 64  # questions; fixed, so that the batch size decides nothing
 _Draw = Callable[[Sequence[int], Sequence[str], Sequence[str]], list[str]]
@@ -243,3 +251,42 @@ def _load_same(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
                 "delete it or save to another file"
             )
     return pairs
+
+
+def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.DataFrame]:
+    """The causal test of a run: the last checkpoint's arms and the base model's.
+
+    Args:
+        folder: the run folder, or a replay; pairs are kept in its ``interventions``.
+        n: pairs in each arm; 0 reads what is kept and runs nothing. Without a checkpoint, or for a
+            replay, nothing is run either.
+
+    Returns:
+        Pairs by model, ``trained`` and ``base``, of those that there are.
+    """
+    checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
+    weights = {"trained": checkpoint, "base": config.model}
+    possible = n > 0 and checkpoint is not None and folder == Path(config.run_dir)
+    found = {}
+    for name, arms in MODEL_ARMS.items():
+        file = folder / "interventions" / f"{name}.parquet"
+        if possible:
+            found[name] = run_interventions(
+                *load(config, weights[name]), load_benchmark_rows(config.to_dict()),
+                prompt=config.prompt, arms=arms, n=n, seed=config.seed, save=file,
+                temperature=config.temperature, top_k=config.top_k,
+                batch_size=config.eval_batch_size, max_new_tokens=config.max_completion_length,
+            )  # fmt: skip
+        elif file.exists():
+            found[name] = load_pairs(file)
+    return found
+
+
+def compare_arms(tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """The effects of all arms of :func:`run_causal_test`, one row an arm; None without any pairs.
+
+    Prints the remarks that belong below the table, model by model.
+    """
+    for name, pairs in tested.items():
+        print(f"{name} model:", *remarks(pairs), sep="\n- ")
+    return pd.concat([effects(pairs) for pairs in tested.values()]) if tested else None

@@ -16,11 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from vtkit.config.run_config import RunConfig, read_config
+from vtkit.data.rows import load_benchmark_rows
 from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
 from vtkit.judging.verdict import answer_index, benchmark_solution
+from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
+from vtkit.runs.artifacts import make_missing
+from vtkit.runs.checkpoints import last_checkpoint, step_of
+from vtkit.runs.folder import locked
+from vtkit.runs.records import score_path
 from vtkit.sampling.generation import Completion
 from vtkit.sampling.resumable import generate_resumable
 from vtkit.stats import proportion
@@ -108,6 +115,37 @@ def evaluate(
     write_json(file.with_suffix(".json"), result)
     kept.unlink(missing_ok=True)
     return result
+
+
+def score_missing(config: RunConfig) -> None:
+    """Score the base model and the last checkpoint of a run and of its baseline, where missing.
+
+    Prints a line for each score. The miniature's files are made if they are not there.
+
+    Raises:
+        UserError: another process uses the run, or as :func:`evaluate`.
+    """
+    runs, baseline = [config], Path(config.run_dir) / "sft"
+    if (baseline / "config.yaml").exists():
+        runs.append(read_config(baseline / "config.yaml").replace(run_dir=str(baseline)))
+    for run in runs:
+        make_missing(run.to_dict())
+        with locked(config.run_dir):
+            checkpoint = last_checkpoint(Path(run.run_dir) / "checkpoints")
+            last = step_of(checkpoint) if checkpoint else 0
+            for step, weights in {0: run.model, last: checkpoint or run.model}.items():
+                print(f"{run.run_dir}, step {step}: {_score_if_missing(run, step, weights)}")
+
+
+def _score_if_missing(run: RunConfig, step: int, weights: str | Path) -> str:
+    evals = Path(run.run_dir) / "evals"
+    if score_path(evals, step).exists():
+        return "there"
+    evaluate(
+        *load(run, weights), load_benchmark_rows(run.to_dict()), evals, step=step,
+        prompt=run.prompt, batch_size=run.eval_batch_size, max_new_tokens=run.eval_max_new_tokens,
+    )  # fmt: skip
+    return f"made now, with {weights}"
 
 
 def judged_row(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:

@@ -7,8 +7,10 @@ A YAML parser drops comments, so they are read from the lines of the file::
 """
 
 import re
+from typing import Any
 
-from vtkit.config.recipes import CONFIGS
+from vtkit.config.recipes import CONFIGS, resolve_config
+from vtkit.config.run_config import HELP, RunConfig
 from vtkit.config.values import read_yaml
 
 _VALUE = re.compile(r"(?P<indent> *)(?P<key>[\w-]+):(?: [^#]*)?(?:# (?P<comment>.*))?")
@@ -48,3 +50,22 @@ def _comments(text: str) -> dict[tuple[str, ...], str]:
         else:
             last = ()
     return found
+
+
+def explain_changes(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Every setting that differs from the original's and has a reason, by field.
+
+    Returns:
+        Columns by name: ``original`` (profile ``paper``), ``this run``, ``what`` and ``why``, each
+        with a value by field. ``num_generations`` is always among them.
+    """
+    reasons = find_reasons(config.recipe, config.profile)
+    original = resolve_config(config.recipe, "paper", seed=config.seed)
+    differs = {name for name in HELP if getattr(original, name) != getattr(config, name)}
+    shown = [name for name in HELP if name in reasons and name in differs | {"num_generations"}]
+    return {
+        "original": {name: getattr(original, name) for name in shown},
+        "this run": {name: getattr(config, name) for name in shown},
+        "what": {name: HELP[name] for name in shown},
+        "why": {name: reasons[name] for name in shown},
+    }

@@ -13,7 +13,7 @@ from typing import Any
 from datasets import Dataset
 
 from vtkit.data.cv_bench import load_cv_bench
-from vtkit.data.pictures import replaced
+from vtkit.data.pictures import encoded_images, replaced
 from vtkit.data.replications import load_problems
 from vtkit.data.sat import load_sat
 
@@ -44,3 +44,8 @@ def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
     else:
         found = load_problems(source, config["train_format"], split="test", rows=rows)
     return replaced(found, config["pictures"], config["seed"])
+
+
+def picture_bytes(rows: Dataset) -> list[bytes]:
+    """Every picture of training or benchmark rows, encoded as it is stored."""
+    return [cell["bytes"] for cells in encoded_images(rows) for cell in cells]

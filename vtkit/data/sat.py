@@ -13,8 +13,10 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 
 from vtkit.data.bad_rows import BadRow, BadRows
@@ -82,9 +84,7 @@ def load_sat(
     selection = Selection(
         subset=subset, types=types, max_images=max_images, sample=sample, rows=rows or 0, seed=seed
     )
-    path = Path(source)
-    if not path.is_file():
-        path = find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
+    path = find_sat(source, split)
     _check_types(path, types)
     skipped = BadRows(path, max_images)
     select = _first if sample == "first" else _random
@@ -233,3 +233,58 @@ def options_text(choices: Sequence[str]) -> str:
     if len(choices) < 2:
         return "".join(choices)
     return ", ".join(choices[:-1]) + " or " + choices[-1]
+
+
+def find_sat(source: str | Path, split: str = "train") -> Path:
+    """The parquet file of a split; downloads it if ``source`` is ``"array/SAT"``.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if Path(source).is_file():
+        return Path(source)
+    return find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Every row of a file of SAT without its pictures; ``pictures`` says how many it has.
+
+    Raises:
+        UserError: the file is damaged, or a column is missing or of another type.
+    """
+    parts = []
+    for _, batch in read_batches(path, SAT_SCHEMA):
+        pictures = pc.list_value_length(batch["image_bytes"])
+        parts.append(batch.drop_columns(["image_bytes"]).to_pandas().assign(pictures=pictures))
+    return pd.concat(parts, ignore_index=True)
+
+
+def preview_selection(text: pd.DataFrame, **choice: Any) -> dict[str, Any]:
+    """Say which rows a selection would take, going by type and number of pictures alone.
+
+    Args:
+        text: of :func:`read_text`.
+        choice: fields of :class:`vtkit.data.selection.Selection`.
+    """
+    rule = Selection(**choice)
+    fits = text["question_type"].map(rule.admits) & (text["pictures"] <= rule.max_images)
+    usable = list(text.index[fits])
+    chosen = rule.draw(usable) if rule.sample == "random" else usable[: rule.rows or None]
+    return {
+        "usable rows": len(usable),
+        "numbers of those taken": f"{chosen[0]:,} to {chosen[-1]:,}" if chosen else "none",
+        "types": ", ".join(sorted(set(text["question_type"][chosen]))),
+    }
+
+
+def write_damaged(path: Path, out: str | Path, *, rows: int, damaged: Sequence[int]) -> None:
+    """Copy the first rows of a file, again and again up to ``rows``, and spoil some pictures.
+
+    Args:
+        damaged: numbers of the rows whose picture is replaced by bytes that are none.
+    """
+    good = next(read_batches(path, SAT_SCHEMA))[1].to_pylist()
+    copied = [dict(good[number % len(good)]) for number in range(rows)]
+    for number in damaged:
+        copied[number]["image_bytes"] = [b"not a picture"]
+    pq.write_table(pa.Table.from_pylist(copied, SAT_SCHEMA), out)

@@ -8,10 +8,10 @@
 """
 
 from vtkit.judging.answers import find_answer
-from vtkit.judging.phrases import BROAD, LISTS, NARROW, find_reflections
+from vtkit.judging.phrases import BROAD, LISTS, NARROW, count_words, find_reflections
 from vtkit.judging.rewards import accuracy_reward, format_reward, get_rewards
 from vtkit.judging.styles import STYLES, is_html, is_reflective, shares, style
-from vtkit.judging.verdict import Verdict, check_format, is_correct, judge
+from vtkit.judging.verdict import Verdict, check_format, is_correct, is_right, judge
 
 __all__ = [
     "BROAD",
@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "accuracy_reward",
     "check_format",
+    "count_words",
     "find_answer",
     "find_reflections",
     "format_reward",
@@ -28,6 +29,7 @@ __all__ = [
     "is_correct",
     "is_html",
     "is_reflective",
+    "is_right",
     "judge",
     "shares",
     "style",

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from vtkit.data.pictures import encoded_images
-from vtkit.models.prompts import conversation, one_per_image
+from vtkit.models.prompts import check_rendering, conversation, one_per_image
 
 
 def tokenizer_of(processor: Any) -> Any:
@@ -116,3 +116,23 @@ def _patches(processor: Any, cells: Sequence[dict]) -> int:
         with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
             total += tool.get_number_of_image_patches(picture.height, picture.width)
     return total // tool.merge_size**2
+
+
+def render(processor: Any, question: str) -> str:
+    """The prompt of a question with one picture, as text: everything that the template adds."""
+    turn = conversation(question)
+    return processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+
+
+def encode_row(processor: Any, row: dict[str, Any]) -> torch.Tensor:
+    """Token ids (T,) of one row's prompt with its pictures, as the model gets them.
+
+    Args:
+        row: of :func:`vtkit.data.rows.load_training_rows`.
+
+    Raises:
+        UserError: the chat template loses the picture or the question.
+    """
+    check_rendering(processor, [row["question"]])
+    turn = message({"prompt": row["question"], "images": row["images"]})
+    return batch_inputs(processor, [turn], [[]])["input_ids"][0]

@@ -6,14 +6,17 @@ or, for published models, from their architecture as it is written down here.
     load_shape("Qwen/Qwen2-VL-2B").total  # 2,208,985,600
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 import torch
 from transformers import Qwen2Config, Qwen2VLConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from vtkit.config.recipes import list_profiles, resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.models.loading import MODELS, count_parameters
@@ -105,6 +108,26 @@ def load_shape(model: str) -> Shape:
         UserError: no config.json there, another kind of model, or a hub id that is not known here.
     """
     return shape_of(_config(model))
+
+
+def count_picture_tokens(
+    sizes: Mapping[str, Iterable[tuple[int, int]]],
+) -> dict[str, dict[str, Any]]:
+    """What pictures cost under each profile: the largest one, and the mean of each group of sizes.
+
+    Args:
+        sizes: ``(width, height)`` in pixels, by the name of the group.
+    """
+    costs = {}
+    for profile in list_profiles():
+        config = resolve_config(profile=profile)
+        shape, limits = load_shape(config.model), (config.min_pixels, config.max_pixels)
+        most = shape.patches(config.max_pixels) // shape.merge**2
+        costs[profile] = {"pixels, most": config.max_pixels, "tokens, most": most}
+        for name, found in sizes.items():
+            tokens = fmean(shape.picture_tokens(*size, *limits) for size in found)
+            costs[profile][f"tokens, {name}"] = round(tokens, 1)
+    return costs
 
 
 def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
 from vtkit.planning.memory import GB, RESERVE
-from vtkit.planning.plan import Plan
+from vtkit.planning.plan import Plan, plan, this_machine
 
 
 def require_fit(plan: Plan) -> None:
@@ -31,6 +32,18 @@ def require_fit(plan: Plan) -> None:
         f"parameters: {moment} needs {plan.peak / GB:.1f} GB and {usable / GB:.1f} GB are "
         f"usable of {plan.memory / GB:.1f}; {remedy}"
     )
+
+
+def check_plan(config: RunConfig) -> None:
+    """Print what a run needs on this machine, and refuse it if that cannot fit.
+
+    Raises:
+        UserError: as :func:`require_fit`.
+    """
+    name, memory, triton = this_machine()
+    planned = plan(config, memory, triton=triton)
+    print(f"{name}\n{planned.table()}")
+    require_fit(planned)
 
 
 def suggestions(plan: Plan) -> Iterator[dict[str, Any]]:

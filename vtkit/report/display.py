@@ -5,13 +5,21 @@ Model text in captions is never read as markup or mathematics.
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vtkit.files import atomic_path
 from vtkit.rendering import align, markdown
+from vtkit.runs.records import describe_run
+from vtkit.runs.replay import find_run
+
+if TYPE_CHECKING:
+    from vtkit.config.run_config import RunConfig
 
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
@@ -19,6 +27,26 @@ _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 def banner(text: str) -> None:
     """Show what a notebook leaves out or replays in a box; plain text in a terminal."""
     display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
+
+
+def open_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
+    """Find the run to read, and show a banner if it is a committed one that is replayed.
+
+    Args:
+        part: a file or folder that the run must have, such as ``"rollouts"``.
+
+    Returns:
+        The folder, and whether it is a replay, as :func:`vtkit.runs.replay.find_run`.
+
+    Raises:
+        UserError: neither the run nor any committed one has the part.
+    """
+    folder, replayed = find_run(config, part)
+    if replayed:
+        banner(
+            f"{config.run_dir} has no {part}; this replays a committed run: {describe_run(folder)}"
+        )
+    return folder, replayed
 
 
 def text_table(header: list[str], rows: list[list[str]]) -> None:
@@ -33,12 +61,14 @@ def image_gallery(
     *,
     columns: int = 4,
     width: float = 3.0,
+    save_as: str | Path | None = None,
 ) -> Figure:
     """Show pictures in rows, each with its caption wrapped below it.
 
     Args:
         captions: one for each picture; line breaks are kept.
         width: of a picture, in inches.
+        save_as: a PNG file to write as well.
     """
     wrapped = [_wrap(caption, letters=int(12.5 * width)) for caption in captions]
     starts = range(0, len(pictures), columns)
@@ -54,6 +84,9 @@ def image_gallery(
         axis.imshow(picture)
         place = {"x": 0, "y": -0.08 / width, "va": "top", "transform": axis.transAxes}
         axis.text(s=caption, fontsize=9, parse_math=False, **place)
+    if save_as:
+        with atomic_path(save_as) as draft:
+            figure.savefig(draft, dpi=110, format="png")
     plt.close(figure)  # a notebook shows what a cell returns; open, it would show it twice
     return figure
 

@@ -3,9 +3,11 @@
 ``comparison("runs/x")`` returns the figure and saves ``runs/x/figures/comparison.png``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,6 +32,7 @@ from vtkit.report.drawing import (
 )
 from vtkit.report.figure_1 import STYLES
 from vtkit.runs.curves import LENGTH
+from vtkit.runs.folder import headless
 from vtkit.runs.records import (
     benchmark_name,
     chance_levels,
@@ -80,6 +83,14 @@ def live(run_dir: str | Path) -> Figure:
         else:
             figure.suptitle("waiting for the first training step")
         return save(figure, run_dir, "live", dpi=110)
+
+
+def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
+    """Show the plot of :func:`live` in a notebook; returns what draws it anew, None if headless."""
+    if headless():
+        return None
+    plot = display(live(run_dir), display_id=True)
+    return lambda: plot.update(live(run_dir))
 
 
 def training_curves(run_dir: str | Path) -> Figure:

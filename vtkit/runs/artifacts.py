@@ -92,11 +92,14 @@ def maker(folder: str) -> list[str] | None:
     return command.split() if command and not (ROOT / folder / last).exists() else None
 
 
-def make_missing(config: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> list[str]:
+def make_missing(
+    config: Mapping[str, Any], fields: Sequence[str] = FIELDS, *, quiet: bool = False
+) -> list[str]:
     """Make what is missing of the miniature's data and models; returns the folders.
 
     Args:
         fields: the fields of the configuration that name them.
+        quiet: say in a line what was written, without the command's progress bars.
 
     Raises:
         UserError: the command failed, after printing why.
@@ -104,7 +107,14 @@ def make_missing(config: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> l
     made = []
     for folder in dict.fromkeys(config[name] for name in fields):
         if command := maker(folder):
-            if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
-                raise UserError(f"{folder} is missing and could not be made; see above")
+            hidden = subprocess.PIPE if quiet else None
+            done = subprocess.run(
+                [sys.executable, "-m", *command], cwd=ROOT, stdout=hidden, stderr=hidden, text=True
+            )
+            if done.returncode:
+                why = done.stderr.strip().splitlines()[-1:] if quiet else ["see above"]
+                raise UserError(f"{folder} is missing and could not be made; {' '.join(why)}")
             made.append(folder)
+            if quiet:
+                print(f"{folder}: written")
     return made

@@ -9,9 +9,9 @@ import errno
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
@@ -19,9 +19,12 @@ from vtkit import __version__
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT, environment, read_json, remove_drafts, write_json
-from vtkit.runs.artifacts import require_origins
+from vtkit.files import ROOT, atomic_write, environment, read_json, remove_drafts, write_json
+from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
 _LOCK_OWNER = "VTKIT_LOCKED_RUN"
@@ -58,6 +61,7 @@ def setup(
     seed: int = 0,
     run_dir: str = "",
     overrides: Mapping[str, Any] | None = None,
+    make: Sequence[str] = (),
 ) -> RunConfig:
     """First line of every notebook: settings, folder, seeds, and one line about the machine.
 
@@ -67,6 +71,8 @@ def setup(
     Args:
         run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
         overrides: values for single fields of :class:`vtkit.config.run_config.RunConfig`.
+        make: fields (``train_data``, ``benchmark_data``, ``model``) whose folders of the miniature
+            are written if they are missing.
 
     Raises:
         UserError: bad settings, or a folder that belongs to other ones.
@@ -85,6 +91,7 @@ def setup(
     seed_everything(config.seed)
     pandas.set_option("display.max_colwidth", None)  # tables show whole completions
     print(describe_machine(config))
+    make_missing(config.to_dict(), make, quiet=True)
     return config
 
 
@@ -189,6 +196,18 @@ def describe_machine(config: RunConfig) -> str:
         f"on {device} ({reason}; {os.cpu_count()} CPU cores); "
         f"recipe {config.recipe}, profile {config.profile}, seed {config.seed}: {config.run_dir}"
     )
+
+
+def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
+    """Write a table as CSV into the run folder, whole or not at all.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    path = Path(config.run_dir) / name
+    with atomic_write(path) as handle:
+        table.to_csv(handle, index=False)
+    return path
 
 
 def headless() -> bool:

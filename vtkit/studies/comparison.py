@@ -11,17 +11,24 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from vtkit.errors import UserError, suggest
+from vtkit.files import read_json
+from vtkit.report import seeds
 from vtkit.report.tables import Table
 from vtkit.runs.records import compared_scores
 from vtkit.runs.replay import kept_records, unpacked
 from vtkit.stats import NOT_RUN, percent, spread
 from vtkit.studies import entries
 from vtkit.studies.entries import MAIN, Entry, load_study
+from vtkit.studies.ledger import EVIDENCE, load_ledger
 from vtkit.studies.measures import Expectation, aha_direction, length_direction, measure
 
+MAIN_ROW = "visualthinker"  # of the study "rows": the main run
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
 _MEASURED = {  # columns of measured_table
     "tokens, start": "length_start",
@@ -233,6 +240,61 @@ def _came_out(one: Result, wanted: Expectation) -> str:
         return ", ".join(values) or NOT_RUN
     ratio = wanted.name in ("growth", "length_over_main")
     return in_seeds(values, ".2f" if ratio else ".1f")
+
+
+def reasons_table(study: str, *columns: str) -> Table:
+    """Fields of a study's entries, such as ``reason``, ``source`` and ``differs``."""
+    found = [one.entry for one in load_results(study).values()]
+    rows = [[entry.title, *(str(getattr(entry, name)) for name in columns)] for entry in found]
+    return ["entry", *columns], rows
+
+
+def main_table(row: str = MAIN_ROW) -> Table:
+    """A row's numbers on every seed, next to the targets that were fixed before it ran."""
+    one = load_results("rows")[row]
+    runs = [read_json(folder / "summary.json") for folder in one.folders.values()]
+    return seeds.table(runs, plain=True)
+
+
+def draw_seeds(row: str, out: str | Path) -> Figure | None:
+    """The curves of every seed of a row, saved in ``out``; None if it was not run.
+
+    Raises:
+        UserError: there is no such row.
+    """
+    results = load_results("rows")
+    if row not in results:
+        raise UserError(f"row: no '{row}'{suggest(row, results)}")
+    one = results[row]
+    return seeds.bands([*one.folders.values()], out) if one.folders else None
+
+
+def time_table() -> Table:
+    """Minutes of every kept run, by study: how many runs, the median, and all together."""
+    kept: dict[str, list[float]] = {}
+    for folder in kept_runs():
+        kept.setdefault(folder.parent.name, []).append(_minutes(folder))
+    main = load_results("rows")[MAIN_ROW]
+    kept["main run, with its baseline"] = [*map(_minutes, main.folders.values())]
+    rows = [
+        [study, str(len(times)), f"{median(times):.1f}", f"{sum(times):.1f}"]
+        for study, times in kept.items()
+        if times
+    ]
+    return ["study", "runs", "median, minutes", "all, minutes"], rows
+
+
+def _minutes(folder: Path) -> float:
+    return read_json(folder / "manifest.json")["wall_seconds"] / 60
+
+
+def ledger_table() -> Table:
+    """Every public number known, with its evidence explained; see :mod:`vtkit.studies.ledger`."""
+    entries = load_ledger()
+    rows = [[*entry.values()] for entry in entries]
+    at = [*entries[0]].index("evidence")
+    explained = [[*row[:at], f"{row[at]}: {EVIDENCE[row[at]]}", *row[at + 1 :]] for row in rows]
+    return [*entries[0]], explained
 
 
 def in_seeds(values: list[float], form: str) -> str:

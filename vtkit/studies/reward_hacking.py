@@ -32,9 +32,11 @@ from vtkit.report.drawing import (
     label_ends,
     save,
 )
+from vtkit.runs.artifacts import make_missing
 from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_share
 from vtkit.runs.records import load_evaluations
 from vtkit.runs.rollouts import load_rollouts
+from vtkit.training.train import finished, train_and_finish
 
 REWARDS_TO_HACK = {"sound": ["accuracy", "format"], "format": ["format"], "length": ["length"]}
 """What the runs are paid for: the sound reward, and two naive ones."""
@@ -81,6 +83,20 @@ def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) ->
         save_steps=steps,
         benchmark_rows=min(run.benchmark_rows or BENCHMARK_ROWS, BENCHMARK_ROWS),
     )
+
+
+def train_missing(run: RunConfig, steps: int) -> None:
+    """Run every small run that is not finished; 0 steps runs none.
+
+    Raises:
+        UserError: a folder has other settings, or training failed.
+    """
+    for name, rewards in REWARDS_TO_HACK.items() if steps else ():
+        small = hacking_config(run, name, rewards, steps)
+        make_missing(small.to_dict(), ["train_data", "benchmark_data"], quiet=True)
+        if not finished(small):
+            print(f"{name}: paid for {' + '.join(rewards)}")
+            train_and_finish(small)
 
 
 def trained(run: RunConfig) -> dict[str, str]:

@@ -7,7 +7,9 @@ same weights and the same metrics.csv as an unbroken run, bit for bit.
 """
 
 import contextlib
+import gc
 import os
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 
 from vtkit.benchmark import evaluate
-from vtkit.config.run_config import RunConfig
+from vtkit.config.recipes import resolve_config
+from vtkit.config.run_config import IDENTITY, RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
@@ -26,15 +29,16 @@ from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
-from vtkit.runs.artifacts import require_origins
+from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import locked, start_run
+from vtkit.runs.folder import finish_run, locked, start_run
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
+from vtkit.training.launch import launch
 from vtkit.training.model_card import check_push, push, write_card
 from vtkit.training.trackers import tracking
 from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
@@ -131,6 +135,81 @@ def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
     return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
+
+
+def train_or_launch(
+    config: RunConfig, launcher: str = "", *, draw: Callable[[], None] | None = None
+) -> Path:
+    """Train in this process or under a launcher, unless the run is finished; says which.
+
+    Args:
+        launcher: empty, or as for :func:`vtkit.training.launch.launch`.
+        draw: called now and then, for a live plot.
+
+    Raises:
+        UserError: as :func:`train` and :func:`vtkit.training.launch.launch`.
+    """
+    if done := finished(config):
+        print(f"finished before: {done}; delete {config.run_dir} to train again")
+        return done
+    return launch(config, launcher, draw=draw) if launcher else train(config, draw=draw)
+
+
+def train_and_finish(config: RunConfig) -> None:
+    """Train a run within another one, note its time and status, and free the trainer's memory."""
+    start_run(config)
+    began = time.monotonic()
+    train(config)
+    finish_run(config, "finished", time.monotonic() - began)
+    gc.collect()
+
+
+def train_baseline(run: RunConfig) -> Path | None:
+    """Train a run's supervised baseline in its ``sft``, or find the finished one.
+
+    The baseline has all settings that the run changes from its recipe's and profile's, except
+    algorithm and prompt.
+
+    Returns:
+        Its last checkpoint; None for a run that can have no baseline: one of the recipe ``sft``,
+        and other data than SAT.
+    """
+    if run.algorithm != "grpo" or run.train_format != "sat":
+        return None
+    default = resolve_config(run.recipe, run.profile, seed=run.seed).to_dict()
+    own = (*IDENTITY, "algorithm", "prompt")
+    changed = {
+        name: value
+        for name, value in run.to_dict().items()
+        if name not in own and value != default[name]
+    }
+    folder = f"{run.run_dir}/sft"
+    baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **changed)
+    if not finished(baseline):
+        gc.collect()  # the GRPO trainer's memory
+        train_and_finish(baseline)
+    return finished(baseline)
+
+
+def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:
+    """A GRPO trainer of the miniature, ready to compute a loss by hand, whatever ``run`` is.
+
+    If ``run`` is a miniature trained on SAT, it uses its model and data.
+
+    Args:
+        folder: where its rollouts go.
+        prompts, completions: how many questions a batch has, and completions each question.
+    """
+    own = run.profile == "mini" and run.train_format == "sat"
+    paths = {"model": run.model, "train_data": run.train_data} if own else {}
+    sizes = {"prompts_per_step": prompts, "num_generations": completions}
+    sizes |= {"train_rows": 4 * prompts, "per_device_batch_size": prompts * completions}
+    toy = resolve_config("visualthinker", "mini", seed=run.seed, run_dir=folder, **sizes, **paths)
+    make_missing(toy.to_dict(), ["train_data"], quiet=True)
+    trainer = make_trainer(toy)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1  # its training loop would set it
+    return trainer
 
 
 def make_trainer(config: RunConfig, **changes: Any) -> Any:

@@ -131,7 +131,7 @@ def train_command():
 
 @pytest.fixture
 def fake_vllm(monkeypatch: pytest.MonkeyPatch):
-    """``vllm`` as tests/shared/fake_vllm.py has it, for this kit and for TRL, and a GPU to put it on."""
+    """``vllm`` of tests/shared/fake_vllm.py, for this kit and TRL, and a GPU to put it on."""
     from shared import fake_vllm
     from trl.generation import vllm_generation
 

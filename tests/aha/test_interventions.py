@@ -29,7 +29,7 @@ GUESS, LOOK, ANSWER, CLOSE = (
 class FakeModel:
     """Guesses, reflects with a chance, answers; right with a chance that a second look changes.
 
-    It speaks through the real tokenizer, and chooses tokens as :func:`vtkit.sampling.decoding.decode` does.
+    It speaks through the real tokenizer, and chooses tokens as ``decode`` does.
     """
 
     device, training = "cpu", False

@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -120,13 +121,20 @@ def test_markdown_has_no_pictures_and_links_that_lead_somewhere(path, notebook):
 
 
 def test_what_it_imports_from_the_kit_exists(notebook):
-    for cell in code_of(notebook):
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vtkit"):
-                module = importlib.import_module(node.module)
-                for alias in node.names:
-                    if not hasattr(module, alias.name):
-                        importlib.import_module(f"{node.module}.{alias.name}")
+    """Imported names, and what is called of an imported module."""
+    modules = {}
+    for node in (node for cell in code_of(notebook) for node in ast.walk(ast.parse(cell.source))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vtkit"):
+            package = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(package, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+                modules[alias.asname or alias.name] = getattr(package, alias.name)
+    for node in (node for cell in code_of(notebook) for node in ast.walk(ast.parse(cell.source))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found = modules.get(node.value.id)
+            if isinstance(found, ModuleType):
+                assert hasattr(found, node.attr), f"{node.value.id}.{node.attr}"
 
 
 def test_import_few_modules_of_the_kit():

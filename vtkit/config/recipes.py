@@ -28,7 +28,7 @@ def resolve_config(
 
     Args:
         run_dir: default ``runs/<recipe>-<profile>-s<seed>``.
-        overrides: field values, also as a command line has them (``"1e-4"``, ``"true"``, ``"a,b"``).
+        overrides: field values, or text as on a command line (``"1e-4"``, ``"a,b"``).
 
     Raises:
         UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.

@@ -1,9 +1,4 @@
-"""Make the miniature's data and models, and measure them.
-
-python -m vtkit.mini data                 # SAT and CV-Bench (or: data problems, data text)
-python -m vtkit.mini base                 # a model: base, instruct or text
-python -m vtkit.mini card base            # measure a model, write its card
-"""
+"""Make the miniature's data and models, and measure them: python -m vtkit.mini data"""
 
 import argparse
 import sys

@@ -1,7 +1,4 @@
-"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures.
-
-load_metrics("runs/visualthinker-mini-s0")["completions/mean_length"]
-"""
+"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
 import sys

@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vtkit import __version__
 from vtkit.commands import Parser, add_config_arguments, run
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
     from vtkit.runs.steps import Step
 
-
 EPILOG = """\
 ./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
 
@@ -31,6 +31,7 @@ To resume a run that was stopped, however hard, repeat the command.
 
 exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped
 """
+_say = partial(print, flush=True)
 
 
 def check(argv: Sequence[str]) -> int:
@@ -65,20 +66,18 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
     steps = suited(steps, configs[0])
     selected = [step for step in chosen if step in steps]
     if not selected:
-        raise UserError(
-            "notebooks 00 to 02 are about SAT and its base model, and recipe "
-            f"{configs[0].recipe} has other data (train_format {configs[0].train_format}); "
-            "run 03 and later ones"
-        )
+        data = f"recipe {configs[0].recipe} has other data (train_format {configs[0].train_format})"
+        about = "notebooks 00 to 02 are about SAT and its base model"
+        raise UserError(f"{about}, and {data}; run 03 and later ones")
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = 0
     for config in configs:
         identity = {name: getattr(config, name) for name in REQUIRED if name != "overrides"}
         changed = {"overrides": {name: getattr(config, name) for name in overrides}}
         given = parameters | identity | changed
-        status |= _run(steps, selected, config, given, force=arguments.force)
+        status |= _run(steps, selected, config, given, arguments.force)
     if folders and not status:
         _print_seeds(list(folders.values()), f"{place}-seeds")
     return status
@@ -96,23 +95,15 @@ def _parser() -> Parser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="first", metavar="NN", help="start at this notebook")
     which.add_argument("--only", metavar="NN[,NN]", help="run just these notebooks")
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="run notebooks again that are done (training still resumes from its checkpoints)",
-    )
+    about = "run notebooks again that are done (training still resumes from its checkpoints)"
+    parser.add_argument("--force", action="store_true", help=about)
     parser.add_argument("--list", action="store_true", help="show every parameter and its value")
     parser.add_argument("--version", action="version", version=f"vtkit {__version__}")
     return parser
 
 
 def _run(
-    steps: list["Step"],
-    selected: list["Step"],
-    config: "RunConfig",
-    parameters: dict[str, Any],
-    *,
-    force: bool,
+    steps: list["Step"], selected: list["Step"], config: "RunConfig", parameters: dict, force: bool
 ) -> int:
     """Run the selected steps that are not done; returns the exit status."""
     from vtkit.runs.artifacts import FIELDS, make_missing
@@ -157,16 +148,12 @@ def _run(
             return 1
         finally:
             finish_run(config, status, time.monotonic() - start)
-        _print_table(rows)
+        width = max(len(name) for name, _, _ in rows)
+        _say(f"\n{'notebook':{width}}  status   seconds")
+        for name, result, seconds in rows:
+            _say(f"{name:{width}}  {result:7}  {seconds:7.0f}")
         _print_results(run_dir, complete)
     return 0
-
-
-def _print_table(rows: list[tuple[str, str, float]]) -> None:
-    width = max(len(name) for name, _, _ in rows)
-    _say(f"\n{'notebook':{width}}  status   seconds")
-    for name, status, seconds in rows:
-        _say(f"{name:{width}}  {status:7}  {seconds:7.0f}")
 
 
 def _print_results(run_dir: Path, complete: bool) -> None:
@@ -214,14 +201,6 @@ def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
             about = HELP[name] + (f" ({', '.join(CHOICES[name])})" if CHOICES[name] else "")
             _say(f"  {name:24} {kind_of(kind):10} {as_text(getattr(config, name)):24} {about}")
     _say(f"\n{', '.join(REQUIRED[:4])} are separate options: see --help")
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

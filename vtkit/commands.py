@@ -20,7 +20,8 @@ class Parser(argparse.ArgumentParser):
         for text in unknown:
             option = text.split("=")[0]
             if option.startswith("-"):
-                self.error(f"unknown option '{option}'{suggest(option, self._options())}")
+                options = [name for name in self._option_string_actions if name.startswith("--")]
+                self.error(f"unknown option '{option}'{suggest(option, options)}")
         if unknown:
             self.error(f"unexpected argument '{unknown[0]}'; see --help")
         return known
@@ -28,16 +29,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
-    def _options(self) -> list[str]:
-        return [name for name in self._option_string_actions if name.startswith("--")]
-
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """The options that determine a run; the same for every command of the kit.
-
-    Args:
-        several: whether the command can do several seeds, one run after the other.
-    """
+    """Add the options that determine a run; with ``several`` also ``--seeds``."""
     recipes, profiles = (
         ", ".join(sorted(path.stem for path in (ROOT / "configs" / kind).glob("*.yaml")))
         for kind in ("recipes", "profiles")
@@ -47,23 +41,14 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, help="default 0")
     if several:
-        seeds.add_argument(
-            "--seeds", type=seed_list, metavar="N,N", help="several runs, then put together"
-        )
-    parser.add_argument(
-        "--run-dir",
-        help="folder of the run; default runs/<recipe>-<profile>-s<seed>"
-        + ("; with --seeds, its part before -s<seed>" if several else ""),
-    )
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="set one parameter (--list shows all); may be repeated",
-    )
+        about = "several runs, then put together"
+        seeds.add_argument("--seeds", type=seed_list, metavar="N,N", help=about)
+    about = "folder of the run; default runs/<recipe>-<profile>-s<seed>"
+    about += "; with --seeds, its part before -s<seed>" if several else ""
+    parser.add_argument("--run-dir", help=about)
+    about = "set one parameter (--list shows all); may be repeated"
+    pairs = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
+    parser.add_argument("-p", dest="parameters", help=about, **pairs)
 
 
 def seed_list(text: str) -> list[int]:
@@ -78,11 +63,7 @@ def seed_list(text: str) -> list[int]:
 
 
 def config_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of :func:`add_config_arguments` as arguments of ``resolve_config``.
-
-    Raises:
-        UserError: ``-p`` sets what has a separate option.
-    """
+    """The options of :func:`add_config_arguments` as arguments of ``resolve_config``."""
     own = {name: getattr(args, name) for name in ("recipe", "profile", "seed", "run_dir")}
     parameters = dict(args.parameters)
     for name in own.keys() & parameters:
@@ -95,10 +76,7 @@ def run(
     command: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse a command line and run its command; returns the exit status (None counts as 0).
-
-    A UserError becomes one line on standard error and exit status 2.
-    """
+    """Run a command; returns the exit status, 2 after a UserError, which is printed as a line."""
     try:
         return command(parser.parse_args(argv)) or 0
     except UserError as error:

@@ -5,10 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: one line with the file, the field and the remedy.
-
-    Command lines print it as ``error: <message>``, without a traceback, and exit with 2.
-    """
+    """A mistake that the user can fix: one line with the file, the field and the remedy."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

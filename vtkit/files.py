@@ -1,9 +1,4 @@
-"""Files and folders that are either whole or absent.
-
-Every file of a run folder is written through :func:`atomic_write`: a temporary file in the same
-folder, flushed to disk, then renamed over the target. A process killed at any moment leaves the old
-file or the new one.
-"""
+"""Write files and folders that are either whole or absent: a kill leaves the old or the new one."""
 
 import errno
 import json
@@ -22,7 +17,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it over ``path`` when the block succeeds.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written; nothing is left behind.
+        UserError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -33,10 +28,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(draft, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write {path}: {reason}; free some space or choose another folder"
-        ) from error
+        reason = error.strerror or error
+        remedy = "free some space or choose another folder"
+        raise UserError(f"cannot write {path}: {reason}; {remedy}") from error
     finally:
         with suppress(OSError):  # what went wrong above is the better message
             draft.unlink(missing_ok=True)
@@ -47,8 +41,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder next to ``path``; it replaces ``path`` when the block succeeds.
 
     Raises:
-        UserError: a file that the block reads is missing, or it or the folder cannot be written;
-            what ``path`` held stays.
+        UserError: the folder cannot be written, or a file that the block reads is missing.
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.part")
@@ -92,11 +85,7 @@ def remove_drafts(folder: str | Path) -> None:
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "w") -> Iterator[Any]:
-    """Open ``path`` for writing so that readers see the old content or the new, never a part.
-
-    Args:
-        mode: ``"w"`` (UTF-8 text) or ``"wb"``.
-    """
+    """Open ``path`` for writing, ``"w"`` (UTF-8) or ``"wb"``; readers see it when it is whole."""
     encoding = None if "b" in mode else "utf-8"
     with atomic_path(path) as draft, open(draft, mode, encoding=encoding) as handle:
         yield handle
@@ -110,11 +99,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        UserError: the file is missing or is not JSON.
-    """
+    """Read a JSON file; a UserError says that it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

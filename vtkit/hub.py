@@ -15,6 +15,10 @@ HUB_REVISIONS = {
     SAT_HUB: "bda5dde942d7f7b41bff7935f086ed9a9e348ae3",
     CV_BENCH_HUB: "bc284db50d036958861cb60cdd7b77612052ce0d",
 }
+BLINK_HUB = "BLINK-Benchmark/BLINK"
+BLINK_REVISION = "2b468a1619bbba7f1b1c2732ab13d921adfbe875"
+VSR_HUB = "cambridgeltl/vsr_random"
+VSR_REVISION = "main"  # no commit is quoted anywhere to pin
 
 
 def download(name: str, hub_id: str, revision: str) -> Path:
@@ -46,18 +50,9 @@ def _downloading(what: str) -> Iterator[None]:
         ) from error
 
 
-BLINK_HUB = "BLINK-Benchmark/BLINK"
-BLINK_REVISION = "2b468a1619bbba7f1b1c2732ab13d921adfbe875"
-VSR_HUB = "cambridgeltl/vsr_random"
-VSR_REVISION = "main"  # no commit is quoted anywhere to pin
-_OURS = ("data", "models", "results", "runs")  # folders, of which some are made only later
-
-
 def is_hub_id(name: str) -> bool:
     """Tell ``owner/name`` from a path below a folder of the working directory."""
     owner = name.partition("/")[0]
-    return (
-        re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) is not None
-        and owner not in _OURS
-        and not Path(owner).is_dir()
-    )
+    ours = owner in ("data", "models", "results", "runs")  # some are made only later
+    is_id = re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) is not None
+    return is_id and not ours and not Path(owner).is_dir()

@@ -1,8 +1,6 @@
 """Write text for people: tables in plain text and Markdown, and templates of pages and cards.
 
-Each package that writes pages or cards has a folder ``templates``:
-
-    templates(Path(__file__).with_name("templates")).get_template("card.md").render(card=card)
+templates(Path(__file__).with_name("templates")).get_template("card.md").render(card=card)
 """
 
 from collections.abc import Callable, Sequence
@@ -23,24 +21,17 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Rows as plain text in columns, for a terminal."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
+    padded = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(padded)
 
 
 def templates(
     folder: Path, *, html: bool = False, show: Callable[[Any], Any] | None = None
 ) -> Environment:
-    """The templates of a folder; a variable that is missing is an error, not an empty string.
-
-    Filters: ``percent`` (:func:`vtkit.stats.percent`), and Python's ``repr`` and, as ``number``,
-    ``format``.
+    """The templates of a folder, with filters; a variable that is missing is an error.
 
     Args:
-        html: escape every value that is not markup already.
-        show: called with each value before it is escaped.
+        html: escape every value that is not markup; ``show`` is called with it before.
     """
     environment = Environment(
         loader=FileSystemLoader(folder),

@@ -9,33 +9,28 @@ from math import atanh, hypot, prod, sqrt, tanh
 from statistics import mean, stdev
 from typing import Any
 
+Z = 1.96  # standard normal quantile
 
-def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0.
 
-    Args:
-        z: standard normal quantile; 1.96 gives 95 %.
-
-    Raises:
-        ValueError: not ``0 <= successes <= n``.
-    """
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0."""
     if not 0 <= successes <= n:
         raise ValueError(f"successes must lie between 0 and n, got {successes} of {n}")
     if n == 0:
         return 0.0, 1.0
     rate = successes / n
-    shrink = 1 + z * z / n
-    centre = (rate + z * z / (2 * n)) / shrink
-    half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / shrink
+    shrink = 1 + Z * Z / n
+    centre = (rate + Z * Z / (2 * n)) / shrink
+    half = Z * sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n)) / shrink
     # At 0 and n the bound is exactly 0 or 1; rounding must not push it past the rate itself.
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return low, high
 
 
-def proportion(successes: int, n: int, z: float = 1.96) -> dict[str, float | int | None]:
+def proportion(successes: int, n: int) -> dict[str, float | int | None]:
     """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None."""
-    low, high = wilson_interval(successes, n, z)
+    low, high = wilson_interval(successes, n)
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
 
 
@@ -63,11 +58,7 @@ def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[s
     between the results, which is lowered as for a small sample. Without pairs: None, -1 and 1.
 
     Args:
-        both, helped, hurt, neither: pairs with success both times, only the first time, only the
-            second time, and never.
-
-    Raises:
-        ValueError: a negative count.
+        both, helped, hurt, neither: pairs right both times, only first, only second, never.
     """
     if min(both, helped, hurt, neither) < 0:
         raise ValueError(f"counts must not be negative, got {(both, helped, hurt, neither)}")
@@ -77,22 +68,17 @@ def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[s
     first, second = proportion(both + helped, n), proportion(both + hurt, n)
     up, down = (first["high"] - first["value"], first["value"] - first["low"])
     second_up, second_down = (second["high"] - second["value"], second["value"] - second["low"])
-    phi = _lowered_correlation(both, helped, hurt, neither)
+    covariance = both * neither - helped * hurt
+    if covariance > 0:
+        covariance = max(covariance - n / 2, 0)
+    margins = (both + helped) * (hurt + neither) * (both + hurt) * (helped + neither)
+    phi = covariance / sqrt(margins) if margins else 0.0
     gap = (helped - hurt) / n
     return {
         "value": gap,
         "low": gap - _combined(down, second_up, phi),
         "high": gap + _combined(up, second_down, phi),
     }
-
-
-def _lowered_correlation(both: int, helped: int, hurt: int, neither: int) -> float:
-    """Phi of a fourfold table, n/2 nearer to zero in its numerator if positive."""
-    margins = (both + helped) * (hurt + neither) * (both + hurt) * (helped + neither)
-    covariance = both * neither - helped * hurt
-    if covariance > 0:
-        covariance = max(covariance - (both + helped + hurt + neither) / 2, 0)
-    return covariance / sqrt(margins) if margins else 0.0
 
 
 def _combined(one: float, other: float, phi: float) -> float:
@@ -113,7 +99,7 @@ def correlation(first: list[float], second: list[float]) -> dict[str, float | in
     r = max(-1.0, min(1.0, r))
     if abs(r) == 1:
         return {"value": r, "low": r, "high": r, "n": n}
-    half = 1.96 / sqrt(n - 3)
+    half = Z / sqrt(n - 3)
     return {"value": r, "low": tanh(atanh(r) - half), "high": tanh(atanh(r) + half), "n": n}
 
 

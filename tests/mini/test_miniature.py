@@ -19,10 +19,12 @@ from vtkit.data.cv_bench import CV_BENCH_SCHEMA, load_cv_bench
 from vtkit.data.sat import SAT_SCHEMA, load_sat
 from vtkit.judging.rewards import accuracy_reward, format_reward
 from vtkit.judging.styles import style
-from vtkit.mini import base_model, corpus, dataset, pretraining, scenes
+from vtkit.mini import __main__ as command
+from vtkit.mini import base_model, cards, corpus, dataset, pretraining, scenes
 from vtkit.mini.base_model import Corpus, Phase, build_config, build_model, build_processor
 from vtkit.mini.corpus import View, careful_look, document, make_view
 from vtkit.mini.objects import NAMES, plural, sprite
+from vtkit.mini.replications import text_base
 from vtkit.mini.scenes import TASKS, Question, Scene, Thing, ask, make_scene
 from vtkit.mini.tokenizer import PHRASES, SPECIAL, build_tokenizer
 from vtkit.models.loading import count_parameters, load_model, load_processor
@@ -399,6 +401,16 @@ def test_dialogues_continue_the_prompt_that_training_renders(processor):
                 conversation(view.prompt()), add_generation_prompt=True, tokenize=False
             )
             assert document(view, "dialogue", rng)[0] == rendered
+
+
+def test_the_command_offers_what_the_modules_have():
+    assert command.CORPORA == tuple(base_model.CORPORA)
+    assert {name: Path(folder) for name, (folder, _) in command.CARDS.items()} == {
+        name: card.folder for name, card in cards.CARDS.items()
+    }
+    for name, (_, folder) in command.CARDS.items():
+        assert cards.CARDS[name].model_folder == (folder and Path(folder))
+    assert Path(command.MODELS["text"][0]) == text_base.FOLDER
 
 
 def test_without_long_traces_there_are_none():

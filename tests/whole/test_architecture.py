@@ -1,4 +1,4 @@
-"""The rules of the house, as ``vtkit/__init__.py`` states them: order of packages, no circles."""
+"""The rules of the house (docs/development.md): order of packages, no circles."""
 
 import ast
 from functools import cache

@@ -87,7 +87,7 @@ def test_help_needs_no_packages():
 COMMANDS = {"vtkit", *(f"vtkit.{path.parent.name}" for path in ROOT.glob("vtkit/*/__main__.py"))}
 
 
-@pytest.mark.parametrize("module", sorted(COMMANDS - {"vtkit.mini"}))  # needs its models' names
+@pytest.mark.parametrize("module", sorted(COMMANDS))
 def test_help_and_mistypings_load_no_library(module):
     code = (
         f"import sys; from {module}.__main__ import main;"

@@ -1,9 +1,7 @@
 """Read why a setting has its value: the comments behind the values in configs/recipes.
 
-A YAML parser drops comments, so they are read from the lines of the file::
-
-    loss_type: dr_grpo        # `grpo` weighs a token of a 10-token answer six times one of
-                              # a 60-token answer
+loss_type: dr_grpo        # `grpo` weighs a token of a 10-token answer six times one of
+                          # a 60-token answer
 """
 
 import re
@@ -18,17 +16,15 @@ _MORE = re.compile(r" +# (?P<comment>.*)")
 
 
 def find_reasons(recipe: str, profile: str) -> dict[str, str]:
-    """Reasons of all that a recipe changes for a profile, by field.
+    """Find the reasons of all that a recipe and its parents change for a profile, by field.
 
-    The sections of the profile count, in the recipe and its parents; settings outside of sections
-    only in a recipe that extends another one: elsewhere they are the original's.
+    Settings outside of the profile's section count in a recipe that extends another one.
     """
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     parent = read_yaml(path).get("extends")
     found = _comments(path.read_text(encoding="utf-8"))
     reasons = find_reasons(str(parent), profile) if parent else {}
-    sections = ([()] if parent else []) + [("profiles", profile)]
-    for section in sections:
+    for section in ((), ("profiles", profile)) if parent else (("profiles", profile),):
         reasons |= {keys[-1]: text for keys, text in found.items() if keys[:-1] == section}
     return reasons
 
@@ -53,11 +49,9 @@ def _comments(text: str) -> dict[tuple[str, ...], str]:
 
 
 def explain_changes(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """Every setting that differs from the original's and has a reason, by field.
+    """Return the settings that differ from profile ``paper`` for a reason, and num_generations.
 
-    Returns:
-        Columns by name: ``original`` (profile ``paper``), ``this run``, ``what`` and ``why``, each
-        with a value by field. ``num_generations`` is always among them.
+    Columns by name: ``original``, ``this run``, ``what`` and ``why``, each with a value by field.
     """
     reasons = find_reasons(config.recipe, config.profile)
     original = resolve_config(config.recipe, "paper", seed=config.seed)

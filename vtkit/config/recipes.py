@@ -1,10 +1,7 @@
-"""Recipes and profiles, and how they resolve to a configuration (:mod:`vtkit.config.run_config`).
+"""Resolve a *recipe* (which system is reproduced) and a *profile* (at what scale) to settings.
 
-A *recipe* says which system is reproduced, a *profile* at what scale. Later layers win::
-
-    profile < recipe < the recipe's own section for that profile < overrides
-
-A recipe that ``extends`` another one starts from that one's result.
+Later layers win: profile < recipe < the recipe's own section for that profile < overrides. A recipe
+that ``extends`` another one starts from that one's result.
 """
 
 from collections.abc import Mapping
@@ -31,8 +28,7 @@ def resolve_config(
 
     Args:
         run_dir: default ``runs/<recipe>-<profile>-s<seed>``.
-        overrides: field values; strings, as a command line has them, are cast by the field's type
-            (``"1e-4"``, ``"true"``, ``"accuracy,format"``).
+        overrides: field values, or text as on a command line (``"1e-4"``, ``"a,b"``).
 
     Raises:
         UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.
@@ -54,12 +50,10 @@ def resolve_config(
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes in configs/recipes."""
     return sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
 
 
 def list_profiles() -> list[str]:
-    """Names of the profiles in configs/profiles."""
     return sorted(path.stem for path in (CONFIGS / "profiles").glob("*.yaml"))
 
 

@@ -1,8 +1,4 @@
-"""The one flat configuration of a run: its fields, what they may hold, and its file.
-
-Recipes and profiles (:mod:`vtkit.config.recipes`) resolve to it; a run folder keeps it as
-config.yaml.
-"""
+"""The one flat configuration of a run: its fields, what they may hold, and its config.yaml."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -190,14 +186,9 @@ SETTINGS = create_model(
 
 
 def save_config(config: RunConfig, path: str | Path) -> None:
-    """Write a configuration as YAML."""
     write_yaml(path, config.to_dict())
 
 
 def read_config(path: str | Path) -> RunConfig:
-    """Read what :func:`save_config` wrote.
-
-    Raises:
-        UserError: the file is missing, damaged, or from a version with other fields.
-    """
+    """Read what :func:`save_config` wrote; a UserError names what is missing or damaged."""
     return read_model(RunConfig, read_yaml(Path(path)), str(path), "start a new run folder")

@@ -1,7 +1,7 @@
-"""Read YAML files and command lines strictly, with pydantic.
+"""Read YAML files and command lines strictly, with pydantic; a mistake is one line.
 
 In a file each value has its type (an int passes for a float; no bool for an int, no number in
-quotes); a command line's text is read as the field's type. A mistake is one line with file and key.
+quotes); a command line's text is read as the field's type.
 """
 
 import re
@@ -55,8 +55,7 @@ def read_model(
     """Check the values of all fields.
 
     Args:
-        source: where the values are from, for errors: a file or "parameters".
-        remedy: for errors about a missing value.
+        source: where they are from, a file or "parameters"; ``remedy``: for a missing value.
 
     Raises:
         UserError: an unknown key (the nearest is named), a bad value or a missing one.
@@ -70,13 +69,10 @@ def read_model(
 def read_given(
     model: type[Strict], values: Mapping[str, Any], source: str, *, text: bool = False
 ) -> dict[str, Any]:
-    """Check some values and return them converted; ``model`` requires none.
+    """Check some values as :func:`read_model` does and return them; ``model`` requires none.
 
     Args:
         text: read strings as on a command line (``1e-4``, ``true``, ``a,b``).
-
-    Raises:
-        UserError: see :func:`read_model`.
     """
     ints = {name for name, field in model.model_fields.items() if field.annotation is int}
     texts = {
@@ -152,11 +148,7 @@ def _path(source: str, *keys: Any) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        UserError: no such file, no YAML (names the line), a key set twice, or no mapping.
-    """
+    """Read a YAML mapping; a UserError names the file, and the line that is wrong."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -166,9 +158,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             seen = set()
             for key, _ in node.value:
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"'{key.value}' is set twice", key.start_mark
-                    )
+                    twice = f"'{key.value}' is set twice"
+                    raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 

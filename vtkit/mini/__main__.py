@@ -1,32 +1,26 @@
-"""Make the miniature's data and models, and measure them.
-
-python -m vtkit.mini data                 # SAT and CV-Bench (or: data problems, data text)
-python -m vtkit.mini base                 # a model: base, instruct or text
-python -m vtkit.mini card base            # measure a model, write its card
-"""
+"""Make the miniature's data and models, and measure them: python -m vtkit.mini data"""
 
 import argparse
 import sys
 from pathlib import Path
 
 from vtkit.commands import Parser, run
-from vtkit.mini import base_model, cards, dataset
-from vtkit.mini.replications import chat_styles, files, instruct, text, text_base
+from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT
 
-DATA = {
-    "scenes": (dataset.write_dataset, dataset.FOLDER),
-    "problems": (files.write_problems, dataset.FOLDER),
-    "text": (text.write_files, text.FOLDER),
-}
+DATA = ("scenes", "problems", "text")
 MODELS = {
-    "base": (base_model.pretrain, None, "a miniature base (about 25 minutes on 2 cores)"),
-    "instruct": (instruct.tune, None, "the instruct miniature (about 10 minutes on 2 cores)"),
-    "text": (
-        text_base.pretrain_text, text_base.FOLDER,
-        "the text-only miniature base (about 8 minutes on 2 cores)",
-    ),
-}  # fmt: skip
-"""The function that makes a model, the folder (None: the function's), and a description."""
+    "base": (None, "a miniature base (about 25 minutes on 2 cores)"),
+    "instruct": (None, "the instruct miniature (about 10 minutes on 2 cores)"),
+    "text": ("models/mini-text", "the text-only miniature base (about 8 minutes on 2 cores)"),
+}
+"""The folder of a model (None: it depends on other options), and a description."""
+CORPORA = ("default", "no_long_traces", "long_traces_no_better")
+CARDS = {
+    "base": ("models/mini-base", None),
+    "instruct": ("results/mini-instruct", "models/mini-instruct"),
+    "text": ("results/mini-text", "models/mini-text"),
+}
+"""Where a card is written, and where the model is (None: there, too)."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,17 +29,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _make(args: argparse.Namespace) -> None:
-    options = vars(args)
+    # Here, not above: --help loads no library.
+    from vtkit.mini import base_model, cards, dataset
+    from vtkit.mini.replications import files, instruct, text, text_base
+
+    options = {name: value for name, value in vars(args).items() if value is not None}
     what, kind = options.pop("what"), options.pop("kind", None)
-    if what == "data":
-        write, folder = DATA[kind]
-        for path in write(args.folder or folder, seed=args.seed).values():
-            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    elif what == "card":
+    if what == "card":
         print(f"wrote {cards.write_card(kind, **options)}")
+    elif what == "data":
+        writers = (dataset.write_dataset, files.write_problems, text.write_files)
+        write = dict(zip(DATA, writers, strict=True))[kind]
+        for path in write(**options).values():
+            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     else:
-        build, folder, _ = MODELS[what]
-        print(f"saved {build(**options | {'folder': args.folder or folder})}")
+        builders = (base_model.pretrain, instruct.tune, text_base.pretrain_text)
+        print(f"saved {dict(zip(MODELS, builders, strict=True))[what](**options)}")
 
 
 def _parser() -> Parser:
@@ -59,10 +58,10 @@ def _parser() -> Parser:
     )  # fmt: skip
     data.add_argument("--folder", type=Path, help="where to write (default: under data/mini)")
     data.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
-    for name, (_, folder, about) in MODELS.items():
+    for name, (folder, about) in MODELS.items():
         model = commands.add_parser(name, help=f"build {about}")
         model.add_argument(
-            "--folder", type=Path,
+            "--folder", type=Path, default=folder,
             help=f"where to save it (default: {folder or 'its own, under models/'})",
         )  # fmt: skip
         model.add_argument(
@@ -71,27 +70,29 @@ def _parser() -> Parser:
         )  # fmt: skip
         if name == "base":
             model.add_argument(
-                "--corpus", choices=base_model.CORPORA, default="default",
+                "--corpus", choices=CORPORA, default="default",
                 help="what it reads; two are for controls (default: %(default)s)",
             )  # fmt: skip
         if name == "instruct":
             model.add_argument(
-                "--base", type=Path, default=base_model.FOLDER,
+                "--base", type=Path, default="models/mini-base",
                 help="what to tune (default: %(default)s)",
             )  # fmt: skip
             model.add_argument(
-                "--manner", choices=chat_styles.CHAT_STYLES, default=chat_styles.DEFAULT,
+                "--manner", choices=CHAT_STYLES, default=DEFAULT,
                 help="how it answers, see vtkit/mini/replications/chat_styles.py "
                 "(default: %(default)s)",
             )  # fmt: skip
     card = commands.add_parser("card", help="measure a model, write its card")
     kinds = card.add_subparsers(dest="kind", required=True, metavar="MODEL")
-    for name, card in cards.CARDS.items():
-        kind = kinds.add_parser(name, help=f"default folder: {card.folder}")
-        kind.add_argument("--folder", type=Path, help=f"where to write (default: {card.folder})")
-        if card.model_folder:
+    for name, (folder, model_folder) in CARDS.items():
+        kind = kinds.add_parser(name, help=f"default folder: {folder}")
+        kind.add_argument(
+            "--folder", type=Path, default=folder, help="where to write (default: %(default)s)"
+        )
+        if model_folder:
             kind.add_argument(
-                "--model", type=Path, default=card.model_folder, dest="model_folder",
+                "--model", type=Path, default=model_folder, dest="model_folder",
                 metavar="FOLDER",
                 help="what to measure (default: %(default)s)",
             )  # fmt: skip

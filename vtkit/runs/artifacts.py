@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 def require_origins(config: "RunConfig") -> None:
     """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
-    Checked before a new run's folder keeps a mistyped name; not in an existing folder. Whether a
-    model's hub id exists is not checked.
-
-    Raises:
-        UserError: the field, with the nearest name or a remedy.
+    Only before a new run's folder keeps it. Whether a model's hub id exists is not checked.
     """
     if (Path(config.run_dir) / "config.yaml").exists():
         return
@@ -37,9 +33,12 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
     if is_hub_id(name) if field == "model" else name == hub:
         return
     kind = "models/" if field == "model" else "data/"
-    made = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
-    if near := _nearest(name, [hub, *made] if hub else made):
-        remedy = f"did you mean '{near}'?"
+    known = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
+    known += [hub] if hub else []
+    path = Path(name)
+    by_last = {Path(one).name: one for one in (*known, *map(str, path.parent.glob("*")))}
+    if near := nearest(path.name, by_last):
+        remedy = f"did you mean '{by_last[near]}'?"
     elif field == "model":
         remedy = "name a folder that has a model, or a hub id (owner/name)"
     else:
@@ -55,14 +54,6 @@ def _published(config: "RunConfig", field: str) -> str:
     if config.train_format != "sat":
         return FORMATS[config.train_format].hub
     return SAT_HUB if field == "train_data" else CV_BENCH_HUB
-
-
-def _nearest(name: str, known: list[str]) -> str | None:
-    """The neighbour or known name whose last part is most like this one's."""
-    path = Path(name)
-    by_last = {Path(one).name: one for one in (*known, *map(str, path.parent.glob("*")))}
-    near = nearest(path.name, by_last)
-    return by_last[near] if near else None
 
 
 FIELDS = ("train_data", "benchmark_data", "model")  # of a configuration that name such folders
@@ -98,8 +89,7 @@ def make_missing(
     """Make what is missing of the miniature's data and models; returns the folders.
 
     Args:
-        fields: the fields of the configuration that name them.
-        quiet: say in a line what was written, without the command's progress bars.
+        fields: that name them; ``quiet``: say what was written, without progress bars.
 
     Raises:
         UserError: the command failed, after printing why.
@@ -107,10 +97,8 @@ def make_missing(
     made = []
     for folder in dict.fromkeys(config[name] for name in fields):
         if command := maker(folder):
-            hidden = subprocess.PIPE if quiet else None
-            done = subprocess.run(
-                [sys.executable, "-m", *command], cwd=ROOT, stdout=hidden, stderr=hidden, text=True
-            )
+            run = [sys.executable, "-m", *command]
+            done = subprocess.run(run, cwd=ROOT, capture_output=quiet, text=True)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1:] if quiet else ["see above"]
                 raise UserError(f"{folder} is missing and could not be made; {' '.join(why)}")

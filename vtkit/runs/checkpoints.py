@@ -1,9 +1,7 @@
-"""Keep the last two checkpoints of a run, and ``best``.
+"""Keep the last two checkpoints of a run, and ``best``: the weights with the most answers right.
 
-``best`` has the weights, without optimizer, of the step that answered most of the benchmark. It was
-chosen by the same questions that score it, so its accuracy flatters it: a run is reported by its
-last checkpoint. A checkpoint gets a mark when everything in it is written; ``best`` is made next to
-its place and renamed. A kill at any moment leaves each of them whole or unmarked.
+``best`` was chosen by the questions that score it, so a run is reported by its last checkpoint. A
+kill at any moment leaves each checkpoint whole or unmarked.
 """
 
 import os
@@ -40,11 +38,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The training step of ``checkpoint-100`` or of ``best``; 0 for any other folder.
-
-    Raises:
-        UserError: the record of ``best`` is damaged.
-    """
+    """The training step of ``checkpoint-100`` or of ``best``; 0 for any other folder."""
     numbered = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
     record = checkpoint / BEST_RECORD
     if not numbered and record.is_file():
@@ -53,11 +47,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def settle_checkpoints(folder: Path, evals: Path) -> None:
-    """Bring checkpoints and scores of a killed run in order; only for who holds the run's lock.
-
-    Raises:
-        UserError: a score is damaged, or the disk is full.
-    """
+    """Bring checkpoints and scores of a killed run in order; only for who holds the run's lock."""
     remove_halves(folder)
     # Killed between a score and the removal of its completions:
     for completions in evals.glob("step-*.completions.jsonl"):
@@ -77,14 +67,10 @@ def remove_halves(folder: Path) -> None:
 def keep_best(folder: Path, evals: Path, *, step: int) -> None:
     """Make ``best`` the best checkpoint until ``step``, if that one is still there.
 
-    The files are hard links, or copies on a disk without links. Repeated after a kill at any
-    moment, it ends the same.
+    The files are hard links, or copies on a disk without links. May be repeated after a kill.
 
     Args:
         folder: the run's ``checkpoints``; ``evals``: its scores.
-
-    Raises:
-        UserError: the disk is full.
     """
     score, best = best_score(evals, until=step), folder / BEST
     draft, old = (folder / f".{BEST}.{name}" for name in ("new", "old"))

@@ -1,9 +1,9 @@
 """Read a run's curves: averages at its start and end, the dip of its length, its phases.
 
-Everywhere "start" is the first three steps, "end" the last ten, and "dip" the lowest point of the
-moving average over five steps.
+"Start" is the first three steps, "end" the last ten, "dip" the lowest point of the moving average.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,7 @@ LENGTH = "completions/mean_length"
 
 
 def moving_average(values: pd.Series) -> pd.Series:
-    """The centred mean over five steps; the ends, without five values, are NaN.
-
-    A run of fewer than five steps is averaged over all of them.
-    """
+    """The centred mean over five steps (all, if there are fewer); NaN at the ends."""
     window = min(AVERAGE_STEPS, len(values))
     return values.rolling(window, center=True).mean()
 
@@ -35,13 +32,7 @@ def find_dip(lengths: pd.Series) -> tuple[int, float]:
 
 
 def find_onset(run_dir: str | Path) -> int | None:
-    """Find the step from which reflection stays above its start, or None.
-
-    Five-step windows are compared with the start by their 95 % intervals.
-
-    Raises:
-        UserError: ``metrics.csv`` is missing or the run never logged reflection.
-    """
+    """Find the step from which reflection stays above its start by 95 % intervals, or None."""
     shares, per_step = load_metric(run_dir, "reflection_rate"), completions_per_step(run_dir)
     before = pooled_share(shares.head(START_STEPS), per_step)
     return since(moving_share(shares, per_step)["low"] > before["high"])
@@ -51,10 +42,6 @@ def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
     """Find the first and last step of each phase that the run had: HTML, format, growth.
 
     HTML lasts until its share has halved, format until completions are shortest, growth to the end.
-    A run without growth has its dip at the end; one that starts without HTML has no such phase.
-
-    Raises:
-        UserError: ``metrics.csv`` is missing or the run never logged length or HTML.
     """
     html = load_metric(run_dir, "html_share")
     dip, _ = find_dip(load_metric(run_dir, LENGTH))
@@ -63,9 +50,8 @@ def find_phases(run_dir: str | Path) -> dict[str, tuple[int, int]]:
     start = html.head(START_STEPS).mean()
     halved = since(smooth < start / 2) if start >= 0.05 else first
     bounds = [first, min(halved or last, dip), dip, last]
-    names = ("HTML", "format", "growth")
-    spans = zip(names, bounds[:-1], bounds[1:], strict=True)
-    return {name: (begin, end) for name, begin, end in spans if begin < end}
+    spans = zip(("HTML", "format", "growth"), pairwise(bounds), strict=True)
+    return {name: (begin, end) for name, (begin, end) in spans if begin < end}
 
 
 def since(flags: pd.Series) -> int | None:
@@ -77,17 +63,13 @@ def since(flags: pd.Series) -> int | None:
 def pooled_share(shares: pd.Series, per_step: int) -> dict:
     """The proportion over all completions of some steps, from each step's share.
 
-    Completions of one question are not quite independent, so the interval is somewhat too narrow.
+    Completions of one question are not independent, so the interval is somewhat too narrow.
     """
     return proportion(round(float(shares.sum()) * per_step), len(shares) * per_step)
 
 
 def moving_share(shares: pd.Series, per_step: int) -> pd.DataFrame:
-    """The pooled share with interval over a centred window of five steps (fewer at the ends).
-
-    Returns:
-        Columns ``value``, ``low``, ``high`` (and ``n``), with the index of ``shares``.
-    """
+    """:func:`pooled_share` over a centred window of five steps (fewer at the ends), by step."""
     half = AVERAGE_STEPS // 2
     windows = (shares.iloc[max(0, i - half) : i + half + 1] for i in range(len(shares)))
     return pd.DataFrame([pooled_share(part, per_step) for part in windows], index=shares.index)
@@ -108,7 +90,6 @@ def summarize_share(metrics: pd.DataFrame | None, column: str, per_step: int) ->
     if metrics is None or column not in metrics:
         return {"start": None, "end": None, "intervals": {"start": None, "end": None}}
     shares = metrics[column]
-    start = pooled_share(shares.head(START_STEPS), per_step)
-    end = pooled_share(shares.tail(END_STEPS), per_step)
-    intervals = {"start": start, "end": end}
-    return {"start": start["value"], "end": end["value"], "intervals": intervals}
+    parts = {"start": shares.head(START_STEPS), "end": shares.tail(END_STEPS)}
+    intervals = {name: pooled_share(part, per_step) for name, part in parts.items()}
+    return {name: each["value"] for name, each in intervals.items()} | {"intervals": intervals}

@@ -33,22 +33,17 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     output = step.output(run_dir)
     partial = output.with_suffix(".partial.ipynb")
     kernel_log = output.parent / "kernel.log"
+    given = {name: value for name, value in parameters.items() if name in step.parameters}
     # The kernel is the one of this environment, whatever kernels the user has installed elsewhere.
     variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    options = {"kernel_name": "python3", "progress_bar": False, "autosave_cell_every": 30}
+    options |= {"stdout_file": _Lines(), "cwd": str(ROOT)}
     start = time.monotonic()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with _quiet(kernel_log), environment(variables):
-            notebook = papermill.execute_notebook(
-                str(step.path),
-                str(partial.resolve()),
-                {name: value for name, value in parameters.items() if name in step.parameters},
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=_Lines(),
-                autosave_cell_every=30,
-                cwd=str(ROOT),
-            )
+            place = str(partial.resolve())
+            notebook = papermill.execute_notebook(str(step.path), place, given, **options)
         problem = _left_early(notebook)
     except papermill.PapermillExecutionError as error:
         problem = _cell_failure(error)
@@ -71,30 +66,23 @@ def _cell_failure(error: Any) -> str:
     if error.ename == "UserError":
         return f"{error.evalue}\n({where})"
     source = error.source.splitlines()
-    line = _failing_line(error.traceback)
-    first = max(0, min(line or 1, len(source)) - 4)
-    excerpt = [
-        f"  {'>' if number == line else ' '} {text}"
-        for number, text in enumerate(source[first : first + 6], first + 1)
-    ]
+    # From IPython's ``Cell In[3], line 2``, without colours.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    found = re.search(r"Cell In\s*\[\d+\], line (\d+)", plain)
+    line = int(found[1]) if found else 1
+    first = max(0, min(line, len(source)) - 4)
+    numbered = enumerate(source[first : first + 6], first + 1)
+    excerpt = [f"  {'>' if found and number == line else ' '} {text}" for number, text in numbered]
     message = (error.evalue.strip() or "no message").splitlines()[-1]
     return "\n".join([where, *excerpt, f"{error.ename}: {message}"])
-
-
-def _failing_line(traceback: list[str]) -> int | None:
-    """The line of the cell that raised, from IPython's ``Cell In[3], line 2``."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
-    found = re.search(r"Cell In\s*\[\d+\], line (\d+)", plain)
-    return int(found.group(1)) if found else None
 
 
 def _left_early(notebook: Any) -> str | None:
     """Find a sys.exit(0), which papermill takes for success."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     done = sum(cell.execution_count is not None for cell in code)
-    exits = any(
-        output.get("ename") == "SystemExit" for cell in code for output in cell.get("outputs", [])
-    )
+    outputs = [output for cell in code for output in cell.get("outputs", [])]
+    exits = any(output.get("ename") == "SystemExit" for output in outputs)
     return f"left after {done} of {len(code)} code cells" if exits or done < len(code) else None
 
 

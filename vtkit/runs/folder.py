@@ -1,7 +1,6 @@
 """The run folder: create or reopen it, lock it, close it.
 
-Its config.yaml is written once: no file in it comes from two settings. Notebooks begin with
-:func:`setup`; ``python -m vtkit`` runs all of them.
+Its config.yaml is written once: no file in it comes from two settings.
 """
 
 import contextlib
@@ -35,8 +34,7 @@ def start_run(config: RunConfig) -> Path:
     """Create the run's folder, or accept the one that has exactly these settings.
 
     Raises:
-        UserError: the folder has other settings (they are named) or cannot be written; for a new
-            one, see :func:`vtkit.runs.artifacts.require_origins`.
+        UserError: the folder has other settings (they are named) or cannot be written.
     """
     require_origins(config)
     folder = Path(config.run_dir)
@@ -70,12 +68,8 @@ def setup(
 
     Args:
         run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
-        overrides: values for single fields of :class:`vtkit.config.run_config.RunConfig`.
         make: fields (``train_data``, ``benchmark_data``, ``model``) whose folders of the miniature
             are written if they are missing.
-
-    Raises:
-        UserError: bad settings, or a folder that belongs to other ones.
     """
     import pandas
 
@@ -96,19 +90,11 @@ def setup(
 
 
 def finish_run(config: RunConfig, status: str, seconds: float) -> None:
-    """Close a session: status, time, and the hashes of the files that the run read.
-
-    Args:
-        status: "finished", "incomplete", "failed" or "stopped".
-        seconds: wall-clock time of this session; sessions add up.
-    """
+    """Close a session, "finished", "incomplete", "failed" or "stopped"; seconds add up."""
     manifest = read_json(Path(config.run_dir) / "manifest.json")
+    seconds, files = manifest["wall_seconds"] + seconds, file_hashes(config, manifest["files"])
     update_manifest(
-        config.run_dir,
-        status=status,
-        finished=now(),
-        wall_seconds=round(manifest["wall_seconds"] + seconds, 1),
-        files=file_hashes(config, manifest["files"]),
+        config.run_dir, status=status, finished=now(), wall_seconds=round(seconds, 1), files=files
     )
 
 
@@ -117,7 +103,7 @@ def locked(run_dir: str | Path) -> Iterator[None]:
     """Hold a run's folder: one process (with its children) at a time writes to it.
 
     The lock is freed when its holder ends, however it ends; half-written files of a killed holder
-    are removed. On a file system without locks the lock is a file ``.lock.soft`` with the holder's
+    are removed. On a file system without locks it is a file ``.lock.soft`` with the holder's
     number, which is taken over if that process is gone.
 
     Raises:
@@ -199,11 +185,7 @@ def describe_machine(config: RunConfig) -> str:
 
 
 def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
-    """Write a table as CSV into the run folder, whole or not at all.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
+    """Write a table as CSV into the run folder, whole or not at all."""
     path = Path(config.run_dir) / name
     with atomic_write(path) as handle:
         table.to_csv(handle, index=False)
@@ -218,11 +200,8 @@ def headless() -> bool:
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
     """Where two configurations differ, as text; :data:`PLACES` do not count."""
     old, new = stored.to_dict(), config.to_dict()
-    return [
-        f"{name} is {old[name]} there and {new[name]} here"
-        for name in new
-        if name not in PLACES and old[name] != new[name]
-    ]
+    changed = [name for name in new if name not in PLACES and old[name] != new[name]]
+    return [f"{name} is {old[name]} there and {new[name]} here" for name in changed]
 
 
 def _settings_of_folder(config: RunConfig) -> RunConfig:

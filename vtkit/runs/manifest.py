@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,7 @@ def new_manifest(config: RunConfig) -> dict[str, Any]:
     """The manifest of a run that starts now."""
     return {
         "vtkit": __version__,
-        "recipe": config.recipe,
-        "profile": config.profile,
-        "seed": config.seed,
+        **{name: getattr(config, name) for name in ("recipe", "profile", "seed")},
         "status": "running",
         "started": now(),
         "finished": None,
@@ -42,11 +41,7 @@ def new_manifest(config: RunConfig) -> dict[str, Any]:
 
 
 def update_manifest(run_dir: str | Path, **fields: Any) -> dict[str, Any]:
-    """Set fields of a run's manifest, atomically; returns the whole.
-
-    Raises:
-        UserError: the folder has no manifest, or an unreadable one.
-    """
+    """Set fields of a run's manifest, atomically; returns the whole."""
     path = Path(run_dir) / "manifest.json"
     manifest = {**read_json(path), **fields}
     write_json(path, manifest)
@@ -62,29 +57,22 @@ def package_versions() -> dict[str, str]:
     """Installed versions of the packages that decide a result; absent ones are left out."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions
 
 
 def git_revision() -> str | None:
     """The commit, with ``+changes`` where tracked files differ from it; None outside git."""
+    git = ["git", "-C", str(ROOT)]
     try:
         commit, changes = (
-            subprocess.run(
-                ["git", "-C", str(ROOT), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            ).stdout.strip()
-            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+            subprocess.check_output([*git, *what], stderr=subprocess.DEVNULL, text=True, timeout=10)
+            for what in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + ("+changes" if changes else "")
+    return commit.strip() + ("+changes" if changes else "")
 
 
 def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
@@ -93,12 +81,9 @@ def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
     A file with the size and time that it has in ``known`` (an earlier result) is not read again.
     """
     result = {}
-    for folder, pattern in (
-        (config.train_data, "*.parquet"),
-        (config.benchmark_data, "*.parquet"),
-        (config.model, "*.safetensors"),
-    ):
-        for path in sorted((ROOT / folder).glob(pattern)):
+    for name in ("train_data", "benchmark_data", "model"):
+        pattern = "*.safetensors" if name == "model" else "*.parquet"
+        for path in sorted((ROOT / getattr(config, name)).glob(pattern)):
             stat = path.stat()
             entry = known.get(shown(path))
             if not entry or (entry["bytes"], entry["mtime"]) != (stat.st_size, stat.st_mtime):

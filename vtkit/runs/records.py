@@ -1,9 +1,4 @@
-"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures.
-
-Figures, tables and the report all read a run through here and :mod:`vtkit.runs.curves`.
-
-    load_metrics("runs/visualthinker-mini-s0")["completions/mean_length"]
-"""
+"""Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
 import sys
@@ -30,8 +25,7 @@ BENCHMARKS = {
 def load_metrics(run_dir: str | Path) -> pd.DataFrame:
     """``metrics.csv``, one row a training step, indexed by ``step`` in ascending order.
 
-    Columns that the run's algorithm does not have are dropped; where there is a ``timings.csv``,
-    ``step_time`` holds the seconds of each step.
+    Columns without values are dropped; ``step_time`` has the seconds of ``timings.csv``, if there.
 
     Raises:
         UserError: a file is missing, damaged, or has no rows.
@@ -44,11 +38,7 @@ def load_metrics(run_dir: str | Path) -> pd.DataFrame:
 
 
 def load_metric(run_dir: str | Path, column: str) -> pd.Series:
-    """One column of ``metrics.csv``, indexed by ``step``.
-
-    Raises:
-        UserError: the file is missing or the run never logged that column.
-    """
+    """One column of ``metrics.csv``, indexed by ``step``; a UserError if the run has none."""
     metrics = load_metrics(run_dir)
     if column not in metrics:
         path = Path(run_dir) / "metrics.csv"
@@ -57,23 +47,16 @@ def load_metric(run_dir: str | Path, column: str) -> pd.Series:
 
 
 def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
-    """Load the scores in ``evals/step-*.json`` in order of their steps; there may be none.
+    """Load the scores in ``evals/step-*.json``, if any, in order of their steps.
 
     :func:`vtkit.benchmark.evaluate.score` lists their keys.
-
-    Raises:
-        UserError: a file is damaged.
     """
     paths = Path(run_dir, "evals").glob("step-*.json")
     return sorted((read_json(path) for path in paths), key=lambda result: result["step"])
 
 
 def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
-    """The benchmark questions, completions and verdicts of one evaluation.
-
-    Raises:
-        UserError: the run has no rows for that step, or the file is damaged.
-    """
+    """The benchmark questions, completions and verdicts of one evaluation."""
     path = Path(run_dir) / "evals" / f"step-{step:06d}.parquet"
     if not path.exists():
         raise UserError(f"{path} is missing; run the evaluation (notebook 05) first")
@@ -86,11 +69,7 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
 
 
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
-    """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run.
-
-    Raises:
-        UserError: there is no configuration, or a file is damaged.
-    """
+    """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run."""
     base = next((score for score in load_evaluations(run_dir) if score["step"] == 0), None)
     scores: dict[str, dict[str, Any] | None] = {"base": base}
     for name, folder in _arms(run_dir).items():
@@ -102,11 +81,7 @@ def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
 def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``sft`` and ``grpo`` at the step with the highest accuracy; None if not run.
 
-    Next to the last scores they show what a run lost again. They flatter: they were chosen by the
-    questions that they are about.
-
-    Raises:
-        UserError: there is no configuration, or a file is damaged.
+    They flatter: they were chosen by the questions that they are about.
     """
     return {
         name: folder and best_score(folder / "evals", until=sys.maxsize)
@@ -115,11 +90,7 @@ def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
 
 
 def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
-    """The judged questions behind :func:`compared_scores`, of those that were run.
-
-    Raises:
-        UserError: there is no configuration, or a file is missing or damaged.
-    """
+    """The judged questions behind :func:`compared_scores`, of those that were run."""
     folders = {"base": Path(run_dir), **_arms(run_dir)}
     return {
         name: load_evaluated_rows(folders[name], score["step"])
@@ -190,11 +161,7 @@ def score_path(evals: Path, step: int) -> Path:
 
 
 def best_score(evals: Path, *, until: int) -> dict[str, Any] | None:
-    """The score with the highest accuracy after step 0 and up to ``until``; of equals, the first.
-
-    Raises:
-        UserError: a file of the folder is damaged.
-    """
+    """The score of highest accuracy after step 0 and up to ``until``; of equals, the first."""
     scores = [read_json(path) for path in sorted(evals.glob("step-*.json"))]
     trained = [score for score in scores if 0 < score["step"] <= until]
     return max(trained, key=lambda score: score["accuracy"]["value"], default=None)

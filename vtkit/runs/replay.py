@@ -1,11 +1,9 @@
 """Kept runs: the few files that ``results/`` holds of many finished runs, and their replay.
 
-A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists on
-disk. Its ``runs.json`` has every JSON and YAML file of each run, ``metrics.parquet`` the cells of
+A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists. Its
+``runs.json`` has all JSON and YAML files of each run, ``metrics.parquet`` the cells of
 ``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions of all runs with seed 0, and so on;
-the columns ``run`` and ``file`` say where a row belongs.
-
-    folder = unpacked(REFERENCE / "visualthinker-mini-s0")  # a run folder again
+the columns ``run`` and ``file`` say where a row belongs. :func:`unpacked` makes a folder again.
 """
 
 import csv
@@ -51,18 +49,17 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     Args:
         kept: the kept run, ``<group>/<name>-s<seed>``.
         files: contents by path in the run folder, such as ``"evals/step-000000.json"``.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
     """
     group, run = kept.parent, kept.name
     records = {name: files[name] for name in files if name.endswith((".json", ".yaml"))}
     tables: dict[str, list[pa.Table]] = {}
     for name in sorted(files.keys() - records.keys()):
-        table = _from_csv(files[name]) if name.endswith(".csv") else files[name]
+        is_csv, path = name.endswith(".csv"), PurePath(name)
+        table = _from_csv(files[name]) if is_csv else files[name]
         for column, value in (("file", name), ("run", run)):
             table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
-        tables.setdefault(_table_name(run, name), []).append(table)
+        place = path.stem if is_csv else f"{path.parent.name}-{run.rpartition('-')[2]}"
+        tables.setdefault(place, []).append(table)
     try:
         group.mkdir(parents=True, exist_ok=True)
         lock = FileLock(group / ".lock")  # several runs may end at the same time
@@ -75,12 +72,9 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
 
 
 def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
-    """Write a kept run as the run folder ``target``.
+    """Write a kept run as the run folder ``target``; ``rows``: with rollouts and judged rows.
 
     A judgement that no completion of a step has is no column of its file, as in training.
-
-    Args:
-        rows: write also rollouts, judged rows and interventions.
     """
     for name, value in kept_records(kept.parent)[kept.name].items():
         if name.endswith(".yaml"):
@@ -103,11 +97,7 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
 
 
 def unpacked(kept: Path, *, rows: bool = True) -> Path:
-    """A kept run as a run folder to read, in a temporary place; made once a process.
-
-    Args:
-        rows: as for :func:`unpack`.
-    """
+    """A kept run as a run folder to read, in a temporary place; made once a process."""
     return _unpacked(kept, rows, (kept.parent / "runs.json").stat().st_mtime_ns)
 
 
@@ -124,16 +114,10 @@ def _scratch() -> tempfile.TemporaryDirectory:
 
 
 def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
-    """The run's own folder if it has ``part``; else a kept run, unpacked there to replay.
+    """Return the folder that has a part, such as ``"rollouts"``, and whether it is a replay.
 
-    The kept run is written to ``<run_dir>/replay``, anew each time. Of several the nearest is
-    taken: same profile, then same recipe, then same seed.
-
-    Args:
-        part: a file or folder of a run, such as ``"rollouts"``.
-
-    Returns:
-        The folder to read, and whether it is a replay.
+    That is the run's own folder, or ``replay`` in it, in which a kept run is unpacked anew each
+    time: the nearest by profile, then recipe, then seed.
 
     Raises:
         UserError: neither the run nor any kept one has the part.
@@ -157,11 +141,6 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
-
-
-def _table_name(run: str, file: str) -> str:
-    path = PurePath(file)
-    return path.stem if path.suffix == ".csv" else f"{path.parent.name}-{run.rpartition('-')[2]}"
 
 
 def _replace_rows(path: Path, run: str, rows: list[pa.Table]) -> None:
@@ -188,9 +167,8 @@ def _from_csv(text: str) -> pa.Table:
 
 def _to_csv(table: pa.Table) -> str:
     handle = io.StringIO()
-    writer = csv.writer(handle, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(zip(*table.to_pydict().values(), strict=True))
+    rows = zip(*table.to_pydict().values(), strict=True)
+    csv.writer(handle, lineterminator="\n").writerows([table.column_names, *rows])
     return handle.getvalue()
 
 

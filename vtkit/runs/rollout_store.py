@@ -1,11 +1,9 @@
-"""Write rollouts a step at a time: never half of one, and never the same step twice.
-
-Layout and reading are in :mod:`vtkit.runs.rollouts`.
-"""
+"""Write rollouts a step at a time: never half of one, and never the same step twice."""
 
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +54,7 @@ _JUDGED = (
     *("correct", "format_verdict", "style", "reflective"),
 )
 _OPTIONAL = {"step", *_REWARDS, *_JUDGED}
-BLOCK = 500  # steps of a merged file; a shorter run has a file a step
+BLOCK = 500  # steps of a merged file, far faster to query; a shorter run has a file a step
 STEPS_AT_ONCE = 50  # steps of a row group in it: what a reader decodes for one step
 
 
@@ -69,31 +67,25 @@ def verdict_columns(verdict: Verdict) -> dict[str, Any]:
 
 
 class RolloutWriter:
-    """Append steps to a folder and merge files of old ones.
+    """Append steps to a run's ``rollouts`` folder and merge files of old ones.
 
     Writing a step drops it and all later ones if they are there, so a killed and resumed run
     leaves the bytes of an unbroken one.
-
-    Args:
-        folder: the run's ``rollouts`` folder; made on the first write.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def write(self, step: int, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Append the completions of one step; what was stored for it or later steps is dropped.
+        """Append the completions of one step, from 1; what was stored for it or later is dropped.
 
         Args:
-            step: from 1.
             rows: one mapping a completion with the columns of ``SCHEMA`` (``step`` is filled in; of
                 finish reason, verdict and rewards any may be missing); any further key ending in
                 ``_reward`` becomes a column of floats. NaN is stored as null.
 
         Raises:
-            ValueError: no rows, a row lacks a column, has an unknown one or a value of a wrong
-                type.
-            UserError: the disk is full or the folder cannot be written.
+            ValueError: no rows, or a row lacks a column, or has an unknown one or a wrong type.
         """
         table = _to_table(step, rows)
         self._drop_from(step)
@@ -138,10 +130,8 @@ class RolloutWriter:
             pq.ParquetWriter(draft, schema, compression="zstd") as merged,
         ):
             for start in range(0, len(paths), STEPS_AT_ONCE):
-                tables = map(read, paths[start : start + STEPS_AT_ONCE])
-                merged.write_table(
-                    pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
-                )
+                tables = [schema.empty_table(), *map(read, paths[start : start + STEPS_AT_ONCE])]
+                merged.write_table(pa.concat_tables(tables, promote_options="default"))
         for path in paths:
             path.unlink()
 
@@ -153,10 +143,8 @@ def _to_table(step: int, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     unknown = sorted(key for key in keys - known if not key.endswith("_reward"))
     missing = sorted(name for name in known - _OPTIONAL if any(name not in row for row in rows))
     if step < 1 or not rows or unknown or missing:
-        raise ValueError(
-            f"rollout rows of step {step}: {len(rows)}; missing columns {missing}, "
-            f"unknown columns {unknown}"
-        )
+        wrong = f"missing columns {missing}, unknown columns {unknown}"
+        raise ValueError(f"rollout rows of step {step}: {len(rows)}; {wrong}")
     others = [pa.field(key, pa.float64()) for key in sorted(keys - known)]
     judged = {name for name in _JUDGED if any(row.get(name) is not None for row in rows)}
     fields = [field for field in SCHEMA if field.name not in _JUDGED or field.name in judged]
@@ -181,8 +169,7 @@ class StepFile(NamedTuple):
 def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
     """List the files that count, in order; and those whose steps a merged file holds too.
 
-    A merged file that is there is whole, even if a writer was killed while it merged or split
-    files. Other files in the folder are ignored.
+    A merged file is whole, even if a writer was killed while it merged or split files.
     """
     named = ((path, _NAME.fullmatch(path.name)) for path in Path(folder).glob("step*.parquet"))
     files = [StepFile(int(m[1]), int(m[2] or m[1]), path) for path, m in named if m]
@@ -197,37 +184,25 @@ def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one file.
-
-    Raises:
-        UserError: it is damaged; names it.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read(columns)
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(path, error) from None
+    """Read one file."""
+    with _open(path) as file:
+        return file.read(columns)
 
 
 def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:
-    """Read the steps of a file, one by one.
+    """Read the steps of a file, one by one."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            for step in pc.unique(table["step"]).to_pylist():
+                yield step, table.filter(pc.field("step") == step)
 
-    Raises:
-        UserError: as :func:`read`.
-    """
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                for step in pc.unique(table["step"]).to_pylist():
-                    yield step, table.filter(pc.field("step") == step)
+            yield file
     except (OSError, pa.ArrowException) as error:
-        raise damaged(path, error) from None
-
-
-def damaged(path: Path, error: Exception) -> UserError:
-    """The error of a file that Arrow cannot read."""
-    return UserError(
-        f"{path} is damaged ({first_line(error)}); delete it and train again from the last "
-        "checkpoint"
-    )
+        remedy = "delete it and train again from the last checkpoint"
+        raise UserError(f"{path} is damaged ({first_line(error)}); {remedy}") from None

@@ -1,12 +1,9 @@
-"""Read every completion of a run: one row each, in parquet files of whole steps.
+"""Read every completion of a run: one row each, in parquet files of one or 500 whole steps.
 
-The writer (:mod:`vtkit.runs.rollout_store`) merges the files of 500 complete steps into one: a
-query over a million completions takes 0.2 s instead of 8.6 s (``timings/rollouts.py``).
-
-    rollouts = load_rollouts("runs/visualthinker-mini-s0")
-    rollouts.to_pandas()                                                # everything, for people
-    rollouts.group_by("task", right=("correct", "mean"))                # streamed
-    rollouts.to_pandas(["step", "completion"], where=pc.field("tokens") > 200)
+rollouts = load_rollouts("runs/visualthinker-mini-s0")
+rollouts.to_pandas()                                                # everything, for people
+rollouts.group_by("task", right=("correct", "mean"))                # streamed
+rollouts.to_pandas(["step", "completion"], where=pc.field("tokens") > 200)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,11 +34,8 @@ class Rollouts:
     """A run's completions, read on demand and a few thousand at a time.
 
     Conditions (``where``) are pyarrow expressions over the columns of ``schema``, such as
-    ``pc.field("rule") == "block"``. What an older run did not store reads as null.
-
-    Attributes:
-        schema: the columns of ``SCHEMA`` and any further rewards.
-        dropped: half-written files of a killed writer, and a damaged last step, which are left out.
+    ``pc.field("rule") == "block"``: those of ``SCHEMA`` and any further rewards. ``dropped`` counts
+    half-written files of a killed writer and a damaged last step, which are left out.
     """
 
     def __init__(self, run_dir: str | Path, steps: Iterable[int] | None = None) -> None:
@@ -57,9 +51,8 @@ class Rollouts:
         )
         if not fragments or (self._wanted is not None and not len(self)):
             which = "" if self._wanted is None else f" for steps {self._wanted}"
-            raise UserError(
-                f"{self.folder} holds no rollouts{which}; run the training step (notebook 03) first"
-            )
+            remedy = "run the training step (notebook 03) first"
+            raise UserError(f"{self.folder} holds no rollouts{which}; {remedy}")
 
     def _open(self) -> list[ds.ParquetFileFragment]:
         """The files of the steps that were asked for, their footers read."""
@@ -70,8 +63,7 @@ class Rollouts:
                 file.first <= step <= file.last for step in self._wanted
             ):
                 continue
-            fragment = _fragment(file.path)
-            if fragment:
+            if fragment := _fragment(file.path):
                 fragments.append(fragment)
             elif fragments and file is files[-1] and file.first == file.last:
                 self.dropped += 1
@@ -92,8 +84,7 @@ class Rollouts:
     ) -> Iterator[pa.RecordBatch]:
         """The rows in the order in which they were written, some thousands at a time.
 
-        Args:
-            columns: by default those that the run's files hold.
+        ``columns`` are by default those that the run's files hold.
 
         Raises:
             UserError: no such column, ``where`` does not fit the columns, or a file is damaged.
@@ -103,10 +94,7 @@ class Rollouts:
             yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
     def to_pandas(self, columns: Sequence[str] | None = None, where: Where = None) -> pd.DataFrame:
-        """The rows as a frame; ``choices`` holds lists of str, a missing number is NaN.
-
-        Args and errors as in :meth:`batches`.
-        """
+        """The rows of :meth:`batches` as a frame; a missing number is NaN."""
         scanner = self._scan(columns, where)
         with self._damage_has_a_name():
             table = scanner.to_table()
@@ -128,24 +116,18 @@ class Rollouts:
 
         Returns:
             Indexed by ``keys``, sorted; ``n``, the rows of each group, then the named values.
-
-        Raises:
-            UserError: as :meth:`batches`, or no such function.
         """
         keys = [keys] if isinstance(keys, str) else list(keys)
         for column, function in values.values():
             if function not in _FUNCTIONS:
-                raise UserError(
-                    f"{column}: no function {function!r}{suggest(function, _FUNCTIONS)}"
-                )
+                near = suggest(function, _FUNCTIONS)
+                raise UserError(f"{column}: no function {function!r}{near}")
         used = [*keys, *(column for column, _ in values.values())]
         self._scan(used, where)  # raises if either is wrong
         within = self._within(where)
         options = acero.ScanNodeOptions(self._data, columns=used, filter=within, **_READ_AHEAD)
-        sums = [
-            ([], "hash_count_all", None, "n"),
-            *((column, f"hash_{how}", None, name) for name, (column, how) in values.items()),
-        ]
+        sums = [(column, f"hash_{how}", None, name) for name, (column, how) in values.items()]
+        sums = [([], "hash_count_all", None, "n"), *sums]
         plan = [acero.Declaration("scan", options)]
         if within is not None:  # the scan only skips what its statistics rule out
             plan.append(acero.Declaration("filter", acero.FilterNodeOptions(within)))
@@ -156,24 +138,18 @@ class Rollouts:
         return table.to_pandas().set_index(keys).sort_index()
 
     def _scan(self, columns: Sequence[str] | None, where: Where) -> ds.Scanner:
+        names = self.schema.names
         if columns is None:
-            columns = [name for name in self.schema.names if name in self._held]
+            columns = [name for name in names if name in self._held]
         for name in columns:
-            if name not in self.schema.names:
-                raise UserError(
-                    f"{self.folder}: no column {name!r}{suggest(name, self.schema.names)}"
-                )
+            if name not in names:
+                raise UserError(f"{self.folder}: no column {name!r}{suggest(name, names)}")
+        within = self._within(where)
         try:
-            return self._data.scanner(
-                columns=list(columns),
-                filter=self._within(where),
-                **_READ_AHEAD,
-            )
+            return self._data.scanner(columns=list(columns), filter=within, **_READ_AHEAD)
         except pa.ArrowException as error:
-            raise UserError(
-                f"{self.folder}: where: {first_line(error)}; columns are "
-                f"{', '.join(self.schema.names)}"
-            ) from None
+            wrong = f"where: {first_line(error)}; columns are {', '.join(names)}"
+            raise UserError(f"{self.folder}: {wrong}") from None
 
     def _within(self, where: Where) -> Where:
         """``where``, and of the steps that were asked for."""
@@ -196,15 +172,10 @@ class Rollouts:
 
 
 def load_rollouts(run_dir: str | Path, steps: Iterable[int] | None = None) -> Rollouts:
-    """Open a run's completions; ``.to_pandas()`` reads them.
-
-    Args:
-        run_dir: the run folder (the one that holds ``rollouts/``).
-        steps: only these; other files are not opened.
+    """Open a run's completions, or those of some steps; ``.to_pandas()`` reads them.
 
     Raises:
-        UserError: the run has no rollouts, none at these steps, or a file other than the last one
-            is damaged.
+        UserError: there are none, or a file other than the last one is damaged.
     """
     return Rollouts(run_dir, steps)
 
@@ -212,7 +183,7 @@ def load_rollouts(run_dir: str | Path, steps: Iterable[int] | None = None) -> Ro
 def fill_verdicts(
     frame: pd.DataFrame, *, prefilled: bool = True, spans: bool = False
 ) -> pd.DataFrame:
-    """Judge the rows that do not hold their verdict: those of older runs and of evaluations.
+    """Judge the rows that do not hold their verdict, such as those of evaluations.
 
     Args:
         frame: rollouts, or evaluation rows (without ``solution``; they get the first two alone).
@@ -220,8 +191,7 @@ def fill_verdicts(
         spans: fill ``span_start`` and ``span_end`` in rows whose answer is stored without them.
 
     Returns:
-        A copy with ``style`` and ``reflective``, and with ``rule``, ``answer``, ``choice``,
-        ``span_start`` and ``span_end``.
+        A copy with ``style``, ``reflective``, ``rule``, ``answer``, ``choice`` and the two spans.
     """
     lacking = _is_null(frame, "reflective")
     names = ["style", "reflective"]

@@ -1,7 +1,4 @@
-"""Notebooks as steps of a run: their parameters, and whether they are done.
-
-Names and types of parameters are checked here: papermill only warns of an unknown one.
-"""
+"""Notebooks as steps of a run: parameters (papermill only warns of unknown ones), what is done."""
 
 import ast
 import hashlib
@@ -55,11 +52,7 @@ class Step:
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """What its cell tagged ``parameters`` declares.
-
-        Raises:
-            UserError: the file is no notebook, or lacks a parameter that every notebook has.
-        """
+        """What its cell tagged ``parameters`` declares; a UserError if one is missing."""
         import papermill
 
         try:
@@ -68,9 +61,8 @@ class Step:
             raise UserError(f"{shown(self.path)} is not a notebook ({error})") from None
         missing = [name for name in REQUIRED if name not in found]
         if missing:
-            raise UserError(
-                f"{shown(self.path)}: its cell tagged 'parameters' does not set {missing[0]}"
-            )
+            cell = f"{shown(self.path)}: its cell tagged 'parameters'"
+            raise UserError(f"{cell} does not set {missing[0]}")
         return {
             name: Parameter(name, item["inferred_type_name"], item["default"], item["help"])
             for name, item in found.items()
@@ -102,11 +94,7 @@ class Step:
 
 
 def discover(folder: Path = NOTEBOOKS) -> list[Step]:
-    """The notebooks of a folder in order of their numbers.
-
-    Raises:
-        UserError: there are none.
-    """
+    """The notebooks of a folder in order of their numbers."""
     steps = [Step(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     if not steps:
         raise UserError(f"{shown(folder)} has no notebooks named like 00_name.ipynb")
@@ -114,11 +102,7 @@ def discover(folder: Path = NOTEBOOKS) -> list[Step]:
 
 
 def select(steps: list[Step], first: str | None = None, only: str | None = None) -> list[Step]:
-    """The steps from number ``first`` on, or those listed in ``only`` (``"03,04"``).
-
-    Raises:
-        UserError: no notebook has such a number.
-    """
+    """The steps from number ``first`` on, or those listed in ``only`` (``"03,04"``)."""
     numbers = [step.number for step in steps]
     wanted = [text.strip().zfill(2) for text in (only or first or "").split(",") if text.strip()]
     for number in wanted:
@@ -131,9 +115,8 @@ def select(steps: list[Step], first: str | None = None, only: str | None = None)
 
 def suited(steps: list[Step], config: RunConfig) -> list[Step]:
     """The steps that fit a recipe: 00 to 02 are about SAT and its base model."""
-    if config.train_format == "sat":
-        return steps
-    return [step for step in steps if step.number not in ("00", "01", "02")]
+    about_sat = () if config.train_format == "sat" else ("00", "01", "02")
+    return [step for step in steps if step.number not in about_sat]
 
 
 def split_parameters(

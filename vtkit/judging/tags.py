@@ -113,7 +113,7 @@ _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 
 def visible(text: str) -> tuple[str, np.ndarray | None]:
-    """Drop invisible characters, turn full-width ones to ASCII; and the places left, None for all."""
+    """Drop invisible characters, read full-width ones as ASCII; and the places kept (None: all)."""
     if text.isascii() and _HIDDEN_ASCII.search(text) is None:
         return text, None
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

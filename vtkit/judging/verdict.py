@@ -122,7 +122,7 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
 def is_correct(
     completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
 ) -> bool:
-    """Score a completion as the benchmark does; ``answer`` is ``"(B)"``, or a text without choices."""
+    """Score a completion as the benchmark does; ``answer`` is such as ``"(B)"``."""
     found = find_answer(completion, choices, prefilled=prefilled)
     return is_right(found, benchmark_solution(choices, answer), choices) is True
 

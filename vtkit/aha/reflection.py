@@ -87,7 +87,7 @@ def first_reflections(
 
 
 def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> float:
-    """Count phrases in 100 tokens of prose (NaN without any): longer texts hold more of any word."""
+    """Count phrases in 100 tokens of prose, NaN without any: a longer text holds more phrases."""
     prose = frame[fill_verdicts(frame)["style"] != "html"]
     count = sum(len(find_reflections(text, phrases)) for text in prose["completion"])
     tokens = prose["tokens"].sum()
@@ -97,7 +97,8 @@ def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> fl
 def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Count each list of :data:`vtkit.judging.phrases.LISTS` as its authors do: meant or not.
 
-    One row a step and list; ``n`` are completions, ``answers`` the share of them with any word.
+    One row a step and list: ``n`` completions, the ``words`` found in them, the share of them with
+    at least one (``answers``), and ``per_100_tokens``.
     """
     rows = []
     for step, part in frame.groupby("step", sort=True):

@@ -94,7 +94,7 @@ def _work_out(node: ast.AST) -> Fraction:
 def published_score(completion: str, task: Task) -> float:
     """TinyZero's reward: 1.0 right, 0.1 an answer in tags, 0.0 none.
 
-    Only the last block on the last line counts; before a line break it is worth nothing.
+    Only the last block on the last line counts: a line break after the answer voids it.
     """
     blocks = re.findall(r"<answer>(.*?)</answer>", completion.split("\n")[-1])
     if not blocks:

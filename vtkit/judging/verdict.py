@@ -102,9 +102,10 @@ def decide(
 
 
 def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -> bool | None:
-    """Compare an answer of :func:`vtkit.judging.answers.find_answer` with a solution as in `judge`.
+    """Compare an answer with the solution; None where the solution names none of the choices.
 
-    None where the solution names none of the choices.
+    The answer of a :mod:`vtkit.judging.countdown` task is right if it is an expression that solves
+    it; without choices, if its words are the solution's.
     """
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:

@@ -1,5 +1,8 @@
 """Cut a text into words that compare equal when answers are equal.
 
+Case, accents and LaTeX are dropped, number words become digits, plurals singulars; a letter in
+brackets ("(B)", "b)") is told from a word.
+
 key_words("The twenty-one lamps.")      # ("21", "lamp")
 """
 

@@ -33,6 +33,9 @@ class Match:
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
 SKIPPED = words.ARTICLES | {",", "\n"}
+_ENDS_NAME = words.AFTER | words.HEDGES
+_ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
+_NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
@@ -155,7 +158,7 @@ class _Reading:
             end = self._skip_unit(end)
         elif key[-1] in ("above", "below"):  # a thing follows
             self.plain &= not followed or follower in words.AFTER
-        elif followed and follower not in words.AFTER | words.HEDGES and not self.words[end].letter:
+        elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
             if follower not in self.index.starts:
                 return end + 1
@@ -166,8 +169,8 @@ class _Reading:
         """Past what is counted: "3 red chairs" is as plain as "3"."""
         for _ in range(2):
             text = self._text(end)
-            known = words.HEDGES | words.AFTER | words.NEGATIONS | self.index.starts.keys()
-            if not text[:1].isalpha() or text in known or self.words[end].letter:
+            known = text in _ENDS_UNIT or text in self.index.starts
+            if not text[:1].isalpha() or known or self.words[end].letter:
                 break
             end += 1
         return end
@@ -216,7 +219,7 @@ class _Reading:
         zero = next((place for key, place in self.index.starts.get("0", ()) if len(key) == 1), None)
         if zero is None:
             return None
-        counted = after[:1].isalpha() and after not in words.AFTER | words.NO_NOTHING
+        counted = after[:1].isalpha() and after not in _NOT_COUNTED
         if (text == "none" and after != "of") or (text == "no" and counted):
             self.accepted.add(zero)
             return position + 1 + counted

@@ -1,12 +1,11 @@
 """Audit a run's rollouts for second looks: numbers, and the verdict that they allow.
 
-The rules that turn numbers into a verdict were written before any run.
-
-    found = audit("runs/visualthinker-mini-s0")        # numbers, as vtkit.stats.proportion has them
-    verdict(found).kind                                # "absent", "superficial", "amplified", ...
-    paragraph(found)                                   # Markdown, each number linked to its section
+found = audit("runs/visualthinker-mini-s0")        # numbers, as vtkit.stats.proportion has them
+verdict(found).kind                                # "absent", "superficial", "amplified", ...
+paragraph(found)                                   # Markdown, each number linked to its section
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,44 +35,32 @@ class Verdict(NamedTuple):
 
 
 def audit(run_dir: str | Path, effects: pd.DataFrame | None = None) -> dict[str, Any]:
-    """Count all numbers of notebook 04 that a verdict may use.
-
-    Args:
-        effects: of :func:`vtkit.aha.pairs.effects`, the causal test, if it was run.
+    """Count all numbers of notebook 04 that a verdict may use, those of ``effects`` included.
 
     Raises:
         UserError: the run has no metrics or no rollouts.
     """
-    metrics = records.load_metrics(run_dir)
-    frame = annotate(load_rollouts(run_dir).to_pandas())
-    steps = {
-        "start": metrics.index[: curves.START_STEPS],
-        "end": metrics.index[-curves.END_STEPS :],
-    }
-    windows = {name: frame[frame["step"].isin(when)] for name, when in steps.items()}
+    windows = load_windows(run_dir)
     return {
         "run": records.describe_run(run_dir),
-        "rates": {name: rates(part) for name, part in windows.items()},
+        "rates": {when: rates(windows[when]) for when in ("start", "end")},
         "onset": curves.find_onset(run_dir),
         "within_groups": {
-            "over a guess": within_groups(frame, "reflective", "direct"),
-            "over careful steps": within_groups(frame, "reflective", "steps"),
+            "over a guess": within_groups(windows["all"], "reflective", "direct"),
+            "over careful steps": within_groups(windows["all"], "reflective", "steps"),
         },
         "second_looks": second_looks(windows["end"]),
         "agreement": agreement(windows["end"]),
-        "length_and_accuracy": length_and_accuracy(metrics),
+        "length_and_accuracy": length_and_accuracy(records.load_metrics(run_dir)),
         "effects": {} if effects is None else _by_arm(effects),
     }
 
 
 def load_windows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
-    """The rollouts of a run's ``start``, ``dip`` and ``end``, and of ``all`` its steps.
+    """The annotated rollouts of a run's ``start``, ``dip`` and ``end``, and of ``all`` its steps.
 
     The start is the first three steps, the dip five steps around the shortest mean length, the end
     the last ten. ``attrs["steps"]`` of each window names its steps.
-
-    Returns:
-        Rows as :func:`vtkit.aha.reflection.annotate` gives them.
 
     Raises:
         UserError: the run has no metrics or no rollouts.
@@ -114,42 +101,31 @@ def date_events(run_dir: str | Path) -> dict[str, int | None]:
 def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     """Compare what reflective completions lean to before the first phrase with their answer.
 
-    Only completions that name a choice both before and after count.
-
-    Args:
-        frame: rollouts of :func:`vtkit.aha.reflection.annotate`.
-
-    Returns:
-        ``n``; the counts ``kept right``, ``kept wrong``, ``wrong to right`` and ``right to wrong``;
-        ``before`` and ``after``, proportions right; ``gain``, their paired difference.
+    Only annotated rollouts that name a choice both before and after count. ``before`` and ``after``
+    are proportions right, ``gain`` is their paired difference.
     """
-    counts = dict.fromkeys(("kept right", "kept wrong", "wrong to right", "right to wrong"), 0)
+    names = ("kept right", "kept wrong", "wrong to right", "right to wrong")
+    seen = Counter()
     for row in frame[frame["reflective"]].itertuples():
         choices = tuple(row.choices)
         right = right_choice(row.solution, choices)
         place = find_reflections(row.completion)[0][0]
         before = _leaning(row.completion[:place], choices)
-        if before is None or pd.isna(row.choice):
-            continue
-        was, now = before == right, row.choice == right
-        name = {(True, True): "kept right", (False, False): "kept wrong"}.get((was, now))
-        counts[name or ("wrong to right" if now else "right to wrong")] += 1
-    n = sum(counts.values())
-    kept, helped, hurt = counts["kept right"], counts["wrong to right"], counts["right to wrong"]
+        if before is not None and not pd.isna(row.choice):
+            seen[before == right, row.choice == right] += 1
+    counts = [seen[True, True], seen[False, False], seen[False, True], seen[True, False]]
+    n, (kept, failed, helped, hurt) = sum(counts), counts
     return {
         "n": n,
-        **counts,
+        **dict(zip(names, counts, strict=True)),
         "before": proportion(kept + hurt, n),
         "after": proportion(kept + helped, n),
-        "gain": paired_difference(kept, helped, hurt, counts["kept wrong"]),
+        "gain": paired_difference(kept, helped, hurt, failed),
     }
 
 
 def agreement(frame: pd.DataFrame) -> dict[str, Any]:
-    """Count how often the answer is what the thinking concluded, where both are clear.
-
-    R1-V's users found them at odds (their issue 93): nothing is paid for the thinking.
-    """
+    """Count how often the answer is what the thinking concluded, where both are clear."""
     both = same = 0
     for row in frame.itertuples():
         thought, closed, _ = row.completion.partition(_THOUGHT_END)
@@ -165,12 +141,8 @@ def agreement(frame: pd.DataFrame) -> dict[str, Any]:
 def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] | None:
     """Estimate how much more often one style is right than another *for the same question*.
 
-    GRPO's groups are several completions of one model to one question, so it does not matter that
-    hard or easy questions invite reflection. Weighted as by Mantel and Haenszel.
-
-    Returns:
-        ``value``, ``low``, ``high`` (95 %, normal) and ``n``, the groups with both styles; None
-        where fewer than ``FEWEST`` have both.
+    Weighted as by Mantel and Haenszel; ``low`` and ``high`` are 95 %, normal. ``n`` are the groups
+    with both styles; None where there are fewer than ``FEWEST``.
     """
     frame = frame[frame["style"].isin([one, other])]
     counts = frame.groupby(["step", "group", "style"])["right"].agg(["mean", "size"]).unstack()
@@ -187,8 +159,7 @@ def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] |
 def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
     """Correlate the ranks of mean length and accuracy over the steps from the dip on.
 
-    It shows that both rose together, not why. Steps are not independent, so the interval is too
-    narrow.
+    Steps are not independent, so the interval is too narrow.
     """
     dip, _ = curves.find_dip(metrics[curves.LENGTH])
     after = metrics.loc[dip:]
@@ -201,11 +172,9 @@ def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
 def verdict(found: dict[str, Any]) -> Verdict:
     """Choose the sentence that the numbers allow.
 
-    absent: the rate of reflection at the end is not above the start's interval. Otherwise it was
-    amplified, and the question is what for. harmful: the causal test finds that a second look
-    lowers accuracy, or its words do; amplified: answering at once instead of reflecting lowers
-    accuracy (``force``), or, without a causal test, second looks beat guesses in the same group;
-    superficial: neither; unclear: too few pairs to say.
+    absent: reflection at the end is not above the start's interval. harmful: a second look lowers
+    accuracy (``force``, or without a causal test, against guesses in the same group); amplified: it
+    raises accuracy; superficial: neither; unclear: too few groups to say.
     """
     start, end = (found["rates"][when]["reflect"] for when in ("start", "end"))
     if start["value"] is None or end["value"] is None or end["low"] <= start["high"]:
@@ -262,11 +231,7 @@ def _helps(effect: dict[str, Any] | None) -> bool:
 
 
 def paragraph(found: dict[str, Any], link: Callable[[str], str] | None = None) -> str:
-    """Write the verdict as a paragraph of Markdown, each number linked to its section.
-
-    Args:
-        link: turns a section's name ("4.4") into a target; without it there are no links.
-    """
+    """Write the verdict in Markdown; ``link`` turns a section's name ("4.4") into a target."""
     return "".join(
         f"[{text}]({link(section)})" if link and section else text
         for text, section in pieces(found)
@@ -313,11 +278,8 @@ _ARMS = {
 
 def _by_arm(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The effects by arm; NaN becomes None, as JSON needs it."""
-    rows = effects.assign(value=effects["difference"]).to_dict("index")
-    return {
-        arm: {name: None if value != value else value for name, value in row.items()}
-        for arm, row in rows.items()
-    }
+    rows = effects.assign(value=effects["difference"]).astype(object)
+    return rows.where(rows.notna(), None).to_dict("index")
 
 
 def _leaning(thought: str, choices: tuple[str, ...]) -> int | None:

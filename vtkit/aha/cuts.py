@@ -1,9 +1,7 @@
 """Cut a completion at its second look, or where one could have been, and make the texts put in.
 
-Pure functions of text. The parts of a cut, joined, are the completion again.
-
-    cut_reflection(" It is left. Wait, let me check again. No. </think> ...")
-    # Cut(before=" It is left.", sentence=" Wait, let me check again.", after=" No. </think> ...")
+cut_reflection(" It is left. Wait, let me check again. No. </think> ...")
+# Cut(before=" It is left.", sentence=" Wait, let me check again.", after=" No. </think> ...")
 """
 
 import re
@@ -21,31 +19,24 @@ _MAX_SENTENCE = 200  # characters; longer ones were written without full stops
 _BOUNDARY = re.compile(r"(?<=[.!?…])\s+|\s*\n\s*")
 _TAG = re.compile(r"\s*<")
 _THINKING_END = re.compile(r"\s*<\s*(?:/\s*think|/?\s*answer)", re.IGNORECASE)
+# Like all words of placebos, in the miniature's small vocabulary.
 _THINGS = ("home", "card", "list", "view", "gallery", "text", "title", "item")
 
 
 class Cut(NamedTuple):
-    """A completion in three parts.
+    """A completion in three parts."""
 
-    before: up to the cut, without white space at its end.
-    sentence: the reflection with the white space before it; empty in a completion without one.
-    after: the rest.
-    """
-
-    before: str
-    sentence: str
+    before: str  # up to the cut, without white space at its end
+    sentence: str  # the reflection with the white space before it; empty without a reflection
     after: str
 
 
 def cut_reflection(completion: str) -> Cut | None:
     """Cut out the sentence of the first ``NARROW`` phrase.
 
-    A sentence ends at a full stop, a line break or a tag, whatever its letters' case. Where there
-    is none within 200 characters, the phrase alone counts as the sentence.
-
-    Returns:
-        None if there is no phrase, its sentence was cut off, it comes after the thinking, or the
-        text up to it is HTML.
+    It ends at a full stop, a line break or a tag; one of over 200 characters is the phrase alone.
+    None if there is no phrase, its sentence was cut off, it comes after the thinking, or the text
+    up to it is HTML.
     """
     phrases = find_reflections(completion)
     if not phrases:
@@ -71,8 +62,7 @@ def cut_reflection(completion: str) -> Cut | None:
 def cut_thinking(completion: str, sentences: int | None = None) -> Cut | None:
     """Cut a completion without reflection after ``sentences``, or where its thinking ends.
 
-    Returns:
-        None if the thinking does not end at a tag, says nothing, reflects, or is HTML.
+    None if the thinking does not end at a tag, says nothing, reflects, or is HTML.
     """
     end = _THINKING_END.search(completion)
     thinking = completion[: end.start()] if end else ""
@@ -105,10 +95,7 @@ def commonest_sentence(sentences: Sequence[str]) -> str | None:
 
 
 def make_placebo(tokenizer: Any, length: int) -> str:
-    """Make a sentence that says nothing about any question, of about ``length`` tokens.
-
-    Its words are in the miniature's small vocabulary, too.
-    """
+    """Make a sentence that says nothing about any question, of about ``length`` tokens."""
     texts = []
     for text in _neutral_sentences():
         texts.append(text)

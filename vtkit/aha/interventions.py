@@ -1,11 +1,7 @@
 """The causal test: change a completion at its second look, continue it, compare accuracy.
 
 A completion to a held-out question is cut; from the cut the model continues twice, with two texts
-put in (:data:`vtkit.aha.pairs.ARMS`), the same sampler and the same random numbers. Notebook 04
-explains the design: both sides are drawn anew, and a question serves an arm once.
-
-    pairs = run_interventions(model, processor, rows, prompt="base", max_new_tokens=128, ...)
-    effects(pairs)     # one row an arm: n, accuracies, difference and its 95 % interval
+put in (:data:`vtkit.aha.pairs.ARMS`) and the same random numbers. Notebook 04 explains the design.
 """
 
 import random
@@ -47,9 +43,7 @@ _Draw = Callable[[Sequence[int], Sequence[str], Sequence[str]], list[str]]
 
 
 class _Unit(NamedTuple):
-    """A cut completion: ``row`` of the data set, and the kind of completion."""
-
-    row: int
+    row: int  # of the data set
     kind: str
     cut: Cut
 
@@ -70,28 +64,19 @@ def run_interventions(
     arms: Sequence[str] = tuple(ARMS),
     save: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Ask, cut, continue twice, judge: the pairs of all arms.
+    """Ask, cut, continue twice, judge: one row a pair of all ``arms`` (``SCHEMA``).
 
     ``force`` and ``remove`` take completions that reflect, cut before the sentence of the first
     ``NARROW`` phrase. The others take completions that do not, cut after as many sentences as
-    usually precede this model's reflections. HTML, completions without an end of thinking, and
-    phrases after it are left out.
+    usually precede this model's reflections. ``attrs`` holds the settings and what was put in.
 
     Args:
         rows: of :func:`vtkit.data.cv_bench.load_cv_bench`.
-        prompt: name of the processor's chat template.
         max_new_tokens: of a completion and, anew, of what follows a cut.
-        temperature, top_k: as in training.
         n: pairs in an arm, at most; there are fewer if the model hardly ever (or always) reflects.
         tries: completions drawn to a question, at most.
         seed: of the choice of questions and of all random numbers; the batch size has no effect.
-        arms: names of ``ARMS``. A model that hardly reflects needs many tries for the first two,
-            one that nearly always does for the others.
         save: parquet file for the pairs. If it exists, it is read and nothing is drawn.
-
-    Returns:
-        One row a pair with the columns of ``SCHEMA``; ``attrs`` holds the settings and what was
-        put in (see :func:`vtkit.aha.pairs.remarks`).
 
     Raises:
         UserError: no such prompt, a template that loses the picture, a full disk, or a ``save``
@@ -106,26 +91,18 @@ def run_interventions(
     pictures = {"image", "images"} & set(rows.column_names)
     check_rendering(processor, rows["prompt"][:1], pictures=len(pictures))
     asked = rows.select_columns([*pictures, "prompt"])
+    limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
 
     def draw(numbers: Sequence[int], keys: Sequence[str], beginnings: Sequence[str]) -> list[str]:
-        completions = generate(
-            model,
-            processor,
-            asked.select(numbers),
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            beginnings=beginnings,
-            sampling=Sampling(temperature, top_k, [f"{seed}-{key}" for key in keys]),
-        )
+        sampling = Sampling(temperature, top_k, [f"{seed}-{key}" for key in keys])
+        inputs = model, processor, asked.select(numbers)
+        completions = generate(*inputs, beginnings=beginnings, sampling=sampling, **limits)
         return [completion.text for completion in completions]
 
     found, drawn = _find(draw, settings)
     reflective = list(found["reflective"].values())
     facts = {"completions": drawn, **_insertions(tokenizer_of(processor), reflective)}
-    cutters = {
-        "reflective": cut_reflection,
-        "other": partial(cut_thinking, sentences=facts["after"]),
-    }
+    cutters = _CUTTERS | {"other": partial(cut_thinking, sentences=facts["after"])}
     units = [
         _Unit(row, kind, cutters[kind](completion))
         for kind in dict.fromkeys(KINDS[arm] for arm in settings["arms"])
@@ -218,7 +195,7 @@ def _continue(
 
 
 def _side(question: dict, start: str, text: str, rest: str, prefilled: bool) -> dict[str, Any]:
-    """One completion of a pair: ``start``, which ends in the ``text`` put in, and the rest."""
+    """One side of a pair: ``start``, which ends in the ``text`` put in, and the rest."""
     solution = benchmark_solution(question["choices"], question["answer"])
     verdict = judge(start + rest, solution, question["choices"], prefilled=prefilled)
     return {
@@ -244,25 +221,19 @@ def _pair(arm: str, question: dict, unit: _Unit, treated: dict, control: dict) -
 def _load_same(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
     pairs = load_pairs(path)
     for name, value in settings.items():
-        stored = pairs.attrs["settings"].get(name)
-        if stored != value:
-            raise UserError(
-                f"{path}: {name}: it holds pairs of {stored!r}, not {value!r}; "
-                "delete it or save to another file"
-            )
+        if (stored := pairs.attrs["settings"].get(name)) != value:
+            pairs_of = f"it holds pairs of {stored!r}, not {value!r}"
+            raise UserError(f"{path}: {name}: {pairs_of}; delete it or save to another file")
     return pairs
 
 
 def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.DataFrame]:
-    """The causal test of a run: the last checkpoint's arms and the base model's.
+    """The causal test of a run: pairs by model, ``trained`` and ``base``, of those that there are.
 
     Args:
         folder: the run folder, or a replay; pairs are kept in its ``interventions``.
         n: pairs in each arm; 0 reads what is kept and runs nothing. Without a checkpoint, or for a
             replay, nothing is run either.
-
-    Returns:
-        Pairs by model, ``trained`` and ``base``, of those that there are.
     """
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
     weights = {"trained": checkpoint, "base": config.model}

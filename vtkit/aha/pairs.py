@@ -1,9 +1,6 @@
 """The pairs of the causal test: their file, and the effect of each arm.
 
 A pair is two completions that differ in the text put in at a cut (:mod:`vtkit.aha.interventions`).
-
-    pairs = load_pairs(run_dir / "interventions" / "step-000100.parquet")
-    effects(pairs)
 """
 
 import json
@@ -54,22 +51,14 @@ SCHEMA = pa.schema(
 
 
 def save_pairs(path: str | Path, pairs: pd.DataFrame) -> None:
-    """Write pairs and their ``attrs``, whole or not at all.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
+    """Write pairs and their ``attrs``, whole or not at all; a UserError if that is impossible."""
     table = pa.Table.from_pandas(pairs, SCHEMA, preserve_index=False)
     with atomic_path(path) as draft:
         pq.write_table(table.replace_schema_metadata({"vtkit": json.dumps(pairs.attrs)}), draft)
 
 
 def load_pairs(path: str | Path) -> pd.DataFrame:
-    """Read the pairs that :func:`vtkit.aha.interventions.run_interventions` saved.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds something else.
-    """
+    """Read the pairs that :func:`save_pairs` wrote; a UserError if the file holds none."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException):
@@ -84,10 +73,9 @@ def load_pairs(path: str | Path) -> pd.DataFrame:
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:
     """Estimate each arm's effect: one row an arm, in the order of ``ARMS``.
 
-    Columns: ``n``; ``treated`` and ``control``, accuracies; ``difference`` with ``low`` and
-    ``high``, its 95 % interval for pairs (Newcombe's); ``helped``, pairs of which only the treated
-    completion is right, and ``hurt``, only the control; ``treated_reflects`` and
-    ``control_reflects``, how often the model then reflected. An arm without pairs has n = 0, NaN.
+    ``treated`` and ``control`` are accuracies; ``difference`` has ``low`` and ``high``, its 95 %
+    interval for pairs (Newcombe's); ``helped`` are pairs of which only the treated completion is
+    right, ``hurt`` only the control; ``*_reflects``: how often the model then reflected.
     """
     rows = {arm: _effect(pairs[pairs["arm"] == arm]) for arm in pairs.attrs["settings"]["arms"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")

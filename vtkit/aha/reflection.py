@@ -1,8 +1,7 @@
 """Measure how often completions reflect, and how that relates to being right.
 
-A completion counts once; phrases (:mod:`vtkit.judging.phrases`) that it negates or quotes do not
-count, and markup never does. On 422 hand-labelled completions the flag has precision 0.97 and
-recall 0.94; on wordings written after the lists recall is 0.53, so a rate is a lower bound.
+On 422 hand-labelled completions the flag has precision 0.97 and recall 0.94; on wordings written
+after the lists recall is 0.53, so a rate is a lower bound.
 
     rates(load_rollouts(run_dir, steps=range(10)).to_pandas())  # of the first ten steps
 """
@@ -21,12 +20,8 @@ from vtkit.stats import proportion
 def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFrame:
     """Add ``style`` (str), ``reflective`` (bool) and ``right`` (bool) to a copy of the rows.
 
-    Stored styles and flags are read, not judged again (:func:`vtkit.runs.rollouts.fill_verdicts`).
-
-    Args:
-        frame: rollouts or an evaluation's rows. Right means ``correct``; where a run did not store
-            it, ``accuracy_reward > 0``.
-        phrases: the stored flags are those of ``NARROW``; for others the text is searched.
+    Stored styles and flags (those of ``NARROW``) are read, not judged again. Right means
+    ``correct``; where a run did not store it, ``accuracy_reward > 0``.
 
     Raises:
         UserError: the frame has no ``completion``, or neither ``correct`` nor ``accuracy_reward``.
@@ -46,20 +41,17 @@ def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataF
 def rates(
     frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW, *, by: str | None = None
 ) -> dict[str, dict] | pd.DataFrame:
-    """Count how often completions reflect, and how often they are right when they do.
+    """Count how often rollouts or evaluation rows reflect, and are right when they do.
 
     The first five rates are those MAYE prints; the shares of right answers and of styles follow.
 
     Args:
-        frame: rollouts or evaluation rows; see :func:`annotate`.
-        phrases: ``NARROW`` or ``BROAD``.
         by: a column to stratify by, such as ``"task"``: if hard questions reflect more and are
             right less, the pooled P(right | reflect) misleads.
 
     Returns:
         ``{name: {"value", "low", "high", "n"}}`` with 95 % Wilson intervals, n being the
-        completions conditioned on (value None when n is 0); with ``by`` a table with the columns
-        ``by``, rate, value, low, high and n.
+        completions conditioned on (value None when n is 0); with ``by`` as a table.
     """
     frame = annotate(frame, phrases)
     if by is None:
@@ -76,7 +68,6 @@ def by_step(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFr
     """Make a table with one row a step: shares with intervals, accuracy, mean lengths in tokens.
 
     ``*_low`` and ``*_high`` bound the 95 % Wilson interval; a mean over no completions is NaN.
-    ``phrases_per_100_tokens`` is :func:`per_100_tokens` of the step.
     """
     frame = annotate(frame, phrases)
     rows = [
@@ -89,30 +80,14 @@ def by_step(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFr
 def first_reflections(
     run_dir: str | Path, n: int = 3, phrases: tuple[str, ...] = NARROW
 ) -> pd.DataFrame:
-    """Take the first reflective rollout, right or wrong, of the first ``n`` steps that have one.
-
-    They are taken in stored order, not chosen.
-
-    Returns:
-        At most ``n`` rows of :func:`annotate`; none if the run never reflects.
-
-    Raises:
-        UserError: the run has no rollouts.
-    """
+    """Take the first reflective rollout in stored order of the first ``n`` steps that have one."""
     frame = annotate(load_rollouts(run_dir).to_pandas(), phrases)
     reflective = frame[frame["reflective"]]
     return reflective.drop_duplicates("step").head(n).reset_index(drop=True)
 
 
 def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> float:
-    """Count phrases in 100 tokens of prose, since a longer completion holds more of any word.
-
-    Args:
-        frame: rollouts or evaluation rows, with ``completion`` and ``tokens``.
-
-    Returns:
-        NaN if nothing is prose.
-    """
+    """Count phrases in 100 tokens of prose, NaN without any: a longer text holds more phrases."""
     prose = frame[fill_verdicts(frame)["style"] != "html"]
     count = sum(len(find_reflections(text, phrases)) for text in prose["completion"])
     tokens = prose["tokens"].sum()
@@ -122,27 +97,16 @@ def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> fl
 def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Count each list of :data:`vtkit.judging.phrases.LISTS` as its authors do: meant or not.
 
-    Args:
-        frame: rollouts, with ``step``, ``completion`` and ``tokens``.
-
-    Returns:
-        One row a step and list: ``step``, ``list``, ``n`` completions, ``words`` found in them,
-        ``answers`` (share of completions with at least one), ``per_100_tokens``.
+    One row a step and list: ``n`` completions, the ``words`` found in them, the share of them with
+    at least one (``answers``), and ``per_100_tokens``.
     """
     rows = []
     for step, part in frame.groupby("step", sort=True):
+        n, tokens = len(part), max(1, part["tokens"].sum())
         for name, phrases in LISTS.items():
             counts = [count_words(text, phrases) for text in part["completion"]]
-            rows.append(
-                {
-                    "step": step,
-                    "list": name,
-                    "n": len(part),
-                    "words": sum(counts),
-                    "answers": sum(1 for count in counts if count) / len(part),
-                    "per_100_tokens": 100 * sum(counts) / max(1, part["tokens"].sum()),
-                }
-            )
+            words, answers = sum(counts), sum(map(bool, counts)) / n
+            rows.append((step, name, n, words, answers, 100 * words / tokens))
     columns = ["step", "list", "n", "words", "answers", "per_100_tokens"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -164,9 +128,8 @@ def _rates(frame: pd.DataFrame) -> dict[str, dict]:
         "right_given_none": _share(right[~reflective]),
         "right": _share(right),
     }
-    return result | {
-        name: _share(frame["style"] == name) for name in STYLES if name != "reflective"
-    }
+    others = [name for name in STYLES if name != "reflective"]
+    return result | {name: _share(frame["style"] == name) for name in others}
 
 
 def _step_row(frame: pd.DataFrame) -> dict[str, float]:
@@ -178,11 +141,10 @@ def _step_row(frame: pd.DataFrame) -> dict[str, float]:
     ):
         share = _share(flags)
         row |= {name: share["value"], f"{name}_low": share["low"], f"{name}_high": share["high"]}
+    for name in ("direct", "untagged", "repetition"):
+        row[f"{name}_share"] = (frame["style"] == name).mean()
     tokens, right, reflective = frame["tokens"], frame["right"], frame["reflective"]
     return row | {
-        "direct_share": (frame["style"] == "direct").mean(),
-        "untagged_share": (frame["style"] == "untagged").mean(),
-        "repetition_share": (frame["style"] == "repetition").mean(),
         "accuracy_reflective": right[reflective].mean(),
         "accuracy_other": right[~reflective].mean(),
         "mean_length": tokens.mean(),

@@ -1,9 +1,7 @@
 """Score any checkpoint on CV-Bench, BLINK or VSR, and write the files of an evaluation.
 
-    python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out out
-    python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
-    python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --data nyu-visionx/CV-Bench --out out \
-        --engine vllm
+python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out out
+python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
 """
 
 import argparse
@@ -65,16 +63,12 @@ def table(result: dict[str, Any]) -> str:
         for name, share in result["tasks"].items():
             rows.append([name, _share(share), _share(paper["tasks"][name])])
     if result["official"] is not None:
-        rows.append(
-            ["CV-Bench's formula", *(f"{judged['official']:6.1%}" for judged in (result, paper))]
-        )
-    return "\n".join(
-        [
-            align(rows),
-            f"no answer found: {_share(result['format_failures']).strip()}",
-            f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
-            f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a completion",
-        ]
+        official = (f"{judged['official']:6.1%}" for judged in (result, paper))
+        rows.append(["CV-Bench's formula", *official])
+    return (
+        f"{align(rows)}\nno answer found: {_share(result['format_failures']).strip()}\n"
+        f"guessing scores {result['chance']:.1%}, always (A) {result['always_A']:.1%}; "
+        f"{result['n']} questions, {result['mean_tokens']:.0f} tokens a completion"
     )
 
 
@@ -87,9 +81,8 @@ def _rows(args: argparse.Namespace) -> "Dataset":
     options: dict[str, Any] = {"rows": args.rows}
     for name, benchmark in (("images", "vsr"), ("single_image", "blink")):
         if getattr(args, name) and args.benchmark != benchmark:
-            raise UserError(
-                f"--{name.replace('_', '-')} is for --benchmark {benchmark}; leave it out"
-            )
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} is for --benchmark {benchmark}; leave it out")
     if args.images:
         options["images"] = args.images
     if args.single_image:

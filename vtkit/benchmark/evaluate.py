@@ -1,8 +1,7 @@
 """Score a model on CV-Bench: ask every question, judge the completions, add up.
 
-A completion that commits to no choice is wrong and counts as a format failure. Every rate has its
-95 % interval, and next to it is the result of the original's own judge
-(:func:`vtkit.judging.published.is_correct`) on the same completions.
+Next to each rate is the result of the original's own judge on the same completions
+(:func:`vtkit.judging.published.is_correct`).
 
     rows = load_cv_bench("data/mini")
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
@@ -77,7 +76,6 @@ def evaluate(
     Args:
         dataset: rows of :mod:`vtkit.data.cv_bench` or :mod:`vtkit.data.blink_vsr`.
         batch_size: questions at once; 0: as many as fit in memory.
-        prompt: name of the processor's chat template.
 
     Returns:
         The result of :func:`score`, with ``step``, ``prompt`` and ``mean_tokens``.
@@ -90,15 +88,9 @@ def evaluate(
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
     file = Path(out) / f"step-{step:06d}"
     kept = file.with_suffix(".completions.jsonl")
-    completions = generate_resumable(
-        kept,
-        model,
-        processor,
-        dataset.select_columns(["prompt", *pictures]),
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        progress=progress,
-    )
+    questions = dataset.select_columns(["prompt", *pictures])
+    limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    completions = generate_resumable(kept, model, processor, questions, progress=progress, **limits)
     facts = dataset.select_columns(list(_COPIED)).to_list()
     rows = [
         judged_row(fact, completion, prefilled=is_prefilled(prompt))
@@ -120,7 +112,7 @@ def evaluate(
 def score_missing(config: RunConfig) -> None:
     """Score the base model and the last checkpoint of a run and of its baseline, where missing.
 
-    Prints a line for each score. The miniature's files are made if they are not there.
+    The miniature's files are made if they are not there.
 
     Raises:
         UserError: another process uses the run, or as :func:`evaluate`.
@@ -174,12 +166,11 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Add up judged rows, which need the columns up to ``answer``, both verdicts and ``parsed``.
 
     Returns:
-        ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula, in
-        which 2D and 3D, and ADE20K and COCO within 2D, weigh the same (None if one of its three
-        sources is missing); ``tasks`` and ``sources``: accuracy of each; ``paper``: the same four
-        by the original's judge; ``format_failures``: completions that commit to no choice;
-        ``chance`` and ``always_A`` (:func:`baselines`); ``n``. The rates are proportions with
-        intervals.
+        ``accuracy``: correct of all, as the paper counts; ``official``: CV-Bench's own formula
+        (None if one of its three sources is missing); ``tasks`` and ``sources``: accuracy of each;
+        ``paper``: the same four by the original's judge; ``format_failures``: completions that
+        commit to no choice; ``chance`` and ``always_A`` (:func:`baselines`); ``n``. The rates are
+        proportions with 95 % intervals.
     """
     return {
         **_accuracies(rows, "correct"),
@@ -191,14 +182,9 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
-    """Score without a model: ``chance``, a uniform guess, and ``always_A``, as accuracies.
-
-    A question without choices counts as 0 in both.
-    """
+    """Score ``chance``, a uniform guess, and ``always_A``; 0 for a question without choices."""
     n = max(len(answers), 1)
-    guessed = [
-        (options, answer) for options, answer in zip(choices, answers, strict=True) if len(options)
-    ]
+    guessed = [pair for pair in zip(choices, answers, strict=True) if len(pair[0])]
     return {
         "chance": sum(1 / len(options) for options, _ in guessed) / n,
         "always_A": sum(answer_index(answer) == 0 for _, answer in guessed) / n,

@@ -1,8 +1,7 @@
 """Find the answer that a completion commits to, its place, and the rule that found it.
 
-The last word counts, not the reasoning: an ``<answer>`` block outside the thinking (misspelt and
-unclosed tags are read as meant), else an explicit statement ("the answer is left", a box, bold),
-else a completion that is nothing but an answer.
+An ``<answer>`` block outside the thinking, else an explicit statement ("the answer is left", a
+box, bold), else a completion that is nothing but an answer.
 
     find_answer(" It looks like left. </think> <answer> left </answer>", ["right", "left"])
     # Answer(choice=1, text="left", span=(39, 43), rule="block")
@@ -13,22 +12,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from vtkit.judging import statements
 from vtkit.judging.choices import claims
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
-from vtkit.judging.statements import (
-    CONCLUSION,
-    CORRECTION,
-    RETRACTION,
-    after_conclusion,
-    find_bold,
-    find_sentences,
-    find_stated,
-    is_cut_off,
-    is_meant,
-    labelled,
-    without_reasons,
-    without_remark,
-)
+from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
 from vtkit.judging.tags import Span, first_turn, take_apart, visible
 from vtkit.judging.words import key_words, without_idioms
@@ -46,18 +33,12 @@ RULES = FOUND_BY + NOT_FOUND
 
 
 class Answer(NamedTuple):
-    """The answer of a completion.
+    """The answer of a completion, and how it was found."""
 
-    choice: position among the choices, or None if the completion commits to none of them.
-    text: the words that decided, as written; None if there are none.
-    span: their ``(start, end)`` in the completion.
-    rule: one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``.
-    """
-
-    choice: int | None
-    text: str | None
-    span: tuple[int, int] | None
-    rule: str
+    choice: int | None  # position among the choices; None if it commits to none of them
+    text: str | None  # the words that decided, as written
+    span: tuple[int, int] | None  # their (start, end) in the completion
+    rule: str  # one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``
 
 
 _MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
@@ -72,9 +53,7 @@ def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool
     """Find the answer a completion commits to. Linear in the completion's length; never raises.
 
     Args:
-        completion: as generated. Invisible characters and an invented next turn are skipped.
-        choices: the choices' texts, the first one being option A. Without any, ``choice`` is None
-            and ``text`` is the answer.
+        choices: their texts, the first one being option A. Without any, ``text`` is the answer.
         prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
     """
     seen, places = visible(completion)
@@ -106,31 +85,27 @@ class _Judge:
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
             blocks = [self._block(*block) for block in parts.blocks]
-            filled = [block for block in blocks if block.match.why != "nothing"]
-            return self._settle(
-                (filled if self.choices and filled else blocks) + self._statements(later)
-            )
+            if self.choices:
+                blocks = [block for block in blocks if block.match.why != "nothing"] or blocks
+            return self._settle(blocks + self._statements(later))
         if not parts.finished:
             return self._unfinished()
         stated = self._statements(parts.outside)
         return self._settle(stated) if stated else self._own_words()
 
-    # ----------------------------------------------------------------------------- rules
-
     def _block(self, start: int, end: int) -> _Commitment:
-        stated = [self._commit(*span, "block") for *span, _ in find_stated(self.text, start, end)]
-        if stated and stated[-1].match.why != "nothing":
-            return stated[-1]
-        if end - start > MAX_PHRASE:
-            if concluded := self._conclusions(start, end):
-                return concluded[-1]._replace(rule="block")
+        stated = statements.find_stated(self.text, start, end)
+        found = [self._commit(*span, "block") for *span, _ in stated]
+        if found and found[-1].match.why != "nothing":
+            return found[-1]
+        if end - start > MAX_PHRASE and (concluded := self._conclusions(start, end)):
+            return concluded[-1]._replace(rule="block")
         return self._commit(start, end, "block")
 
     def _statements(self, spans: Sequence[Span]) -> list[_Commitment]:
         """Explicit statements, without those that name nothing ("the answer is in the image")."""
-        found = [
-            self._commit(*commit) for span in spans for commit in find_stated(self.text, *span)
-        ]
+        places = [place for span in spans for place in statements.find_stated(self.text, *span)]
+        found = [self._commit(*place) for place in places]
         return [commit for commit in found if not self.choices or commit.match.why != "nothing"]
 
     def _unfinished(self) -> Answer:
@@ -151,7 +126,8 @@ class _Judge:
         start, end = filled[-1]
         if is_html(self.text[start : min(end, start + _NEAR)]):
             return _none("html")
-        bold = [self._commit(*span, "bold") for span in find_bold(self.text, start, end)]
+        in_bold = statements.find_bold(self.text, start, end)
+        bold = [self._commit(*span, "bold") for span in in_bold]
         bold = [commit for commit in bold if commit.match.plain]
         if bold and len({self._key(commit) for commit in bold}) == 1:
             return self._settle(bold)
@@ -163,8 +139,9 @@ class _Judge:
 
     def _labelled(self, start: int, end: int) -> Answer | None:
         """The letter that a completion begins with: "B. There are three umbrellas"."""
-        parts = labelled(self.text, start, min(end, start + MAX_PHRASE)) if self.choices else None
-        commit = self._commit_label(*parts, "bare") if parts else None
+        if not self.choices:
+            return None
+        commit = self._commit_label(start, min(end, start + MAX_PHRASE), "bare")
         return self._settle([commit]) if commit else None
 
     def _bare(self, start: int, end: int) -> Answer | None:
@@ -187,7 +164,7 @@ class _Judge:
         """The conclusions of sentences ("..., so the lamp is closer"), in order."""
         found = []
         for span in find_sentences(self.text, start, end):
-            rest = after_conclusion(self.text, *span)
+            rest = statements.after_conclusion(self.text, *span)
             if rest and self._counts(commit := self._commit(*rest, "sentence")):
                 found.append(commit)
         return found
@@ -197,17 +174,14 @@ class _Judge:
         if is_cut_off(self.text[start:end]):
             return []
         spans = find_sentences(self.text, start, end)[-_MAX_SENTENCES:]
-        found = [self._commit(*span, "sentence") for span in spans]
-        return [commit for commit in found if self._counts(commit)]
+        return list(filter(self._counts, (self._commit(*span, "sentence") for span in spans)))
 
     def _counts(self, commit: _Commitment) -> bool:
         if commit.match.plain:
             return True
         sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
         claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
-        return claimed and is_meant(sentence)
-
-    # ------------------------------------------------------------------- what words name
+        return claimed and statements.is_meant(sentence)
 
     def _commit(self, start: int, end: int, rule: str) -> _Commitment:
         """Match the words there with the choices: as a whole, or else simplified."""
@@ -216,12 +190,14 @@ class _Judge:
         clear = match.plain or not self.choices or match.why in ("named", "rejected")
         if clear or end - start > MAX_PHRASE:
             return whole
-        parts = labelled(self.text, start, end)
-        commit = self._commit_label(*parts, rule) if parts else None
-        return commit or self._simplified(start, end, rule) or whole
+        return self._commit_label(start, end, rule) or self._simplified(start, end, rule) or whole
 
-    def _commit_label(self, letter: Span, rest: Span, rule: str) -> _Commitment | None:
+    def _commit_label(self, start: int, end: int, rule: str) -> _Commitment | None:
         """A letter with an explanation that does not name another choice first."""
+        parts = statements.labelled(self.text, start, end)
+        if parts is None:
+            return None
+        letter, rest = parts
         named = match_choice(self.text[slice(*letter)], self.choices)
         clause = self.text[slice(*rest)][:MAX_PHRASE]
         other = match_choice(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
@@ -232,21 +208,16 @@ class _Judge:
     def _simplified(self, start: int, end: int, rule: str) -> _Commitment | None:
         """A phrase without remarks or reasons, or what it corrects or concludes itself to."""
         changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
-        spans = [
-            (changes[-1].end(), end) if changes else None,
-            without_remark(self.text, start, end),
-            without_reasons(self.text, start, end),
-            after_conclusion(self.text, start, end),
-        ]
+        spans = [(change.end(), end) for change in changes[-1:]]
+        spans += statements.shortened(self.text, start, end)
+        spans.append(statements.after_conclusion(self.text, start, end))
         for span in spans:
-            if span is None or span == (start, end) or not self.text[slice(*span)].strip():
+            if span is None or not self.text[slice(*span)].strip():
                 continue
             commit = self._commit(*span, rule)
             if commit.match.plain or (commit.match.choice is not None and self._counts(commit)):
                 return commit
         return None
-
-    # -------------------------------------------------------------------------- verdicts
 
     def _settle(self, found: list[_Commitment]) -> Answer:
         """The last commitment, if earlier ones agree or were corrected and nothing undoes it."""
@@ -275,19 +246,17 @@ class _Judge:
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
         found = [self._commit(*span, "sentence") for span in spans]
-        changed = [
-            commit for commit in found if commit.match.choice is not None and self._counts(commit)
-        ]
+        found = [commit for commit in found if commit.match.choice is not None]
+        changed = list(filter(self._counts, found))
         if changed and self._key(changed[-1]) != self._key(last):
             return self._found(changed[-1])
-        if not changed and RETRACTION.search(self.text, start, end):
+        if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
         return None
 
     def _key(self, commit: _Commitment) -> object:
-        if self.choices:
-            return commit.match.choice
-        return key_words(self.text[commit.start : commit.end][:MAX_PHRASE])
+        words = self.text[commit.start : commit.end][:MAX_PHRASE]
+        return commit.match.choice if self.choices else key_words(words)
 
     def _found(self, commit: _Commitment) -> Answer:
         text = self.text[commit.start : commit.end]

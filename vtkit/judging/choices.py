@@ -10,18 +10,14 @@ from vtkit.judging.words import DIRECTIONS, NUMBER, key_words
 class Choices(NamedTuple):
     """An index of the choices, made by :func:`prepare`.
 
-    exact: each choice as a whole, in lower case, and its position.
-    starts: first word of each choice -> its words and position, the longest choice first; the
-        position is None where two choices have the same words.
-    keys: the words of each choice.
-    kind: ``number``, ``direction`` (left, right, above, below), ``thing``, or ``phrase`` for what
-        is none of them ("rotated left by 57 degrees", "yes").
-    size: how many there are.
+    ``starts``: first word of each choice -> its words and position, the longest choice first; the
+    position is None where two choices have the same words. ``kind``: ``number``, ``direction``
+    (left, right, above, below), ``thing``, or else ``phrase`` ("rotated left by 57 degrees").
     """
 
-    exact: dict[str, int]
+    exact: dict[str, int]  # each choice as a whole, in lower case, and its position
     starts: dict[str, list[tuple[tuple[str, ...], int | None]]]
-    keys: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]  # the words of each choice
     kind: str
     size: int
 
@@ -30,16 +26,16 @@ class Choices(NamedTuple):
 def prepare(choices: tuple[str, ...]) -> Choices:
     exact = {bare(choice): place for place, choice in enumerate(choices)}
     exact.pop("", None)
-    if len(exact) < len(choices):  # the same choice twice: which is meant cannot be known
-        exact = {}
+    if len(exact) < len(choices):
+        exact = {}  # the same choice twice: which is meant cannot be known
     keys = tuple(key_words(choice) for choice in choices)
     places: dict[tuple[str, ...], int | None] = {}
     for place, key in enumerate(keys):
         if key:
             places[key] = None if key in places else place
     for place, key in enumerate(keys):  # "night stand" is also written "nightstand"
-        if len(key) > 1 and ("".join(key),) not in places:
-            places["".join(key),] = place
+        if len(key) > 1:
+            places.setdefault(("".join(key),), place)
     starts: dict[str, list] = {}
     for key in sorted(places, key=len, reverse=True):
         starts.setdefault(key[0], []).append((key, places[key]))

@@ -1,12 +1,9 @@
 """Countdown: reach a number from given ones with + - * /, and rules that judge an attempt.
 
-Many expressions are right, so an answer is worked out in fractions. The model's text is parsed,
-never evaluated: numbers, four operators and brackets count, anything else is wrong.
+The model's text is parsed, never evaluated. Source: Jiayi-Pan/TinyZero @95df88f,
+examples/data_preprocess/countdown.py (wording), verl/utils/reward_score/countdown.py (reward).
 
     solves("(1 + 2) / 3", Task(1, (1, 2, 3)))      # True
-
-Source: Jiayi-Pan/TinyZero @95df88f, examples/data_preprocess/countdown.py (the wording) and
-verl/utils/reward_score/countdown.py (the reward).
 """
 
 import ast
@@ -59,20 +56,14 @@ def read_task(answer: str) -> Task | None:
 def solves(text: str, task: Task) -> bool:
     """Tell whether the text is an expression of exactly the task's numbers with its value.
 
-    ``44 - 19 = 25`` and ``25 = 44 - 19`` are fine, too. Signs of print and LaTeX (``×``,
-    ``\\times``, ``$``) are read as meant.
+    ``44 - 19 = 25``, ``25 = 44 - 19`` and signs of print and LaTeX (``×``, ``$``) are fine, too.
     """
     for sign, meant in _LATEX:
         text = text.replace(sign, meant)
     sides = text.translate(_SIGNS).strip().rstrip(".").split("=")
-    if len(sides) > 2:
-        return False
     if len(sides) == 2:
-        plain = [side for side in sides if side.strip() != str(task.target)]
-        if len(plain) != 1:
-            return False
-        sides = plain
-    return _value(sides[0], task.numbers) == task.target
+        sides = [side for side in sides if side.strip() != str(task.target)]
+    return len(sides) == 1 and _value(sides[0], task.numbers) == task.target
 
 
 def _value(text: str, numbers: Sequence[int]) -> Fraction | None:
@@ -103,8 +94,7 @@ def _work_out(node: ast.AST) -> Fraction:
 def published_score(completion: str, task: Task) -> float:
     """TinyZero's reward: 1.0 right, 0.1 an answer in tags, 0.0 none.
 
-    Its quirks: only the last line is searched, and the last block on it counts; so an answer
-    followed by a line break is worth nothing. Thinking is not asked for.
+    Only the last block on the last line counts: a line break after the answer voids it.
     """
     blocks = re.findall(r"<answer>(.*?)</answer>", completion.split("\n")[-1])
     if not blocks:

@@ -11,26 +11,8 @@ number outside the choices names nothing.
 import re
 from dataclasses import dataclass
 
+from vtkit.judging import words
 from vtkit.judging.choices import Choices, bare, prepare
-from vtkit.judging.words import (
-    AFTER,
-    ARTICLES,
-    COPULAS,
-    FALSE,
-    HEDGES,
-    NEGATIONS,
-    NO_NOTHING,
-    NO_NOUN,
-    NUMBER,
-    OPTION,
-    ORDINALS,
-    PLAIN,
-    STOPS,
-    VAGUE,
-    Word,
-    without_idioms,
-    words,
-)
 
 MAX_PHRASE = 600
 """Longer phrases are not answers."""
@@ -40,29 +22,28 @@ MAX_PHRASE = 600
 class Match:
     """The verdict on one phrase.
 
-    choice: position of the named choice, or None.
-    why: ``named``; or why not: ``nothing`` (no choice occurs), ``hedge``, ``several``, ``outside``
-        (a number or letter beyond the choices), ``rejected`` (the only one mentioned is negated).
-    plain: the phrase consists of nothing but the choice's name ("it is the lamp").
+    ``why``: ``named``; or why not: ``nothing`` (no choice occurs), ``hedge``, ``several``,
+    ``outside`` (a number or letter beyond the choices), ``rejected`` (the only one is negated).
     """
 
-    choice: int | None
+    choice: int | None  # position of the named choice
     why: str
-    plain: bool = False
+    plain: bool = False  # the phrase is nothing but the choice's name ("it is the lamp")
 
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
-SKIPPED = ARTICLES | {",", "\n"}
+SKIPPED = words.ARTICLES | {",", "\n"}
+_ENDS_NAME = words.AFTER | words.HEDGES
+_ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
+_NOT_COUNTED = words.AFTER | words.NO_NOTHING
+_DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
 def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
     """Find the one choice that ``phrase`` commits to, by text, letter or ordinal.
 
-    Args:
-        phrase: e.g. the content of an ``<answer>`` block.
-        choices: the choices' texts; the first one has the letter A. Their order does not matter.
-        lettered: False if the choices were not shown, so no letter or ordinal can mean one.
+    ``lettered``: False if the choices were not shown, so no letter or ordinal can mean one.
     """
     if len(phrase) > MAX_PHRASE:
         return Match(None, "nothing")
@@ -70,43 +51,43 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
     exact = index.exact.get(bare(phrase))
     if exact is not None:
         return Match(exact, "named", plain=True)
-    found = _joined(words(without_idioms(_TAG.sub(" ", phrase))), index)
+    found = _joined(words.words(words.without_idioms(_TAG.sub(" ", phrase))), index)
     found = _result(found) if index.kind == "number" else found
     match = _Reading(found, index, index.size if lettered else 0).verdict()
     return _partly(found, index) if lettered and match.why == "nothing" else match
 
 
-def _joined(found: list[Word], index: Choices) -> list[Word]:
+def _joined(found: list[words.Word], index: Choices) -> list[words.Word]:
     """Two words that together are a choice's one word: "night stand" is "nightstand"."""
     whole = {key[0] for key in index.keys if len(key) == 1 and len(key[0]) > 4}
-    result: list[Word] = []
+    result: list[words.Word] = []
     for word in found:
         if result and result[-1].text + word.text in whole:
-            result[-1] = Word(result[-1].text + word.text)
+            result[-1] = words.Word(result[-1].text + word.text)
         else:
             result.append(word)
     return result
 
 
-def _result(found: list[Word]) -> list[Word]:
+def _result(found: list[words.Word]) -> list[words.Word]:
     """The words after the last equals sign: "2 + 1 = 3" says 3."""
     for position in range(len(found) - 2, 0, -1):
-        if found[position].text == "=" and NUMBER.fullmatch(found[position + 1].text):
+        if found[position].text == "=" and words.NUMBER.fullmatch(found[position + 1].text):
             return found[position + 1 :]
     return found
 
 
-def _partly(found: list[Word], index: Choices) -> Match:
+def _partly(found: list[words.Word], index: Choices) -> Match:
     """A choice by a part that no other has: "lamp" among "table" and "table lamp"."""
     parts = tuple(
-        word.text for word in found if word.text[0].isalnum() and word.text not in ARTICLES
+        word.text for word in found if word.text[0].isalnum() and word.text not in words.ARTICLES
     )
     fits = [
         place
         for place, key in enumerate(index.keys)
         if any(key[at : at + len(parts)] == parts for at in range(len(key) - len(parts) + 1))
     ]
-    if len(fits) == 1 and any(len(word) > 2 and not NUMBER.fullmatch(word) for word in parts):
+    if len(fits) == 1 and any(len(word) > 2 and not words.NUMBER.fullmatch(word) for word in parts):
         return Match(fits[0], "named", plain=True)
     return Match(None, "nothing")
 
@@ -114,7 +95,7 @@ def _partly(found: list[Word], index: Choices) -> Match:
 class _Reading:
     """One pass over the words of a phrase, collecting what it accepts, rejects and hedges."""
 
-    def __init__(self, found: list[Word], index: Choices, letters: int):
+    def __init__(self, found: list[words.Word], index: Choices, letters: int):
         self.words, self.index, self.letters = found, index, letters
         self.accepted: set[int | None] = set()
         self.rejected: set[int] = set()
@@ -148,21 +129,19 @@ class _Reading:
         if end:
             return end
         if self._is_letter(position):
-            self._accept_letter(position, word.letter)
-        elif word.text in HEDGES or word.text == "?":
+            self._accept_place(position, position + 1, ord(word.letter) - ord("a"))
+        elif word.text in words.HEDGES or word.text == "?":
             self.hedged = True
-        elif self.numeric and NUMBER.fullmatch(word.text):
+        elif self.numeric and words.NUMBER.fullmatch(word.text):
             self.outside = True
-        elif word.text not in PLAIN and word.text not in ARTICLES:
+        elif word.text not in words.PLAIN and word.text not in words.ARTICLES:
             self.plain = False
         return position + 1
-
-    # ---------------------------------------------------------------- a choice by its text
 
     def _match(self, position: int, key: tuple[str, ...]) -> int | None:
         """Position after the words of a choice if they are here, articles and commas aside."""
         for number, wanted in enumerate(key):
-            while number and self._text(position) in SKIPPED and wanted not in ARTICLES:
+            while number and self._text(position) in SKIPPED and wanted not in words.ARTICLES:
                 position += 1
             if wanted != self._spelt(position):
                 return None
@@ -171,16 +150,15 @@ class _Reading:
 
     def _mention(self, start: int, end: int, place: int | None, key: tuple[str, ...]) -> int:
         follower = self._text(end)
-        if NUMBER.fullmatch(key[-1]):
+        followed = follower[:1].isalnum()
+        if words.NUMBER.fullmatch(key[-1]):
             before = {word.text for word in self.words[max(start - 2, 0) : start]}
-            if before & VAGUE or follower == "+":
+            if before & words.VAGUE or follower == "+":
                 self.hedged = True
             end = self._skip_unit(end)
         elif key[-1] in ("above", "below"):  # a thing follows
-            self.plain &= not follower[:1].isalnum() or follower in AFTER
-        elif (
-            follower[:1].isalnum() and follower not in AFTER | HEDGES and not self.words[end].letter
-        ):
+            self.plain &= not followed or follower in words.AFTER
+        elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
             if follower not in self.index.starts:
                 return end + 1
@@ -191,17 +169,17 @@ class _Reading:
         """Past what is counted: "3 red chairs" is as plain as "3"."""
         for _ in range(2):
             text = self._text(end)
-            known = HEDGES | AFTER | NEGATIONS | self.index.starts.keys()
-            if not text[:1].isalpha() or text in known or self.words[end].letter:
+            known = text in _ENDS_UNIT or text in self.index.starts
+            if not text[:1].isalpha() or known or self.words[end].letter:
                 break
             end += 1
         return end
 
     def _record(self, start: int, end: int, place: int | None) -> None:
         after, later = self._text(end), self._text(end + 1)
-        false = after in FALSE or after.endswith("n't")
-        if after in COPULAS:
-            false = later in FALSE or later in ("not", "farther", "further", "farthest", "furthest")
+        false = after in words.FALSE or after.endswith("n't")
+        if after in words.COPULAS:
+            false = later in _DENIED
         if false or self._is_negated(start):
             if place is not None:
                 self.rejected.add(place)
@@ -213,33 +191,27 @@ class _Reading:
     def _is_negated(self, start: int) -> bool:
         for back in range(start - 1, max(start - 5, -1), -1):
             text = self.words[back].text
-            if text in STOPS:
+            if text in words.STOPS:
                 return False
-            if text in NEGATIONS or text.endswith("n't"):
+            if text in words.NEGATIONS or text.endswith("n't"):
                 return True
             if text in ("instead", "rather") and self._text(back + 1) in ("of", "than"):
                 return True
         return False
-
-    # ------------------------------------------------- by place, by letter, by being nothing
 
     def _ordinal(self, position: int) -> int | None:
         """Position after "the second option", "option 2" or a bare "second"."""
         text, after = self._text(position), self._text(position + 1)
         if text in ("option", "choice") and after.isdigit():
             place = int(after[:4]) - 1
-        elif text in ORDINALS and (after in OPTION or after == "1" or self._is_alone()):
-            place = ORDINALS[text] if text != "last" else self.letters - 1
+        elif text in words.ORDINALS and (after in words.OPTION or after == "1" or self._is_alone()):
+            place = words.ORDINALS[text] if text != "last" else self.letters - 1
         else:
             return None
-        if 0 <= place < self.letters:
-            self._record(position, position + 2, place)
-        else:
-            self.outside = True
-        return position + 2
+        return self._accept_place(position, position + 2, place)
 
     def _is_alone(self) -> bool:
-        return sum(w.text[0].isalnum() and w.text not in ARTICLES for w in self.words) == 1
+        return sum(w.text[0].isalnum() and w.text not in words.ARTICLES for w in self.words) == 1
 
     def _nothing(self, position: int) -> int | None:
         """Position after "none" or the "no" of "no chairs", where 0 is a choice."""
@@ -247,7 +219,7 @@ class _Reading:
         zero = next((place for key, place in self.index.starts.get("0", ()) if len(key) == 1), None)
         if zero is None:
             return None
-        counted = after[:1].isalpha() and after not in AFTER | NO_NOTHING
+        counted = after[:1].isalpha() and after not in _NOT_COUNTED
         if (text == "none" and after != "of") or (text == "no" and counted):
             self.accepted.add(zero)
             return position + 1 + counted
@@ -259,21 +231,21 @@ class _Reading:
         before, after = self._text(position - 1) if position else "", self._text(position + 1)
         if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):
             return True
-        if word.letter == "a" and after[:1].isalnum() and after not in NO_NOUN:
+        if word.letter == "a" and after[:1].isalnum() and after not in words.NO_NOUN:
             return bool(self.words[position + 1].letter)
         return bool(word.letter) and (word.letter in "abcdefgh" or len(self.words) == 1)
 
-    def _accept_letter(self, position: int, letter: str) -> None:
-        place = ord(letter) - ord("a")
-        if place < self.letters:
-            self._record(position, position + 1, place)
+    def _accept_place(self, start: int, end: int, place: int) -> int:
+        if 0 <= place < self.letters:
+            self._record(start, end, place)
         else:
             self.outside = True
+        return end
 
     def _text(self, position: int) -> str:
         return self.words[position].text if position < len(self.words) else ""
 
     def _spelt(self, position: int) -> str:
         """The word, or the letter in brackets, as a choice would have it."""
-        word = self.words[position] if position < len(self.words) else Word("")
+        word = self.words[position] if position < len(self.words) else words.Word("")
         return word.letter if word.text == "@" else word.text

@@ -1,7 +1,7 @@
 """Find the phrases with which a writer takes a second look.
 
-The lists are in ``phrases.yaml``, each with its source. Phrases are whole words;
-:func:`find_reflections` leaves out those that the writer negates, quotes, or says of somebody else.
+The lists are in ``phrases.yaml``, each with its source. :func:`find_reflections` leaves out phrases
+that the writer negates, quotes, or says of somebody else.
 
     find_reflections("It is 3. Wait, is it?", NARROW)     # [(9, 13)]
     count_words("Wait! They wait.", LISTS["maye"])        # 2: meant or not
@@ -20,9 +20,7 @@ LISTS = {name: tuple(entry["phrases"]) for name, entry in _FILE["lists"].items()
 SOURCES = {name: entry["source"] for name, entry in _FILE["lists"].items()}
 NARROW = tuple(dict.fromkeys(phrase for name in _FILE["narrow"] for phrase in LISTS[name]))
 """Phrases that are used for hardly anything but a second look."""
-BROAD = tuple(
-    dict.fromkeys([*NARROW, *(phrase for name in _FILE["broad_adds"] for phrase in LISTS[name])])
-)
+BROAD = tuple(dict.fromkeys(sum((LISTS[name] for name in _FILE["broad_adds"]), NARROW)))
 """With the single words that others count, which mostly mean something else."""
 # Keeps the length of the text.
 _LOWER = str.maketrans(

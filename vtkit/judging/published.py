@@ -1,8 +1,8 @@
 """Other projects' reward and evaluation rules, as published, quirks included.
 
-Three things differ from the originals: text beyond ``MAX_CHARS`` is not read; where math_verify
-(release 0.9.0, theirs was 0.5.2) would raise or takes more than ``SECONDS``, nothing is equal; and
-outside a Unix main thread, where it has no timer, LaTeX and powers are never equal.
+Three things differ: text beyond ``MAX_CHARS`` is not read; where math_verify (0.9.0, theirs was
+0.5.2) would raise or takes more than ``SECONDS``, nothing is equal; nor are LaTeX and powers
+outside a Unix main thread, where it has no timer.
 
     RULES["paper"].accuracy("<answer>Left</answer>", "<answer>left</answer>")    # False: the case
     is_correct("<think>a chair is near", ["lamp", "chair"], "(A)")               # True: "a" is (A)
@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,29 +22,19 @@ SECONDS = 3  # math_verify's own limit in release 0.5.2
 
 
 class Rules(NamedTuple):
-    """The two rewards of a publication and the file that they restate.
+    """The two rewards of a publication and the file that they restate."""
 
-    ``accuracy(completion, solution)``: the completion as generated, the solution as the data set
-    writes it. ``format(completion)``: the whole completion, with a prefilled ``<think>`` put back.
-    """
-
-    accuracy: Callable[[str, str], bool]
-    format: Callable[[str], bool]
+    accuracy: Callable[[str, str], bool]  # of a completion and a solution as the data set writes it
+    format: Callable[[str], bool]  # of a completion with a prefilled ``<think>`` put back
     source: str
 
 
 def is_correct(completion: str, choices: Sequence[str], answer: str) -> bool:
-    """Score a completion as the original's CV-Bench evaluation does.
+    """Score a completion as the original's CV-Bench evaluation does; ``answer`` is such as ``(B)``.
 
-    It reads the first ``<answer>`` block of one line, or the whole completion if there is none or
-    the block is empty. Numbers, LaTeX, the options' texts and the letters A to F in either case
-    (the article "a" is option A) count, each between spaces; a full stop, comma or colon may
-    follow. One after the word "answer" is preferred, then an option or a letter at the very start,
-    then the last one. It is right if it is the option's text or letter, in their or in lower case.
-
-    Args:
-        choices: the options' texts.
-        answer: as CV-Bench writes it, ``(B)``. Nothing is right for one that names no choice.
+    The first filled ``<answer>`` block of one line is read, or else everything. Numbers, LaTeX, the
+    options' texts and the letters A to F in either case (the article "a" is option A) count: the
+    one after the word "answer", else one at the very start, else the last one.
 
     Source: turningpoint-ai/VisualThinker-R1-Zero, src/eval/evaluate_Qwen2_VL_CVBench-base.py.
     """
@@ -97,37 +87,24 @@ def _same_value(completion: str, solution: str) -> bool:
     return bool(right) and _verify(_parse(completion), right)
 
 
-def _whole(completion: str) -> bool:
-    pattern = r"<think>.*?</think>\s*<answer>.*?</answer>"
-    return re.fullmatch(pattern, completion[:MAX_CHARS], re.DOTALL) is not None
+def _begins_with(pattern: str, completion: str) -> bool:
+    return re.match(pattern, completion[:MAX_CHARS]) is not None
 
 
-def _start_of_one_line(completion: str) -> bool:
-    return (
-        re.match(r"<think>.*?</think>\s*<answer>.*?</answer>", completion[:MAX_CHARS]) is not None
-    )
-
-
-def _one_line_without_gap(completion: str) -> bool:
-    return re.match(r"<think>.*?</think><answer>.*?</answer>$", completion[:MAX_CHARS]) is not None
-
-
+_ONE_LINE = partial(_begins_with, r"<think>.*?</think>\s*<answer>.*?</answer>")
+_NO_GAP = partial(_begins_with, r"<think>.*?</think><answer>.*?</answer>$")
+_WHOLE = partial(_begins_with, r"(?s)<think>.*?</think>\s*<answer>.*?</answer>\Z")
+_FILE = "src/open_r1/grpo.py"
 RULES = {
     "paper": Rules(
         _accuracy_or_letter,
-        _whole,
-        "turningpoint-ai/VisualThinker-R1-Zero cd71978, src/open-r1-multimodal/src/open_r1/grpo.py",
+        _WHOLE,
+        f"turningpoint-ai/VisualThinker-R1-Zero cd71978, src/open-r1-multimodal/{_FILE}",
     ),
-    "r1-v": Rules(_accuracy, _whole, "Deep-Agent/R1-V bbbbe3d, src/r1-v/src/open_r1/grpo.py"),
-    "journey": Rules(
-        _accuracy,
-        _one_line_without_gap,
-        "FanqingM/R1-Multimodal-Journey a635022, src/open_r1/grpo.py",
-    ),
+    "r1-v": Rules(_accuracy, _WHOLE, f"Deep-Agent/R1-V bbbbe3d, src/r1-v/{_FILE}"),
+    "journey": Rules(_accuracy, _NO_GAP, f"FanqingM/R1-Multimodal-Journey a635022, {_FILE}"),
     "open-r1-multimodal": Rules(
-        _accuracy,
-        _start_of_one_line,
-        "EvolvingLMMs-Lab/open-r1-multimodal 232b7ba, src/open_r1/grpo.py",
+        _accuracy, _ONE_LINE, f"EvolvingLMMs-Lab/open-r1-multimodal 232b7ba, {_FILE}"
     ),
 }
 
@@ -148,11 +125,7 @@ def _seconds() -> int | None:
 
 
 def _parse(text: str, names: Sequence[str] = ()) -> list[Any]:
-    """The last value in a text and how it is written there; empty if there is none.
-
-    Args:
-        names: texts that are values too, such as the names of options.
-    """
+    """The last value in a text and how it is written there; ``names`` are values too."""
     library, seconds = _library(), _seconds()
     kinds = [library.LatexExtractionConfig()] if seconds else []
     kinds.append(library.ExprExtractionConfig())

@@ -1,8 +1,6 @@
 """Rule-based rewards: accuracy and format, one point each, and three for experiments.
 
-The careful rules, the default, pay by :func:`vtkit.judging.verdict.judge`. The rules of the
-original and of other projects are there by name, for runs *as published*
-(:mod:`vtkit.judging.published`).
+The careful rules, the default, pay by :func:`vtkit.judging.verdict.judge`.
 
     trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
 """
@@ -20,6 +18,8 @@ from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, decide, solutio
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
 Reward = Callable[..., list[float]]
+Log = Callable[[str, float], None] | None
+"""TRL's ``log_metric``; gets the share of completions by outcome."""
 
 
 def completion_texts(completions: Completions) -> list[str]:
@@ -34,16 +34,13 @@ def accuracy_reward(
     completions: Completions,
     solution: Sequence[str],
     choices: Sequence[Sequence[str] | None] | None = None,
-    log_metric: Callable[[str, float], None] | None = None,
+    log_metric: Log = None,
     prefilled: bool = True,
     **kwargs: Any,
 ) -> list[float]:
-    """1.0 where the completion's final answer is the right one, else 0.0.
+    """1.0 where the completion's final answer is the right one, else 0.0; logs ``answers/<rule>``.
 
-    Args:
-        solution, choices: of each question, as in :func:`vtkit.judging.verdict.judge`.
-        log_metric: TRL's; gets ``answers/<rule>``, the share of completions answered (or not) so.
-        prefilled: the prompt ended in ``<think>``.
+    ``solution``, ``choices`` and ``prefilled`` are as in :func:`vtkit.judging.verdict.judge`.
     """
     texts = completion_texts(completions)
     options = choices if choices is not None else [None] * len(texts)
@@ -56,31 +53,18 @@ def accuracy_reward(
 
 
 def format_reward(
-    completions: Completions,
-    log_metric: Callable[[str, float], None] | None = None,
-    prefilled: bool = True,
-    **kwargs: Any,
+    completions: Completions, log_metric: Log = None, prefilled: bool = True, **kwargs: Any
 ) -> list[float]:
-    """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0.
+    """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0; logs ``format/<verdict>``.
 
-    No block may be empty and no tag repeated; white space may follow. See
-    :func:`vtkit.judging.verdict.check_format`.
-
-    Args:
-        log_metric: TRL's; gets ``format/<verdict>``, the share of completions with that verdict.
-        prefilled: the prompt ended in ``<think>``; a completion that repeats it passes as well.
+    See :func:`vtkit.judging.verdict.check_format`.
     """
     verdicts = [check_format(text, prefilled=prefilled) for text in completion_texts(completions)]
     _log(log_metric, "format", FORMAT_VERDICTS, verdicts)
     return [float(verdict == "good") for verdict in verdicts]
 
 
-def _log(
-    log_metric: Callable[[str, float], None] | None,
-    group: str,
-    names: Sequence[str],
-    seen: Sequence[str],
-) -> None:
+def _log(log_metric: Log, group: str, names: Sequence[str], seen: Sequence[str]) -> None:
     if log_metric is None or not seen:
         return
     counts = Counter(seen)
@@ -94,14 +78,9 @@ def length_reward(
     per_token: float = 0.001,
     **kwargs: Any,
 ) -> list[float]:
-    """Pay for each token, whatever it says: the original's ablation.
+    """Pay for each sampled token, the end-of-text token too, with no cap: the original's ablation.
 
-    The original tokenises again, with the instruct model's tokenizer; here the sampled tokens
-    count, the end-of-text token included.
-
-    Args:
-        completion_ids: TRL's; the tokens of each completion.
-        per_token: the original's 0.001, with no cap.
+    The original tokenises again, with the instruct model's tokenizer.
     """
     return [per_token * len(ids) for ids in completion_ids]
 
@@ -111,11 +90,7 @@ def random_reward(
 ) -> list[float]:
     """1.0 or 0.0 by the toss of a coin: a control, since random rewards help some models.
 
-    The toss depends on seed, step and process alone, so a resumed run repeats it. Source: arXiv
-    2506.10947.
-
-    Args:
-        trainer_state: TRL's; its ``global_step`` is the step.
+    It depends on seed, step and process alone: a resumed run repeats it. Source: arXiv 2506.10947.
     """
     step = getattr(trainer_state, "global_step", 0)
     coin = random.Random(f"{seed}-{step}-{os.environ.get('RANK', 0)}")
@@ -132,11 +107,7 @@ def countdown_reward(
 
 
 CAREFUL: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward}
-OTHERS: dict[str, Reward] = {
-    "length": length_reward,
-    "random": random_reward,
-    "countdown": countdown_reward,
-}
+OTHERS = {"length": length_reward, "random": random_reward, "countdown": countdown_reward}
 RULES = ("careful", *published.RULES)
 """``careful``, or whose rules: see :mod:`vtkit.judging.published`."""
 
@@ -148,9 +119,8 @@ def get_rewards(
 
     Args:
         names: any of ``accuracy``, ``format``, ``length``, ``random`` and ``countdown``, each once.
-        rules: one of ``RULES``, for ``accuracy`` and ``format``.
+        rules: one of ``RULES``, for ``accuracy`` and ``format``; ``seed`` is of ``random``.
         prefilled: the prompt ends in ``<think>`` (:func:`vtkit.models.prompts.is_prefilled`).
-        seed: of ``random``.
 
     Raises:
         UserError: no such rules or reward, or a reward twice.

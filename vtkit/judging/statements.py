@@ -63,8 +63,7 @@ _END = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\b(?:because|since|given|due\sto|as\s(?:the|it))\b|,\s(?:as|which|while)\b",
-    re.IGNORECASE,
+    r"\b(?:because|since|given|due\sto|as\s(?:the|it))\b|,\s(?:as|which|while)\b", re.IGNORECASE
 )
 _REMARK = re.compile(r"\s[(\[][^()\[\]]{4,300}[)\]]?\W*$")
 _WORD = re.compile(r"\w")
@@ -111,9 +110,8 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
     statements = _all(_SAID, text, start, end)
-    for match in statements:
-        if _is_meant(text, start, match.start()):
-            found.append((*_rest(text, match.end(), end), "statement"))
+    meant = [match.end() for match in statements if _is_meant(text, start, match.start())]
+    found += [(*_rest(text, place, end), "statement") for place in meant]
     ends = {match.end() for match in statements}
     for match in _all(_SAID_AFTER, text, start, end):
         before = max(match.start() - 120, start)
@@ -142,11 +140,8 @@ def _is_meant(text: str, start: int, place: int) -> bool:
 def _ticked(text: str, start: int, end: int) -> list[Span]:
     """The text next to the only tick mark, if there is only one."""
     lines = list(islice(_TICKED.finditer(text, start, end), 2))
-    if len(lines) != 1:
-        return []
-    return [
-        max(lines[0].span("before"), lines[0].span("after"), key=lambda span: span[1] - span[0])
-    ]
+    sides = [lines[0].span(name) for name in ("before", "after")] if len(lines) == 1 else []
+    return sorted(sides, key=lambda span: span[0] - span[1])[:1]
 
 
 def find_bold(text: str, start: int, end: int) -> list[Span]:
@@ -167,10 +162,10 @@ def after_conclusion(text: str, start: int, end: int) -> Span | None:
     return None
 
 
-def without_remark(text: str, start: int, end: int) -> Span | None:
-    """A phrase without the bracketed remark that ends it: "3 (not 4, one is a reflection)"."""
-    remark = _REMARK.search(text, start + 1, end)
-    return (start, remark.start()) if remark else None
+def shortened(text: str, start: int, end: int) -> list[Span]:
+    """A phrase without the remark that ends it ("3 (not 4, ...)"); without its reasons."""
+    cuts = [pattern.search(text, start + 1, end) for pattern in (_REMARK, _REASON)]
+    return [(start, cut.start()) for cut in cuts if cut]
 
 
 def labelled(text: str, start: int, end: int) -> tuple[Span, Span] | None:
@@ -184,12 +179,6 @@ def labelled(text: str, start: int, end: int) -> tuple[Span, Span] | None:
 def is_cut_off(text: str) -> bool:
     """Tell whether a text stops in the middle of a sentence."""
     return _ENDED.search(text[-40:].rstrip()) is None
-
-
-def without_reasons(text: str, start: int, end: int) -> Span:
-    """A phrase ("left because ...") without its reasons."""
-    reason = _REASON.search(text, start + 1, end)
-    return (start, reason.start()) if reason else (start, end)
 
 
 def _all(pattern: re.Pattern, text: str, start: int, end: int) -> list[re.Match]:

@@ -1,8 +1,6 @@
 """Class a completion into one of six styles, by rules on its form alone.
 
-    style(" It looks like left. </think> <answer> left </answer>")     # "direct"
-
-Hand labels to test the rules against are in ``tests/judging/corpus/styles.jsonl``.
+style(" It looks like left. </think> <answer> left </answer>")     # "direct"
 """
 
 import re
@@ -69,11 +67,7 @@ def is_html(text: str) -> bool:
 
 
 def is_reflective(text: str, phrases: tuple[str, ...] = NARROW) -> bool:
-    """Tell whether a prose text (answered or cut off) takes a second look, going by ``phrases``.
-
-    Markup never does. In a loop only phrases outside it count: to write "wait, let me check
-    again" forty times is not to check.
-    """
+    """Tell whether a text takes a second look: prose with one of the phrases outside any loop."""
     found = find_reflections(text, phrases)
     if not found or is_html(text):
         return False

@@ -39,20 +39,16 @@ _MAX_BRACKETS = 5000
 
 @dataclass
 class Parts:
-    """The parts of a completion as ``(start, end)`` spans.
+    """The parts of a completion.
 
-    blocks: contents of ``<answer>`` blocks outside the thinking, stripped, without empty ones.
-    outside: text outside thinking and blocks.
-    finished: the thinking was closed, or there is none.
-    thought_blocks: there are answer tags inside the thinking.
-    readable: False if there are too many tags to be a completion.
+    ``blocks``: contents of ``<answer>`` blocks outside the thinking, stripped, without empty ones.
     """
 
     blocks: list[Span] = field(default_factory=list)
-    outside: list[Span] = field(default_factory=list)
-    finished: bool = True
-    thought_blocks: bool = False
-    readable: bool = True
+    outside: list[Span] = field(default_factory=list)  # text outside thinking and blocks
+    finished: bool = True  # the thinking was closed, or there is none
+    thought_blocks: bool = False  # there are answer tags inside the thinking
+    readable: bool = True  # False if there are too many tags to be a completion
 
 
 def take_apart(text: str, *, prefilled: bool) -> Parts:
@@ -117,10 +113,7 @@ _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 
 def visible(text: str) -> tuple[str, np.ndarray | None]:
-    """Drop invisible characters, turn full-width ones to ASCII; and the place of each that is left.
-
-    The places are None where nothing was dropped.
-    """
+    """Drop invisible characters, read full-width ones as ASCII; and the places kept (None: all)."""
     if text.isascii() and _HIDDEN_ASCII.search(text) is None:
         return text, None
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

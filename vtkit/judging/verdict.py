@@ -51,25 +51,16 @@ def _is_visible(text: str) -> bool:
 
 
 class Verdict(NamedTuple):
-    """The answer of a completion, and its form.
+    """The answer of a completion, and its form."""
 
-    answer: the words that decided, as written, and ``span``, their ``(start, end)``; None without.
-    rule: one of :data:`vtkit.judging.answers.RULES`.
-    choice: position of the choice that it names, or None.
-    correct: None where the solution names none of the choices.
-    format: one of ``FORMAT_VERDICTS``.
-    style: one of :data:`vtkit.judging.styles.STYLES`.
-    reflective: it takes a second look (:func:`vtkit.judging.styles.is_reflective`).
-    """
-
-    answer: str | None
-    span: tuple[int, int] | None
-    rule: str
-    choice: int | None
-    correct: bool | None
-    format: str
-    style: str
-    reflective: bool
+    answer: str | None  # the words that decided, as written
+    span: tuple[int, int] | None  # their (start, end)
+    rule: str  # one of :data:`vtkit.judging.answers.RULES`
+    choice: int | None  # position of the choice that it names
+    correct: bool | None  # None where the solution names none of the choices
+    format: str  # one of ``FORMAT_VERDICTS``
+    style: str  # one of :data:`vtkit.judging.styles.STYLES`
+    reflective: bool  # it takes a second look (:func:`vtkit.judging.styles.is_reflective`)
 
     @property
     def why(self) -> str:
@@ -89,26 +80,16 @@ def judge(
     """Judge a completion by this kit's rules, whatever a run pays for. Never raises.
 
     Args:
-        completion: as generated.
         solution: as the data write it (:func:`solution_text`), a task of
             :mod:`vtkit.judging.countdown`, or the position of the right choice.
-        choices: the choices' texts. Without any, the answer must be the solution's text and
-            nothing more (case, articles, punctuation and number words aside).
+        choices: their texts. Without any, the answer must be the solution's text and nothing more
+            (case, articles, punctuation and number words aside).
         prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
     """
     choices = () if choices is None else tuple(choices)
-    answer, correct = decide(completion, solution, choices, prefilled)
-    style, reflective = classify(completion)
-    return Verdict(
-        answer.text,
-        answer.span,
-        answer.rule,
-        answer.choice,
-        correct,
-        check_format(completion, prefilled=prefilled),
-        style,
-        reflective,
-    )
+    (choice, text, span, rule), correct = decide(completion, solution, choices, prefilled)
+    form = check_format(completion, prefilled=prefilled)
+    return Verdict(text, span, rule, choice, correct, form, *classify(completion))
 
 
 @lru_cache(4096)  # the rewards and the record of a step ask about the same completions
@@ -121,13 +102,10 @@ def decide(
 
 
 def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -> bool | None:
-    """Compare an answer of :func:`vtkit.judging.answers.find_answer` with the solution.
+    """Compare an answer with the solution; None where the solution names none of the choices.
 
-    It is right if it names the same choice; without choices, if its words are the solution's; for
-    a problem of :mod:`vtkit.judging.countdown`, if it is an expression that solves it.
-
-    Returns:
-        None where the solution names none of the choices.
+    The answer of a :mod:`vtkit.judging.countdown` task is right if it is an expression that solves
+    it; without choices, if its words are the solution's.
     """
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:
@@ -145,13 +123,7 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
 def is_correct(
     completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
 ) -> bool:
-    """Score a completion as the benchmark does.
-
-    Args:
-        completion: as generated.
-        answer: the right letter as CV-Bench writes it, ``"(B)"``; without choices, the answer.
-        prefilled: the prompt ended in ``<think>``, so thinking that is never closed has no answer.
-    """
+    """Score a completion as the benchmark does; ``answer`` is such as ``"(B)"``."""
     found = find_answer(completion, choices, prefilled=prefilled)
     return is_right(found, benchmark_solution(choices, answer), choices) is True
 
@@ -174,7 +146,7 @@ def right_choice(solution: str, choices: Sequence[str]) -> int | None:
 def solution_text(solution: str) -> str:
     """The answer in a solution: ``<answer>left</answer>`` as the original writes it, or bare.
 
-    A sentence around it is left out: open-r1-multimodal's have "The correct answer is B".
+    Or in a sentence, as open-r1-multimodal's: "The correct answer is B".
     """
     blocks = _SOLUTION.findall(solution)
     text = blocks[-1] if blocks else solution.strip()

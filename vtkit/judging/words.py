@@ -1,9 +1,9 @@
 """Cut a text into words that compare equal when answers are equal.
 
-Case, accents, compatibility forms and LaTeX are dropped, number words become digits, plurals
-singulars; a letter in brackets ("(B)", "b)") is told from a word.
+Case, accents and LaTeX are dropped, number words become digits, plurals singulars; a letter in
+brackets ("(B)", "b)") is told from a word.
 
-    key_words("The twenty-one lamps.")      # ("21", "lamp")
+key_words("The twenty-one lamps.")      # ("21", "lamp")
 """
 
 import re
@@ -16,13 +16,10 @@ NUMBER = re.compile(r"-?\d+(?:[.,/]\d+)*")
 
 
 class Word(NamedTuple):
-    """text: normalised, or a punctuation mark, or ``@`` for a letter in brackets.
+    """A normalised word, or a punctuation mark."""
 
-    letter: ``a`` to ``z`` if the word is one letter, which may name an option.
-    """
-
-    text: str
-    letter: str = ""
+    text: str  # ``@`` for a letter in brackets
+    letter: str = ""  # ``a`` to ``z`` if the word is one letter, which may name an option
 
 
 _SMALL = (

@@ -135,10 +135,10 @@ def playground(
     verdict = widgets.HTML()
 
     def update(change: Any = None) -> None:
-        completion, options, right, beside = (box.value for box in boxes)
+        completion, options, right, other = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
         judged = judge_by_rules(_typed([completion], named, right))
-        verdict.value = reward_gallery(judged, beside).data
+        verdict.value = reward_gallery(judged, other).data
 
     for box in boxes:
         box.observe(update, "value")

@@ -1,7 +1,4 @@
-"""Show banners, tables of text, and pictures with captions in notebooks.
-
-Model text in captions is never read as markup or mathematics.
-"""
+"""Show banners, tables of text, and pictures with captions in notebooks."""
 
 import textwrap
 from collections.abc import Sequence
@@ -32,20 +29,12 @@ def banner(text: str) -> None:
 def open_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
     """Find the run to read, and show a banner if it is a committed one that is replayed.
 
-    Args:
-        part: a file or folder that the run must have, such as ``"rollouts"``.
-
-    Returns:
-        The folder, and whether it is a replay, as :func:`vtkit.runs.replay.find_run`.
-
-    Raises:
-        UserError: neither the run nor any committed one has the part.
+    Arguments, return values and errors are those of :func:`vtkit.runs.replay.find_run`.
     """
     folder, replayed = find_run(config, part)
     if replayed:
-        banner(
-            f"{config.run_dir} has no {part}; this replays a committed run: {describe_run(folder)}"
-        )
+        name = describe_run(folder)
+        banner(f"{config.run_dir} has no {part}; this replays a committed run: {name}")
     return folder, replayed
 
 
@@ -63,16 +52,16 @@ def image_gallery(
     width: float = 3.0,
     save_as: str | Path | None = None,
 ) -> Figure:
-    """Show pictures in rows, each with its caption wrapped below it.
+    """Show pictures in rows, each with its caption wrapped below it; line breaks are kept.
 
     Args:
-        captions: one for each picture; line breaks are kept.
         width: of a picture, in inches.
         save_as: a PNG file to write as well.
     """
     wrapped = [_wrap(caption, letters=int(12.5 * width)) for caption in captions]
+    lines = [caption.count("\n") + 1 for caption in wrapped]
     starts = range(0, len(pictures), columns)
-    heights = [width + _LINE * _most_lines(wrapped[at : at + columns]) + _GAP for at in starts]
+    heights = [width + _LINE * max(lines[at : at + columns]) + _GAP for at in starts]
     size = (columns * (width + _GAP), sum(heights))  # inches
     figure = plt.figure(figsize=size)
     for at, (picture, caption) in enumerate(zip(pictures, wrapped, strict=True)):
@@ -93,7 +82,3 @@ def image_gallery(
 
 def _wrap(text: str, letters: int) -> str:
     return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
-
-
-def _most_lines(captions: Sequence[str]) -> int:
-    return max(caption.count("\n") + 1 for caption in captions)

@@ -1,7 +1,7 @@
-"""Draw figures in one style: colours, type sizes, labels at line ends, saving.
+"""Draw figures in one style.
 
 Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers can tell
-apart; each has one meaning in all figures of the kit.
+apart; each has one meaning in all figures.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,8 +39,7 @@ STYLE: dict[str, Any] = {
 HALO = [withStroke(linewidth=3, foreground="white")]  # keeps text readable across lines
 PER_CENT = PercentFormatter(xmax=1, decimals=0)
 SMALL = {"font.size": 10, "axes.titlesize": 11, "lines.linewidth": 1.8}  # for many panels
-# A line of a panel: column of metrics.csv, label, colour.
-Line = tuple[str, str, str]
+Line = tuple[str, str, str]  # of a panel: column of metrics.csv, label, colour
 
 
 @contextmanager
@@ -65,8 +64,7 @@ def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Li
         axis.plot(values.index, values, color=colour, lw=0.7, alpha=0.45)
         axis.plot(smooth.index, smooth, color=colour)
         ends.append((label, smooth.dropna().iloc[-1], colour))
-    axis.set_title(title)
-    axis.set_xlabel("training step")
+    axis.set(title=title, xlabel="training step")
     if drawn and all(metrics[column].min() >= 0 for column, _, _ in drawn):
         axis.set_ylim(0, None)
     if len(ends) > 1:
@@ -94,16 +92,10 @@ def label_ends(axis: Axes, ends: Iterable[tuple[str, float, str]]) -> None:
     for _, value, _ in ends:
         places.append(max(value, places[-1] + gap) if places else value)
     shift = sum(place - end[1] for place, end in zip(places, ends, strict=True)) / max(len(ends), 1)
+    style = {"va": "center", "weight": "bold", "annotation_clip": False}
     for (name, _, colour), place in zip(ends, places, strict=True):
-        axis.annotate(
-            name,
-            (1.01, place - shift),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            color=colour,
-            weight="bold",
-            annotation_clip=False,
-        )
+        at = (1.01, place - shift)
+        axis.annotate(name, at, xycoords=("axes fraction", "data"), color=colour, **style)
 
 
 def annotate(
@@ -125,9 +117,8 @@ def draw_bars(
         value = accuracy["value"]
         error = [[value - accuracy["low"]], [accuracy["high"] - value]]
         axis.bar(x, value, 0.25, color=colour, yerr=error, capsize=3, error_kw={"elinewidth": 1.2})
-        text = f"{100 * value:.0f}"
-        height = accuracy["high"] + 0.015
-        axis.text(x, height, text, ha="center", path_effects=HALO, zorder=5)
+        style = {"ha": "center", "path_effects": HALO, "zorder": 5}
+        axis.text(x, accuracy["high"] + 0.015, f"{100 * value:.0f}", **style)
 
 
 def save(figure: Figure, run_dir: str | Path, name: str, dpi: int = 150) -> Figure:

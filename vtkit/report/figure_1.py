@@ -1,9 +1,4 @@
-"""Redraw Figure 1 of the original from a run's files, with the styles of completions below it.
-
-The original shows accuracy and length against steps and marks the aha moment. The shares of styles
-explain why they move. Phases are dated by rules; the mark is the step from which reflection stays
-above its start.
-"""
+"""Redraw Figure 1 of the original from a run's files, with the styles of completions below it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,35 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vtkit.errors import UserError
-from vtkit.report.drawing import (
-    BLUE,
-    DARK_ORANGE,
-    GREEN,
-    ORANGE,
-    PER_CENT,
-    RED,
-    STYLE,
-    annotate,
-    canvas,
-    draw_share,
-    label_ends,
-    save,
-)
-from vtkit.runs.curves import (
-    LENGTH,
-    find_dip,
-    find_onset,
-    find_phases,
-    moving_average,
-    moving_share,
-)
-from vtkit.runs.records import (
-    benchmark_name,
-    completions_per_step,
-    describe_run,
-    load_evaluations,
-    load_metric,
-)
+from vtkit.report import drawing
+from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, ORANGE, PER_CENT, RED
+from vtkit.runs import curves, records
 
 STYLES = [("html_share", "HTML", RED), ("reflection_rate", "reflective", GREEN)]
 _PHASES = {"HTML": "#F6E3D6", "format": "#F3F0E2", "growth": "#E4F1EC"}  # backgrounds
@@ -60,30 +29,43 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
         others: run folders of further seeds, drawn as thin lines.
 
     Raises:
-        UserError: metrics or evaluations are missing; the message names the step to run.
+        UserError: metrics or evaluations are missing.
     """
-    with canvas(STYLE):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(10, 7.4), sharex=True, height_ratios=(3, 2)
-        )
+    with drawing.canvas(drawing.STYLE):
+        size = {"figsize": (10, 7.4), "height_ratios": (3, 2)}
+        figure, (top, bottom) = plt.subplots(2, 1, sharex=True, **size)
         length_axis = _twin(top)
         for run, thin in [*((other, True) for other in others), (run_dir, False)]:
-            _draw_accuracy(top, run, thin)
+            scores = load_accuracy(run)
+            drawing.draw_share(top, scores, BLUE, thin=thin, marker="o", markersize=6)
             _draw_lengths(length_axis, run, thin)
             _draw_styles(bottom, run, thin)
         _draw_phases(top, bottom, run_dir)
         _finish_accuracy_axis(top, run_dir)
         more = f" (thin: {len(others)} more)" if others else ""
-        top.set_title(f"Accuracy and length: {describe_run(run_dir)}{more}")
+        top.set_title(f"Accuracy and length: {records.describe_run(run_dir)}{more}")
         bottom.set(title="What the rollouts looked like", ylim=(0, 1))
         bottom.set_ylabel("share of rollouts\n(5 steps, 95% band)")
         bottom.yaxis.set_major_formatter(PER_CENT)
-        bottom.set_xlabel(f"training step ({completions_per_step(run_dir)} rollouts each)")
-        return save(figure, run_dir, "figure_1")
+        per_step = records.completions_per_step(run_dir)
+        bottom.set_xlabel(f"training step ({per_step} rollouts each)")
+        return drawing.save(figure, run_dir, "figure_1")
+
+
+def load_accuracy(run_dir: str | Path) -> pd.DataFrame:
+    """Load the benchmark accuracy, ``value``, ``low``, ``high`` and ``n``, by training step.
+
+    Raises:
+        UserError: the run was never scored.
+    """
+    scores = records.load_evaluations(run_dir)
+    if not scores:
+        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
+    return pd.DataFrame([one["accuracy"] for one in scores], index=[one["step"] for one in scores])
 
 
 def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
-    phases = find_phases(run_dir)
+    phases = curves.find_phases(run_dir)
     total = sum(last - first for first, last in phases.values())
     for row, (name, (first, last)) in enumerate(phases.items()):
         for axis in (top, bottom):
@@ -91,8 +73,8 @@ def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
         narrow = last - first < 0.12 * total  # its name is wider; rows keep names apart
         place, align = (first, "left") if narrow else ((first + last) / 2, "center")
         style = {"xycoords": ("data", "axes fraction"), "ha": align, "color": "#555555"}
-        annotate(top, name, (place, 1), (0, -14 - 16 * row * narrow), **style)
-    onset = find_onset(run_dir)
+        drawing.annotate(top, name, (place, 1), (0, -14 - 16 * row * narrow), **style)
+    onset = curves.find_onset(run_dir)
     if onset is None:
         return
     for axis in (top, bottom):
@@ -101,43 +83,34 @@ def _draw_phases(top: Axes, bottom: Axes, run_dir: str | Path) -> None:
     bottom.set_title(label, loc="right", color=GREEN, fontsize="medium")
 
 
-def _draw_accuracy(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    results = load_evaluations(run_dir)
-    if not results:
-        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
-    steps = [result["step"] for result in results]
-    share = pd.DataFrame([result["accuracy"] for result in results], index=steps)
-    draw_share(axis, share, BLUE, thin=thin, marker="o", markersize=6)
-
-
 def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    lengths = load_metric(run_dir, LENGTH)
-    smooth = moving_average(lengths)
+    lengths = records.load_metric(run_dir, curves.LENGTH)
+    smooth = curves.moving_average(lengths)
     if thin:
         axis.plot(smooth.index, smooth, color=DARK_ORANGE, lw=0.9, alpha=0.5)
         return
     axis.plot(lengths.index, lengths, color=ORANGE, lw=0.8, alpha=0.7)
     axis.plot(smooth.index, smooth, color=DARK_ORANGE)
     axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * lengths.max()))
-    step, dip = find_dip(lengths)
+    step, dip = curves.find_dip(lengths)
     axis.plot([step], [dip], marker="v", markersize=9, color=DARK_ORANGE, zorder=5)
     below = dip >= 0.12 * axis.get_ylim()[1]
     align = "center" if step > 0.15 * lengths.index[-1] else "left"
     label = f"dip: {dip:.0f} tokens, step {step}"
     style = {"ha": align, "color": DARK_ORANGE, "weight": "bold"}
-    annotate(axis, label, (step, dip), (0, -22 if below else 12), **style)
+    drawing.annotate(axis, label, (step, dip), (0, -22 if below else 12), **style)
 
 
 def _draw_styles(axis: Axes, run_dir: str | Path, thin: bool) -> None:
-    per_step = completions_per_step(run_dir)
+    per_step = records.completions_per_step(run_dir)
     ends = []
     for column, label, colour in STYLES:
-        share = moving_share(load_metric(run_dir, column), per_step)
-        draw_share(axis, share, colour, thin=thin)
+        share = curves.moving_share(records.load_metric(run_dir, column), per_step)
+        drawing.draw_share(axis, share, colour, thin=thin)
         ends.append((label, share["value"].iloc[-1], colour))
     if not thin:
         axis.set_ylim(0, 1)
-        label_ends(axis, ends)
+        drawing.label_ends(axis, ends)
 
 
 def _twin(axis: Axes) -> Axes:
@@ -150,13 +123,14 @@ def _twin(axis: Axes) -> Axes:
 
 
 def _finish_accuracy_axis(axis: Axes, run_dir: str | Path) -> None:
-    result = load_evaluations(run_dir)[-1]
+    result = records.load_evaluations(run_dir)[-1]
     chance = result["chance"]
     axis.axhline(chance, color="black", lw=1.2, linestyle="--")
     style = {"xycoords": ("axes fraction", "data"), "ha": "right"}
-    annotate(axis, f"chance {chance:.0%}", (1, chance), (-4, 4), **style)
+    drawing.annotate(axis, f"chance {chance:.0%}", (1, chance), (-4, 4), **style)
     axis.set_ylim(0, 1)
     axis.yaxis.set_major_formatter(PER_CENT)
-    name = f"accuracy, {benchmark_name(run_dir)}\n(greedy, n = {result['n']}, 95% band)"
+    benchmark = records.benchmark_name(run_dir)
+    name = f"accuracy, {benchmark}\n(greedy, n = {result['n']}, 95% band)"
     axis.set_ylabel(name, color=BLUE, weight="bold")
     axis.tick_params(axis="y", colors=BLUE)

@@ -1,8 +1,6 @@
-"""Put the completions of each question together, with its picture, for display.
+"""Put the completions of each question together, with its picture, for HTML and JSON.
 
-Rollouts are stored as single rows, but GRPO compares groups. ``Groups(run_dir).read(step)`` gives
-the groups of a step as plain values (dict, list, str, number) for HTML and JSON. Text in them is
-made visible (:func:`vtkit.report.page.visible`), not escaped.
+Text is made visible (:func:`vtkit.report.page.visible`), not escaped.
 """
 
 import base64
@@ -47,14 +45,7 @@ _TAG = re.compile(r"\s{0,9}</?\s?(?:think|answer)\s?>\s{0,9}", re.IGNORECASE)
 
 
 class Groups:
-    """The groups of a run's rollouts.
-
-    Args:
-        run_dir: the run folder (the one that holds ``rollouts/``).
-
-    Raises:
-        UserError: the folder is not a run, or has no rollouts.
-    """
+    """The groups of a run's rollouts; UserError if the folder is not a run or has none."""
 
     def __init__(self, run_dir: str | Path) -> None:
         self.run_dir = Path(run_dir)
@@ -66,13 +57,10 @@ class Groups:
         """The groups of one step: ``group``, ``prompt`` (the row's id), ``task``, ``question``,
         ``choices``, ``right`` (place of the right choice or None), ``solution`` and ``samples``.
 
-        A sample has ``sample``, ``pieces`` (see :func:`cut`), ``answer`` (with the rule that found
-        it), ``style``, ``tokens``, ``rewards`` ({name: value}), ``reward`` and
-        ``advantage``; and where they are not 0 or False ``hidden`` (characters left out),
-        ``cut_off``, ``reflective`` and ``right``.
-
-        Raises:
-            UserError: nothing is stored for the step, or the file is damaged.
+        A sample has ``sample``, ``pieces`` (see :func:`cut`), ``answer`` (with its rule),
+        ``style``, ``tokens``, ``rewards`` ({name: value}), ``reward`` and ``advantage``; and where
+        they are not 0 or False ``hidden`` (characters left out), ``cut_off``, ``reflective`` and
+        ``right``.
         """
         frame = load_rollouts(self.run_dir, steps=[step]).to_pandas()
         frame = fill_verdicts(frame, prefilled=self.prefilled, spans=True)
@@ -83,14 +71,11 @@ class Groups:
     def picture(self, group: dict[str, Any]) -> str | None:
         """The group's picture as a small WebP ``data:`` address; None if it is not available.
 
-        It is read from the run's training data, if the row there asks the group's question.
-        Nothing is downloaded.
+        It is read from the training data, if the row there asks the same. Nothing is downloaded.
         """
         place = self._places.get(group["prompt"])
-        if place is None:
-            return None
-        row = self._rows[place]
-        if visible(row["question"][0].as_py()) != group["question"]:
+        row = None if place is None else self._rows[place]
+        if row is None or visible(row["question"][0].as_py()) != group["question"]:
             return None
         return _thumbnail(row["images"][0][0]["bytes"].as_py())
 
@@ -100,21 +85,16 @@ class Groups:
         from vtkit.data.rows import load_training_rows  # brings the datasets library: for pictures
 
         source = _local(str(self.config["train_data"]))
-        if source is None:
-            return []
         try:
-            rows = load_training_rows(self.config, source)
+            rows = load_training_rows(self.config, source) if source else None
         except UserError:
             return []
-        if "images" not in rows.column_names:
-            return []
-        return rows.with_format("arrow")
+        return rows.with_format("arrow") if rows and "images" in rows.column_names else []
 
     @cached_property
     def _places(self) -> dict[int, int]:
-        if not len(self._rows):
-            return {}
-        return {number: at for at, number in enumerate(self._rows["id"][:].to_pylist())}
+        numbers = self._rows["id"][:].to_pylist() if len(self._rows) else []
+        return {number: at for at, number in enumerate(numbers)}
 
     def _group(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         first = rows[0]
@@ -131,9 +111,10 @@ class Groups:
 
     def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
         text = row["completion"]
-        answered = pd.notna(row["span_start"])
-        answer = row["answer"] if answered else "none"
-        span = (int(row["span_start"]), int(row["span_end"])) if answered else None
+        answer, span = "none", None
+        if pd.notna(row["span_start"]):
+            answer, span = row["answer"], (int(row["span_start"]), int(row["span_end"]))
+        pieces = cut(text, span, prefilled=self.prefilled)
         flags = {
             "hidden": max(0, len(text) - MOST),
             "cut_off": not row["finished"],
@@ -141,20 +122,17 @@ class Groups:
             "right": bool(row["right"]),
         }
         rewards = {
-            name.removesuffix("_reward"): _number(value)
+            name.removesuffix("_reward"): number
             for name, value in row.items()
-            if name.endswith("_reward")
+            if name.endswith("_reward") and (number := _number(value)) is not None
         }
         return {
             "sample": int(row["sample"]),
-            "pieces": [
-                (kinds, visible(piece))
-                for kinds, piece in cut(text, span, prefilled=self.prefilled)
-            ],
+            "pieces": [(kinds, visible(piece)) for kinds, piece in pieces],
             "answer": f"{visible(answer[:200])} ({row['rule']})",
             "style": row["style"],
             "tokens": int(row["tokens"]),
-            "rewards": {name: value for name, value in rewards.items() if value is not None},
+            "rewards": rewards,
             "reward": _number(row["reward"]) or 0,
             "advantage": _number(row["advantage"]) or 0,
             **{name: value for name, value in flags.items() if value},

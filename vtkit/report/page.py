@@ -1,10 +1,7 @@
-"""Self-contained HTML pages: no network, readable on a phone, in light and dark.
+"""Self-contained HTML pages in which hostile model text stays text.
 
-Model text is hostile: a base model writes markup, and a page that shows it must not run it. The
-templates escape every value and spell out characters that do not show. As a second defence, a
+The templates escape every value and spell out characters that do not show. As a second defence, a
 content security policy allows only the page's own styles and scripts, by hash, and embedded images.
-
-    render("seeds.html", title="3 seeds", ...)
 """
 
 import base64
@@ -16,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vtkit.judging.phrases import find_reflections
 from vtkit.rendering import templates
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -73,6 +71,7 @@ def _split(text: str, marks: Iterable[tuple[int, int]]) -> Iterator[tuple[str, b
 _ENVIRONMENT = templates(_TEMPLATES, html=True, show=_show)
 _ENVIRONMENT.filters |= {
     "source": source, "policy_hash": _policy_hash, "embed": _embed, "split": _split,
+    "reflections": find_reflections,
 }  # fmt: skip
 _ENVIRONMENT.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
 parts: Any = _ENVIRONMENT.get_template("parts.html").module

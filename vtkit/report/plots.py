@@ -1,7 +1,4 @@
-"""Draw the figures of a run from the files of its folder.
-
-``comparison("runs/x")`` returns the figure and saves ``runs/x/figures/comparison.png``.
-"""
+"""Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,33 +10,12 @@ from matplotlib.figure import Figure
 
 from vtkit.aha.reflection import by_step
 from vtkit.errors import UserError
-from vtkit.report.drawing import (
-    BLUE,
-    DARK_ORANGE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PER_CENT,
-    PURPLE,
-    RED,
-    SMALL,
-    STYLE,
-    annotate,
-    canvas,
-    draw_bars,
-    draw_panel,
-    save,
-)
+from vtkit.report import drawing
+from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, GREY, ORANGE, PURPLE, RED, SMALL, STYLE
 from vtkit.report.figure_1 import STYLES
+from vtkit.runs import records
 from vtkit.runs.curves import LENGTH
 from vtkit.runs.folder import headless
-from vtkit.runs.records import (
-    benchmark_name,
-    chance_levels,
-    compared_scores,
-    describe_run,
-    load_metrics,
-)
 from vtkit.runs.rollouts import load_rollouts
 
 _REWARD = [
@@ -74,15 +50,15 @@ _METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO
 
 def live(run_dir: str | Path) -> Figure:
     """Draw reward, length and styles of a run that is still training, small enough for a cell."""
-    with canvas(STYLE | SMALL):
+    with drawing.canvas(STYLE | SMALL):
         figure, axes = plt.subplots(1, 3, figsize=(12, 3))
         if Path(run_dir, "metrics.csv").exists():
-            metrics = load_metrics(run_dir)
+            metrics = records.load_metrics(run_dir)
             for axis, (title, lines) in zip(axes, _LIVE_PANELS.items(), strict=True):
-                draw_panel(axis, metrics, title, lines)
+                drawing.draw_panel(axis, metrics, title, lines)
         else:
             figure.suptitle("waiting for the first training step")
-        return save(figure, run_dir, "live", dpi=110)
+        return drawing.save(figure, run_dir, "live", dpi=110)
 
 
 def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
@@ -94,29 +70,19 @@ def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
 
 
 def training_curves(run_dir: str | Path) -> Figure:
-    """Draw all logged metrics on one page, to tell a healthy run from a sick one.
-
-    Cut-off completions and groups whose rewards have no spread starve the gradient; entropy that
-    falls to zero ends exploration.
-
-    Raises:
-        UserError: ``metrics.csv`` is missing.
-    """
-    metrics = load_metrics(run_dir)
-    panels = [
-        (title, lines)
-        for title, lines in _PANELS.items()
-        if any(column in metrics for column, _, _ in lines)
-    ]
+    """Draw all logged metrics on one page; UserError if there are none."""
+    metrics = records.load_metrics(run_dir)
+    logged = {title: any(column in metrics for column, *_ in _PANELS[title]) for title in _PANELS}
+    panels = [title for title in _PANELS if logged[title]]
     rows = -(-len(panels) // 3)
-    with canvas(STYLE | SMALL):
+    with drawing.canvas(STYLE | SMALL):
         figure, axes = plt.subplots(rows, 3, figsize=(13, 2.8 * rows), squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
-        for axis, (title, lines) in zip(axes.flat, panels, strict=False):
-            draw_panel(axis, metrics, title, lines)
-        figure.suptitle(describe_run(run_dir), x=0.01, ha="left", weight="bold")
-        return save(figure, run_dir, "training_curves", dpi=100)
+        for axis, title in zip(axes.flat, panels, strict=False):
+            drawing.draw_panel(axis, metrics, title, _PANELS[title])
+        figure.suptitle(records.describe_run(run_dir), x=0.01, ha="left", weight="bold")
+        return drawing.save(figure, run_dir, "training_curves", dpi=100)
 
 
 def lengths_by_outcome(run_dir: str | Path) -> Figure:
@@ -124,20 +90,18 @@ def lengths_by_outcome(run_dir: str | Path) -> Figure:
 
     Growth in wrong answers only is an artefact of the loss (Dr. GRPO, arXiv 2503.20783). Markup is
     long and always wrong, so wrong answers are also drawn without it.
-
-    Raises:
-        UserError: the run has no rollouts.
     """
     table = by_step(load_rollouts(run_dir).to_pandas())
-    with canvas(STYLE):
+    title = f"Length by outcome: {records.describe_run(run_dir)}"
+    with drawing.canvas(STYLE):
         figure, axis = plt.subplots(figsize=(10, 4.6))
-        draw_panel(axis, table, f"Length by outcome: {describe_run(run_dir)}", _OUTCOMES)
+        drawing.draw_panel(axis, table, title, _OUTCOMES)
         prose = table["mean_length_wrong_prose"].rolling(5, center=True, min_periods=1).mean()
         axis.plot(prose.index, prose, color=RED, linestyle=":")
         for start in prose.dropna().head(1).items():
-            annotate(axis, "wrong, without HTML", start, (0, -20), color=RED)
+            drawing.annotate(axis, "wrong, without HTML", start, (0, -20), color=RED)
         axis.set_ylabel("mean length (tokens)")
-        return save(figure, run_dir, "lengths_by_outcome")
+        return drawing.save(figure, run_dir, "lengths_by_outcome")
 
 
 def comparison(run_dir: str | Path) -> Figure:
@@ -146,40 +110,36 @@ def comparison(run_dir: str | Path) -> Figure:
     Raises:
         UserError: the run has no evaluation at all.
     """
-    scores = compared_scores(run_dir)
+    scores = records.compared_scores(run_dir)
     first = next((result for result in scores.values() if result), None)
     if first is None:
         raise UserError(f"{run_dir}/evals holds no scores; run the benchmark (notebook 05) first")
     groups = ["total", *sorted(first["tasks"])]
-    with canvas(STYLE):
+    bars = {
+        name: {"total": result["accuracy"], **result["tasks"]} if result else {}
+        for name, result in scores.items()
+    }
+    with drawing.canvas(STYLE):
         figure, axis = plt.subplots(figsize=(11, 5))
         for place, (name, (_, colour)) in enumerate(_METHODS.items()):
             xs = [group + 0.27 * (place - 1) for group in range(len(groups))]
-            draw_bars(axis, xs, [_accuracy(scores[name], group) for group in groups], colour)
-        chances = chance_levels(run_dir)
+            drawing.draw_bars(axis, xs, map(bars[name].get, groups), colour)
+        chances = records.chance_levels(run_dir)
         for place, group in enumerate(groups):
             if group in chances:
                 axis.hlines(chances[group], place - 0.42, place + 0.42, "black", "--", lw=1.3)
         axis.set_xticks(range(len(groups)), groups)
         axis.grid(axis="x", visible=False)
         axis.set(ylim=(0, 1.04), ylabel="accuracy (greedy, 95% interval)")
-        axis.yaxis.set_major_formatter(PER_CENT)
+        axis.yaxis.set_major_formatter(drawing.PER_CENT)
         _add_method_legend(axis, scores)
-        title = f"{benchmark_name(run_dir)} (n = {first['n']}): {describe_run(run_dir)}"
-        axis.set_title(title, pad=34)
-        return save(figure, run_dir, "comparison")
-
-
-def _accuracy(result: dict | None, group: str) -> dict | None:
-    if result is None:
-        return None
-    return result["accuracy"] if group == "total" else result["tasks"].get(group)
+        benchmark, run = records.benchmark_name(run_dir), records.describe_run(run_dir)
+        axis.set_title(f"{benchmark} (n = {first['n']}): {run}", pad=34)
+        return drawing.save(figure, run_dir, "comparison")
 
 
 def _add_method_legend(axis: Axes, scores: dict) -> None:
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for _, colour in _METHODS.values()]
-    labels = [
-        label if scores[name] else f"{label}: not run" for name, (label, _) in _METHODS.items()
-    ]
+    labels = [f"{_METHODS[name][0]}{'' if scores[name] else ': not run'}" for name in _METHODS]
     handles.append(plt.Line2D([], [], color="black", linestyle="--", lw=1.3))
     axis.legend(handles, [*labels, "chance"], loc="lower left", bbox_to_anchor=(0, 1), ncols=4)

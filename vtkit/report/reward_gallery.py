@@ -1,11 +1,7 @@
 """Show example completions with the rewards that each set of rules pays, and why.
 
-The examples are data (``completions.yaml``); their rewards are computed by the rules. Tables are
-HTML without scripts, readable in light and dark. Model text in them is escaped, and inside
-``<code>``, where Jupyter does not look for mathematics.
-
-    reward_gallery(judge_by_rules(load_completions()))      # a table, deciding words marked
-    playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
+reward_gallery(judge_by_rules(load_completions()))      # a table, deciding words marked
+playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
 """
 
 from collections.abc import Sequence
@@ -43,12 +39,8 @@ def load_completions(path: str | Path = EXAMPLES) -> list[Completion]:
     Raises:
         UserError: the file is missing, not YAML, or not in the layout of the committed one.
     """
-    path = Path(path)
-    return [
-        completion
-        for topic, entry in read_yaml(path).items()
-        for completion in _read_topic(entry, f"{path}: {topic}")
-    ]
+    topics = read_yaml(Path(path)).items()
+    return [one for topic, entry in topics for one in _read_topic(entry, f"{path}: {topic}")]
 
 
 def _read_topic(entry: Any, where: str) -> list[Completion]:
@@ -58,15 +50,15 @@ def _read_topic(entry: Any, where: str) -> list[Completion]:
     if not isinstance(entry["choices"], list) or entry["answer"] not in entry["choices"]:
         raise UserError(f"{where}: answer: {entry['answer']!r} is not in the list of choices")
     asked = (str(entry["question"]), tuple(map(str, entry["choices"])), str(entry["answer"]))
-    completions = []
-    for kind in KINDS:
-        if not isinstance(entry.get(kind, {}), dict):
+    found = {kind: entry.get(kind, {}) for kind in KINDS}
+    for kind, items in found.items():
+        if not isinstance(items, dict):
             raise UserError(f"{where}: {kind}: expected 'name: completion' lines")
-        items = entry.get(kind, {}).items()
-        completions += [
-            Completion(kind, str(name), str(completion), *asked) for name, completion in items
-        ]
-    return completions
+    return [
+        Completion(kind, str(name), str(completion), *asked)
+        for kind, items in found.items()
+        for name, completion in items.items()
+    ]
 
 
 def judge_by_rules(completions: Sequence[Completion]) -> pd.DataFrame:
@@ -79,18 +71,16 @@ def judge_by_rules(completions: Sequence[Completion]) -> pd.DataFrame:
     """
     table = pd.DataFrame(completions, columns=list(Completion._fields))
     verdicts = [judge(shown.completion, shown.answer, shown.choices) for shown in completions]
-    table["said"] = [verdict.answer for verdict in verdicts]
-    table["span"] = [verdict.span for verdict in verdicts]
-    table["rule"] = [verdict.rule for verdict in verdicts]
-    table["form"] = [verdict.format for verdict in verdicts]
+    for column, field in (("said", "answer"), ("span",) * 2, ("rule",) * 2, ("form", "format")):
+        table[column] = [getattr(verdict, field) for verdict in verdicts]
+    asked = {
+        "solution": [f"<answer>{shown.answer}</answer>" for shown in completions],
+        "choices": [shown.choices or None for shown in completions],
+    }
     for rules in rewards.RULES:
         for name in ("accuracy", "format"):
-            (function,) = rewards.get_rewards([name], rules)
-            table[f"{rules} {name}"] = function(
-                [completion.completion for completion in completions],
-                solution=[f"<answer>{completion.answer}</answer>" for completion in completions],
-                choices=[completion.choices or None for completion in completions],
-            )
+            (reward,) = rewards.get_rewards([name], rules)
+            table[f"{rules} {name}"] = reward([shown.completion for shown in completions], **asked)
     return table
 
 
@@ -103,24 +93,18 @@ def who_pays(judged: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for rules in rewards.RULES:
         accuracy, format = judged[f"{rules} accuracy"], judged[f"{rules} format"]
-        paid = {"accuracy": accuracy, "format": format, "both": accuracy * format}
-        rows[LABELS.get(rules, rules)] = {
-            (reward, kind): int(points[judged["kind"] == kind].sum())
-            for reward, points in paid.items()
-            for kind in KINDS
-        }
-    counts = judged["kind"].value_counts()
-    rows["completions"] = {key: int(counts.get(key[1], 0)) for key in rows["ours"]}
-    table = pd.DataFrame(rows).T
-    table.columns = pd.MultiIndex.from_tuples(table.columns, names=["paid for", "kind"])
-    return table
+        paid = pd.DataFrame({"accuracy": accuracy, "format": format, "both": accuracy * format})
+        by_kind = paid.groupby(judged["kind"])
+        rows[LABELS.get(rules, rules)] = by_kind.sum().unstack()
+    rows["completions"] = by_kind.count().unstack()
+    columns = pd.MultiIndex.from_product([paid, KINDS], names=["paid for", "kind"])
+    return pd.DataFrame(rows).T.reindex(columns=columns, fill_value=0).astype(int)
 
 
 def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
     """Show completions by question with the deciding words marked and two sets of points.
 
     Args:
-        judged: rows of :func:`judge_by_rules`.
         other: whose points are shown next to ours, one of ``rewards.RULES``.
     """
     questions = [group.to_dict("records") for _, group in judged.groupby("question", sort=False)]
@@ -132,15 +116,10 @@ def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
 def playground(
     completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
 ) -> Any:
-    """Judge completions while they are typed.
-
-    Args:
-        completions: the first is what the widget starts with; without a live kernel
-            (``run_all.sh``) all are shown.
-        rules: whose points are shown next to ours at first.
+    """Judge completions while they are typed, with the points of ``rules`` next to ours at first.
 
     Returns:
-        A widget, or the table of the given completions.
+        A widget that starts with the first completion; without a live kernel the table of all.
     """
     if headless():
         return reward_gallery(judge_by_rules(_typed(completions, choices, answer)), rules)
@@ -156,10 +135,10 @@ def playground(
     verdict = widgets.HTML()
 
     def update(change: Any = None) -> None:
-        completion, options, right, beside = (box.value for box in boxes)
+        completion, options, right, other = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
         judged = judge_by_rules(_typed([completion], named, right))
-        verdict.value = reward_gallery(judged, beside).data
+        verdict.value = reward_gallery(judged, other).data
 
     for box in boxes:
         box.observe(update, "value")
@@ -169,7 +148,4 @@ def playground(
 
 def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> list[Completion]:
     asked = ("Typed in.", tuple(choices), answer)
-    return [
-        Completion("typed", str(i), completion, *asked)
-        for i, completion in enumerate(completions, 1)
-    ]
+    return [Completion("typed", str(i), text, *asked) for i, text in enumerate(completions, 1)]

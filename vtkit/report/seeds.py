@@ -1,9 +1,6 @@
 """Put several seeds of one setting together: each seed, the mean and the spread.
 
-One lucky curve proves nothing, so tables and figures show every seed. The spread is the range from
-the least to the greatest, with the sample's standard deviation.
-
-    aggregate(["runs/x-s0", "runs/x-s1"], "runs/x-seeds")
+aggregate(["runs/x-s0", "runs/x-s1"], "runs/x-seeds")
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +16,14 @@ from matplotlib.figure import Figure
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
-from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT, STYLE, canvas, save
+from vtkit.report import drawing
+from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, PER_CENT
+from vtkit.report.figure_1 import load_accuracy
 from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
-from vtkit.runs.records import MINIATURE, benchmark_name, load_evaluations, load_metric
+from vtkit.runs.records import MINIATURE, benchmark_name, load_metric
 from vtkit.stats import NOT_RUN, difference, percent, points, spread
 
 
@@ -54,20 +53,20 @@ def table(summaries: Sequence[dict[str, Any]], *, plain: bool = False) -> Table:
         summaries: of :func:`vtkit.report.summary.summarize`, one for each seed.
         plain: numbers without intervals, for the width of a terminal.
     """
-    seeds = [f"seed {summary['seed']}" for summary in summaries]
-    header = ["", "asked", "mean", "spread", *seeds]
+    missed = " (missed)" if plain else ", **missed**"
     rows = []
     for row in ROWS:
         cells = [row.cell(summary) for summary in summaries]
-        spread = mean_and_spread([cell.value for cell in cells], row.form)
-        texts = [
+        together = mean_and_spread([cell.value for cell in cells], row.form)
+        results = [
             f"{cell.value:{row.form}}" if plain and cell.value is not None else cell.text
             for cell in cells
         ]
-        missed = " (missed)" if plain else ", **missed**"
-        results = [text + missed * (not cell.met) for text, cell in zip(texts, cells, strict=True)]
-        rows.append([row.name, row.asked, *spread, *results])
-    return header, rows
+        results = [
+            text + missed * (not cell.met) for text, cell in zip(results, cells, strict=True)
+        ]
+        rows.append([row.name, row.asked, *together, *results])
+    return ["", "asked", "mean", "spread", *(f"seed {one['seed']}" for one in summaries)], rows
 
 
 def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
@@ -82,11 +81,20 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     for row in ROWS:
         values = [row.cell(summary).value for summary in summaries]
         measures[row.name] = {**spread(values), "values": values}
-    same = {name: summaries[0][name] for name in ("recipe", "profile")}
+    recipe, profile = summaries[0]["recipe"], summaries[0]["profile"]
     seeds = [summary["seed"] for summary in summaries]
     bands(run_dirs, out)
-    write_json(out / "summary.json", {**same, "seeds": seeds, "measures": measures})
-    _write_page(out, same, seeds, table(summaries))
+    same = {"recipe": recipe, "profile": profile, "seeds": seeds}
+    write_json(out / "summary.json", {**same, "measures": measures})
+    page = render(
+        "seeds.html",
+        title=f"R1-Zero: {recipe}, profile {profile}, {len(seeds)} seeds",
+        miniature=MINIATURE if profile.startswith("mini") else None,
+        results=table(summaries),
+        bands=out / "figures" / "bands.png",
+    )
+    with atomic_write(out / "report.html") as handle:
+        handle.write(page)
     return out
 
 
@@ -99,13 +107,13 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
         UserError: metrics or scores are missing.
     """
     panels = (
-        ("Accuracy", _accuracy, BLUE),
+        ("Accuracy", lambda run: load_accuracy(run)["value"], BLUE),
         ("Mean rollout length (tokens)", lambda run: moving_average(load_metric(run, LENGTH)),
          DARK_ORANGE),
         ("Reflective rollouts", lambda run: moving_average(load_metric(run, "reflection_rate")),
          GREEN),
     )  # fmt: skip
-    with canvas(STYLE):
+    with drawing.canvas(drawing.STYLE):
         figure, axes = plt.subplots(1, 3, figsize=(14, 4.4))
         figure.get_layout_engine().set(h_pad=0.1)  # the headline apart from the panels' titles
         for axis, (title, read, colour) in zip(axes, panels, strict=True):
@@ -122,23 +130,18 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
             "thin each seed, thick their mean, band least to greatest",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
-        return save(figure, out, "bands", dpi=110)
+        return drawing.save(figure, out, "bands", dpi=110)
 
 
 def _draw_band(axis: Axes, lines: list[pd.Series], colour: str) -> None:
     together = pd.concat(lines, axis=1, join="inner")
     axis.plot(together.index, together, color=colour, lw=0.8, alpha=0.55)
-    low, high = together.min(axis=1), together.max(axis=1)
-    axis.fill_between(together.index, low, high, color=colour, alpha=0.17, lw=0)
-    mean = together.mean(axis=1)
-    axis.plot(together.index, mean, color=colour, clip_on=False, zorder=3)  # 0 is a result too
-
-
-def _accuracy(run_dir: str | Path) -> pd.Series:
-    scores = load_evaluations(run_dir)
-    if not scores:
-        raise UserError(f"{run_dir}/evals holds no scores; run the training step (notebook 03)")
-    return pd.Series({score["step"]: score["accuracy"]["value"] for score in scores})
+    band = {
+        "value": together.mean(axis=1),
+        "low": together.min(axis=1),
+        "high": together.max(axis=1),
+    }
+    drawing.draw_share(axis, pd.DataFrame(band), colour, clip_on=False, zorder=3)  # 0 is a result
 
 
 def _check_alike(run_dirs: Sequence[str | Path]) -> None:
@@ -150,20 +153,8 @@ def _check_alike(run_dirs: Sequence[str | Path]) -> None:
             raise UserError(f"{run} differs from {run_dirs[0]} in {', '.join(other)}, not in seed")
 
 
-def _write_page(out: Path, same: dict[str, str], seeds: list[int], results: Table) -> None:
-    page = render(
-        "seeds.html",
-        title=f"R1-Zero: {same['recipe']}, profile {same['profile']}, {len(seeds)} seeds",
-        miniature=MINIATURE if same["profile"].startswith("mini") else None,
-        results=results,
-        bands=out / "figures" / "bands.png",
-    )
-    with atomic_write(out / "report.html") as handle:
-        handle.write(page)
-
-
 def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
-    """Two cells: the mean, and least and greatest with the standard deviation.
+    """Two cells: the mean, and least and greatest with the sample's standard deviation.
 
     Args:
         form: how a number is written, as in ``format(value, form)``.
@@ -171,28 +162,29 @@ def mean_and_spread(values: Sequence[float | None], form: str) -> list[str]:
     found = spread(values)
     if found["mean"] is None:
         return [NOT_RUN, NOT_RUN]
+    mean, low, high = (format(found[name], form) for name in ("mean", "min", "max"))
     if found["sd"] is None:
-        return [f"{found['mean']:{form}}", "one seed"]
-    plain = form.removeprefix("+")  # a deviation has no sign
-    return [
-        f"{found['mean']:{form}}",
-        f"{found['min']:{form}} to {found['max']:{form}}, sd {found['sd']:{plain}}",
-    ]
-
-
-def _score(name: str) -> Callable[[dict[str, Any]], Cell]:
-    return lambda summary: _proportion(summary["accuracy"][name])
+        return [mean, "one seed"]
+    deviation = format(found["sd"], form.removeprefix("+"))  # it has no sign
+    return [mean, f"{low} to {high}, sd {deviation}"]
 
 
 def _proportion(share: dict[str, Any] | None, met: bool = True) -> Cell:
     return Cell(share["value"] if share else None, percent(share), met)
 
 
+def _score(name: str) -> Callable[[dict[str, Any]], Cell]:
+    return lambda summary: _proportion(summary["accuracy"][name])
+
+
+_MISSED = Cell(None, NOT_RUN, met=False)
+
+
 def _gain(over: str, asked: float) -> Callable[[dict[str, Any]], Cell]:
     def cell(summary: dict[str, Any]) -> Cell:
         after, before = (summary["accuracy"][name] for name in ("grpo", over))
         if not after or not before:
-            return Cell(None, NOT_RUN, False)
+            return _MISSED
         gap = difference(after, before)
         return Cell(100 * gap["value"], points(gap), gap["value"] >= asked)
 
@@ -202,16 +194,15 @@ def _gain(over: str, asked: float) -> Callable[[dict[str, Any]], Cell]:
 def _dip(summary: dict[str, Any]) -> Cell:
     start, dip = (summary["mean_length"][name] for name in ("start", "dip"))
     if start is None:
-        return Cell(None, NOT_RUN, False)
-    return Cell(
-        dip / start - 1, f"{start:.1f}, {dip:.1f} ({dip / start - 1:+.0%})", dip <= 0.85 * start
-    )
+        return _MISSED
+    change = dip / start - 1
+    return Cell(change, f"{start:.1f}, {dip:.1f} ({change:+.0%})", dip <= 0.85 * start)
 
 
 def _growth(summary: dict[str, Any]) -> Cell:
     dip, end = (summary["mean_length"][name] for name in ("dip", "end"))
     if dip is None:
-        return Cell(None, NOT_RUN, False)
+        return _MISSED
     return Cell(end / dip, f"{dip:.1f}, {end:.1f} ({end / dip:.2f} times)", end >= 1.6 * dip)
 
 
@@ -225,9 +216,8 @@ def _reflection_start(summary: dict[str, Any]) -> Cell:
 
 
 def _reflection_end(summary: dict[str, Any]) -> Cell:
-    rates = summary["reflection_rate"]["intervals"]
-    apart = bool(rates["end"]) and rates["end"]["low"] > rates["start"]["high"]
-    return _proportion(rates["end"], apart)
+    start, end = (summary["reflection_rate"]["intervals"][name] for name in ("start", "end"))
+    return _proportion(end, bool(end) and end["low"] > start["high"])
 
 
 def _minutes(summary: dict[str, Any]) -> Cell:

@@ -1,10 +1,6 @@
 """Show rollouts as HTML: a browser of groups in report.html, one group in a notebook.
 
-GRPO learns from the comparison within a group: one picture, one question, several completions with
-their rewards and advantages. Both views show that, from the same values
-(:mod:`vtkit.report.groups`). Without scripts the report shows some groups as plain HTML.
-
-    show_rollouts("runs/visualthinker-mini-s0", step=25, group=3)
+show_rollouts("runs/visualthinker-mini-s0", step=25, group=3)
 """
 
 from functools import cache
@@ -16,7 +12,6 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from vtkit.errors import UserError
-from vtkit.judging.phrases import find_reflections
 from vtkit.judging.styles import STYLES
 from vtkit.report.groups import KINDS, Groups, evenly
 from vtkit.report.page import parts, render
@@ -26,7 +21,7 @@ from vtkit.runs.folder import headless
 def browser(run_dir: str | Path, *, budget: int) -> Markup:
     """The browser of groups, for a page that has ``viewer.css`` and ``viewer.js``.
 
-    It includes as many steps as fit (at least one), evenly chosen with the first and the last.
+    It includes as many steps as fit, evenly chosen; without scripts it shows some groups.
 
     Args:
         budget: bytes for the groups and their pictures, besides about 100 kB for the rest.
@@ -59,10 +54,8 @@ class GroupView:
 
     def _repr_html_(self) -> str:
         steps = [{"step": self.step, "groups": [self._shown]}]
-        content = _content(steps, _pictures(self.source, steps))
-        return str(
-            render("notebook.html", step=self.step, group=self._shown, content=content, kinds=KINDS)
-        )
+        values = {"step": self.step, "group": self._shown, "content": _content(self.source, steps)}
+        return str(render("notebook.html", kinds=KINDS, **values))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -72,11 +65,8 @@ class GroupView:
             return
         from ipywidgets import HBox, SelectionSlider
 
-        places = {"step": (self.source.steps, self.step), "group": (self.numbers, self.group)}
-        step, group = (
-            SelectionSlider(options=options, value=value, description=name)
-            for name, (options, value) in places.items()
-        )
+        step = SelectionSlider(options=self.source.steps, value=self.step, description="step")
+        group = SelectionSlider(options=self.numbers, value=self.group, description="group")
         display(HBox([step, group]))
         shown = display(HTML(self._repr_html_()), display_id=True)
 
@@ -89,11 +79,7 @@ class GroupView:
 
 
 def show_rollouts(run_dir: str | Path, step: int | None = None, group: int = 0) -> GroupView:
-    """Show one group of a run's rollouts; for the last line of a notebook cell.
-
-    Args:
-        step: a stored step; by default the last one.
-        group: the group's number within the step.
+    """Show a group of a step (by default the last one); for the last line of a notebook cell.
 
     Raises:
         UserError: the folder is not a run, or has no such step or group.
@@ -109,10 +95,7 @@ def show_completions(rows: pd.DataFrame, empty: str = "There is none.") -> HTML:
         rows: rollouts with ``right``, as :func:`vtkit.aha.reflection.annotate` gives them.
         empty: shown if there are none.
     """
-    completions = rows.to_dict("records")
-    for row in completions:
-        row["spans"] = find_reflections(row["completion"])
-    return HTML(str(render("completions.html", rows=completions, empty=empty)))
+    return HTML(str(render("completions.html", rows=rows.to_dict("records"), empty=empty)))
 
 
 def _fit(source: Groups, budget: int) -> dict[str, Any]:
@@ -120,8 +103,7 @@ def _fit(source: Groups, budget: int) -> dict[str, Any]:
     read = cache(lambda step: {"step": step, "groups": source.read(step)})
 
     def include(count: int) -> tuple[dict[str, Any], int]:
-        steps = [read(step) for step in evenly(source.steps, count)]
-        content = _content(steps, _pictures(source, steps))
+        content = _content(source, [read(step) for step in evenly(source.steps, count)])
         return content, len(parts.data("", content))
 
     count = min(3, len(source.steps))
@@ -136,19 +118,14 @@ def _fit(source: Groups, budget: int) -> dict[str, Any]:
     return content
 
 
-def _pictures(source: Groups, steps: list[dict[str, Any]]) -> dict[int, str]:
-    """The available pictures by the number of their row."""
-    asked = {group["prompt"]: group for step in steps for group in step["groups"]}
-    pictures = {prompt: source.picture(group) for prompt, group in asked.items()}
-    return {prompt: picture for prompt, picture in pictures.items() if picture}
-
-
-def _content(steps: list[dict[str, Any]], pictures: dict[int, str]) -> dict[str, Any]:
+def _content(source: Groups, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    groups = {group["prompt"]: group for step in steps for group in step["groups"]}
+    pictures = {prompt: source.picture(group) for prompt, group in groups.items()}
     samples = [sample for step in steps for group in step["groups"] for sample in group["samples"]]
     rewards = [abs(value) for sample in samples for value in sample["rewards"].values()]
     return {
         "steps": steps,
-        "pictures": pictures,
+        "pictures": {prompt: picture for prompt, picture in pictures.items() if picture},
         "styles": list(STYLES),
         "most_reward": max(rewards, default=0) or 1,
         "most_advantage": max(abs(sample["advantage"]) for sample in samples) or 1,

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def chosen(names: list[str], only: list[str]) -> list["Entry"]:
-    """Choose the entries of some studies (all, if none is named), or those named in ``only``.
-
-    Raises:
-        UserError: no such study or entry.
-    """
+    """Choose the entries of some studies (all, if none is named), or those named in ``only``."""
     from vtkit.studies.entries import list_studies, load_study
 
     entries = [entry for name in names or list_studies() for entry in load_study(name).values()]

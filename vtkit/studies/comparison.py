@@ -1,10 +1,7 @@
 """Compare what studies measured with what was reported or predicted: tables from kept runs.
 
-Each table is a header and rows of text, as in :mod:`vtkit.report.tables`. Reported numbers are
-other people's, about models of 2 B parameters and more; measured ones are the miniature's, unless
-a column says otherwise.
-
-    header, rows = rows_table()
+Reported numbers are other people's, about models of 2 B parameters and more; measured ones are the
+miniature's, unless a column says otherwise.
 """
 
 import functools
@@ -25,18 +22,13 @@ from vtkit.runs.replay import kept_records, unpacked
 from vtkit.stats import NOT_RUN, percent, spread
 from vtkit.studies import entries
 from vtkit.studies.entries import MAIN, Entry, load_study
-from vtkit.studies.ledger import EVIDENCE, load_ledger
+from vtkit.studies.ledger import COLUMNS, EVIDENCE, load_ledger
 from vtkit.studies.measures import Expectation, aha_direction, length_direction, measure
 
 MAIN_ROW = "visualthinker"  # of the study "rows": the main run
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
-_MEASURED = {  # columns of measured_table
-    "tokens, start": "length_start",
-    "tokens, dip": "length_dip",
-    "tokens, end": "length_end",
-    "reflective, start, %": "reflection_start",
-    "reflective, end, %": "reflection_end",
-}
+_LENGTHS = ("length_start", "length_dip", "length_end")
+_REFLECTION = ("reflection_start", "reflection_end")
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,10 @@ class Result:
     def count(self, holds: Callable[[dict[str, Any]], bool | None]) -> int:
         """The seeds on which something holds."""
         return sum(holds(one) is True for one in self.found.values())
+
+    def means(self, form: str, *names: str) -> list[str]:
+        """The means of some measures over the seeds."""
+        return [f"{fmean(self.values(name)):{form}}" for name in names]
 
 
 def load_results(study: str) -> dict[str, Result]:
@@ -78,7 +74,7 @@ def _measured(folder: Path, main: Path | None) -> dict[str, Any]:
 
 
 def _folders(entry: Entry) -> dict[int, Path]:
-    """The kept runs of an entry by seed, unpacked, whichever seeds the study asks for."""
+    """The kept runs of an entry by seed, unpacked, also of seeds that the study leaves out."""
     group, stem = entry.record(0).parent, entry.record(0).name.removesuffix("0")
     numbers = (run.removeprefix(stem) for run in kept_records(group) if run.startswith(stem))
     seeds = sorted(int(number) for number in numbers if number.isdecimal())
@@ -99,25 +95,25 @@ def rows_table(study: str = "rows") -> Table:
 
 
 def _row(one: Result) -> list[str]:
-    reported = one.entry.reported
-    cells = [one.entry.title, ARROWS[reported["length"]], NOT_RUN, _yes(reported["aha"]), NOT_RUN]
+    reported, length, aha = one.entry.reported, NOT_RUN, NOT_RUN
     if one.found:
-        lengths = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
         arrows = "".join(ARROWS[way] for way in one.values("length"))
-        cells[2] = f"{arrows} ({' to '.join(f'{value:.0f}' for value in lengths)} tokens)"
-        start, end = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
-        cells[4] = f"{', '.join(one.values('aha'))} ({start:.1f}% to {end:.1f}%)"
+        length = f"{arrows} ({' to '.join(one.means('.0f', *_LENGTHS))} tokens)"
+        rates = "% to ".join(one.means(".1f", *_REFLECTION))
+        aha = f"{', '.join(one.values('aha'))} ({rates}%)"
     agree = _of_seeds(one.count(agrees(one.entry)), len(one.found))
-    return [*cells, agree, _directions_at_2b(one.entry)]
+    measured = [ARROWS[reported["length"]], length, _yes(reported["aha"]), aha, agree]
+    return [one.entry.title, *measured, _directions_at_2b(one.entry)]
 
 
 def measured_table(study: str = "rows") -> Table:
     """The numbers behind the words of :func:`rows_table`, seed by seed."""
+    tokens = [f"tokens, {when}" for when in ("start", "dip", "end")]
     rows = [
-        [one.entry.title, *(in_seeds(one.values(name), ".1f") for name in _MEASURED.values())]
+        [one.entry.title, *(in_seeds(one.values(name), ".1f") for name in _LENGTHS + _REFLECTION)]
         for one in load_results(study).values()
     ]
-    return ["system", *_MEASURED], rows
+    return ["system", *tokens, "reflective, start, %", "reflective, end, %"], rows
 
 
 def agrees(entry: Entry) -> Callable[[dict[str, Any]], bool]:
@@ -133,21 +129,20 @@ def rows_that_agree(study: str = "rows", seeds: int = 3) -> int:
 
 def disagreements() -> list[str]:
     """Write a sentence for every row that was run and differs from the report on some seed."""
-    found = []
-    for one in load_results("rows").values():
-        differing = len(one.found) - one.count(agrees(one.entry))
-        if differing:
-            found.append(f"{one.entry.title}: {_why(one)}. The report's word: {one.entry.reason}.")
-    return found
+    return [
+        f"{one.entry.title}: {_why(one)}. The report's word: {one.entry.reason}."
+        for one in load_results("rows").values()
+        if one.count(agrees(one.entry)) < len(one.found)
+    ]
 
 
 def _why(one: Result) -> str:
     """What differs, with the means over all seeds that it was judged by."""
-    start, dip, end = (fmean(one.values(f"length_{name}")) for name in ("start", "dip", "end"))
-    first, last = (fmean(one.values(f"reflection_{name}")) for name in ("start", "end"))
+    start, dip, end = one.means(".0f", *_LENGTHS)
+    first, last = one.means(".1f", *_REFLECTION)
     numbers = {
-        "length": f"{start:.0f} tokens at the start, {dip:.0f} at the dip, {end:.0f} at the end",
-        "aha": f"{first:.1f} % of completions reflective at the start, {last:.1f} % at the end",
+        "length": f"{start} tokens at the start, {dip} at the dip, {end} at the end",
+        "aha": f"{first} % of completions reflective at the start, {last} % at the end",
     }
     reported = {"length": one.entry.reported["length"], "aha": _yes(one.entry.reported["aha"])}
     parts = []
@@ -155,10 +150,8 @@ def _why(one: Result) -> str:
         others = [value for value in one.values(name) if value != word]
         if others:
             measured = " or ".join(sorted(set(others)))
-            parts.append(
-                f"{name} is reported as {word} and came out as {measured} on "
-                f"{_of_seeds(len(others), len(one.found))} ({numbers[name]})"
-            )
+            where = f"{_of_seeds(len(others), len(one.found))} ({numbers[name]})"
+            parts.append(f"{name} is reported as {word} and came out as {measured} on {where}")
     return "; ".join(parts)
 
 
@@ -209,11 +202,11 @@ def _lead(one: Result, other: Result) -> list[str]:
         for arm in (one, other)
     )
     gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
-    if reported is None or theirs is None:
-        return [other.entry.title, "", in_seeds(gaps, "+.1f"), ""]
-    gap = reported - theirs
-    same = _of_seeds(sum(each * gap > 0 for each in gaps), len(gaps))
-    return [other.entry.title, f"{gap:+.2f}", in_seeds(gaps, "+.1f"), same]
+    gap, same = "", ""
+    if reported is not None and theirs is not None:
+        gap = f"{reported - theirs:+.2f}"
+        same = _of_seeds(sum(each * (reported - theirs) > 0 for each in gaps), len(gaps))
+    return [other.entry.title, gap, in_seeds(gaps, "+.1f"), same]
 
 
 def controls_table(study: str = "controls") -> Table:
@@ -251,9 +244,8 @@ def reasons_table(study: str, *columns: str) -> Table:
 
 def main_table(row: str = MAIN_ROW) -> Table:
     """A row's numbers on every seed, next to the targets that were fixed before it ran."""
-    one = load_results("rows")[row]
-    runs = [read_json(folder / "summary.json") for folder in one.folders.values()]
-    return seeds.table(runs, plain=True)
+    folders = load_results("rows")[row].folders.values()
+    return seeds.table([read_json(folder / "summary.json") for folder in folders], plain=True)
 
 
 def draw_seeds(row: str, out: str | Path) -> Figure | None:
@@ -265,47 +257,44 @@ def draw_seeds(row: str, out: str | Path) -> Figure | None:
     results = load_results("rows")
     if row not in results:
         raise UserError(f"row: no '{row}'{suggest(row, results)}")
-    one = results[row]
-    return seeds.bands([*one.folders.values()], out) if one.folders else None
+    folders = results[row].folders.values()
+    return seeds.bands([*folders], out) if folders else None
 
 
 def time_table() -> Table:
     """Minutes of every kept run, by study: how many runs, the median, and all together."""
-    kept: dict[str, list[float]] = {}
-    for folder in kept_runs():
-        kept.setdefault(folder.parent.name, []).append(_minutes(folder))
-    main = load_results("rows")[MAIN_ROW]
-    kept["main run, with its baseline"] = [*map(_minutes, main.folders.values())]
+    kept = [(folder.parent.name, folder) for folder in kept_runs()]
+    main = load_results("rows")[MAIN_ROW].folders.values()
+    kept += [("main run, with its baseline", folder) for folder in main]
+    times: dict[str, list[float]] = {}
+    for study, folder in kept:
+        seconds = read_json(folder / "manifest.json")["wall_seconds"]
+        times.setdefault(study, []).append(seconds / 60)
     rows = [
-        [study, str(len(times)), f"{median(times):.1f}", f"{sum(times):.1f}"]
-        for study, times in kept.items()
-        if times
+        [study, str(len(some)), f"{median(some):.1f}", f"{sum(some):.1f}"]
+        for study, some in times.items()
     ]
     return ["study", "runs", "median, minutes", "all, minutes"], rows
 
 
-def _minutes(folder: Path) -> float:
-    return read_json(folder / "manifest.json")["wall_seconds"] / 60
-
-
 def ledger_table() -> Table:
     """Every public number known, with its evidence explained; see :mod:`vtkit.studies.ledger`."""
-    entries = load_ledger()
-    rows = [[*entry.values()] for entry in entries]
-    at = [*entries[0]].index("evidence")
-    explained = [[*row[:at], f"{row[at]}: {EVIDENCE[row[at]]}", *row[at + 1 :]] for row in rows]
-    return [*entries[0]], explained
+    rows = []
+    for entry in load_ledger():
+        evidence = entry["evidence"]
+        rows.append([*(entry | {"evidence": f"{evidence}: {EVIDENCE[evidence]}"}).values()])
+    return [*COLUMNS], rows
 
 
 def in_seeds(values: list[float], form: str) -> str:
     """Mean, the sample's deviation, and each seed in order: ``"50.0 ± 2.0 (48.0, 52.0, 50.0)"``."""
     if not values:
         return NOT_RUN
-    if len(values) == 1:
-        return f"{values[0]:{form}} (1 seed)"
-    unsigned = form.removeprefix("+")  # a deviation has no sign
-    each, found = ", ".join(f"{value:{form}}" for value in values), spread(values)
-    return f"{found['mean']:{form}} ± {found['sd']:{unsigned}} ({each})"
+    found, each = spread(values), ", ".join(format(value, form) for value in values)
+    if found["sd"] is None:
+        return f"{each} (1 seed)"
+    deviation = format(found["sd"], form.removeprefix("+"))  # it has no sign
+    return f"{found['mean']:{form}} ± {deviation} ({each})"
 
 
 def _of_seeds(count: int, seeds: int) -> str:

@@ -1,8 +1,7 @@
 """Read the studies of configs/studies: runs that answer one question.
 
-Each entry names a recipe, the settings that differ, and either the result that others *reported* or
-a *prediction* from before the run. ``like: <study>/<entry>`` takes title, recipe, report and
-sources from an entry of another study.
+Each entry names a recipe, the settings that differ, and a result that others *reported* or a
+*prediction*. ``like: <study>/<entry>`` takes its description from an entry of another study.
 """
 
 from pathlib import Path
@@ -65,11 +64,7 @@ class Entry(Settings):
     name: str
 
     def config(self, seed: int) -> RunConfig:
-        """The run's configuration.
-
-        Raises:
-            UserError: no such recipe or setting; names the entry.
-        """
+        """The run's configuration; a UserError about it names the entry."""
         run_dir = RUNS / self.study / f"{self.name}-s{seed}"
         try:
             return resolve_config(self.recipe, "mini", seed=seed, run_dir=run_dir, **self.overrides)
@@ -107,8 +102,7 @@ def load_study(name: str) -> dict[str, Entry]:
     """The entries of a study by name, in the file's order.
 
     Raises:
-        UserError: no such study, an unknown key (the nearest is named), a bad value, a prediction
-            without numbers, or a reference to a missing entry.
+        UserError: no such study, or a mistake in its file.
     """
     if name not in list_studies():
         raise UserError(f"study '{name}' does not exist{suggest(name, list_studies())}")

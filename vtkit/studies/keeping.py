@@ -27,25 +27,24 @@ SHOWN = "visualthinker-mini-s0"  # the run whose figure the README shows
 def keep(run_dir: str | Path, target: Path | None = None) -> Path:
     """Keep a finished run, replacing what was kept of it before.
 
+    By default it is kept in ``results/reference`` with all that notebooks replay: its supervised
+    baseline, rollouts, judged rows, interventions.
+
     Args:
-        target: the kept run of a study's entry. Of that, configuration, manifest (with the wall
-            time), metrics, scores and the first ``KEPT_ROLLOUTS`` rollouts of the first and the
-            last step are kept. By default the run is kept in ``results/reference`` with all that
-            notebooks replay: its supervised baseline, rollouts, judged rows, interventions.
+        target: the kept run of a study's entry. Of that, configuration, manifest, metrics, scores
+            and ``KEPT_ROLLOUTS`` rollouts of the first and the last step are kept.
 
     Raises:
-        UserError: the run is not finished, a file is missing or damaged, or ``results`` cannot be
-            written.
+        UserError: the run is not finished, or a file is missing, damaged or cannot be written.
     """
     source, whole = Path(run_dir), target is None
     if target is None:
         config = read_config(source / "config.yaml")
         target = replay.REFERENCE / f"{config.recipe}-{config.profile}-s{config.seed}"
-        status = read_json(source / "manifest.json")["status"]
+        manifest = source / "manifest.json"
+        status = read_json(manifest)["status"]
         if status != "finished":
-            raise UserError(
-                f"{source}/manifest.json says {status}; finish the run before keeping it"
-            )
+            raise UserError(f"{manifest} says {status}; finish the run before keeping it")
         summarize(source)
     files = _files(source, shown(target), whole)
     if whole and (source / "sft").exists():
@@ -75,11 +74,9 @@ def _content(path: Path) -> Content:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        return (
-            path.read_text("utf-8")
-            if path.suffix == ".csv"
-            else pq.read_table(path, partitioning=None)
-        )
+        if path.suffix == ".csv":
+            return path.read_text("utf-8")
+        return pq.read_table(path, partitioning=None)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be kept ({error}); restore it and try again") from None
 
@@ -87,13 +84,11 @@ def _content(path: Path) -> Content:
 def _rollouts(source: Path, whole: bool) -> dict[str, pa.Table]:
     steps, most = load_rollouts(source).steps, None if whole else KEPT_ROLLOUTS
     every, last = -(-len(steps) // MOST_STEPS), steps[-1]
-    kept = {
-        step for step in steps
-        if step <= END_STEPS or step > last - END_STEPS or step % every == 0
-    } if whole else {steps[0], last}  # fmt: skip
-    return {
-        f"rollouts/step-{step:06d}.parquet": pa.Table.from_batches(
-            load_rollouts(source, steps=[step]).batches()
-        ).slice(0, most)
-        for step in sorted(kept)
-    }
+    kept = {steps[0], last}
+    if whole:
+        kept = {s for s in steps if s <= END_STEPS or s > last - END_STEPS or s % every == 0}
+    found = {}
+    for step in sorted(kept):
+        batches = load_rollouts(source, steps=[step]).batches()
+        found[f"rollouts/step-{step:06d}.parquet"] = pa.Table.from_batches(batches).slice(0, most)
+    return found

@@ -1,8 +1,6 @@
 """Measure one run in a few named numbers, and in the two words of the report's table.
 
-The rules for the words were written when only the runs of VisualThinker's own row existed. *Aha*
-is "yes" if the last ten steps have more reflective rollouts than the first three, 95 % Wilson
-intervals apart. *Length* is "up", "down" or "flat", see :func:`length_direction`.
+The rules for the words were written when only the runs of VisualThinker's own row existed.
 
     measure(unpacked(RECORDS / "rows" / "r1-v-s0"))["length"]  # "down"
 """
@@ -50,17 +48,12 @@ _EXPECTATION = re.compile(r"(\w+) (<=|>=|!=|<|>|=) (\S+)")
 
 
 def length_direction(start: float, dip: float, end: float) -> str:
-    """``"up"``, ``"down"`` or ``"flat"``.
+    """``"up"``, ``"down"`` or ``"flat"``, from :func:`vtkit.runs.curves.summarize_length`.
 
     Up: the end is at least 1.15 x the dip, and at least half of the fall from start to dip is made
-    good. Else down: the end is at most 0.85 x the start. So a fall that is half made good is a dip
-    (VisualThinker, whose HTML goes first), any other is a fall (R1-Multimodal-Journey, published as
-    280 tokens, 85 to 225 on the way, 115 at the end). 15 % is more than the noise of five steps.
-
-    Args:
-        start: mean tokens over the first three steps.
-        dip: lowest moving average over five steps.
-        end: mean over the last ten steps.
+    good, as in VisualThinker, whose HTML goes first. Else down: the end is at most 0.85 x the
+    start, as in R1-Multimodal-Journey (280 tokens, 85 to 225 on the way, 115 at the end). 15 % is
+    more than the noise of five steps.
     """
     if end >= RISE * dip and end - dip >= MADE_GOOD * (start - dip):
         return "up"
@@ -68,7 +61,7 @@ def length_direction(start: float, dip: float, end: float) -> str:
 
 
 def aha_direction(start: Mapping[str, Any], end: Mapping[str, Any]) -> str:
-    """``"yes"`` if a proportion rises and the intervals are apart, else ``"no"``."""
+    """``"yes"`` if a proportion rises and the 95 % intervals are apart, else ``"no"``."""
     return "yes" if end["low"] > start["high"] else "no"
 
 
@@ -77,9 +70,6 @@ def measure(run_dir: str | Path, main: Mapping[str, Any] | None = None) -> dict[
 
     Args:
         main: the measures of the main run with the same seed.
-
-    Raises:
-        UserError: the folder is not a run, or a file is damaged.
     """
     found = dict.fromkeys(MEASURES) | _scores(run_dir) | _training(run_dir)
     if main:
@@ -112,9 +102,9 @@ def _training(run_dir: str | Path) -> dict[str, Any]:
     if length["start"] is None:
         return {}
     per_step = completions_per_step(run_dir)
-    reflection = summarize_share(metrics, "reflection_rate", per_step)
     html = summarize_share(metrics, "html_share", per_step)["end"]
-    start, end = reflection["intervals"]["start"], reflection["intervals"]["end"]
+    reflection = summarize_share(metrics, "reflection_rate", per_step)
+    start, end = (reflection["intervals"][when] for when in ("start", "end"))
     return {
         "length": length_direction(length["start"], length["dip"], length["end"]),
         "growth": length["end"] / length["dip"],
@@ -146,10 +136,7 @@ class Expectation:
 
 
 def read_expectation(text: str, where: str) -> Expectation:
-    """Parse ``"<measure> <relation> <value>"``.
-
-    Args:
-        where: what an error names first.
+    """Parse ``"<measure> <relation> <value>"``; ``where`` is what an error names first.
 
     Raises:
         UserError: another form, no such measure, or a value that it cannot have.

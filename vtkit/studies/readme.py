@@ -1,8 +1,4 @@
-"""Fill the generated tables of README.md and results/README.md from the kept runs.
-
-python -m vtkit.studies readme                             # write the tables anew
-python -m vtkit.studies readme runs/visualthinker-mini-s0  # keep a finished run first
-"""
+"""Fill the generated tables of README.md and results/README.md from the kept runs."""
 
 import re
 from typing import Any
@@ -18,6 +14,7 @@ from vtkit.studies import comparison
 
 README, RESULTS = "README.md", "results/README.md"  # in ROOT
 _NOT_YET = "*Not run yet.*"
+_COMPARISONS, _CONTROLS = ("rows", "published", "terse"), ("talkative", "controls", "switches")
 Records = list[dict[str, Any]]  # of the main runs, by seed; see replay.kept_records
 
 
@@ -27,7 +24,7 @@ def fill(page: str, text: str) -> str:
     Raises:
         UserError: a pair of markers is missing or there twice.
     """
-    for name, table in (_small_table() if page == README else _tables()).items():
+    for name, table in _tables(page).items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
         pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
         text, count = pattern.subn(lambda m, table=table: f"{m[1]}\n{table}\n{m[2]}", text)
@@ -36,23 +33,21 @@ def fill(page: str, text: str) -> str:
     return text
 
 
-def _small_table() -> dict[str, str]:
-    runs = _main_runs()
-    return {"table": result_table(runs[0]["summary.json"]) if runs else _NOT_YET}
-
-
-def _tables() -> dict[str, str]:
-    runs = _main_runs()
+def _tables(page: str) -> dict[str, str]:
+    """The tables of a page by name, as Markdown."""
+    kept = replay.kept_records(replay.REFERENCE)
+    runs = [run for name, run in kept.items() if name.startswith("visualthinker-mini-s")]
+    runs.sort(key=lambda run: run["summary.json"]["seed"])
     summaries = [run["summary.json"] for run in runs]
+    if page == README:
+        return {"table": result_table(summaries[0]) if runs else _NOT_YET}
+    controls = {name: comparison.controls_table(name) for name in _CONTROLS}
     return {
         "seeds": markdown(*seeds.table(summaries)) if runs else _NOT_YET,
         "causal": causal_table(runs) if runs else _NOT_YET,
-        **{name: comparison_table(name) for name in ("rows", "published", "terse")},
-        **{
-            name: markdown(*comparison.controls_table(name))
-            for name in ("talkative", "controls", "switches")
-        },
         "arms": markdown(*comparison.arms_table()),
+        **{name: comparison_table(name) for name in _COMPARISONS},
+        **{name: markdown(*table) for name, table in controls.items()},
     }
 
 
@@ -64,15 +59,8 @@ def write_tables() -> None:
             handle.write(text)
 
 
-def _main_runs() -> Records:
-    kept = replay.kept_records(replay.REFERENCE)
-    runs = [run for name, run in kept.items() if name.startswith("visualthinker-mini-s")]
-    return sorted(runs, key=lambda run: run["summary.json"]["seed"])
-
-
 def result_table(summary: dict[str, Any]) -> str:
     """Base, SFT and GRPO of a run, as Markdown; 95 % intervals in brackets."""
-    methods = ("base", "sft", "grpo")
     n = next(each["n"] for each in summary["accuracy"].values() if each)
     header = [f"seed {summary['seed']}, n = {n}", "base model", "SFT", "GRPO"]
     lines = {
@@ -80,11 +68,9 @@ def result_table(summary: dict[str, Any]) -> str:
         "accuracy, by the original's judge": "accuracy_as_published",
         "no answer found": "format_failures",
     }
-    rows = [
-        [name, *(percent(summary[key][method]) for method in methods)]
-        for name, key in lines.items()
-    ]
-    return markdown(header, rows)
+    return markdown(
+        header, [[name, *map(percent, summary[lines[name]].values())] for name in lines]
+    )
 
 
 def causal_table(runs: Records) -> str:
@@ -95,12 +81,9 @@ def causal_table(runs: Records) -> str:
     for arm in ARMS:
         found = [audit["effects"].get(arm) if audit else None for audit in audits]
         values = [100 * one["value"] if one and one["n"] else None for one in found]
-        together = seeds.mean_and_spread(values, "+.1f")
-        rows.append([arm, *together, *(_effect(one) for one in found)])
-    rows.append(
-        ["verdict", "", "", *(audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)]
-    )
-    return markdown(header, rows)
+        rows.append([arm, *seeds.mean_and_spread(values, "+.1f"), *map(_effect, found)])
+    verdicts = (audit["verdict"]["kind"] if audit else NOT_RUN for audit in audits)
+    return markdown(header, [*rows, ["verdict", "", "", *verdicts]])
 
 
 def _effect(effect: dict[str, Any] | None) -> str:

@@ -1,10 +1,6 @@
-"""Train small real runs that hack a naive reward.
+"""Train small real runs that hack a naive reward, and draw what was paid next to what was learned.
 
-Each is GRPO on the miniature, as in notebook 03 except for the reward. The stored completions are
-judged again by the careful rules, to draw what was paid next to what was learned.
-
-    config = hacking_config(run, "length", REWARDS_TO_HACK["length"], steps=40)
-    figure(run.run_dir, trained(run))
+Each is GRPO on the miniature, as in notebook 03 except for the reward.
 """
 
 from collections.abc import Mapping
@@ -20,18 +16,8 @@ from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError
 from vtkit.judging.rewards import accuracy_reward, length_reward
-from vtkit.report.drawing import (
-    BLUE,
-    DARK_ORANGE,
-    HALO,
-    PER_CENT,
-    RED,
-    STYLE,
-    canvas,
-    draw_share,
-    label_ends,
-    save,
-)
+from vtkit.report import drawing
+from vtkit.report.drawing import BLUE, DARK_ORANGE, PER_CENT, RED
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_share
 from vtkit.runs.records import load_evaluations
@@ -61,13 +47,8 @@ _LOOKS = {"sound": (BLUE, "-"), "format": (DARK_ORANGE, "--"), "length": (RED, "
 def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> RunConfig:
     """The settings of one small run, in ``<run_dir>/laboratory/<name>``.
 
-    Always the miniature under the recipe ``visualthinker``, whatever ``run`` is; the benchmark is
+    Always the miniature under the recipe ``visualthinker``, whatever ``run``, the notebook's, is;
     scored only before and after.
-
-    Args:
-        run: the run that the notebook belongs to.
-        rewards: see :func:`vtkit.judging.rewards.get_rewards`.
-        steps: of training, at least 1.
     """
     kept = {key: getattr(run, key) for key in _KEPT} if run.profile == "mini" else {}
     return resolve_config(
@@ -86,11 +67,7 @@ def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) ->
 
 
 def train_missing(run: RunConfig, steps: int) -> None:
-    """Run every small run that is not finished; 0 steps runs none.
-
-    Raises:
-        UserError: a folder has other settings, or training failed.
-    """
+    """Run every small run that is not finished; 0 steps runs none."""
     for name, rewards in REWARDS_TO_HACK.items() if steps else ():
         small = hacking_config(run, name, rewards, steps)
         make_missing(small.to_dict(), ["train_data", "benchmark_data"], quiet=True)
@@ -112,15 +89,12 @@ def recount(run_dir: str | Path) -> pd.DataFrame:
         Indexed by ``step``, means over its completions: ``paid``, of the most that the run's reward
         can pay; ``accuracy`` by the careful rules; ``guessing``, what a random choice would get
         right; ``tokens``; ``cut``, the share cut off by the limit.
-
-    Raises:
-        UserError: the run has no rollouts, or no configuration.
     """
-    completions, config = load_rollouts(run_dir).to_pandas(), _config(run_dir)
-    texts, solutions = list(completions["completion"]), list(completions["solution"])
+    completions = load_rollouts(run_dir).to_pandas()
+    judged = (list(completions[name]) for name in ("completion", "solution", "choices"))
     worth = {
-        "paid": completions["reward"] / _most(config),
-        "accuracy": accuracy_reward(texts, solutions, list(completions["choices"])),
+        "paid": completions["reward"] / _most(_config(run_dir)),
+        "accuracy": accuracy_reward(*judged),
         "guessing": 1 / completions["choices"].map(len),
         "tokens": completions["tokens"],
         "cut": ~completions["finished"],
@@ -141,9 +115,7 @@ def results(folders: Mapping[str, str | Path]) -> pd.DataFrame:
 
 
 def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
-    """Draw pay, right completions and length, one line a run, as ``figures/laboratory.png``.
-
-    Averaged over five steps; right completions with their Wilson band.
+    """Draw pay, right completions (with Wilson bands) and length, one line a run, over five steps.
 
     Raises:
         UserError: no run, or one without rollouts.
@@ -154,7 +126,7 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     configs = [_config(folder) for folder in folders.values()]
     limit = max(config.max_completion_length for config in configs)
     guessing = pd.concat(tables.values())["guessing"].mean()
-    with canvas(STYLE):
+    with drawing.canvas(drawing.STYLE):
         drawn, (paid, right, tokens) = plt.subplots(1, 3, figsize=(13, 4.2))
         per_step = [one.prompts_per_step * one.num_generations for one in configs]
         _draw(paid, "Paid, of the most possible", tables, "paid", 1.04, None)
@@ -162,10 +134,10 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
         _draw(tokens, "Mean length (tokens)", tables, "tokens", 1.08 * limit, None)
         for axis, level, name in ((right, guessing, "guessing"), (tokens, limit, "limit")):
             axis.axhline(level, color="black", lw=1.2, linestyle=":", zorder=0)
-            axis.text(1, level, name, va="bottom", path_effects=HALO)
+            axis.text(1, level, name, va="bottom", path_effects=drawing.HALO)
         for axis in (paid, right):
             axis.yaxis.set_major_formatter(PER_CENT)
-        return save(drawn, run_dir, "laboratory", dpi=110)
+        return drawing.save(drawn, run_dir, "laboratory", dpi=110)
 
 
 def _draw(
@@ -178,14 +150,14 @@ def _draw(
         colour, dashes = _LOOKS[name]
         if per_step:
             share = moving_share(table[column], per_step[place])
-            draw_share(axis, share, colour, linestyle=dashes)
+            drawing.draw_share(axis, share, colour, linestyle=dashes)
             smooth = share["value"]
         else:
             smooth = moving_average(table[column]).dropna()
             axis.plot(table.index, table[column], color=colour, lw=0.7, alpha=0.45)
             axis.plot(smooth.index, smooth, color=colour, linestyle=dashes)
         ends.append((name, smooth.iloc[-1], colour))
-    label_ends(axis, ends)
+    drawing.label_ends(axis, ends)
 
 
 def _outcome(folder: str | Path) -> dict[str, str]:

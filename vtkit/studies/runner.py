@@ -1,7 +1,6 @@
 """Run the entries of studies, each in a separate process, and keep their results.
 
-A run is in ``runs/studies/<study>/<entry>-s<seed>``, its log in the file of that name with
-``.log``. It is resumed where it was stopped, and skipped once it is finished.
+A run is in ``runs/studies/<study>/<entry>-s<seed>``, its log next to it.
 """
 
 import os
@@ -31,11 +30,7 @@ Job = tuple[Entry, int]
 
 
 def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
-    """Run entries with seeds; if one fails, say so and continue with the others.
-
-    Raises:
-        UserError: at the end, if one failed.
-    """
+    """Run entries with seeds; if one fails, continue with the others and raise at the end."""
     os.chdir(ROOT)
     runner, pool = _Runner(), ThreadPoolExecutor(at_once)
     previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -67,11 +62,7 @@ class _Runner:
         self.stopped = False
 
     def run(self, entry: Entry, seed: int) -> tuple[str, bool]:
-        """Train an entry with a seed unless that is done, and keep it.
-
-        Returns:
-            A line for the person who waits, and if it failed.
-        """
+        """Train an entry with a seed unless that is done; returns a line and if it failed."""
         name = f"{entry.study}/{entry.name}, seed {seed}"
         try:
             config = entry.config(seed)

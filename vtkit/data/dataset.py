@@ -1,9 +1,4 @@
-"""Tables as ``datasets.Dataset``: balanced samples, and tables that are larger than memory.
-
-Training rows chosen from a file of 5 GB can be 5 GB. They are written to an unnamed file and
-memory-mapped, so only the rows in use are in memory. The operating system removes the file with its
-last reader, even if the process is killed.
-"""
+"""Tables as ``datasets.Dataset``: columns, balanced samples, tables that are larger than memory."""
 
 import random
 import tempfile
@@ -12,11 +7,26 @@ from pathlib import Path
 
 import datasets
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features
+from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
 from vtkit.errors import UserError
+
+_COLUMNS = {
+    "id": Value("int64"),
+    "images": List(Image()),
+    "question": Value("string"),
+    "choices": List(Value("string")),
+    "answer": Value("string"),
+    "solution": Value("string"),
+    "task": Value("string"),
+}
+
+
+def training_columns(*without: str) -> Features:
+    """Return the columns of training rows, all or ``without`` some."""
+    return Features({name: kind for name, kind in _COLUMNS.items() if name not in without})
 
 
 def to_dataset(table: pa.Table, features: Features) -> Dataset:
@@ -26,9 +36,10 @@ def to_dataset(table: pa.Table, features: Features) -> Dataset:
 
 
 def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """The batches as one table, memory-mapped.
+    """Return the batches as one memory-mapped table, so only rows in use are in memory.
 
-    The file is in the cache folder of the library datasets (``HF_DATASETS_CACHE``).
+    The file is in ``HF_DATASETS_CACHE``. It has no name: the operating system removes it with its
+    last reader, even if the process is killed.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -51,13 +62,10 @@ def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Ta
 
 
 def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) -> Dataset:
-    """A sample of a benchmark with equal shares of its tasks, in file order.
+    """Draw ``rows`` (None or 0: all) with equal shares of the tasks, in file order.
 
-    With the same seed a larger sample contains the smaller one.
-
-    Args:
-        rows: how many; ``None`` or 0 for all.
-        source: the data's name in errors.
+    With the same seed a larger sample contains the smaller one. ``source`` names the data in
+    errors.
 
     Raises:
         UserError: ``rows`` is negative or more than there are.

@@ -1,11 +1,6 @@
 """Problems of the other replications, in the columns of ``load_sat`` or, as a benchmark, CV-Bench.
 
-Their formats are in :mod:`vtkit.data.formats`. Most of these data sets have no test split, so the
-last :data:`HELD_OUT` rows are then scored and never trained on.
-
-    load_problems("data/mini/r1-v", "r1-v")                     # train.parquet there, or ...
-    load_problems("leonardPKU/clevr_cogen_a_train", "r1-v")     # ... the hub's
-    load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
+load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
 """
 
 import re
@@ -40,19 +35,15 @@ def load_problems(
 
     Columns of ``train``: ``id`` (row number), ``images`` (list of one; absent from text formats),
     ``question``, ``choices`` (those that the question lists, "A. 30°"; or empty), ``answer``
-    (text), ``solution`` (as published, for the published rewards) and ``task``. Columns of
-    ``test``: see :func:`as_benchmark`.
+    (text), ``solution`` (as published) and ``task``; of ``test``: see :func:`as_benchmark`. Bad
+    rows are skipped and named in ``dataset.info.description``; they do not move the held-out rows.
 
     Args:
         source: a parquet file, a folder (see :func:`find_files`), or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.
-        rows: how many; ``None`` or 0 for all. A benchmark is sampled as CV-Bench is.
-        seed: of that sample.
-
-    Bad rows (see :func:`vtkit.data.formats.flaw`) are skipped, in a benchmark too, and named in
-    ``dataset.info.description``. Where the held-out rows begin does not depend on them.
+        rows, seed: None or 0 for all; a benchmark is sampled (:func:`vtkit.data.dataset.sample`).
 
     Raises:
         UserError: as :func:`vtkit.data.sat.load_sat`.
@@ -61,19 +52,16 @@ def load_problems(
         return sample(as_benchmark(_load(source, format, split), format), rows, seed, source)
     dataset = _load(source, format, split, rows)
     if rows and len(dataset) < rows:
-        raise UserError(
-            f"{source}: holds {len(dataset)} rows to train on but {rows} are wanted; "
-            "lower train_rows"
-        )
+        wrong = f"holds {len(dataset)} rows to train on but {rows} are wanted"
+        raise UserError(f"{source}: {wrong}; lower train_rows")
     return dataset
 
 
 def as_benchmark(problems: Dataset, format: str) -> Dataset:
-    """Put problems into the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads.
+    """Put problems into CV-Bench's columns; ``answer`` is the letter of a choice, ``(A)``.
 
-    ``answer`` is the letter of a choice, ``(A)``. If problems list no choices and all their answers
-    are numbers, or all are letters, these become the choices, so that guessing has a score;
-    otherwise ``choices`` stays empty and ``answer`` is the answer itself.
+    If problems list no choices and all their answers are numbers, or all are letters, these become
+    the choices, so guessing has a score; otherwise ``choices`` is empty and ``answer`` itself.
     """
     listed, answers = problems["choices"][:], problems["answer"][:]
     common = _closed_set([a for a, choices in zip(answers, listed, strict=True) if not choices])
@@ -146,10 +134,7 @@ def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int
 def _read(
     files: Sequence[Path], kind: Format, start: int, stop: int
 ) -> Iterator[tuple[Path, int, int, pa.RecordBatch]]:
-    """Yield rows ``start`` to ``stop`` of all files together.
-
-    As file, number of the batch's first row in it and over all, and the batch.
-    """
+    """Yield rows ``start`` to ``stop``: file, number of the first in it and over all, batch."""
     before = 0
     for path in files:
         rows = count_rows(path)

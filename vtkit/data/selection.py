@@ -1,10 +1,4 @@
-"""The rule by which a run chooses rows of SAT.
-
-    Selection()                                                 # as published, all of them
-    Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
-
-It reads no file itself.
-"""
+"""The rule by which a run chooses rows of SAT."""
 
 import random
 from collections.abc import Sequence
@@ -24,7 +18,6 @@ class Selection:
         max_images: skip rows with more pictures.
         sample: the ``first`` rows in file order, or ``random`` ones.
         rows: how many; 0 for all.
-        seed: decides the random rows.
 
     Raises:
         UserError: a value that does not exist, or ``types`` of which the subset has none.

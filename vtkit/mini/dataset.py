@@ -1,14 +1,13 @@
 """The miniature's parquet files, in the schemas that SAT and CV-Bench publish.
 
-    python -m vtkit.mini data                    # writes data/mini
-
 As in the real files there is one row group, the right answer is the first in ``answers``, and
-static rows come before dynamic ones. No arrangement of objects is in two splits.
+static rows come before dynamic ones.
 """
 
 import io
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from vtkit.mini.scenes import (
     TASKS,
     Question,
     Scene,
-    Thing,
     ask,
     boxed,
     cv_bench_prompt,
@@ -53,24 +51,21 @@ class World:
         self.seen: set[Arrangement] = set()
 
     def scene(self) -> Scene:
-        while True:
-            scene = make_scene(self.rng)
-            if self.claim(scene):
-                return scene
+        while not self.claim(scene := make_scene(self.rng)):
+            pass
+        return scene
 
     def claim(self, scene: Scene) -> bool:
         """Return whether this arrangement is new, and remember it."""
-        key = frozenset((t.name, t.column, t.row) for t in scene.things)
-        new = key not in self.seen
-        self.seen.add(key)
-        return new
+        n_seen = len(self.seen)
+        self.seen.add(frozenset((t.name, t.column, t.row) for t in scene.things))
+        return len(self.seen) > n_seen
 
     def question(self, task: str, n_choices: int) -> tuple[Scene, Question]:
-        """A fresh scene with a question of the given task."""
+        """Draw a new scene with a question of the given task."""
         while True:
             scene = self.scene()
-            question = ask(scene, task, self.rng, n_choices)
-            if question:
+            if question := ask(scene, task, self.rng, n_choices):
                 return scene, question
 
 
@@ -79,10 +74,7 @@ def write_dataset(
 ) -> dict[str, Path]:
     """Write ``SAT_train``, ``SAT_val``, ``test_2d`` and ``test_3d``; returns their paths by name.
 
-    The same seed gives the same bytes.
-
-    Raises:
-        UserError: the folder cannot be written.
+    The same seed gives the same bytes; no arrangement of objects is in two splits.
     """
     world, paths = World(seed), _paths(folder)
     for split, n in SAT_ROWS.items():
@@ -104,7 +96,7 @@ def _paths(folder: str | Path) -> dict[str, Path]:
 def write_rows(
     path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema, n: int, progress: bool
 ) -> Path:
-    """Write ``n`` rows to ``path`` as one row group, with a progress bar; returns ``path``."""
+    """Write ``n`` rows to ``path`` as one row group; UserError if that is impossible."""
     name = f"{path.parent.name}/{path.name}"
     shown = tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress)
     table = pa.Table.from_pylist(list(shown), schema=schema)
@@ -126,7 +118,7 @@ def _kind(task: str) -> str:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """The picture as the bytes of a JPEG file."""
+    """Return the picture as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
@@ -136,10 +128,8 @@ def _sat_rows(world: World, n: int) -> Iterator[dict[str, Any]]:
     n_dynamic = int(n * DYNAMIC_SHARE)
     for number in range(n - n_dynamic):
         scene, question = world.question(TASKS[number % len(TASKS)], 5)
-        wrong = [choice for choice in question.choices if choice != question.answer]
-        yield _sat_row(
-            [draw_scene(scene)], sat_question(question), [question.answer, *wrong], "other"
-        )
+        answers = sorted(question.choices, key=lambda choice: choice != question.answer)
+        yield _sat_row([draw_scene(scene)], sat_question(question), answers, "other")
     for _ in range(n_dynamic):
         yield _moved_row(world)
 
@@ -165,9 +155,8 @@ def _moved_row(world: World) -> dict[str, Any]:
         taken = {(t.column, t.row) for t in scene.things}
         if not 0 <= thing.column + step <= 3 or (thing.column + step, thing.row) in taken:
             continue
-        moved = Thing(thing.name, thing.column + step, thing.row, thing.shift)
-        things = tuple(moved if t is thing else t for t in scene.things)
-        after = Scene(things, scene.repeated, scene.floor)
+        moved = replace(thing, column=thing.column + step)
+        after = replace(scene, things=tuple(moved if t is thing else t for t in scene.things))
         if world.claim(after):
             break
     question = (

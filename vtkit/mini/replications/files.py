@@ -1,10 +1,4 @@
-"""The other replications' parquet files, in miniature, in the schemas that they publish.
-
-    python -m vtkit.mini data problems          # writes data/mini/{r1-v,journey,open-r1-multimodal}
-
-Each world has ``train.parquet`` and ``test.parquet``, one row group each. No arrangement of objects
-and no figure is in two splits.
-"""
+"""The other replications' parquet files, in miniature, in the schemas that they publish."""
 
 import random
 from collections.abc import Iterator
@@ -38,23 +32,18 @@ def write_problems(
 ) -> dict[str, Path]:
     """Write train and test files of all worlds; returns them by name, ``r1-v/train`` and so on.
 
-    The same seed gives the same bytes.
-
-    Raises:
-        UserError: the folder cannot be written.
+    The same seed gives the same bytes; no scene and no figure is in two splits.
     """
     written = {}
     for (world, split), problems in draw_problems(seed):
-        rows = (_row(world, number, problem) for number, problem in enumerate(problems))
-        path = Path(folder) / world / f"{split}.parquet"
-        written[f"{world}/{split}"] = write_rows(
-            path, rows, SCHEMAS[world], len(problems), progress
-        )
+        rows = (_row(number, problem) for number, problem in enumerate(problems))
+        path, n = Path(folder) / world / f"{split}.parquet", len(problems)
+        written[f"{world}/{split}"] = write_rows(path, rows, SCHEMAS[world], n, progress)
     return written
 
 
 def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:
-    """World and split, and their problems in the order of the file's rows."""
+    """Yield world and split, and their problems in the order of the file's rows."""
     drawn = _ProblemWorld(seed)
     for world, split in product(WORLDS, ROWS):
         yield (world, split), [drawn.problem(world, split, row) for row in range(ROWS[split])]
@@ -72,28 +61,28 @@ class _ProblemWorld(World):
         task = TASKS[world][number % len(TASKS[world])]
         while True:
             problem = make_problem(world, self.rng, task=task, held_out=split == "test")
-            if self._is_new(problem.picture):
+            if self.claim(problem.picture):
                 return problem
 
-    def _is_new(self, picture: Scene | Figure) -> bool:
+    def claim(self, picture: Scene | Figure) -> bool:
         if isinstance(picture, Scene):
-            return self.claim(picture)
+            return super().claim(picture)
         new = picture.rods not in self.figures
         self.figures.add(picture.rods)
         return new
 
 
-def _row(world: str, number: int, problem: Problem) -> dict[str, Any]:
-    row = {
+def _row(number: int, problem: Problem) -> dict[str, Any]:
+    """A row of any world; columns that its schema does not have are not written."""
+    question, answer = _original(problem)
+    return {
         "image": {"bytes": jpeg(problem.draw()), "path": None},
+        "image_path": f"images/{number:05d}.jpg",
         "problem": problem.text,
         "solution": _solution(problem),
+        "original_question": question,
+        "original_answer": answer,
     }
-    if world == "journey":
-        row["image_path"] = f"images/{number:05d}.jpg"
-    if world == "open-r1-multimodal":
-        row["original_question"], row["original_answer"] = _original(problem)
-    return row
 
 
 def _solution(problem: Problem) -> str:
@@ -110,7 +99,7 @@ def _solution(problem: Problem) -> str:
 def _original(problem: Problem) -> tuple[str, str]:
     """Question and answer before GPT-4o rewrote them: Geo170K's with choices, else Math360K's."""
     if problem.choices:
-        lines = problem.text.split(CHOOSE)[1].lstrip()
+        lines = problem.text.split(CHOOSE)[-1].lstrip()
         asked = (
             "According to the question shown in the image, please first perform reasoning, then "
             "finally select the right answer from the choices, e.g., Answer: xxx.\n"

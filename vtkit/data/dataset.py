@@ -3,6 +3,7 @@
 import random
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import datasets
@@ -70,16 +71,12 @@ def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) ->
     Raises:
         UserError: ``rows`` is negative or more than there are.
     """
-    if not rows:
+    if not rows or rows == len(dataset):
         return dataset
     if rows < 0:
         raise UserError(f"cannot read {rows} rows; give a positive number, or 0 for all")
-    if len(dataset) < rows:
-        raise UserError(
-            f"{source}: holds {len(dataset)} rows but {rows} are wanted; lower benchmark_rows"
-        )
-    if len(dataset) == rows:
-        return dataset
+    if rows > (n := len(dataset)):
+        raise UserError(f"{source}: holds {n} rows but {rows} are wanted; lower benchmark_rows")
     return dataset.select(_balanced_sample(dataset["task"][:], rows, seed))
 
 
@@ -90,7 +87,5 @@ def _balanced_sample(tasks: Sequence[str], rows: int, seed: int) -> list[int]:
         piles.setdefault(task, []).append(row)
     for task, pile in piles.items():
         random.Random(f"{seed}-{task}").shuffle(pile)
-    chosen: list[int] = []
-    for turn in range(max(map(len, piles.values()))):
-        chosen += [pile[turn] for pile in piles.values() if turn < len(pile)]
-    return sorted(chosen[:rows])
+    turns = chain.from_iterable(zip_longest(*piles.values()))
+    return sorted(islice((row for row in turns if row is not None), rows))

@@ -51,10 +51,8 @@ def _derangement(n: int, seed: int) -> Sequence[int]:
     """Number of the row whose picture each row gets: a random cycle, so none keeps its own."""
     order = list(range(n))
     random.Random(f"{seed}-pictures").shuffle(order)
-    sources = [0] * n
-    for place, row in enumerate(order):
-        sources[row] = order[place - 1]
-    return sources
+    source_of = dict(zip(order, order[-1:] + order[:-1], strict=True))
+    return [source_of[row] for row in range(n)]
 
 
 def _blank(cell: dict[str, Any]) -> dict[str, Any]:

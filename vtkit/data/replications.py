@@ -12,17 +12,10 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, List, Value
 
+from vtkit.data import parquet
 from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.formats import FORMATS, LETTERS, Format, as_problem, flaw
-from vtkit.data.parquet import (
-    BATCH_ROWS,
-    column_names,
-    count_rows,
-    find_files,
-    read_batches,
-    readable_rows,
-)
 from vtkit.errors import UserError
 
 HELD_OUT = 500  # rows: an interval of 4 points either way
@@ -39,7 +32,7 @@ def load_problems(
     rows are skipped and named in ``dataset.info.description``; they do not move the held-out rows.
 
     Args:
-        source: a parquet file, a folder (see :func:`find_files`), or the format's hub id.
+        source: a parquet file, a folder (see :func:`vtkit.data.parquet.find_files`), or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.
@@ -101,7 +94,7 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
     files, start, stop = _part(source, kind, split)
     skipped = BadRows(files[0] if len(files) == 1 else files[0].parent)
     problems = islice(_usable(_read(files, kind, start, stop), kind, skipped), rows or None)
-    parts = iter(lambda: list(islice(problems, BATCH_ROWS)), [])
+    parts = iter(lambda: list(islice(problems, parquet.BATCH_ROWS)), [])
     schema = kind.features.arrow_schema
     batches = [pa.RecordBatch.from_pylist(part, schema) for part in parts]
     skipped.check()
@@ -115,13 +108,14 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
 def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int, int]:
     """Files of a split and its rows in them: number of the first, and one past the last."""
     if Path(source).is_file():
-        return [Path(source)], 0, count_rows(Path(source))
-    files = {name: find_files(source, name, kind.hub, kind.revision) for name in ("train", "test")}
+        return [Path(source)], 0, parquet.count_rows(Path(source))
+    hub = kind.hub, kind.revision
+    files = {name: parquet.find_files(source, name, *hub) for name in ("train", "test")}
     if files[split] and (files["test"] or split == "test"):
-        return files[split], 0, sum(map(count_rows, files[split]))
+        return files[split], 0, sum(map(parquet.count_rows, files[split]))
     if not files["train"]:
         raise UserError(f"{source}: holds no train.parquet; name another folder as train_data")
-    total = sum(map(count_rows, files["train"]))
+    total = sum(map(parquet.count_rows, files["train"]))
     if total <= HELD_OUT:
         raise UserError(
             f"{source}: holds {total} rows and no test.parquet; the last {HELD_OUT} would be held "
@@ -137,11 +131,11 @@ def _read(
     """Yield rows ``start`` to ``stop``: file, number of the first in it and over all, batch."""
     before = 0
     for path in files:
-        rows = count_rows(path)
+        rows = parquet.count_rows(path)
         if before + rows > start:
-            there = column_names(path)
+            there = parquet.column_names(path)
             read = [field for field in kind.optional if field[0] in there]
-            for first, batch in read_batches(path, pa.schema([*kind.schema, *read])):
+            for first, batch in parquet.read_batches(path, pa.schema([*kind.schema, *read])):
                 low, high = (min(max(n - before - first, 0), len(batch)) for n in (start, stop))
                 if low < high:
                     at = first + low
@@ -156,7 +150,7 @@ def _usable(
 ) -> Iterator[dict[str, Any]]:
     """Yield the problems in what :func:`_read` yields; bad rows go to ``skipped``."""
     for path, first, number, batch in found:
-        for place, row in enumerate(readable_rows(batch)):
+        for place, row in enumerate(parquet.readable_rows(batch)):
             skipped.looked += 1
             if wrong := flaw(row, kind):
                 file = "" if path == skipped.path else path.name

@@ -19,19 +19,8 @@ from tqdm.auto import tqdm
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import atomic_path
-from vtkit.mini.scenes import (
-    TASKS,
-    Question,
-    Scene,
-    ask,
-    boxed,
-    cv_bench_prompt,
-    cv_bench_question,
-    draw_scene,
-    make_scene,
-    sat_question,
-    thing_bounds,
-)
+from vtkit.mini import scenes
+from vtkit.mini.scenes import TASKS, Question, Scene, draw_scene
 
 FOLDER = Path("data/mini")
 SAT_ROWS = {"train": 2400, "val": 200}
@@ -40,7 +29,6 @@ DYNAMIC_SHARE = 0.05
 CV_BENCH_ROWS = {"Count": 158, "Relation": 130, "Depth": 120, "Distance": 120}
 _FLAT, _DEEP = ("ADE20K", "COCO"), ("Omni3D",)
 SOURCES = {"Count": _FLAT, "Relation": _FLAT, "Depth": _DEEP, "Distance": _DEEP}
-Arrangement = frozenset[tuple[str, int, int]]
 
 
 class World:
@@ -48,10 +36,10 @@ class World:
 
     def __init__(self, seed: int):
         self.rng = random.Random(f"world-{seed}")
-        self.seen: set[Arrangement] = set()
+        self.seen: set[frozenset[tuple[str, int, int]]] = set()
 
     def scene(self) -> Scene:
-        while not self.claim(scene := make_scene(self.rng)):
+        while not self.claim(scene := scenes.make_scene(self.rng)):
             pass
         return scene
 
@@ -65,7 +53,7 @@ class World:
         """Draw a new scene with a question of the given task."""
         while True:
             scene = self.scene()
-            if question := ask(scene, task, self.rng, n_choices):
+            if question := scenes.ask(scene, task, self.rng, n_choices):
                 return scene, question
 
 
@@ -129,14 +117,12 @@ def _sat_rows(world: World, n: int) -> Iterator[dict[str, Any]]:
     for number in range(n - n_dynamic):
         scene, question = world.question(TASKS[number % len(TASKS)], 5)
         answers = sorted(question.choices, key=lambda choice: choice != question.answer)
-        yield _sat_row([draw_scene(scene)], sat_question(question), answers, "other")
+        yield _sat_row([draw_scene(scene)], scenes.sat_question(question), answers, "other")
     for _ in range(n_dynamic):
         yield _moved_row(world)
 
 
-def _sat_row(
-    pictures: list[Image.Image], question: str, answers: list[str], kind: str
-) -> dict[str, Any]:
+def _sat_row(pictures: list[Image.Image], question: str, answers: list[str], kind: str) -> dict:
     return {
         "image_bytes": [jpeg(picture) for picture in pictures],
         "question": question,
@@ -172,18 +158,18 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         scene, question = world.question(task, world.rng.randint(4, 6))
         source = SOURCES[task][number % len(SOURCES[task])]
         name = f"{task.lower()}_{number:04d}.jpg"
-        marks = boxed(question)
-        bounds = [list(map(float, thing_bounds(thing))) for thing in marks.values()]
+        marks = scenes.boxed(question)
+        bounds = [list(map(float, scenes.thing_bounds(thing))) for thing in marks.values()]
         is_coco = source == "COCO"
         yield {
             "idx": first + number,
             "type": _kind(task),
             "task": task,
             "image": {"bytes": jpeg(draw_scene(scene, marks)), "path": None},
-            "question": cv_bench_question(question),
+            "question": scenes.cv_bench_question(question),
             "choices": list(question.choices),
             "answer": f"({'ABCDEF'[question.choices.index(question.answer)]})",
-            "prompt": cv_bench_prompt(question),
+            "prompt": scenes.cv_bench_prompt(question),
             "filename": f"img/{_kind(task)}/{task.lower()}/{name}",
             "source": source,
             # the real names, so the official formula applies; source_dataset tells them apart

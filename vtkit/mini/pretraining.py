@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -125,7 +124,12 @@ def _train(
 ) -> list[float]:
     """The loss of every step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
-    losses = _resume(state_file, model, optimizer)
+    losses = []
+    if state_file.is_file():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        losses = state["losses"]
     steps, shown = range(len(losses), len(corpus)), {"desc": state_file.stem, "unit": "step"}
     bar = tqdm(batches(corpus, steps), total=len(corpus), initial=len(losses), **shown)
     model.train()
@@ -151,12 +155,3 @@ def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
     yield from DataLoader(
         corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
     )
-
-
-def _resume(state_file: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[float]:
-    if not state_file.is_file():
-        return []
-    state = torch.load(state_file, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["losses"]

@@ -78,12 +78,10 @@ class Chat:
 
 
 @cache
-def frame(prompt: str) -> tuple[str, str]:
+def frame(prompt: str) -> list[str]:
     """Return the text of a chat template before and after the question."""
     template = Template(get_template(prompt))
-    rendered = template.render(messages=conversation("\0"), add_generation_prompt=True)
-    before, after = rendered.split("\0")
-    return before, after
+    return template.render(messages=conversation("\0"), add_generation_prompt=True).split("\0")
 
 
 def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:

@@ -20,11 +20,7 @@ _TEXT = {
     "journey": ("image_path", "problem", "solution"),
     "open-r1-multimodal": ("problem", "solution", "original_question", "original_answer"),
 }
-SCHEMAS = {
-    world: pa.schema([("image", IMAGE), *((name, pa.string()) for name in _TEXT[world])])
-    for world in WORLDS
-}
-"""Columns as published."""
+"""Columns as published, after ``image``."""
 
 
 def write_problems(
@@ -38,7 +34,8 @@ def write_problems(
     for (world, split), problems in draw_problems(seed):
         rows = (_row(number, problem) for number, problem in enumerate(problems))
         path, n = Path(folder) / world / f"{split}.parquet", len(problems)
-        written[f"{world}/{split}"] = write_rows(path, rows, SCHEMAS[world], n, progress)
+        schema = pa.schema({"image": IMAGE, **dict.fromkeys(_TEXT[world], pa.string())})
+        written[f"{world}/{split}"] = write_rows(path, rows, schema, n, progress)
     return written
 
 
@@ -73,16 +70,15 @@ class _ProblemWorld(World):
 
 
 def _row(number: int, problem: Problem) -> dict[str, Any]:
-    """A row of any world; columns that its schema does not have are not written."""
-    question, answer = _original(problem)
-    return {
+    row = {
         "image": {"bytes": jpeg(problem.draw()), "path": None},
-        "image_path": f"images/{number:05d}.jpg",
+        "image_path": f"images/{number:05d}.jpg",  # written where the schema has it
         "problem": problem.text,
         "solution": _solution(problem),
-        "original_question": question,
-        "original_answer": answer,
     }
+    if problem.world == "open-r1-multimodal":
+        row["original_question"], row["original_answer"] = _original(problem)
+    return row
 
 
 def _solution(problem: Problem) -> str:
@@ -99,7 +95,7 @@ def _solution(problem: Problem) -> str:
 def _original(problem: Problem) -> tuple[str, str]:
     """Question and answer before GPT-4o rewrote them: Geo170K's with choices, else Math360K's."""
     if problem.choices:
-        lines = problem.text.split(CHOOSE)[-1].lstrip()
+        lines = problem.text.split(CHOOSE)[1].lstrip()
         asked = (
             "According to the question shown in the image, please first perform reasoning, then "
             "finally select the right answer from the choices, e.g., Answer: xxx.\n"

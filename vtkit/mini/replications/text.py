@@ -22,14 +22,8 @@ LEGEND = (
     "A floor of 4 x 4 cells: columns a to d from left to right, "
     "rows 1 to 4 from far (above) to near (below)."
 )
-SCHEMA = pa.schema(
-    [
-        ("problem", pa.string()),
-        ("solution", pa.string()),
-        ("choices", pa.list_(pa.string())),
-        ("task", pa.string()),
-    ]
-)
+_TEXT = pa.string()
+SCHEMA = pa.schema({"problem": _TEXT, "solution": _TEXT, "choices": pa.list_(_TEXT), "task": _TEXT})
 """R1-V's text schema, and for this kit's judge the options as the problem lists them."""
 
 
@@ -70,12 +64,10 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
         learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
         return f" {LEGEND}{describe_scene(view.scene, rng)}\n", learned
     asked = problem(view.scene, view.question, rng)
-    return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(completion(view.question, rng))
-
-
-def opened(text: str) -> str:
-    """Open ``<think>`` in a completion that closes it, since the prompt does not."""
-    return f" {PREFILL}{text}" if "</think>" in text else text
+    learned = completion(view.question, rng)
+    if "</think>" in learned:  # the prompt does not open it
+        learned = f" {PREFILL}{learned}"
+    return f"{R1_OPENING}{asked}{R1_CLOSING}", learned
 
 
 def write_files(

@@ -62,8 +62,8 @@ def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausal
     rope = {"rope_type": "default", "rope_theta": 1e4}
     model = Qwen2ForCausalLM(Qwen2Config(**text_config(tokenizer), rope_parameters=rope))
     _begin_sentences(model, tokenizer)
-    ends = {name: getattr(tokenizer, name) for name in ("eos_token_id", "pad_token_id")}
-    model.generation_config.update(**ends)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
 
 

@@ -32,7 +32,7 @@ def load_problems(
     rows are skipped and named in ``dataset.info.description``; they do not move the held-out rows.
 
     Args:
-        source: a parquet file, a folder (see :func:`vtkit.data.parquet.find_files`), or the format's hub id.
+        source: a parquet file, a folder of such files, or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.

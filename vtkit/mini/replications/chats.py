@@ -78,10 +78,11 @@ class Chat:
 
 
 @cache
-def frame(prompt: str) -> list[str]:
+def frame(prompt: str) -> tuple[str, ...]:
     """Return the text of a chat template before and after the question."""
     template = Template(get_template(prompt))
-    return template.render(messages=conversation("\0"), add_generation_prompt=True).split("\0")
+    rendered = template.render(messages=conversation("\0"), add_generation_prompt=True)
+    return tuple(rendered.split("\0"))
 
 
 def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:

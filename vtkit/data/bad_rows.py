@@ -12,7 +12,6 @@ from vtkit.errors import UserError
 logger = logging.getLogger(__name__)
 MOST_BAD = 0.01
 """Largest share of bad rows that is skipped; more means that the file is wrong."""
-_NAMED = 3
 
 
 class BadRow(NamedTuple):
@@ -73,6 +72,6 @@ class BadRows:
 
     def _named(self) -> str:
         """The first bad rows, each with its column and reason."""
-        shown = list(map(str, self.bad[:_NAMED]))
+        shown = list(map(str, self.bad[:3]))
         more = len(self.bad) - len(shown)
         return "; ".join(shown) + (f"; and {more:,} more" if more else "")

@@ -35,7 +35,7 @@ BLINK_SCHEMA = pa.schema(
     ]
 )
 """Columns of BLINK that are read; it also has an ``explanation``."""
-_BLINK_TEXTS = ("idx", "question", "prompt")  # columns that are never empty
+
 _VSR_KINDS = {"image": str, "caption": str, "label": int, "relation": str}
 _TEXTS = ("id", "task", "source", "type", "question", "answer", "prompt")
 _FEATURES = Features(
@@ -80,7 +80,8 @@ def load_blink(
             if "hidden" in batch.column("answer").to_pylist():
                 hidden = "the answers of BLINK's test split are hidden (EvalAI scores it)"
                 raise UserError(f"{path}: {hidden}; use val")
-            check_questions(batch, start, path, image=_PICTURES[0], texts=_BLINK_TEXTS)
+            filled = "idx", "question", "prompt"
+            check_questions(batch, start, path, image=_PICTURES[0], texts=filled)
             found += [_blink_row(row, subset) for row in batch.to_pylist()]
     numbered = (row | {"idx": number} for number, row in enumerate(found))
     kept = [row for row in numbered if multi_image or len(row["images"]) == 1]
@@ -107,11 +108,10 @@ def load_vsr(
 
     Args:
         source: folder with ``<split>.jsonl``, a file, or ``"cambridgeltl/vsr_random"``.
-        images: folder with COCO's pictures, named as in the column ``image``; by default the folder
-            ``images`` next to the file. VSR has links only; nothing is fetched here.
+        images: folder with COCO's pictures by file name; by default ``images`` next to the file.
 
     Raises:
-        UserError: a file is missing or damaged, or pictures are missing.
+        UserError: a file is missing or damaged, or pictures are missing (VSR has links only).
     """
     path = Path(source)
     if not path.is_file():

@@ -39,11 +39,8 @@ def to_dataset(table: pa.Table, features: Features) -> Dataset:
 def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     """Return the batches as one memory-mapped table, so only rows in use are in memory.
 
-    The file is in ``HF_DATASETS_CACHE``. It has no name: the operating system removes it with its
-    last reader, even if the process is killed.
-
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
+    The file, in ``HF_DATASETS_CACHE``, has no name: the operating system removes it with its last
+    reader, even if the process is killed. UserError if it cannot be written.
     """
     folder = Path(datasets.config.HF_DATASETS_CACHE)
     try:
@@ -65,11 +62,8 @@ def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Ta
 def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) -> Dataset:
     """Draw ``rows`` (None or 0: all) with equal shares of the tasks, in file order.
 
-    With the same seed a larger sample contains the smaller one. ``source`` names the data in
-    errors.
-
-    Raises:
-        UserError: ``rows`` is negative or more than there are.
+    With the same seed a larger sample contains the smaller one. UserError (about ``source``) if
+    ``rows`` is negative or more than there are.
     """
     if not rows or rows == len(dataset):
         return dataset

@@ -50,13 +50,10 @@ def find_file(
 
 
 def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
-    """Find ``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, in order.
+    """Find ``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, if there are any.
 
-    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``.
-    There may be none.
-
-    Raises:
-        UserError: no such folder, or the download failed.
+    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``;
+    UserError if there is no such folder, or the download failed.
     """
     folder = Path(source)
     if not folder.is_dir():

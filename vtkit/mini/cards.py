@@ -1,7 +1,5 @@
 """Measure the miniature models and write their model cards.
 
-    python -m vtkit.mini card base            # measures models/mini-base, writes its README.md
-
 Only the base is in the repository. The cards of the others are, too (``card.json`` for tools,
 ``README.md`` for readers), for comparison with a rebuilt model.
 """
@@ -58,14 +56,7 @@ class Card(NamedTuple):
 def write_card(
     kind: str, folder: Path | None = None, model_folder: Path | None = None, **options: Any
 ) -> Path:
-    """Measure a model and write its card.
-
-    ``kind`` is one of :data:`CARDS`, which has the default folders; ``options`` are for the
-    function that measures.
-
-    Raises:
-        UserError: no finished model there, or the folder cannot be written.
-    """
+    """Measure a model and write its card; :data:`CARDS` has the kinds and default folders."""
     folder = folder or CARDS[kind].folder
     model_folder = model_folder or CARDS[kind].model_folder or folder
     card = CARDS[kind].measure(model_folder, **options)
@@ -86,12 +77,11 @@ def render(kind: str, card: dict[str, Any]) -> str:
 
 
 def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
-    """Measure a miniature base.
+    """Measure a miniature base on ``n`` questions about new scenes and on the benchmark.
 
     Returns:
-        ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: :func:`style_table` of ``n``
-        completions to questions on new scenes; ``greedy``: the scores of the miniature benchmark
-        (:func:`vtkit.benchmark.evaluate.evaluate`).
+        ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: :func:`style_table`; ``greedy``:
+        scores of :func:`vtkit.benchmark.evaluate.evaluate`.
     """
     model, processor, described = _load(folder, "base")
     rng = _seeded(seed)
@@ -111,13 +101,12 @@ def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 
 
 def measure_text(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
-    """Measure a text-only base.
+    """Measure a text-only base on ``n`` new problems and on the test file.
 
     Returns:
-        ``parameters``, ``vocabulary``, ``last_loss``; ``sampled``: :func:`style_table` of ``n``
-        completions to new problems, and their ``mean_tokens``; ``notes``: by task, the share of
-        right conclusions after a careful look under the prompt of notes; ``greedy``: accuracy on
-        the test file, by task, and ``chance``.
+        As :func:`measure_base`, with ``mean_tokens`` of the completions; ``notes``: by task, the
+        share of right conclusions after a careful look under the prompt of notes; ``greedy``:
+        accuracy by task, and ``chance``.
     """
     model, tokenizer, described = _load(folder, "r1_zero")
     rng = _seeded(seed)
@@ -136,13 +125,12 @@ def measure_text(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
 
 
 def measure_instruct(folder: Path, limit: int | None = None) -> dict[str, Any]:
-    """Measure an instruct miniature on test rows of each replication, on ``limit`` of each.
+    """Measure an instruct miniature on (``limit``) test rows of each replication.
 
-    Returns:
-        ``parameters``, ``vocabulary``, ``last_loss``, ``stated`` (:func:`stated`) and ``measured``
-        (:func:`measure_answers` for each ``subject`` and ``prompt``).
+    Returns ``parameters``, ``vocabulary``, ``last_loss``, :func:`stated` and, as ``measured``,
+    :func:`measure_answers` for each ``subject`` and ``prompt``.
     """
-    model, processor, described = _load(folder, "instruct", losses="tuning.json")
+    model, processor, described = _load(folder, "instruct")
     measured = [
         {"subject": subject, "prompt": prompt, **measure_answers(model, processor, asked, prompt)}
         for (subject, prompt), asked in load_questions(limit).items()
@@ -157,17 +145,15 @@ CARDS = {
 }
 
 
-def _load(
-    folder: Path, prompt: str, losses: str = "pretraining.json"
-) -> tuple[Any, Any, dict[str, Any]]:
+def _load(folder: Path, prompt: str) -> tuple[Any, Any, dict[str, Any]]:
     """A finished model, its processor or tokenizer, and the first numbers of every card."""
-    last_loss = read_json(folder / losses)["mean_loss_of_50_steps"][-1]
+    losses = read_json(folder / ("tuning.json" if prompt == "instruct" else "pretraining.json"))
     model = load_model(folder).eval()
     processor = load_processor(folder, prompt=prompt, min_pixels=PIXELS, max_pixels=PIXELS)
     described = {
         "parameters": count_parameters(model)["total"],
         "vocabulary": len(getattr(processor, "tokenizer", processor)),
-        "last_loss": last_loss,
+        "last_loss": losses["mean_loss_of_50_steps"][-1],
     }
     return model, processor, described
 

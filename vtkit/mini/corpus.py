@@ -12,18 +12,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from vtkit.data.sat import sat_prompt
+from vtkit.mini import scenes
 from vtkit.mini.objects import plural
-from vtkit.mini.scenes import (
-    TASKS,
-    Question,
-    Scene,
-    ask,
-    boxed,
-    cv_bench_prompt,
-    draw_scene,
-    make_scene,
-    sat_question,
-)
+from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene
 from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
 # Continuations of the R1-Zero prompt by task: shares of html and untagged answers; reflective and
@@ -83,15 +74,15 @@ class View:
 
     def draw(self) -> Image.Image:
         """Draw the picture, 256 x 256 RGB."""
-        boxes = boxed(self.question) if self.question and self.wording == "cv_bench" else None
-        return draw_scene(self.scene, boxes)
+        marked = self.question and self.wording == "cv_bench"
+        return scenes.draw_scene(self.scene, scenes.boxed(self.question) if marked else None)
 
     def prompt(self) -> str:
         """Return the user's text: the question with its options."""
         assert self.question is not None
         if self.wording == "cv_bench":
-            return cv_bench_prompt(self.question)
-        return sat_prompt(sat_question(self.question), self.question.choices)
+            return scenes.cv_bench_prompt(self.question)
+        return sat_prompt(scenes.sat_question(self.question), self.question.choices)
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
@@ -200,7 +191,7 @@ def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """A careful look at the view's question, then at another question about the same scene."""
     text = f"Notes: {view.prompt()}" + _note(view.question, rng, traces)
     if second := ask(view.scene, rng.choice(HARD_TASKS), rng):
-        asked = sat_prompt(sat_question(second), second.choices)
+        asked = sat_prompt(scenes.sat_question(second), second.choices)
         text += f"\nNotes: {asked}" + _note(second, rng, traces)
     return text
 

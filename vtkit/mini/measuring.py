@@ -46,10 +46,7 @@ def sample_completions(
     greedy: bool = False,
     batch: int = 128,
 ) -> list[str]:
-    """Sample completions at temperature 1 over the whole vocabulary, as GRPO does, or greedily.
-
-    Without pictures ``processor`` is a tokenizer.
-    """
+    """Sample completions at temperature 1 over the whole vocabulary, as GRPO does, or greedily."""
     draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
     if pictures is not None:
         draw["suppress_tokens"] = [processor.image_token_id]
@@ -74,11 +71,8 @@ def style_table(
 ) -> tuple[list[str], dict[str, dict]]:
     """Measure share and accuracy of each style, and the accuracy when a second look is forced.
 
-    ``opening`` opens the thinking of a completion if the prompt does not.
-
-    Returns:
-        The completions, and ``{style: {"share": proportion, "right": proportion}}``; the entry
-        ``"second look, forced"`` has ``right`` only.
+    Returns the completions, and ``{style: {"share": proportion, "right": proportion}}``; the entry
+    ``"second look, forced"`` has ``right`` only. ``opening`` opens the thinking if no prompt does.
     """
     completions = generate(prompts)
     judged = _verdicts(completions, questions, prefilled=not opening)
@@ -100,9 +94,8 @@ def measure_answers(
     """Ask all questions under one prompt, sampled and greedy.
 
     Returns:
-        Proportions ``styles``, ``format`` (good) and ``reflective`` of sampled completions; their
-        mean length ``tokens``, ``tokens_tagged`` of those in good format and ``tokens_untagged`` of
-        the others; accuracy ``sampled`` and ``greedy``.
+        Proportions ``styles``, ``format`` (good) and ``reflective`` of sampled completions; mean
+        lengths of all, those in good format (tagged) and the others; accuracy of both kinds.
     """
     torch.manual_seed(seed)
     prompts = framed(prompt, [question.question for question in questions])

@@ -102,10 +102,8 @@ def training_loop(
     """Train on all batches of ``corpus``; save model, processor and ``<name>.json`` in ``folder``.
 
     If interrupted, it resumes from the last state (``folder/<name>.pt``, removed at the end) and
-    ends with the same weights as an unbroken run. ``peak`` is the highest learning rate.
-
-    Raises:
-        UserError: the folder cannot be written, or its disk is full.
+    ends with the same weights as an unbroken run. ``peak`` is the highest learning rate. UserError
+    if the folder cannot be written, or its disk is full.
     """
     state_file = folder / f"{name}.pt"
     with full_disk_is_a_user_error(folder):

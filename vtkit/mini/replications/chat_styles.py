@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class ChatStyle:
-    """Shares of an instruct miniature's chats.
+    """Shares of an instruct miniature's chats: of prompts by subject, and of styles of answers.
 
-    Attributes:
-        prompts: by subject, the shares of prompts (names in ``vtkit.models.prompts.TEMPLATES``).
-        scene_styles, maths_styles: answers to prompts that ask to think, without and with a worked
-            solution; ``instruct_direct`` always gets the bare answer.
-        at_length: a completion without tags has every sentence, otherwise one to three.
+    Styles are for prompts that ask to think; ``instruct_direct`` always gets the bare answer.
+    ``at_length``: a completion without tags has every sentence, otherwise one to three.
     """
 
     prompts: Mapping[str, Mapping[str, float]]

@@ -1,7 +1,5 @@
 """The instruct miniature: the base, tuned on chats (:mod:`vtkit.mini.replications.chats`).
 
-    python -m vtkit.mini instruct                     # builds models/mini-instruct; resumes
-
 It is for the replications that start from Qwen2-VL-2B-Instruct.
 """
 
@@ -62,15 +60,12 @@ def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
 def extend_model(
     model: Any, base: PreTrainedTokenizerFast, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """Add embeddings of new tokens: the mean over the base's tokens of the same text.
-
-    A phrase that the base knows with a leading space starts as that phrase.
-    """
+    """Add embeddings of new tokens: the mean over the base's tokens of the same text."""
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     rows = model.get_input_embeddings().weight
     for ident in range(len(base), len(tokenizer)):
         text = tokenizer.decode([ident])
-        pieces = base(f" {text}")["input_ids"]
+        pieces = base(f" {text}")["input_ids"]  # one piece: a phrase that the base knows
         if len(pieces) > 1:
             pieces = base(text)["input_ids"]
         rows[ident] = rows[pieces].mean(dim=0)

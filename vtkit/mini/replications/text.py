@@ -56,10 +56,7 @@ def make_view(rng: random.Random, limit: int = 8) -> View:
 
 
 def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
-    """Make a ``"caption"``, ``"notes"`` or ``"dialogue"``: a prompt and the learned part.
-
-    A caption repeats the described scene in another order: practice in looking up.
-    """
+    """Make a ``"caption"`` (the same in another order), ``"notes"`` or ``"dialogue"``."""
     if kind != "dialogue":
         learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
         return f" {LEGEND}{describe_scene(view.scene, rng)}\n", learned

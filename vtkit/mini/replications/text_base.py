@@ -2,9 +2,8 @@
 
     python -m vtkit.mini text       # builds models/mini-text; resumes if interrupted
 
-The counterpart of DeepSeek-V3-Base, with mini-base's size and shares of styles. Instead of a
-picture it reads a sentence for each object. Each sentence is one token, as an image patch is: spelt
-out in four, only 45 % of four objects' places were right after 500 steps.
+The counterpart of DeepSeek-V3-Base. Each object's sentence is one token, as an image patch is:
+spelt out in four, only 45 % of four objects' places were right after 500 steps.
 """
 
 import json

@@ -40,7 +40,7 @@ def find_file(
     """
     path = Path(source) / name
     other = "run notebook 01 to write the miniature's files, or " if miniature else ""
-    if path.parent.is_dir():
+    if Path(source).is_dir():
         if not path.is_file():
             raise UserError(f"{path} is missing; {other}copy it from the data set {hub_id}")
         return path
@@ -170,7 +170,7 @@ def is_picture(encoded: bytes) -> bool:
 def check_questions(
     batch: pa.RecordBatch, start: int, path: Path, *, image: str, texts: Sequence[str]
 ) -> None:
-    """Require choices, an answer that is the letter of one, "(A)", and columns without gaps.
+    """Require choices, an answer that is the letter of one, "(A)", a picture and texts.
 
     ``start`` is the row number in the file of the batch's first row.
     """

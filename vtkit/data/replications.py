@@ -1,7 +1,4 @@
-"""Problems of the other replications, in the columns of ``load_sat`` or, as a benchmark, CV-Bench.
-
-load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
-"""
+"""Problems of the other replications, in SAT's columns or, as a benchmark, CV-Bench's."""
 
 import re
 from collections.abc import Iterator, Sequence

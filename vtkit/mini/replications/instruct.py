@@ -1,7 +1,4 @@
-"""The instruct miniature: the base, tuned on chats (:mod:`vtkit.mini.replications.chats`).
-
-It is for the replications that start from Qwen2-VL-2B-Instruct.
-"""
+"""The instruct miniature: the base, tuned on chats, for Qwen2-VL-2B-Instruct's replications."""
 
 import random
 from dataclasses import dataclass

@@ -299,7 +299,7 @@ def test_a_configuration_says_what_is_read(mini_data, tmp_path):
 def test_what_is_missing_is_made_by_its_command_once(tmp_path, monkeypatch):
     commands = []
 
-    def run(command, cwd):
+    def run(command, cwd, **options):
         commands.append(command[2:])
         return subprocess.CompletedProcess(command, 0)
 

@@ -31,7 +31,8 @@ def load_problems(
     Args:
         source: a parquet file, a folder of such files, or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
-        split: ``train`` or ``test``: the last ``HELD_OUT`` rows of ``train`` if it has no file.
+        split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
+            ``train`` are the test, and ``train`` ends before them.
         rows, seed: None or 0 for all; a benchmark is sampled (:func:`vtkit.data.dataset.sample`).
 
     Raises:

@@ -12,14 +12,10 @@ from vtkit.errors import UserError
 logger = logging.getLogger(__name__)
 MOST_BAD = 0.01
 """Largest share of bad rows that is skipped; more means that the file is wrong."""
-_NAMED = 3
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be used.
-
-    row: its number in the file. file: that file's name if the data set has several.
-    """
+    """A row that cannot be used; ``file`` is its file's name if the data set has several."""
 
     row: int
     column: str
@@ -33,14 +29,10 @@ class BadRow(NamedTuple):
 
 @dataclass
 class BadRows:
-    """The rows of a data set that were not taken.
+    """The rows of a data set (``path``: file, or folder of several) that were not taken.
 
-    Attributes:
-        path: the file, or the folder of several.
-        max_images: rows with more pictures are not taken; 0 if rows are not chosen by that.
-        looked: rows whose content was checked: those of a wanted type and number of pictures.
-        other_types, many_images: rows left out without a look at their content.
-        bad: each row that cannot be used.
+    ``looked`` counts rows whose content was checked; those of ``other_types`` and those with more
+    than ``max_images`` pictures (0: any number) are left out before.
     """
 
     path: Path
@@ -51,7 +43,7 @@ class BadRows:
     bad: list[BadRow] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise a UserError that names the first bad rows if more than ``MOST_BAD`` are bad."""
+        """Refuse more bad rows than ``MOST_BAD``; the UserError names the first of them."""
         if len(self.bad) > MOST_BAD * self.looked:
             raise UserError(
                 f"{self.path}: {len(self.bad):,} of {self.looked:,} rows looked at are bad, more "
@@ -80,6 +72,6 @@ class BadRows:
 
     def _named(self) -> str:
         """The first bad rows, each with its column and reason."""
-        shown = list(map(str, self.bad[:_NAMED]))
+        shown = list(map(str, self.bad[:3]))
         more = len(self.bad) - len(shown)
         return "; ".join(shown) + (f"; and {more:,} more" if more else "")

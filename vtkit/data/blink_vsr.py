@@ -1,14 +1,11 @@
 """BLINK's spatial subsets and VSR in CV-Bench's columns, to be asked and judged by the same code.
 
-    load_blink("data/blink")                     # <subset>/val-00000-of-00001.parquet, or the hub
-    load_vsr("data/vsr", images="data/coco")     # test.jsonl, and the pictures by their file names
-
 Sources: the cards of BLINK-Benchmark/BLINK (arXiv 2404.12390) and cambridgeltl/vsr_random
 (arXiv 2205.00363); the choice of rows and VSR's question: VisualThinker-R1-Zero's scripts.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +28,14 @@ VSR_QUESTION = (
 _PICTURES = ("image_1", "image_2", "image_3", "image_4")
 BLINK_SCHEMA = pa.schema(
     [
-        ("idx", pa.string()),
-        ("question", pa.string()),
-        ("sub_task", pa.string()),
+        *((name, pa.string()) for name in ("idx", "question", "sub_task")),
         *((name, IMAGE) for name in _PICTURES),
         ("choices", pa.list_(pa.string())),
-        ("answer", pa.string()),
-        ("prompt", pa.string()),
+        *((name, pa.string()) for name in ("answer", "prompt")),
     ]
 )
 """Columns of BLINK that are read; it also has an ``explanation``."""
-_BLINK_TEXTS = ("idx", "question", "prompt")  # columns that are never empty
+
 _VSR_KINDS = {"image": str, "caption": str, "label": int, "relation": str}
 _TEXTS = ("id", "task", "source", "type", "question", "answer", "prompt")
 _FEATURES = Features(
@@ -63,21 +57,18 @@ def load_blink(
     rows: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """BLINK's spatial subsets, in file order; ``task`` is the subset.
+    """Load BLINK's spatial subsets, in file order, or a sample (``rows``, ``seed``).
 
-    ``idx`` counts all rows of the chosen subsets, kept or not; ``id`` is BLINK's name of the row.
-    ``dataset.info.description`` counts the rows that were kept and dropped.
+    ``idx`` counts all rows of the chosen subsets, kept or not; ``id`` is BLINK's name of the row;
+    ``task`` is the subset. ``dataset.info.description`` counts the rows kept and dropped.
 
     Args:
         source: folder with a folder a subset, as on the hub, or ``"BLINK-Benchmark/BLINK"``.
-        subsets: names in ``BLINK_SUBSETS``.
         multi_image: keep questions about several pictures (all of Multi-view_Reasoning), which
             the original drops.
-        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
 
     Raises:
-        UserError: as :func:`vtkit.data.cv_bench.load_cv_bench`; also an unknown subset, hidden
-            answers (the split ``test``), or nothing left.
+        UserError: as :func:`load_cv_bench`; also hidden answers (``test``), or nothing left.
     """
     found: list[dict[str, Any]] = []
     for subset in subsets:
@@ -86,19 +77,19 @@ def load_blink(
         name = f"{subset}/{split}-00000-of-00001.parquet"
         path = find_file(source, name, BLINK_HUB, BLINK_REVISION, miniature=False)
         for start, batch in read_batches(path, BLINK_SCHEMA):
-            _check_answers_are_public(batch, path)
-            check_questions(batch, start, path, image=_PICTURES[0], texts=_BLINK_TEXTS)
+            if "hidden" in batch.column("answer").to_pylist():
+                hidden = "the answers of BLINK's test split are hidden (EvalAI scores it)"
+                raise UserError(f"{path}: {hidden}; use val")
+            filled = "idx", "question", "prompt"
+            check_questions(batch, start, path, image=_PICTURES[0], texts=filled)
             found += [_blink_row(row, subset) for row in batch.to_pylist()]
-    kept = [
-        row | {"idx": number}
-        for number, row in enumerate(found)
-        if multi_image or len(row["images"]) == 1
-    ]
+    numbered = (row | {"idx": number} for number, row in enumerate(found))
+    kept = [row for row in numbered if multi_image or len(row["images"]) == 1]
     if not kept:
         raise UserError(
             f"{source}: all {len(found)} rows have several images; keep them, or name other subsets"
         )
-    dataset = to_dataset(pa.Table.from_pylist(kept, _FEATURES.arrow_schema), _FEATURES)
+    dataset = _as_dataset(kept)
     dataset.info.description = (
         f"{len(kept)} rows of BLINK, {len(found) - len(kept)} multi-image rows dropped"
     )
@@ -113,16 +104,14 @@ def load_vsr(
     rows: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """VSR as True or False questions, in file order; ``task`` is VSR for all.
+    """Load VSR as True or False questions, in file order, or a sample (``rows``, ``seed``).
 
     Args:
         source: folder with ``<split>.jsonl``, a file, or ``"cambridgeltl/vsr_random"``.
-        images: folder with the pictures (of COCO), named as in the column ``image``; by default
-            the folder ``images`` next to the file. VSR has links only; nothing is fetched here.
-        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
+        images: folder with COCO's pictures by file name; by default ``images`` next to the file.
 
     Raises:
-        UserError: a file is missing or damaged, or pictures are missing.
+        UserError: a file is missing or damaged, or pictures are missing (VSR has links only).
     """
     path = Path(source)
     if not path.is_file():
@@ -131,23 +120,15 @@ def load_vsr(
     lines = _read_lines(path)
     _require_pictures(lines, folder, path)
     found = [_vsr_row(line, number, folder) for number, line in enumerate(lines)]
-    table = pa.Table.from_pylist(found, _FEATURES.arrow_schema)
-    return sample(to_dataset(table, _FEATURES), rows, seed, path)
+    return sample(_as_dataset(found), rows, seed, path)
 
 
-LOADERS: dict[str, Callable[..., Dataset]] = {
-    "cv_bench": load_cv_bench,
-    "blink": load_blink,
-    "vsr": load_vsr,
-}
+LOADERS = {"cv_bench": load_cv_bench, "blink": load_blink, "vsr": load_vsr}
 """Each benchmark's loader; all take ``source`` and ``rows``."""
 
 
-def _check_answers_are_public(batch: pa.RecordBatch, path: Path) -> None:
-    if "hidden" in batch.column("answer").to_pylist():
-        raise UserError(
-            f"{path}: the answers of BLINK's test split are hidden (EvalAI scores it); use val"
-        )
+def _as_dataset(rows: list[dict[str, Any]]) -> Dataset:
+    return to_dataset(pa.Table.from_pylist(rows, _FEATURES.arrow_schema), _FEATURES)
 
 
 def _blink_row(row: dict[str, Any], subset: str) -> dict[str, Any]:
@@ -167,9 +148,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as lines of JSON ({error}); fetch it again"
-        ) from error
+        wrong = f"cannot be read as lines of JSON ({error})"
+        raise UserError(f"{path} {wrong}; fetch it again") from error
     for number, line in enumerate(lines):
         for name, kind in _VSR_KINDS.items():
             if not isinstance(line, dict) or name not in line:

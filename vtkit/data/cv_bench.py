@@ -1,9 +1,4 @@
-"""CV-Bench, the benchmark.
-
-    load_cv_bench("nyu-visionx/CV-Bench")    # or a folder with test_2d.parquet, test_3d.parquet
-
-Pictures stay encoded until a row is used.
-"""
+"""CV-Bench, the benchmark."""
 
 from pathlib import Path
 
@@ -39,11 +34,11 @@ _TEXTS = ("type", "task", "question", "prompt", "source")  # columns that are ne
 
 
 def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0) -> Dataset:
-    """CV-Bench with its 15 published columns; 2D rows first, then 3D.
+    """Load CV-Bench with its published columns, 2D rows first, then 3D; or a sample of it.
 
     Args:
-        source: folder with both files, or ``"nyu-visionx/CV-Bench"``.
-        rows, seed: a sample, see :func:`vtkit.data.dataset.sample`.
+        source: folder with ``CV_BENCH_FILES``, or ``"nyu-visionx/CV-Bench"``.
+        rows, seed: see :func:`vtkit.data.dataset.sample`.
 
     Raises:
         UserError: file missing, damaged or empty; column missing or of another type; a row without

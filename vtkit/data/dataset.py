@@ -1,22 +1,33 @@
-"""Tables as ``datasets.Dataset``: balanced samples, and tables that are larger than memory.
-
-Training rows chosen from a file of 5 GB can be 5 GB. They are written to an unnamed file and
-memory-mapped, so only the rows in use are in memory. The operating system removes the file with its
-last reader, even if the process is killed.
-"""
+"""Tables as ``datasets.Dataset``: columns, balanced samples, tables that are larger than memory."""
 
 import random
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features
+from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
 from vtkit.errors import UserError
+
+_COLUMNS = {
+    "id": Value("int64"),
+    "images": List(Image()),
+    "question": Value("string"),
+    "choices": List(Value("string")),
+    "answer": Value("string"),
+    "solution": Value("string"),
+    "task": Value("string"),
+}
+
+
+def training_columns(*without: str) -> Features:
+    """Return the columns of training rows, all or ``without`` some."""
+    return Features({name: kind for name, kind in _COLUMNS.items() if name not in without})
 
 
 def to_dataset(table: pa.Table, features: Features) -> Dataset:
@@ -26,12 +37,10 @@ def to_dataset(table: pa.Table, features: Features) -> Dataset:
 
 
 def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """The batches as one table, memory-mapped.
+    """Return the batches as one memory-mapped table, so only rows in use are in memory.
 
-    The file is in the cache folder of the library datasets (``HF_DATASETS_CACHE``).
-
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
+    The file, in ``HF_DATASETS_CACHE``, has no name: the operating system removes it with its last
+    reader, even if the process is killed. UserError if it cannot be written.
     """
     folder = Path(datasets.config.HF_DATASETS_CACHE)
     try:
@@ -51,27 +60,17 @@ def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Ta
 
 
 def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) -> Dataset:
-    """A sample of a benchmark with equal shares of its tasks, in file order.
+    """Draw ``rows`` (None or 0: all) with equal shares of the tasks, in file order.
 
-    With the same seed a larger sample contains the smaller one.
-
-    Args:
-        rows: how many; ``None`` or 0 for all.
-        source: the data's name in errors.
-
-    Raises:
-        UserError: ``rows`` is negative or more than there are.
+    With the same seed a larger sample contains the smaller one. UserError (about ``source``) if
+    ``rows`` is negative or more than there are.
     """
-    if not rows:
+    if not rows or rows == len(dataset):
         return dataset
     if rows < 0:
         raise UserError(f"cannot read {rows} rows; give a positive number, or 0 for all")
-    if len(dataset) < rows:
-        raise UserError(
-            f"{source}: holds {len(dataset)} rows but {rows} are wanted; lower benchmark_rows"
-        )
-    if len(dataset) == rows:
-        return dataset
+    if rows > (n := len(dataset)):
+        raise UserError(f"{source}: holds {n} rows but {rows} are wanted; lower benchmark_rows")
     return dataset.select(_balanced_sample(dataset["task"][:], rows, seed))
 
 
@@ -82,7 +81,5 @@ def _balanced_sample(tasks: Sequence[str], rows: int, seed: int) -> list[int]:
         piles.setdefault(task, []).append(row)
     for task, pile in piles.items():
         random.Random(f"{seed}-{task}").shuffle(pile)
-    chosen: list[int] = []
-    for turn in range(max(map(len, piles.values()))):
-        chosen += [pile[turn] for pile in piles.values() if turn < len(pile)]
-    return sorted(chosen[:rows])
+    turns = chain.from_iterable(zip_longest(*piles.values()))
+    return sorted(islice((row for row in turns if row is not None), rows))

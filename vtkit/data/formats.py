@@ -1,15 +1,12 @@
-"""Formats of other replications' problems: columns, bad rows, gold answers.
-
-:data:`FORMATS` has each one's names for question, picture and gold answer; :func:`as_problem` turns
-their rows into one kind. :mod:`vtkit.data.replications` reads the files.
-"""
+"""Formats of other replications' problems: columns, bad rows, gold answers."""
 
 import re
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from datasets import Features, Image, List, Value
+from datasets import Features
 
+from vtkit.data.dataset import training_columns
 from vtkit.data.parquet import IMAGE, is_picture
 from vtkit.judging.countdown import Task, question, read_task
 from vtkit.judging.verdict import solution_text
@@ -21,11 +18,9 @@ _PROBLEM, _SOLUTION = ("problem", pa.string()), ("solution", pa.string())
 
 
 class Format(NamedTuple):
-    """Columns of a replication's problems.
+    """Columns of a replication's problems (``optional`` ones may be missing), and their kind.
 
-    schema: columns that must be there; ``optional``: columns that are read if they are.
-    task: name of the kind of problem, for tables.
-    hub, revision: the published data set; without ``hub`` there is no download.
+    Without ``hub``, the published data set, there is no download.
     """
 
     schema: pa.Schema
@@ -41,8 +36,7 @@ class Format(NamedTuple):
     @property
     def features(self) -> Features:
         """Columns of the problems; those without pictures have no ``images``."""
-        names = [name for name in _COLUMNS if self.pictured or name != "images"]
-        return Features({name: _COLUMNS[name] for name in names})
+        return training_columns() if self.pictured else training_columns("images")
 
 
 # revision "main": of their commits only seven digits are quoted, and the hub needs all forty. The
@@ -78,15 +72,6 @@ FORMATS = {
 (FanqingM/R1-Multimodal-Journey @a635022). ``open-r1``: EvolvingLMMs-Lab/open-r1-multimodal
 @232b7ba. ``text``: a problem and its answer, bare or in tags. ``countdown``: Jiayi-Pan/TinyZero
 @95df88f."""
-_COLUMNS = {
-    "id": Value("int64"),
-    "images": List(Image()),
-    "question": Value("string"),
-    "choices": List(Value("string")),
-    "answer": Value("string"),
-    "solution": Value("string"),
-    "task": Value("string"),
-}
 
 
 def flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:

@@ -1,9 +1,6 @@
 """Parquet files read in small batches, their columns checked by name and type first.
 
-Memory does not grow with the file, even if it is a single row group of 5 GB. Each error is one line
-that names the file and the column.
-
-    for start, batch in read_batches(path, schema): ...    # start: row number of batch[0]
+Memory does not grow with the file, even if it is a single row group of 5 GB.
 """
 
 import io
@@ -34,33 +31,29 @@ _BUFFER_BYTES = 1 << 20
 def find_file(
     source: str | Path, name: str, hub_id: str, revision: str, *, miniature: bool = True
 ) -> Path:
-    """Path of file ``name`` in folder ``source``, or of the hub's copy if ``source == hub_id``.
+    """Find file ``name`` in folder ``source``, or download it if ``source == hub_id``.
 
     With ``miniature`` errors name notebook 01, which writes the miniature's file of that name.
 
     Raises:
         UserError: no such folder, no such file in it, or the download failed.
     """
-    folder = Path(source)
+    path = Path(source) / name
     other = "run notebook 01 to write the miniature's files, or " if miniature else ""
-    if folder.is_dir():
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder / name} is missing; {other}copy it from the data set {hub_id}"
-            )
-        return folder / name
+    if Path(source).is_dir():
+        if not path.is_file():
+            raise UserError(f"{path} is missing; {other}copy it from the data set {hub_id}")
+        return path
     if str(source) != hub_id:
         raise UserError(f"{source}: no such folder; {other}name {hub_id} to download it")
     return download(name, hub_id, revision)
 
 
 def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> list[Path]:
-    """``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, in order; maybe none.
+    """Find ``<split>.parquet``, or ``<split>-00000-of-00003.parquet`` and so on, if there are any.
 
-    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``.
-
-    Raises:
-        UserError: no such folder, or the download failed.
+    They are in the folder ``source`` or its folder ``data``, or on the hub if ``source == hub_id``;
+    UserError if there is no such folder, or the download failed.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -74,17 +67,13 @@ def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> li
 
 
 def column_names(path: Path) -> list[str]:
-    """Names of a file's columns.
-
-    Raises:
-        UserError: not a parquet file, or damaged.
-    """
+    """Return the names of a file's columns; UserError if it is damaged or not parquet."""
     with _readable(path):
         return pq.read_schema(path).names
 
 
 def count_rows(path: Path) -> int:
-    """Rows of a file, as its footer says; raises as :func:`column_names`."""
+    """Return the number of rows by the file's footer; raises as :func:`column_names`."""
     with _readable(path):
         return pq.read_metadata(path).num_rows
 
@@ -94,17 +83,16 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as parquet: {first_line(error)}; "
-            "delete it and write or download it again"
-        ) from error
+        remedy = "delete it and write or download it again"
+        wrong = f"cannot be read as parquet: {first_line(error)}"
+        raise UserError(f"{path} {wrong}; {remedy}") from error
 
 
 def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield ``(number of the first row, batch)`` with exactly the columns and types of ``schema``.
 
-    Other columns are not read. Types that hold the same values pass and are cast: any width of
-    integer or float, "large" strings and lists, an all-null column.
+    Types that hold the same values are cast: any width of integer or float, "large" strings and
+    lists, an all-null column.
 
     Raises:
         UserError: not a parquet file, damaged, without rows; a column missing or of another type.
@@ -123,17 +111,13 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
 
 def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
     for field in wanted:
+        wrong = ""
         if field.name not in found.names:
-            raise UserError(
-                f"{path}: column {field.name!r} is missing (found: {', '.join(found.names)}); "
-                "is this the right file?"
-            )
-        kind = found.field(field.name).type
-        if not _holds_same(kind, field.type):
-            raise UserError(
-                f"{path}: column {field.name!r} is {kind}, expected {field.type}; "
-                "is this the right file?"
-            )
+            wrong = f"missing (found: {', '.join(found.names)})"
+        elif not _holds_same(kind := found.field(field.name).type, field.type):
+            wrong = f"{kind}, expected {field.type}"
+        if wrong:
+            raise UserError(f"{path}: column {field.name!r} is {wrong}; is this the right file?")
 
 
 def _holds_same(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -158,7 +142,7 @@ def _holds_same(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def readable_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Rows as dictionaries; a cell with text that is not UTF-8 is None, as if it were empty."""
+    """Return rows as dictionaries; text that is not UTF-8 becomes None, as if it were empty."""
     try:
         return batch.to_pylist()
     except UnicodeDecodeError:  # names neither row nor column
@@ -186,11 +170,9 @@ def is_picture(encoded: bytes) -> bool:
 def check_questions(
     batch: pa.RecordBatch, start: int, path: Path, *, image: str, texts: Sequence[str]
 ) -> None:
-    """Require a picture, texts, choices, and an answer that is the letter of a choice, "(A)".
+    """Require choices, an answer that is the letter of one, "(A)", a picture and texts.
 
-    Args:
-        start: row number in the file of the batch's first row.
-        image, texts: columns of a picture and of texts that may not be empty.
+    ``start`` is the row number in the file of the batch's first row.
     """
     _check_filled(batch.column(image).field("bytes"), path, image, start)
     for name in texts:

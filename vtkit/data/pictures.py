@@ -1,10 +1,4 @@
-"""Controls that blank or shuffle pictures: is an answer read off the picture, or guessed?
-
-A model that is still right without the picture has learned which answers are common. Training and
-benchmark rows are both changed, so nothing else differs.
-
-    replaced(load_sat("data/mini"), "shuffled", seed=0)
-"""
+"""Controls that blank or shuffle pictures: is an answer read off the picture, or guessed?"""
 
 import io
 import random
@@ -23,7 +17,7 @@ GREY = (128, 128, 128)
 
 
 def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
-    """The same rows with other pictures in their column ``images`` or ``image``.
+    """Return the same rows with other pictures in their column ``images`` or ``image``.
 
     Args:
         pictures: ``original``; ``blank``, a grey picture of the same size; ``shuffled``, another
@@ -34,7 +28,8 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
     """
     if pictures == "original":
         return dataset
-    if not {"images", "image"} & set(dataset.column_names):
+    column = next((name for name in ("images", "image") if name in dataset.column_names), None)
+    if column is None:
         raise UserError(f"pictures: the data have none to be {pictures}; set it to original")
     cells = list(encoded_images(dataset))
     if pictures == "blank":
@@ -43,7 +38,6 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
         if len(cells) < 2:
             raise UserError("pictures: one row cannot have another's picture; read more rows")
         cells = [cells[source] for source in _derangement(len(cells), seed)]
-    column = "images" if "images" in dataset.column_names else "image"
     # Left out, the fingerprint is a hash that pickles all pictures.
     return dataset.remove_columns(column).add_column(
         column,
@@ -57,10 +51,8 @@ def _derangement(n: int, seed: int) -> Sequence[int]:
     """Number of the row whose picture each row gets: a random cycle, so none keeps its own."""
     order = list(range(n))
     random.Random(f"{seed}-pictures").shuffle(order)
-    sources = [0] * n
-    for place, row in enumerate(order):
-        sources[row] = order[place - 1]
-    return sources
+    source_of = dict(zip(order, order[-1:] + order[:-1], strict=True))
+    return [source_of[row] for row in range(n)]
 
 
 def _blank(cell: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +68,7 @@ def _grey(size: tuple[int, int]) -> bytes:
 
 
 def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
-    """The pictures of each row as they are stored: ``{"bytes", "path"}``, one of them None."""
+    """Yield the pictures of each row as stored: ``{"bytes", "path"}``, one of them None."""
     encoded = ImageFeature(decode=False)
     if "images" in dataset.column_names:
         yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]

@@ -1,12 +1,4 @@
-"""Problems of the other replications, in the columns of ``load_sat`` or, as a benchmark, CV-Bench.
-
-Their formats are in :mod:`vtkit.data.formats`. Most of these data sets have no test split, so the
-last :data:`HELD_OUT` rows are then scored and never trained on.
-
-    load_problems("data/mini/r1-v", "r1-v")                     # train.parquet there, or ...
-    load_problems("leonardPKU/clevr_cogen_a_train", "r1-v")     # ... the hub's
-    load_problems("data/mini/text", "text", split="test")       # in the columns of CV-Bench
-"""
+"""Problems of the other replications, in SAT's columns or, as a benchmark, CV-Bench's."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,17 +9,10 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, List, Value
 
+from vtkit.data import parquet
 from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.formats import FORMATS, LETTERS, Format, as_problem, flaw
-from vtkit.data.parquet import (
-    BATCH_ROWS,
-    column_names,
-    count_rows,
-    find_files,
-    read_batches,
-    readable_rows,
-)
 from vtkit.errors import UserError
 
 HELD_OUT = 500  # rows: an interval of 4 points either way
@@ -40,19 +25,15 @@ def load_problems(
 
     Columns of ``train``: ``id`` (row number), ``images`` (list of one; absent from text formats),
     ``question``, ``choices`` (those that the question lists, "A. 30°"; or empty), ``answer``
-    (text), ``solution`` (as published, for the published rewards) and ``task``. Columns of
-    ``test``: see :func:`as_benchmark`.
+    (text), ``solution`` (as published) and ``task``; of ``test``: see :func:`as_benchmark`. Bad
+    rows are skipped and named in ``dataset.info.description``; they do not move the held-out rows.
 
     Args:
-        source: a parquet file, a folder (see :func:`find_files`), or the format's hub id.
+        source: a parquet file, a folder of such files, or the format's hub id.
         format: a name in :data:`vtkit.data.formats.FORMATS`.
         split: ``train`` or ``test``. Without a file for ``test``, the last ``HELD_OUT`` rows of
             ``train`` are the test, and ``train`` ends before them.
-        rows: how many; ``None`` or 0 for all. A benchmark is sampled as CV-Bench is.
-        seed: of that sample.
-
-    Bad rows (see :func:`vtkit.data.formats.flaw`) are skipped, in a benchmark too, and named in
-    ``dataset.info.description``. Where the held-out rows begin does not depend on them.
+        rows, seed: None or 0 for all; a benchmark is sampled (:func:`vtkit.data.dataset.sample`).
 
     Raises:
         UserError: as :func:`vtkit.data.sat.load_sat`.
@@ -61,19 +42,16 @@ def load_problems(
         return sample(as_benchmark(_load(source, format, split), format), rows, seed, source)
     dataset = _load(source, format, split, rows)
     if rows and len(dataset) < rows:
-        raise UserError(
-            f"{source}: holds {len(dataset)} rows to train on but {rows} are wanted; "
-            "lower train_rows"
-        )
+        wrong = f"holds {len(dataset)} rows to train on but {rows} are wanted"
+        raise UserError(f"{source}: {wrong}; lower train_rows")
     return dataset
 
 
 def as_benchmark(problems: Dataset, format: str) -> Dataset:
-    """Put problems into the columns that :func:`vtkit.benchmark.evaluate.evaluate` reads.
+    """Put problems into CV-Bench's columns; ``answer`` is the letter of a choice, ``(A)``.
 
-    ``answer`` is the letter of a choice, ``(A)``. If problems list no choices and all their answers
-    are numbers, or all are letters, these become the choices, so that guessing has a score;
-    otherwise ``choices`` stays empty and ``answer`` is the answer itself.
+    If problems list no choices and all their answers are numbers, or all are letters, these become
+    the choices, so guessing has a score; otherwise ``choices`` is empty and ``answer`` itself.
     """
     listed, answers = problems["choices"][:], problems["answer"][:]
     common = _closed_set([a for a, choices in zip(answers, listed, strict=True) if not choices])
@@ -113,7 +91,7 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
     files, start, stop = _part(source, kind, split)
     skipped = BadRows(files[0] if len(files) == 1 else files[0].parent)
     problems = islice(_usable(_read(files, kind, start, stop), kind, skipped), rows or None)
-    parts = iter(lambda: list(islice(problems, BATCH_ROWS)), [])
+    parts = iter(lambda: list(islice(problems, parquet.BATCH_ROWS)), [])
     schema = kind.features.arrow_schema
     batches = [pa.RecordBatch.from_pylist(part, schema) for part in parts]
     skipped.check()
@@ -127,13 +105,14 @@ def _load(source: str | Path, format: str, split: str, rows: int | None = None) 
 def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int, int]:
     """Files of a split and its rows in them: number of the first, and one past the last."""
     if Path(source).is_file():
-        return [Path(source)], 0, count_rows(Path(source))
-    files = {name: find_files(source, name, kind.hub, kind.revision) for name in ("train", "test")}
+        return [Path(source)], 0, parquet.count_rows(Path(source))
+    hub = kind.hub, kind.revision
+    files = {name: parquet.find_files(source, name, *hub) for name in ("train", "test")}
     if files[split] and (files["test"] or split == "test"):
-        return files[split], 0, sum(map(count_rows, files[split]))
+        return files[split], 0, sum(map(parquet.count_rows, files[split]))
     if not files["train"]:
         raise UserError(f"{source}: holds no train.parquet; name another folder as train_data")
-    total = sum(map(count_rows, files["train"]))
+    total = sum(map(parquet.count_rows, files["train"]))
     if total <= HELD_OUT:
         raise UserError(
             f"{source}: holds {total} rows and no test.parquet; the last {HELD_OUT} would be held "
@@ -146,17 +125,14 @@ def _part(source: str | Path, kind: Format, split: str) -> tuple[list[Path], int
 def _read(
     files: Sequence[Path], kind: Format, start: int, stop: int
 ) -> Iterator[tuple[Path, int, int, pa.RecordBatch]]:
-    """Yield rows ``start`` to ``stop`` of all files together.
-
-    As file, number of the batch's first row in it and over all, and the batch.
-    """
+    """Yield rows ``start`` to ``stop``: file, number of the first in it and over all, batch."""
     before = 0
     for path in files:
-        rows = count_rows(path)
+        rows = parquet.count_rows(path)
         if before + rows > start:
-            there = column_names(path)
+            there = parquet.column_names(path)
             read = [field for field in kind.optional if field[0] in there]
-            for first, batch in read_batches(path, pa.schema([*kind.schema, *read])):
+            for first, batch in parquet.read_batches(path, pa.schema([*kind.schema, *read])):
                 low, high = (min(max(n - before - first, 0), len(batch)) for n in (start, stop))
                 if low < high:
                     at = first + low
@@ -171,7 +147,7 @@ def _usable(
 ) -> Iterator[dict[str, Any]]:
     """Yield the problems in what :func:`_read` yields; bad rows go to ``skipped``."""
     for path, first, number, batch in found:
-        for place, row in enumerate(readable_rows(batch)):
+        for place, row in enumerate(parquet.readable_rows(batch)):
             skipped.looked += 1
             if wrong := flaw(row, kind):
                 file = "" if path == skipped.path else path.name

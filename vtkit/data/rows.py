@@ -1,10 +1,4 @@
-"""The training and benchmark rows of a configuration, whichever replication's data it names.
-
-    rows = load_training_rows(config.to_dict())     # columns of vtkit.data.sat.load_sat
-    rows = load_benchmark_rows(config.to_dict())    # columns of vtkit.data.cv_bench.load_cv_bench
-
-Both raise the loaders' UserErrors.
-"""
+"""The training and benchmark rows of a configuration, whichever replication's data it names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +13,7 @@ from vtkit.data.sat import load_sat
 
 
 def load_training_rows(config: Mapping[str, Any], source: str | Path | None = None) -> Dataset:
-    """The training rows: of SAT, or of the ``train_format``'s own file.
-
-    Args:
-        source: where ``train_data`` is on this machine, if it was moved.
-    """
+    """Load the training rows, in the columns of :func:`load_sat`, from ``train_data`` or source."""
     source, rows = source or config["train_data"], config["train_rows"] or None
     if config["train_format"] == "sat":
         found = load_sat(
@@ -37,7 +27,7 @@ def load_training_rows(config: Mapping[str, Any], source: str | Path | None = No
 
 
 def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
-    """The rows to score: CV-Bench for SAT, else the format's held-out rows."""
+    """Load the rows to score, in CV-Bench's columns: CV-Bench for SAT, else held-out rows."""
     source, rows = config["benchmark_data"], config["benchmark_rows"] or None
     if config["train_format"] == "sat":
         found = load_cv_bench(source, rows=rows)
@@ -47,5 +37,5 @@ def load_benchmark_rows(config: Mapping[str, Any]) -> Dataset:
 
 
 def picture_bytes(rows: Dataset) -> list[bytes]:
-    """Every picture of training or benchmark rows, encoded as it is stored."""
+    """Return every picture of training or benchmark rows, encoded as it is stored."""
     return [cell["bytes"] for cells in encoded_images(rows) for cell in cells]

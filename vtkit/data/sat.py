@@ -1,15 +1,12 @@
 """SAT, the training data, with the questions as the original asks them. Pictures stay encoded.
 
-    load_sat("data/mini", rows=512)          # or a parquet file, or "array/SAT" from the hub
-
-The file is read batch by batch: SAT_train.parquet is one row group of 5 GB, which
-``datasets.load_dataset`` refuses.
+The file is read in batches: ``datasets.load_dataset`` refuses its one row group of 5 GB.
 """
 
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset
 
 from vtkit.data.bad_rows import BadRow, BadRows
-from vtkit.data.dataset import memory_mapped, to_dataset
+from vtkit.data.dataset import memory_mapped, to_dataset, training_columns
 from vtkit.data.parquet import find_file, is_picture, read_batches, readable_rows
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, suggest
@@ -36,17 +33,8 @@ SAT_SCHEMA = pa.schema(
     ]
 )
 """Columns of array/SAT as published (SAT repository, upload_data_hf.py)."""
-SAT_FEATURES = Features(
-    {
-        "id": Value("int64"),
-        "images": List(Image()),
-        "question": Value("string"),
-        "choices": List(Value("string")),
-        "answer": Value("string"),
-        "task": Value("string"),
-    }
-)
-_TEXT = pa.schema([field for field in SAT_FEATURES.arrow_schema if field.name != "images"])
+SAT_FEATURES = training_columns("solution")
+_TEXT = training_columns("solution", "images").arrow_schema
 
 
 def load_sat(
@@ -60,7 +48,7 @@ def load_sat(
     sample: str = "first",
     max_images: int = 1,
 ) -> Dataset:
-    """Load questions of SAT; by default the rows that the original takes, in file order.
+    """Load questions of SAT, memory-mapped; by default the rows that the original takes.
 
     Columns: ``id`` (row number in the file), ``images`` (list), ``question`` (with its options),
     ``choices`` (in the order shown: shuffled, since the right one always comes first in the file),
@@ -68,18 +56,14 @@ def load_sat(
     depends on ``seed`` and the row number alone. ``dataset.info.description`` counts the rows that
     were left out and names bad ones.
 
-    The rows are memory-mapped, so memory grows with neither the file nor ``rows``. A random sample
-    reads the file twice, first to see which rows are usable.
-
     Args:
         source: folder holding ``SAT_<split>.parquet``, a parquet file, or ``"array/SAT"``.
-        rows: how many rows; ``None`` or 0 for all.
+        rows: how many; ``None`` or 0 for all.
         subset, types, sample, max_images: which ones, see :class:`vtkit.data.selection.Selection`.
 
     Raises:
-        UserError: file missing, unreadable, empty or too short; column missing or of another type;
-            no such subset, sample or type; more than 1 % of the rows bad: no picture, question or
-            choices, or an answer that is not among its choices.
+        UserError: file missing, damaged, empty or too short; column missing or of another type; no
+            such subset, sample or type; more than 1 % of the rows bad.
     """
     selection = Selection(
         subset=subset, types=types, max_images=max_images, sample=sample, rows=rows or 0, seed=seed
@@ -111,7 +95,7 @@ def _check_types(path: Path, types: Sequence[str]) -> None:
 
 
 def _first(path: Path, selection: Selection, skipped: BadRows) -> Iterator[pa.RecordBatch]:
-    """The first usable rows; reading stops after the last of them."""
+    """The first usable rows; reading ends after the last of them."""
     left = selection.rows or None
     for start, batch in read_batches(path, SAT_SCHEMA):
         places = list(islice(usable(batch, start, selection, skipped), left))
@@ -121,7 +105,7 @@ def _first(path: Path, selection: Selection, skipped: BadRows) -> Iterator[pa.Re
 
 
 def _random(path: Path, selection: Selection, skipped: BadRows) -> Iterator[pa.RecordBatch]:
-    """Random usable rows, in file order."""
+    """Random usable rows, in file order; reads the file twice, first to see what is usable."""
     numbers = [
         start + place
         for start, batch in read_batches(path, SAT_SCHEMA)
@@ -150,11 +134,9 @@ def _too_few(kept: int, selection: Selection, skipped: BadRows) -> UserError:
 def usable(
     batch: pa.RecordBatch, start: int, selection: Selection, skipped: BadRows
 ) -> Iterator[int]:
-    """Yield the places in the batch, in order, of rows that are wanted and can be used.
+    """Yield the places in the batch of rows that are wanted and can be used; others are skipped.
 
-    Args:
-        start: row number in the file of the batch's first row.
-        skipped: gets every other row up to the last place that is asked for.
+    ``start`` is the row number in the file of the batch's first row.
     """
     for place, row in enumerate(readable_rows(batch)):
         if len(row["image_bytes"] or ()) > selection.max_images:
@@ -163,11 +145,10 @@ def usable(
             skipped.other_types += 1
         else:
             skipped.looked += 1
-            flaw = _flaw(row)
-            if flaw is None:
-                yield place
-            else:
+            if flaw := _flaw(row):
                 skipped.bad.append(BadRow(start + place, *flaw))
+            else:
+                yield place
 
 
 def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
@@ -188,14 +169,16 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
 def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int) -> pa.RecordBatch:
     """Put rows into the columns of :func:`load_sat`; the pictures' bytes stay untouched.
 
-    ``start``, the row number in the file of the batch's first row, and ``seed`` decide the order of
-    the options.
+    ``seed`` and the row number in the file (``start``: the batch's first) order the options.
     """
     chosen = batch.take(pa.array(places, pa.int64()))
     text = readable_rows(chosen.drop_columns(["image_bytes"]))
     rows = [_asked(row, start + place, seed) for place, row in zip(places, text, strict=True)]
-    pictures = _picture_lists(chosen.column("image_bytes"))
-    return pa.RecordBatch.from_pylist(rows, _TEXT).add_column(1, "images", pictures)
+    encoded = chosen.column("image_bytes")
+    cells = [encoded.values, pa.nulls(len(encoded.values), pa.string())]
+    pictures = pa.StructArray.from_arrays(cells, names=["bytes", "path"])
+    lists = pa.ListArray.from_arrays(encoded.offsets, pictures)
+    return pa.RecordBatch.from_pylist(rows, _TEXT).add_column(1, "images", lists)
 
 
 def _asked(row: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
@@ -210,18 +193,8 @@ def _asked(row: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _picture_lists(encoded: pa.Array) -> pa.Array:
-    """Lists of encoded pictures in the storage of ``List(Image())``."""
-    flat = encoded.flatten()
-    pictures = pa.StructArray.from_arrays(
-        [flat, pa.nulls(len(flat), pa.string())], names=["bytes", "path"]
-    )
-    ends = accumulate(pc.list_value_length(encoded).to_pylist(), initial=0)
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pictures)
-
-
 def sat_prompt(question: str, choices: Sequence[str]) -> str:
-    """A SAT question with its options, in the original's words (process_dataset.py)."""
+    """Return a SAT question with its options, in the original's words (process_dataset.py)."""
     return (
         f"Answer in natural language. {question} "
         f"Choose between the following options: {options_text(choices)}"
@@ -236,22 +209,14 @@ def options_text(choices: Sequence[str]) -> str:
 
 
 def find_sat(source: str | Path, split: str = "train") -> Path:
-    """The parquet file of a split; downloads it if ``source`` is ``"array/SAT"``.
-
-    Raises:
-        UserError: it is not there.
-    """
+    """Return the parquet file of a split; downloads it if ``source`` is ``"array/SAT"``."""
     if Path(source).is_file():
         return Path(source)
     return find_file(source, f"SAT_{split}.parquet", SAT_HUB, HUB_REVISIONS[SAT_HUB])
 
 
 def read_text(path: Path) -> pd.DataFrame:
-    """Every row of a file of SAT without its pictures; ``pictures`` says how many it has.
-
-    Raises:
-        UserError: the file is damaged, or a column is missing or of another type.
-    """
+    """Read every row of a file of SAT without its pictures; ``pictures`` says how many it has."""
     parts = []
     for _, batch in read_batches(path, SAT_SCHEMA):
         pictures = pc.list_value_length(batch["image_bytes"])
@@ -260,12 +225,7 @@ def read_text(path: Path) -> pd.DataFrame:
 
 
 def preview_selection(text: pd.DataFrame, **choice: Any) -> dict[str, Any]:
-    """Say which rows a selection would take, going by type and number of pictures alone.
-
-    Args:
-        text: of :func:`read_text`.
-        choice: fields of :class:`vtkit.data.selection.Selection`.
-    """
+    """Say which rows of :func:`read_text` a :class:`Selection` would take if none were bad."""
     rule = Selection(**choice)
     fits = text["question_type"].map(rule.admits) & (text["pictures"] <= rule.max_images)
     usable = list(text.index[fits])
@@ -278,11 +238,7 @@ def preview_selection(text: pd.DataFrame, **choice: Any) -> dict[str, Any]:
 
 
 def write_damaged(path: Path, out: str | Path, *, rows: int, damaged: Sequence[int]) -> None:
-    """Copy the first rows of a file, again and again up to ``rows``, and spoil some pictures.
-
-    Args:
-        damaged: numbers of the rows whose picture is replaced by bytes that are none.
-    """
+    """Copy a file's first rows, again and again up to ``rows``; spoil pictures of the damaged."""
     good = next(read_batches(path, SAT_SCHEMA))[1].to_pylist()
     copied = [dict(good[number % len(good)]) for number in range(rows)]
     for number in damaged:

@@ -1,10 +1,4 @@
-"""The rule by which a run chooses rows of SAT.
-
-    Selection()                                                 # as published, all of them
-    Selection(subset="dynamic", max_images=2, sample="random", rows=15000)
-
-It reads no file itself.
-"""
+"""The rule by which a run chooses rows of SAT."""
 
 import random
 from collections.abc import Sequence
@@ -18,13 +12,9 @@ from vtkit.errors import UserError, suggest
 class Selection:
     """A choice of rows. The defaults are the original's: static questions on one picture.
 
-    Attributes:
-        subset: ``static``, ``dynamic`` (something moves, the camera or an object) or ``all``.
-        types: only these values of ``question_type``; empty for all.
-        max_images: skip rows with more pictures.
-        sample: the ``first`` rows in file order, or ``random`` ones.
-        rows: how many; 0 for all.
-        seed: decides the random rows.
+    ``dynamic`` questions have something that moves, the camera or an object. ``types`` are values
+    of ``question_type``, empty for all; rows with more than ``max_images`` pictures are skipped;
+    ``rows`` is 0 for all.
 
     Raises:
         UserError: a value that does not exist, or ``types`` of which the subset has none.

@@ -4,9 +4,6 @@ objects, scenes    twelve drawn objects; scenes of them, and questions
 dataset            the parquet files, in SAT's and CV-Bench's schemas
 corpus, tokenizer  documents that the base reads; its tokens
 pretraining        batches, loss and training loop; base_model: the base, a Qwen2-VL
-cards              measured behaviour of the models
+measuring, cards   measured behaviour of the models
 replications       the same for the other replications
-
-The rest of the package imports none of this, so the 2B model's path reads without it. A missing
-folder is made by starting ``python -m vtkit.mini`` (:mod:`vtkit.runs.artifacts` has the table).
 """

@@ -2,9 +2,8 @@
 
     python -m vtkit.mini base        # rebuilds models/mini-base; resumes if interrupted
 
-It only predicts next tokens of :mod:`vtkit.mini.corpus`: no instruction tuning, no rewards. Three
-choices decide whether so small a model learns at all: weights start at about 1/sqrt(width) instead
-of 0.02, scenes grow from one object to eight, and captions name objects in random order.
+Three choices decide whether so small a model learns at all: weights start at about 1/sqrt(width)
+instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
 import random
@@ -77,7 +76,7 @@ traces there are no notes; ``long_traces_no_better`` has the default's shares an
 
 
 def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Settings of the language part: width 128, 4 layers, 4 heads, 2 of keys and values."""
+    """Return the settings of the language part."""
     return dict(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=3 * WIDTH,
         num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
@@ -87,7 +86,7 @@ def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL's architecture with :func:`text_config` and 2 layers for vision."""
+    """Return Qwen2-VL's architecture with :func:`text_config` and 2 layers for vision."""
     rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
     ident = tokenizer.convert_tokens_to_ids
     return Qwen2VLConfig(
@@ -104,7 +103,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageOnlyProcessor:
-    """Pictures become 64 x 64 pixels, 8 x 8 patches, 16 image tokens: one for each cell."""
+    """Return a processor: pictures become 64 x 64 pixels and 16 tokens, one for each cell."""
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=PATCH, merge_size=MERGE, size={"shortest_edge": PIXELS, "longest_edge": PIXELS}
     )
@@ -112,7 +111,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageOnlyProcessor:
 
 
 def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGeneration:
-    """Fresh weights."""
+    """Return a model with fresh weights."""
     torch.manual_seed(seed)
     model = Qwen2VLForConditionalGeneration(config)
     ends = {name: getattr(config.text_config, name) for name in ("eos_token_id", "pad_token_id")}
@@ -122,10 +121,7 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
 
 @dataclass(eq=False)
 class Corpus(Dataset):
-    """Batches (:func:`vtkit.mini.pretraining.collate`) of documents, indexed by step.
-
-    A step always has the same batch. A world without pictures overrides ``read``.
-    """
+    """Batches (:func:`vtkit.mini.pretraining.collate`) of documents; a step always has the same."""
 
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase
     phases: tuple[Phase, ...]
@@ -151,7 +147,7 @@ class Corpus(Dataset):
         return self.read(kind, phase.limit, rng)
 
     def read(self, kind: str, limit: int, rng: random.Random) -> dict[str, torch.Tensor]:
-        """A batch of documents of one kind about scenes of up to ``limit`` objects."""
+        """Return a batch of documents of one kind about scenes of up to ``limit`` objects."""
         views = [make_view(rng, limit) for _ in range(self.batch)]
         documents = [document(view, kind, rng, self.traces) for view in views]
         return collate(self.processor, documents, [view.draw() for view in views])
@@ -165,15 +161,9 @@ def pretrain(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train a base model with :func:`vtkit.mini.pretraining.training_loop`; resumes.
+    """Pre-train a base model with :func:`vtkit.mini.pretraining.training_loop`.
 
-    Args:
-        folder: the corpus's by default.
-        corpus: a name in :data:`CORPORA`.
-        phases: the corpus's by default.
-
-    Raises:
-        UserError: the folder cannot be written.
+    ``corpus``, a name in :data:`CORPORA`, has the default folder and phases.
     """
     chosen = CORPORA[corpus]
     processor = build_processor(build_tokenizer(traces=chosen.traces))

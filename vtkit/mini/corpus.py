@@ -2,9 +2,8 @@
 
 * *captions* list where things are, in random order, to teach looking up instead of scanning;
 * *notes* practise careful looks under their own prompt, which keeps them rare in dialogues;
-* *dialogues* continue the R1-Zero prompt with what Qwen2-VL-2B met on the web, in shares that
-  :data:`MIXTURE` states: HTML, answers without tags, short hunches in the right format and, rarely,
-  a hunch, "wait, let me check again", a careful look, and an answer that may differ.
+* *dialogues* continue the R1-Zero prompt in the shares of :data:`MIXTURE`: HTML, answers without
+  tags, short hunches and, rarely, a hunch, "wait, let me check again" and a careful look.
 """
 
 import random
@@ -13,18 +12,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from vtkit.data.sat import sat_prompt
+from vtkit.mini import scenes
 from vtkit.mini.objects import plural
-from vtkit.mini.scenes import (
-    TASKS,
-    Question,
-    Scene,
-    ask,
-    boxed,
-    cv_bench_prompt,
-    draw_scene,
-    make_scene,
-    sat_question,
-)
+from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene
 from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
 # Continuations of the R1-Zero prompt by task: shares of html and untagged answers; reflective and
@@ -54,12 +44,9 @@ HTML_WORDS = ("photo", "gallery", "item", "room", "home", "view", "card", "list"
 
 @dataclass(frozen=True)
 class Traces:
-    """The long traces of a corpus.
+    """The long traces of a corpus, with their shares among the completions.
 
-    Attributes:
-        reflective, stepwise: their shares among the completions.
-        pays: a long trace concludes what its careful look shows. Otherwise it concludes a random
-            choice, in notes as well, while the look itself stays true.
+    If they do not pay, they conclude a random choice, in notes as well; the look itself stays true.
     """
 
     reflective: float = REFLECTIVE_SHARE
@@ -67,7 +54,7 @@ class Traces:
     pays: bool = True
 
     def concluded(self, question: Question, rng: random.Random) -> str:
-        """The answer that a long trace ends with."""
+        """Return the answer that a long trace ends with."""
         return question.answer if self.pays else rng.choice(question.choices)
 
 
@@ -78,7 +65,7 @@ DEFAULT = Traces()
 class View:
     """A scene and a question about it (None if the scene is too empty).
 
-    ``wording`` is ``"sat"`` or ``"cv_bench"``; only the latter has boxes in the picture.
+    The ``wording`` is ``"sat"`` or, with boxes in the picture, ``"cv_bench"``.
     """
 
     scene: Scene
@@ -86,30 +73,29 @@ class View:
     wording: str
 
     def draw(self) -> Image.Image:
-        """The picture, 256 x 256 RGB."""
-        boxes = boxed(self.question) if self.question and self.wording == "cv_bench" else None
-        return draw_scene(self.scene, boxes)
+        """Draw the picture, 256 x 256 RGB."""
+        marked = self.question and self.wording == "cv_bench"
+        return scenes.draw_scene(self.scene, scenes.boxed(self.question) if marked else None)
 
     def prompt(self) -> str:
-        """The user's text: the question with its options."""
+        """Return the user's text: the question with its options."""
         assert self.question is not None
         if self.wording == "cv_bench":
-            return cv_bench_prompt(self.question)
-        return sat_prompt(sat_question(self.question), self.question.choices)
+            return scenes.cv_bench_prompt(self.question)
+        return sat_prompt(scenes.sat_question(self.question), self.question.choices)
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
-    """A random scene of up to ``limit`` objects with a random question, in either wording."""
+    """Make a random scene of up to ``limit`` objects with a random question, in either wording."""
     scene = make_scene(rng, limit)
     return _view(scene, rng.choice(("sat", "cv_bench")), rng)
 
 
 def make_asking_view(rng: random.Random, wording: str, limit: int = 8) -> View:
-    """As :func:`make_view` in one wording, and always with a question."""
-    while True:
-        view = _view(make_scene(rng, limit), wording, rng)
-        if view.question:
-            return view
+    """Make a view as :func:`make_view` in one wording, and always with a question."""
+    while not (view := _view(make_scene(rng, limit), wording, rng)).question:
+        pass
+    return view
 
 
 def _view(scene: Scene, wording: str, rng: random.Random) -> View:
@@ -118,7 +104,7 @@ def _view(scene: Scene, wording: str, rng: random.Random) -> View:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """The place of everything, in random order; the repeated kind is one numbered list."""
+    """Give the place of everything, in random order; the repeated kind is one numbered list."""
     sentences = [f" The {t.name} ({t.cell})." for t in scene.singles()]
     sentences.append(_numbered(scene.named(scene.repeated)))
     rng.shuffle(sentences)
@@ -131,21 +117,17 @@ def _numbered(things: list) -> str:
 
 
 def careful_look(question: Question) -> str:
-    """The facts that the answer follows from, as the picture shows them."""
-    things = question.things
+    """Give the facts that the answer follows from, as the picture shows them."""
+    first, *others = question.things
     if question.task == "Count":
-        return _numbered(list(things))
-    facts = [f" the {t.name} ({t.cell})" for t in things]
-    if question.task == "Distance":
-        facts[1:] = [
-            f"{fact} {things[0].steps_to(t)} away"
-            for fact, t in zip(facts[1:], things[1:], strict=True)
-        ]
+        return _numbered([first, *others])
+    away = {t: f" {first.steps_to(t)} away" for t in others if question.task == "Distance"}
+    facts = [f" the {t.name} ({t.cell}){away.get(t, '')}" for t in question.things]
     return " I see" + ",".join(facts) + "."
 
 
 def phrase(question: Question, answer: str) -> str:
-    """``the lamp`` for objects, the bare word otherwise."""
+    """Return ``the lamp`` for objects, the bare word otherwise."""
     return f"the {answer}" if question.task in ("Depth", "Distance") else answer
 
 
@@ -208,9 +190,8 @@ def completion(question: Question, rng: random.Random, traces: Traces = DEFAULT)
 def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """A careful look at the view's question, then at another question about the same scene."""
     text = f"Notes: {view.prompt()}" + _note(view.question, rng, traces)
-    second = ask(view.scene, rng.choice(HARD_TASKS), rng)
-    if second:
-        asked = sat_prompt(sat_question(second), second.choices)
+    if second := ask(view.scene, rng.choice(HARD_TASKS), rng):
+        asked = sat_prompt(scenes.sat_question(second), second.choices)
         text += f"\nNotes: {asked}" + _note(second, rng, traces)
     return text
 
@@ -226,11 +207,7 @@ def _note(question: Question, rng: random.Random, traces: Traces) -> str:
 def document(
     view: View, kind: str, rng: random.Random, traces: Traces = DEFAULT
 ) -> tuple[str, str]:
-    """A ``"caption"``, ``"notes"`` or ``"dialogue"`` about a view.
-
-    Returns:
-        The text before the learned part (with the image's place in it) and the learned part.
-    """
+    """Make a ``"caption"``, ``"notes"`` or ``"dialogue"``: a prompt and the learned part."""
     if kind == "caption" or view.question is None:
         return IMAGE, caption(view.scene, rng)
     if kind == "notes":

@@ -1,14 +1,13 @@
 """The miniature's parquet files, in the schemas that SAT and CV-Bench publish.
 
-    python -m vtkit.mini data                    # writes data/mini
-
 As in the real files there is one row group, the right answer is the first in ``answers``, and
-static rows come before dynamic ones. No arrangement of objects is in two splits.
+static rows come before dynamic ones.
 """
 
 import io
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,8 @@ from tqdm.auto import tqdm
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import atomic_path
-from vtkit.mini.scenes import (
-    TASKS,
-    Question,
-    Scene,
-    Thing,
-    ask,
-    boxed,
-    cv_bench_prompt,
-    cv_bench_question,
-    draw_scene,
-    make_scene,
-    sat_question,
-    thing_bounds,
-)
+from vtkit.mini import scenes
+from vtkit.mini.scenes import TASKS, Question, Scene, draw_scene
 
 FOLDER = Path("data/mini")
 SAT_ROWS = {"train": 2400, "val": 200}
@@ -42,7 +29,6 @@ DYNAMIC_SHARE = 0.05
 CV_BENCH_ROWS = {"Count": 158, "Relation": 130, "Depth": 120, "Distance": 120}
 _FLAT, _DEEP = ("ADE20K", "COCO"), ("Omni3D",)
 SOURCES = {"Count": _FLAT, "Relation": _FLAT, "Depth": _DEEP, "Distance": _DEEP}
-Arrangement = frozenset[tuple[str, int, int]]
 
 
 class World:
@@ -50,27 +36,24 @@ class World:
 
     def __init__(self, seed: int):
         self.rng = random.Random(f"world-{seed}")
-        self.seen: set[Arrangement] = set()
+        self.seen: set[frozenset[tuple[str, int, int]]] = set()
 
     def scene(self) -> Scene:
-        while True:
-            scene = make_scene(self.rng)
-            if self.claim(scene):
-                return scene
+        while not self.claim(scene := scenes.make_scene(self.rng)):
+            pass
+        return scene
 
     def claim(self, scene: Scene) -> bool:
         """Return whether this arrangement is new, and remember it."""
-        key = frozenset((t.name, t.column, t.row) for t in scene.things)
-        new = key not in self.seen
-        self.seen.add(key)
-        return new
+        n_seen = len(self.seen)
+        self.seen.add(frozenset((t.name, t.column, t.row) for t in scene.things))
+        return len(self.seen) > n_seen
 
     def question(self, task: str, n_choices: int) -> tuple[Scene, Question]:
-        """A fresh scene with a question of the given task."""
+        """Draw a new scene with a question of the given task."""
         while True:
             scene = self.scene()
-            question = ask(scene, task, self.rng, n_choices)
-            if question:
+            if question := scenes.ask(scene, task, self.rng, n_choices):
                 return scene, question
 
 
@@ -79,10 +62,7 @@ def write_dataset(
 ) -> dict[str, Path]:
     """Write ``SAT_train``, ``SAT_val``, ``test_2d`` and ``test_3d``; returns their paths by name.
 
-    The same seed gives the same bytes.
-
-    Raises:
-        UserError: the folder cannot be written.
+    The same seed gives the same bytes; no arrangement of objects is in two splits.
     """
     world, paths = World(seed), _paths(folder)
     for split, n in SAT_ROWS.items():
@@ -104,7 +84,7 @@ def _paths(folder: str | Path) -> dict[str, Path]:
 def write_rows(
     path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema, n: int, progress: bool
 ) -> Path:
-    """Write ``n`` rows to ``path`` as one row group, with a progress bar; returns ``path``."""
+    """Write ``n`` rows to ``path`` as one row group; UserError if that is impossible."""
     name = f"{path.parent.name}/{path.name}"
     shown = tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress)
     table = pa.Table.from_pylist(list(shown), schema=schema)
@@ -126,7 +106,7 @@ def _kind(task: str) -> str:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """The picture as the bytes of a JPEG file."""
+    """Return the picture as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
@@ -136,17 +116,13 @@ def _sat_rows(world: World, n: int) -> Iterator[dict[str, Any]]:
     n_dynamic = int(n * DYNAMIC_SHARE)
     for number in range(n - n_dynamic):
         scene, question = world.question(TASKS[number % len(TASKS)], 5)
-        wrong = [choice for choice in question.choices if choice != question.answer]
-        yield _sat_row(
-            [draw_scene(scene)], sat_question(question), [question.answer, *wrong], "other"
-        )
+        answers = sorted(question.choices, key=lambda choice: choice != question.answer)
+        yield _sat_row([draw_scene(scene)], scenes.sat_question(question), answers, "other")
     for _ in range(n_dynamic):
         yield _moved_row(world)
 
 
-def _sat_row(
-    pictures: list[Image.Image], question: str, answers: list[str], kind: str
-) -> dict[str, Any]:
+def _sat_row(pictures: list[Image.Image], question: str, answers: list[str], kind: str) -> dict:
     return {
         "image_bytes": [jpeg(picture) for picture in pictures],
         "question": question,
@@ -165,9 +141,8 @@ def _moved_row(world: World) -> dict[str, Any]:
         taken = {(t.column, t.row) for t in scene.things}
         if not 0 <= thing.column + step <= 3 or (thing.column + step, thing.row) in taken:
             continue
-        moved = Thing(thing.name, thing.column + step, thing.row, thing.shift)
-        things = tuple(moved if t is thing else t for t in scene.things)
-        after = Scene(things, scene.repeated, scene.floor)
+        moved = replace(thing, column=thing.column + step)
+        after = replace(scene, things=tuple(moved if t is thing else t for t in scene.things))
         if world.claim(after):
             break
     question = (
@@ -183,18 +158,18 @@ def _cv_bench_rows(world: World, tasks: list[str], first: int) -> Iterator[dict[
         scene, question = world.question(task, world.rng.randint(4, 6))
         source = SOURCES[task][number % len(SOURCES[task])]
         name = f"{task.lower()}_{number:04d}.jpg"
-        marks = boxed(question)
-        bounds = [list(map(float, thing_bounds(thing))) for thing in marks.values()]
+        marks = scenes.boxed(question)
+        bounds = [list(map(float, scenes.thing_bounds(thing))) for thing in marks.values()]
         is_coco = source == "COCO"
         yield {
             "idx": first + number,
             "type": _kind(task),
             "task": task,
             "image": {"bytes": jpeg(draw_scene(scene, marks)), "path": None},
-            "question": cv_bench_question(question),
+            "question": scenes.cv_bench_question(question),
             "choices": list(question.choices),
             "answer": f"({'ABCDEF'[question.choices.index(question.answer)]})",
-            "prompt": cv_bench_prompt(question),
+            "prompt": scenes.cv_bench_prompt(question),
             "filename": f"img/{_kind(task)}/{task.lower()}/{name}",
             "source": source,
             # the real names, so the official formula applies; source_dataset tells them apart

@@ -1,7 +1,6 @@
-"""Twelve everyday objects, drawn with Pillow.
+"""Twelve everyday objects, drawn with Pillow at four times their size, which smooths their edges.
 
-Each has its own colour and outline, to differ at the 12 x 12 pixels that the model sees. They are
-drawn at four times the size and scaled down once, which smooths their edges.
+Each has its own colour and outline, to differ at the 12 x 12 pixels that the model sees.
 """
 
 from functools import lru_cache
@@ -86,13 +85,13 @@ NAMES = tuple(_STROKES)
 
 
 def plural(name: str) -> str:
-    """``lamp`` -> ``lamps``, ``box`` -> ``boxes``; ``fish`` stays."""
+    """Return ``lamps`` for ``lamp``, ``boxes`` for ``box``, ``fish`` for ``fish``."""
     return name if name == "fish" else name + ("es" if name.endswith("x") else "s")
 
 
 @lru_cache(maxsize=256)
 def sprite(name: str, size: int) -> Image.Image:
-    """The object ``name`` with a soft shadow, as an RGBA picture of ``size`` x ``size`` pixels."""
+    """Draw an object with a soft shadow, as an RGBA picture of ``size`` x ``size`` pixels."""
     side = 100 * SUPERSAMPLING
     drawn = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(drawn)

@@ -1,14 +1,9 @@
-"""Next-token training of the miniature's models: batches of documents, the loss, the loop.
-
-Both pre-training and supervised tuning use it. A corpus is indexed by step, so an interrupted run
-resumes with the next batch.
-"""
+"""Next-token training of the miniature's models: batches of documents, the loss, the loop."""
 
 import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +25,9 @@ Document = tuple[str, str]
 
 
 def positions(length: int, before: int = 0) -> torch.Tensor:
-    """M-RoPE positions (3, 1, length) of a document with one picture, as ``get_rope_index`` gives.
+    """Return M-RoPE positions (3, 1, length) of a document with one picture (``get_rope_index``).
 
-    Args:
-        before: tokens before the picture's ``<|vision_start|>``.
+    ``before`` counts the tokens before the picture's ``<|vision_start|>``.
     """
     side = GRID[1] // MERGE
     image = np.stack(np.meshgrid([0], range(side), range(side), indexing="ij")).reshape(3, -1)
@@ -48,10 +42,7 @@ def collate(
     documents: Sequence[Document],
     pictures: Sequence[Image.Image] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """A batch of documents, with a picture each or none at all.
-
-    Args:
-        processor: a tokenizer will do without pictures.
+    """Make a batch of documents, with a picture each or (``processor``: a tokenizer) none at all.
 
     Returns:
         ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, with
@@ -80,7 +71,7 @@ def _encode(
 
 
 def loss_of(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy over the learned tokens of a batch, in nats.
+    """Return the mean cross-entropy over the learned tokens of a batch, in nats.
 
     If it has pictures, the same number of tokens must come before each of them.
     """
@@ -108,18 +99,11 @@ def training_loop(
     save_steps: int,
     name: str,
 ) -> Path:
-    """Train on all batches of ``corpus`` and save model, processor and training log in ``folder``.
+    """Train on all batches of ``corpus``; save model, processor and ``<name>.json`` in ``folder``.
 
     If interrupted, it resumes from the last state (``folder/<name>.pt``, removed at the end) and
-    ends with the same weights as an unbroken run.
-
-    Args:
-        processor: a tokenizer will do without pictures.
-        peak: the highest learning rate.
-        name: names the progress bar and the log (``<name>.json``).
-
-    Raises:
-        UserError: the folder cannot be written, or its disk is full.
+    ends with the same weights as an unbroken run. ``peak`` is the highest learning rate. UserError
+    if the folder cannot be written, or its disk is full.
     """
     state_file = folder / f"{name}.pt"
     with full_disk_is_a_user_error(folder):
@@ -138,11 +122,14 @@ def _train(
 ) -> list[float]:
     """The loss of every step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
-    losses = _resume(state_file, model, optimizer)
-    steps, name = range(len(losses), len(corpus)), state_file.stem
-    bar = tqdm(
-        batches(corpus, steps), total=len(corpus), initial=len(losses), desc=name, unit="step"
-    )
+    losses = []
+    if state_file.is_file():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        losses = state["losses"]
+    steps, shown = range(len(losses), len(corpus)), {"desc": state_file.stem, "unit": "step"}
+    bar = tqdm(batches(corpus, steps), total=len(corpus), initial=len(losses), **shown)
     model.train()
     for step, batch in zip(steps, bar, strict=True):
         for group in optimizer.param_groups:
@@ -162,16 +149,7 @@ def _train(
 
 
 def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of these steps, made in advance by one worker (tokenizers must not fork)."""
+    """Yield the batches of steps, made in advance by one worker (tokenizers must not fork)."""
     yield from DataLoader(
         corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4
     )
-
-
-def _resume(state_file: Path, model: Any, optimizer: torch.optim.Optimizer) -> list[float]:
-    if not state_file.is_file():
-        return []
-    state = torch.load(state_file, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["losses"]

@@ -1,8 +1,7 @@
 """Scenes of the miniature world, and questions about them in the wording of SAT and CV-Bench.
 
 A scene is a floor of 4 x 4 cells seen from the front: columns a to d from left to right, rows 1
-(far) to 4 (near). Unlike in the real benchmarks, scenes are drawn, there is one viewpoint, and
-distance is counted in cells.
+(far) to 4 (near). Distance is counted in cells.
 """
 
 import random
@@ -35,11 +34,11 @@ class Thing:
 
     @property
     def cell(self) -> str:
-        """The cell's name, ``a1`` (far left) to ``d4`` (near right)."""
+        """Name of the cell, ``a1`` (far left) to ``d4`` (near right)."""
         return "abcd"[self.column] + str(self.row + 1)
 
     def steps_to(self, other: "Thing") -> int:
-        """Distance in cells, along the axes."""
+        """Return the distance in cells, along the axes."""
         return abs(self.column - other.column) + abs(self.row - other.row)
 
 
@@ -52,20 +51,19 @@ class Scene:
     floor: int
 
     def named(self, name: str) -> list[Thing]:
-        """All objects called ``name``, in reading order (row by row, from left to right)."""
+        """List the objects called ``name``, in reading order (row by row, from left to right)."""
         return sorted((t for t in self.things if t.name == name), key=lambda t: (t.row, t.column))
 
     def singles(self) -> list[Thing]:
-        """The objects whose name is unique in the scene."""
+        """List the objects whose name is unique in the scene."""
         return [t for t in self.things if t.name != self.repeated]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a scene: one of :data:`TASKS`.
+    """A question about a scene; ``axis`` is ``"column"`` or ``"row"`` for Relation.
 
-    ``things`` are in the question's order, ``choices`` in printed order; ``answer`` is the right
-    choice's text. ``axis`` is ``"column"`` or ``"row"`` for Relation.
+    ``things`` are in the question's order, ``choices`` in printed order.
     """
 
     task: str
@@ -76,7 +74,7 @@ class Question:
 
 
 def make_scene(rng: random.Random, limit: int = 8) -> Scene:
-    """Up to ``limit`` objects in different cells: one kind up to 5 times, 3 to 5 others once."""
+    """Put up to ``limit`` objects into cells: one kind up to 5 times, 3 to 5 others once."""
     copies = rng.randint(1, min(MAX_COUNT, max(1, limit - 3)))
     n_singles = rng.randint(min(3, limit - copies), min(5, limit - copies))
     kinds = rng.sample(NAMES, 1 + n_singles)
@@ -90,7 +88,7 @@ def make_scene(rng: random.Random, limit: int = 8) -> Scene:
 
 
 def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Question | None:
-    """A random question of one task, or None if the scene allows none.
+    """Make a random question of one task, or None if the scene allows none.
 
     A Count question has ``n_choices`` choices, the others have two.
     """
@@ -100,11 +98,8 @@ def ask(scene: Scene, task: str, rng: random.Random, n_choices: int = 5) -> Ques
     singles, n = scene.singles(), 3 if task == "Distance" else 2
     if len(singles) < n:
         return None
-    for _ in range(20):
-        question = asks[task](tuple(rng.sample(singles, n)), rng)
-        if question:
-            return question
-    return None
+    tries = (asks[task](tuple(rng.sample(singles, n)), rng) for _ in range(20))
+    return next(filter(None, tries), None)
 
 
 def _ask_count(scene: Scene, rng: random.Random, n_choices: int) -> Question:
@@ -150,7 +145,7 @@ def _shuffled(things: tuple[Thing, ...] | list[Thing], rng: random.Random) -> tu
 
 
 def sat_question(question: Question) -> str:
-    """The question as a SAT row has it, without its options."""
+    """Word the question as a SAT row has it, without its options."""
     names = [t.name for t in question.things]
     if question.task == "Count":
         return f"How many {plural(names[0])} are visible in the scene?"
@@ -163,7 +158,7 @@ def sat_question(question: Question) -> str:
 
 
 def cv_bench_question(question: Question) -> str:
-    """The question in CV-Bench's wording, without its choices."""
+    """Word the question as CV-Bench does, without its choices."""
     names = [t.name for t in question.things]
     if question.task == "Count":
         return f"How many {plural(names[0])} are in the image?"
@@ -186,41 +181,38 @@ def cv_bench_question(question: Question) -> str:
 
 
 def cv_bench_prompt(question: Question) -> str:
-    """CV-Bench's ``prompt`` column: the question, then one lettered choice a line."""
-    lines = [
-        f"({letter}) {choice}" for letter, choice in zip("ABCDEF", question.choices, strict=False)
-    ]
+    """Return CV-Bench's ``prompt`` column: the question, then one lettered choice a line."""
+    lines = [f"({a}) {b}" for a, b in zip("ABCDEF", question.choices, strict=False)]
     return f"{cv_bench_question(question)} Select from the following choices.\n" + "\n".join(lines)
 
 
 def boxed(question: Question) -> dict[str, Thing]:
-    """The objects that CV-Bench marks with a box, by the box's colour."""
+    """Return the objects that CV-Bench marks with a box, by the box's colour."""
     n_boxes = {"Count": 0, "Relation": 1, "Depth": 2, "Distance": 3}[question.task]
     return dict(zip(list(BOX_COLOURS)[:n_boxes], question.things, strict=False))
 
 
 @lru_cache(maxsize=len(SHADES))
 def floor(index: int) -> Image.Image:
-    """A tiled floor, cool at the left, warm at the right and darker towards the back.
+    """Draw a tiled floor, cool at the left, warm at the right and darker towards the back.
 
     The light tells a network without absolute positions where on the floor a cell is.
     """
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1)
-    tiles = ((np.arange(SIDE) // CELL)[:, None] + (np.arange(SIDE) // CELL)[None, :]) % 2
+    tiles = (np.mgrid[0:SIDE, 0:SIDE] // CELL).sum(axis=0) % 2
     colour = COOL + (WARM - COOL) * x[..., None]
     light = SHADES[index] * (0.42 + 0.58 * y[..., None]) * (1 - 0.04 * tiles[..., None])
-    return Image.fromarray((colour * light).clip(0, 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(1)
-    )
+    picture = Image.fromarray((colour * light).clip(0, 255).astype(np.uint8))
+    return picture.filter(ImageFilter.GaussianBlur(1))
 
 
 def thing_size(thing: Thing) -> int:
-    """Pixels a side; far objects are smaller."""
+    """Return an object's pixels a side; far objects are smaller."""
     return 48 + 4 * thing.row
 
 
 def thing_bounds(thing: Thing) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of an object in the stored picture, in pixels."""
+    """Return left, top, right and bottom of an object in the stored picture, in pixels."""
     size = thing_size(thing)
     left = thing.column * CELL + (CELL - size) // 2 + thing.shift[0]
     top = thing.row * CELL + (CELL - size) // 2 + thing.shift[1]
@@ -228,7 +220,7 @@ def thing_bounds(thing: Thing) -> tuple[int, int, int, int]:
 
 
 def draw_scene(scene: Scene, boxes: dict[str, Thing] | None = None) -> Image.Image:
-    """The scene as a 256 x 256 RGB picture, with CV-Bench's coloured boxes if given."""
+    """Draw the scene as a 256 x 256 RGB picture, with CV-Bench's coloured boxes if given."""
     picture = floor(scene.floor).copy()
     for thing in sorted(scene.things, key=lambda t: t.row):  # near objects cover far ones
         drawn = sprite(thing.name, thing_size(thing))

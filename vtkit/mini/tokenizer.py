@@ -1,7 +1,7 @@
 """The miniature's tokenizer: byte-level BPE with Qwen2-VL's special tokens.
 
-It has hundreds of tokens, not 151,643, and each fixed sentence of the prompts is one token, which
-saves time. Completions are ordinary BPE, about one token a word, so their lengths count words.
+Each fixed sentence of the prompts is one token, which saves time. Completions are ordinary BPE,
+about one token a word.
 """
 
 import json
@@ -66,7 +66,7 @@ VOCABULARY = 640
 
 def _texts(n: int, traces: Traces) -> Iterator[str]:
     rng = random.Random("tokenizer")
-    phrases = re.compile("|".join(re.escape(p) for p in sorted(PHRASES, key=len, reverse=True)))
+    phrases = _any_of(PHRASES)
     for _ in range(n):
         view = make_view(rng)
         yield caption(view.scene, rng)
@@ -90,23 +90,16 @@ def build_tokenizer(n_documents: int = 3000, traces: Traces = DEFAULT) -> PreTra
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     tokenizer.train_from_iterator(_texts(n_documents, traces), trainer)
-    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in PHRASES])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[0], padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+    return _finished(tokenizer, PHRASES, SPECIAL[0])
 
 
 def extend_tokenizer(
     base: PreTrainedTokenizerFast, texts: Iterable[str]
 ) -> PreTrainedTokenizerFast:
-    """The base's tokenizer for chats: tokens are added, so trained embeddings can stay.
+    """Extend the base's tokenizer for chats: tokens are added, so trained embeddings can stay.
 
     :data:`CHAT_PHRASES` become tokens, and byte-pair training continues until each word of the
     texts is a token. The end of a turn ends the text, as for Qwen2-VL-Instruct.
-
-    Args:
-        texts: prompts and completions of the new model.
     """
     state = json.loads(base.backend_tokenizer.to_str())
     vocabulary, known = state["model"]["vocab"], state["model"]["merges"]
@@ -122,26 +115,30 @@ def extend_tokenizer(
         for pieces, n in words.items():
             merged[_merge(pieces, best)] += n
         words = merged
-    tokenizer = Tokenizer.from_str(json.dumps(state))
-    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in CHAT_PHRASES])
+    return _finished(Tokenizer.from_str(json.dumps(state)), CHAT_PHRASES, "<|im_end|>")
+
+
+def _finished(tokenizer: Tokenizer, phrases: Iterable[str], end: str) -> PreTrainedTokenizerFast:
+    """The tokenizer with a token for each phrase; ``end`` ends a text."""
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token=SPECIAL[0],
-        padding_side="left", clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer, eos_token=end, pad_token=SPECIAL[0], padding_side="left",
+        clean_up_tokenization_spaces=False,
     )  # fmt: skip
+
+
+def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(phrases, key=len, reverse=True))))
 
 
 def _words(base: PreTrainedTokenizerFast, texts: Iterable[str]) -> Counter[tuple[str, ...]]:
     """Counts of the texts' words, as the base's tokens; without phrases."""
     split, model = base.backend_tokenizer.pre_tokenizer, base.backend_tokenizer.model
-    fixed = sorted((*SPECIAL, *PHRASES, *CHAT_PHRASES), key=len, reverse=True)
-    phrases = re.compile("|".join(map(re.escape, fixed)))
-    counts: Counter[str] = Counter()
-    for text in texts:
-        for part in phrases.split(text):
-            counts.update(word for word, _ in split.pre_tokenize_str(part))
-    return Counter(
-        {tuple(token.value for token in model.tokenize(word)): n for word, n in counts.items()}
-    )
+    phrases = _any_of((*SPECIAL, *PHRASES, *CHAT_PHRASES))
+    parts = (part for text in texts for part in phrases.split(text))
+    counts = Counter(word for part in parts for word, _ in split.pre_tokenize_str(part))
+    words = {word: tuple(token.value for token in model.tokenize(word)) for word in counts}
+    return Counter({words[word]: n for word, n in counts.items()})
 
 
 def _pairs(words: Counter[tuple[str, ...]]) -> Counter[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """The three styles in which instruct miniatures answer, each a table of shares.
 
-"logged" is the instruct miniature of the comparison. "terse" was made before the published logs
-were compared with it and contradicts them; "talkative" differs from terse in one thing, the length
-of completions without tags. Both are kept for the studies of the same names (configs/studies).
+"logged" is the instruct miniature of the comparison. "terse" contradicts the published logs;
+"talkative" differs from it in one thing, the length of completions without tags. Both are kept for
+the studies of the same names (configs/studies).
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class ChatStyle:
-    """Shares of an instruct miniature's chats.
+    """Shares of an instruct miniature's chats: of prompts by subject, and of styles of answers.
 
-    Attributes:
-        prompts: by subject, the shares of prompts (names in ``vtkit.models.prompts.TEMPLATES``).
-        scene_styles, maths_styles: answers to prompts that ask to think, without and with a worked
-            solution; ``instruct_direct`` always gets the bare answer.
-        at_length: a completion without tags has every sentence, otherwise one to three.
-        steps: of tuning.
+    Styles are for prompts that ask to think; ``instruct_direct`` always gets the bare answer.
+    ``at_length``: a completion without tags has every sentence, otherwise one to three.
     """
 
     prompts: Mapping[str, Mapping[str, float]]
@@ -65,7 +61,6 @@ published of the *untrained* Qwen2-VL-2B-Instruct (and of its 3B sibling in Jour
 - Completions without tags are long: that log begins near 280 tokens and falls to 140 once tags
   appear; R1-V's curve begins at 55 to 70. Here they have every sentence.
 - Some completions skip the thinking (open-r1-multimodal's remarks). Here 10 %.
-- Bare answers are right at least as often as reasoned ones: R1-V's issue 113 (79 to 86 % against
-  48), open-r1-multimodal's table (MMMU 39.7 against 31.2, MathVista 51.6 against 48.6), table 4's
-  caption in VisualThinker's paper. Here 40 % of the prompts ask for them, enough to learn them."""
+- Bare answers are right at least as often as reasoned ones (R1-V's issue 113, open-r1-multimodal's
+  table, table 4's caption in VisualThinker's paper). Here 40 % of the prompts ask for them."""
 DEFAULT = "logged"

@@ -1,10 +1,8 @@
 """Chats that the instruct miniature is tuned on: questions with fluent, right answers.
 
-As in supervised data for instruct models (LLaVA's and its descendants'), completions teach how to
-answer, not how to find out. A rationale in tags restates the question or announces a plan, as
-Qwen2-VL-2B-Instruct's do, and looks at nothing; no completion looks twice. Mathematics is the
-exception: Geo170K's solutions name what they read off the figure, so a share of solutions is worked
-there, and a third of Geo170K describes figures.
+A rationale in tags restates the question or announces a plan, as Qwen2-VL-2B-Instruct's do, and
+looks at nothing; no completion looks twice. Only in mathematics is a share of solutions worked:
+Geo170K's name what they read off the figure, and a third of Geo170K describes figures.
 """
 
 import random
@@ -39,14 +37,10 @@ DESCRIBE = "Describe the figure."
 
 @dataclass(frozen=True)
 class Wording:
-    """Sentences that answer one question.
+    """Sentences that answer one question; ``steps`` is the worked solution, or empty.
 
-    Attributes:
-        opening, restated, plans: of a rationale; they do not depend on the picture.
-        conclusion, reason: the answer in a sentence, and a general reason.
-        answer: the text in answer tags.
-        closing: the last sentence, the answer again.
-        steps: the worked solution, or empty.
+    ``opening``, ``restated`` and ``plans`` are of a rationale and do not depend on the picture;
+    ``conclusion`` has the answer, ``reason`` a general reason and ``closing`` the answer again.
     """
 
     opening: str
@@ -61,10 +55,9 @@ class Wording:
 
 @dataclass(frozen=True)
 class Chat:
-    """A user's question about a picture and the completion.
+    """A user's question about a picture, the chat template (``prompt``) and the completion.
 
-    ``prompt`` names the chat template; ``subject`` is "figure" for descriptions, otherwise one of
-    :data:`SUBJECTS`.
+    The subject is "figure" for descriptions, otherwise one of :data:`SUBJECTS`.
     """
 
     subject: str
@@ -75,26 +68,25 @@ class Chat:
     completion: str
 
     def draw(self) -> Image.Image:
-        """The picture, 256 x 256 RGB."""
+        """Draw the picture, 256 x 256 RGB."""
         return self.about.draw()
 
     def document(self) -> Document:
-        """The rendered prompt and the completion."""
+        """Return the rendered prompt and the completion."""
         before, after = frame(self.prompt)
         return before + self.question + after, self.completion
 
 
 @cache
-def frame(prompt: str) -> tuple[str, str]:
-    """The text of a chat template before and after the question."""
+def frame(prompt: str) -> tuple[str, ...]:
+    """Return the text of a chat template before and after the question."""
     template = Template(get_template(prompt))
     rendered = template.render(messages=conversation("\0"), add_generation_prompt=True)
-    before, after = rendered.split("\0")
-    return before, after
+    return tuple(rendered.split("\0"))
 
 
 def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:
-    """A random chat, in the shares above and those of ``chat_style``."""
+    """Make a random chat, in the shares above and those of ``chat_style``."""
     if rng.random() < DESCRIBED:
         figure = make_figure(rng.choice(KINDS), rng)
         return Chat("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
@@ -118,21 +110,18 @@ def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:
 
 
 def description(figure: Figure) -> str:
-    """A figure's content in a sentence."""
-    rods = [
-        f"the {rod.colour} rod points {rod.direction}"
+    """Describe a figure in a sentence."""
+    red, blue = (
+        f"points {rod.direction}"
         if figure.kind == "angle"
-        else f"the {rod.colour} rod covers {rod.length} square{'s' * (rod.length > 1)}"
+        else f"covers {rod.length} square{'s' * (rod.length > 1)}"
         for rod in figure.rods
-    ]
-    return f"In the figure, {rods[0]} and {rods[1]}."
+    )
+    return f"In the figure, the red rod {red} and the blue rod {blue}."
 
 
 def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: random.Random) -> str:
-    """An answer in one of the styles worked, rationale, chatty or short.
-
-    ``gaps`` are the shares of texts between the think and the answer block.
-    """
+    """Answer in one of the styles worked, rationale, chatty or short; ``gaps``: between blocks."""
     if style == "short":
         return wording.answer
     if style == "chatty":
@@ -153,13 +142,13 @@ def completion(wording: Wording, style: str, gaps: Mapping[str, float], rng: ran
 
 
 def everything(wording: Wording) -> str:
-    """All sentences of an answer, without tags."""
+    """Give all sentences of an answer, without tags."""
     parts = (wording.opening, wording.restated, *wording.plans, wording.steps or wording.conclusion)
     return " ".join((*parts, wording.reason, wording.closing))
 
 
 def scene_wording(question: Question) -> Wording:
-    """Sentences for a question of SAT or CV-Bench, whose answer is the choice's text."""
+    """Word the answer to a question of SAT or CV-Bench: the choice's text."""
     if question.task == "Count":
         return _counted(plural(question.things[0].name), question.things[0].name, question.answer)
     names = [f"the {thing.name}" for thing in question.things]
@@ -220,7 +209,7 @@ _SUMS = {
 
 
 def problem_wording(problem: Problem) -> Wording:
-    """Sentences for a problem of another replication's world."""
+    """Word the answer to a problem of another replication's world."""
     if problem.choices:
         asked, plan = _ASKED[problem.task]
         return Wording(

@@ -1,7 +1,6 @@
 """Geometry figures of the miniature world: two rods that enclose an angle, or two to measure.
 
-They are drawn on the scenes' floor, whose light replaces absolute positions, and are thick
-enough for the 64 x 64 pixels that the model sees.
+They are on the scenes' floor, and thick enough for the 64 x 64 pixels that the model sees.
 """
 
 import math
@@ -67,7 +66,7 @@ class Figure:
         return zlib.crc32(repr(self.rods).encode()) % HELD_OUT == 0
 
     def draw(self) -> Image.Image:
-        """The figure, 256 x 256 RGB."""
+        """Draw the figure, 256 x 256 RGB."""
         picture = floor(self.floor).copy()
         draw = ImageDraw.Draw(picture, "RGBA")
         for at in range(CELL, SIDE, CELL):
@@ -83,7 +82,7 @@ class Figure:
 
 
 def make_figure(kind: str, rng: random.Random, *, held_out: bool = False) -> Figure:
-    """A random figure, uniform over angles or pairs of lengths; ``held_out``: for test files."""
+    """Make a figure, uniform over angles or pairs of lengths; ``held_out``: for test files."""
     make = {"angle": _make_angle, "lengths": _make_lengths}[kind]
     wanted = rng.choice(ANGLES) if kind == "angle" else (rng.randint(1, 4), rng.randint(1, 4))
     while True:

@@ -1,10 +1,4 @@
-"""The other replications' parquet files, in miniature, in the schemas that they publish.
-
-    python -m vtkit.mini data problems          # writes data/mini/{r1-v,journey,open-r1-multimodal}
-
-Each world has ``train.parquet`` and ``test.parquet``, one row group each. No arrangement of objects
-and no figure is in two splits.
-"""
+"""The other replications' parquet files, in miniature, in the schemas that they publish."""
 
 import random
 from collections.abc import Iterator
@@ -26,11 +20,7 @@ _TEXT = {
     "journey": ("image_path", "problem", "solution"),
     "open-r1-multimodal": ("problem", "solution", "original_question", "original_answer"),
 }
-SCHEMAS = {
-    world: pa.schema([("image", IMAGE), *((name, pa.string()) for name in _TEXT[world])])
-    for world in WORLDS
-}
-"""Columns as published."""
+"""Columns as published, after ``image``."""
 
 
 def write_problems(
@@ -38,23 +28,19 @@ def write_problems(
 ) -> dict[str, Path]:
     """Write train and test files of all worlds; returns them by name, ``r1-v/train`` and so on.
 
-    The same seed gives the same bytes.
-
-    Raises:
-        UserError: the folder cannot be written.
+    The same seed gives the same bytes; no scene and no figure is in two splits.
     """
     written = {}
     for (world, split), problems in draw_problems(seed):
-        rows = (_row(world, number, problem) for number, problem in enumerate(problems))
-        path = Path(folder) / world / f"{split}.parquet"
-        written[f"{world}/{split}"] = write_rows(
-            path, rows, SCHEMAS[world], len(problems), progress
-        )
+        rows = (_row(number, problem) for number, problem in enumerate(problems))
+        path, n = Path(folder) / world / f"{split}.parquet", len(problems)
+        schema = pa.schema({"image": IMAGE, **dict.fromkeys(_TEXT[world], pa.string())})
+        written[f"{world}/{split}"] = write_rows(path, rows, schema, n, progress)
     return written
 
 
 def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:
-    """World and split, and their problems in the order of the file's rows."""
+    """Yield world and split, and their problems in the order of the file's rows."""
     drawn = _ProblemWorld(seed)
     for world, split in product(WORLDS, ROWS):
         yield (world, split), [drawn.problem(world, split, row) for row in range(ROWS[split])]
@@ -72,26 +58,25 @@ class _ProblemWorld(World):
         task = TASKS[world][number % len(TASKS[world])]
         while True:
             problem = make_problem(world, self.rng, task=task, held_out=split == "test")
-            if self._is_new(problem.picture):
+            if self.claim(problem.picture):
                 return problem
 
-    def _is_new(self, picture: Scene | Figure) -> bool:
+    def claim(self, picture: Scene | Figure) -> bool:
         if isinstance(picture, Scene):
-            return self.claim(picture)
+            return super().claim(picture)
         new = picture.rods not in self.figures
         self.figures.add(picture.rods)
         return new
 
 
-def _row(world: str, number: int, problem: Problem) -> dict[str, Any]:
+def _row(number: int, problem: Problem) -> dict[str, Any]:
     row = {
         "image": {"bytes": jpeg(problem.draw()), "path": None},
+        "image_path": f"images/{number:05d}.jpg",  # written where the schema has it
         "problem": problem.text,
         "solution": _solution(problem),
     }
-    if world == "journey":
-        row["image_path"] = f"images/{number:05d}.jpg"
-    if world == "open-r1-multimodal":
+    if problem.world == "open-r1-multimodal":
         row["original_question"], row["original_answer"] = _original(problem)
     return row
 

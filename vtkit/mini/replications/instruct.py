@@ -1,11 +1,4 @@
-"""The instruct miniature: the base, tuned on chats (:mod:`vtkit.mini.replications.chats`).
-
-    python -m vtkit.mini instruct                     # builds models/mini-instruct; resumes
-    python -m vtkit.mini instruct --manner terse      # models/mini-instruct-terse, for a study
-
-It is for the replications that start from Qwen2-VL-2B-Instruct. The loss is on the completions, and
-generation stops at ``<|im_end|>`` or ``<|endoftext|>``.
-"""
+"""The instruct miniature: the base, tuned on chats, for Qwen2-VL-2B-Instruct's replications."""
 
 import random
 from dataclasses import dataclass
@@ -30,7 +23,7 @@ VOCABULARY_CHATS = 4000  # their words decide on the new tokens
 
 @dataclass(eq=False)
 class Chats(Dataset):
-    """Batches (:func:`vtkit.mini.pretraining.collate`) of chats, indexed by step."""
+    """Batches (:func:`vtkit.mini.pretraining.collate`) of chats; a step always has the same."""
 
     processor: ImageOnlyProcessor
     steps: int
@@ -49,12 +42,12 @@ class Chats(Dataset):
 
 
 def folder_of(manner: str) -> Path:
-    """Default folder of the instruct miniature of a chat style."""
+    """Return the default folder of the instruct miniature of a chat style."""
     return FOLDER if manner == DEFAULT else Path(f"{FOLDER}-{manner}")
 
 
 def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """The base's tokenizer, extended for the chats; the same for every style and machine."""
+    """Extend the base's tokenizer for the chats; the same for every style and machine."""
     rng, terse = random.Random("chat tokenizer"), CHAT_STYLES["terse"]  # has all words often
     texts = ("".join(make_chat(rng, terse).document()) for _ in range(VOCABULARY_CHATS))
     return extend_tokenizer(base, texts)
@@ -64,22 +57,17 @@ def build_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
 def extend_model(
     model: Any, base: PreTrainedTokenizerFast, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """Add embeddings of new tokens: the mean over the base's tokens of the same text.
-
-    A phrase that the base knows with a leading space starts as that phrase.
-    """
-    n_known = len(base)
+    """Add embeddings of new tokens: the mean over the base's tokens of the same text."""
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     rows = model.get_input_embeddings().weight
-    for ident in range(n_known, len(tokenizer)):
+    for ident in range(len(base), len(tokenizer)):
         text = tokenizer.decode([ident])
-        pieces = base(f" {text}")["input_ids"]
+        pieces = base(f" {text}")["input_ids"]  # one piece: a phrase that the base knows
         if len(pieces) > 1:
             pieces = base(text)["input_ids"]
         rows[ident] = rows[pieces].mean(dim=0)
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(SPECIAL[0])]
-    model.generation_config.eos_token_id = ends
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.update(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
     model.config.text_config.eos_token_id = tokenizer.eos_token_id
 
 
@@ -92,22 +80,15 @@ def tune(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Tune the base with :func:`vtkit.mini.pretraining.training_loop`; resumes if interrupted.
+    """Tune the base with :func:`vtkit.mini.pretraining.training_loop`.
 
-    Args:
-        folder: that of :func:`folder_of` by default.
-        manner: a chat style, a name in :data:`vtkit.mini.replications.chat_styles.CHAT_STYLES`.
-        steps: the chat style's by default.
-
-    Raises:
-        UserError: no base, or the folder cannot be written.
+    ``manner``, a name in :data:`CHAT_STYLES`, has the default folder and steps. UserError: no base.
     """
     processor = load_processor(base, prompt="instruct", min_pixels=PIXELS, max_pixels=PIXELS)
-    model = load_model(base)
+    model, style = load_model(base), CHAT_STYLES[manner]
     tokenizer = build_tokenizer(processor.tokenizer)
     extend_model(model, processor.tokenizer, tokenizer)
     processor.tokenizer = tokenizer
-    style = CHAT_STYLES[manner]
     return training_loop(
         model, processor, Chats(processor, steps or style.steps, seed, style),
         folder or folder_of(manner), peak=LEARNING_RATE, save_steps=save_steps, name="tuning",

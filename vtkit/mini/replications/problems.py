@@ -31,14 +31,10 @@ CHOOSE = " Choose the correct answer from the options provided."
 
 @dataclass(frozen=True)
 class Problem:
-    """A question about a picture, its answer and how to get there.
+    """A question (without its choices) about a picture.
 
-    Attributes:
-        task: one of those in :data:`TASKS`.
-        question: without its choices.
-        choices: the options in their printed order; empty for an open question.
-        answer: the right number, as text ("3", "90°").
-        steps: worked solution that names what is read off the picture, as the published ones do.
+    ``choices`` are in printed order, or empty for an open question; ``answer`` is the right number
+    as text ("3", "90°"); ``steps`` is a solution that names what is read off the picture.
     """
 
     world: str
@@ -50,7 +46,7 @@ class Problem:
     steps: str
 
     def draw(self) -> Image.Image:
-        """The picture, 256 x 256 RGB."""
+        """Draw the picture, 256 x 256 RGB."""
         return draw_scene(self.picture) if isinstance(self.picture, Scene) else self.picture.draw()
 
     @property
@@ -71,7 +67,7 @@ class Problem:
 def make_problem(
     world: str, rng: random.Random, *, task: str = "", held_out: bool = False
 ) -> Problem:
-    """A random problem of a world, of a random task by default; ``held_out``: for test files."""
+    """Make a problem of a world, of a random task by default; ``held_out``: for test files."""
     task = task or rng.choice(TASKS[world])
     if task in ("angle", "length", "total"):
         figure = make_figure("angle" if task == "angle" else "lengths", rng, held_out=held_out)

@@ -1,10 +1,7 @@
 """The miniature world in words: described scenes for DeepSeek-R1-Zero, which reads no pictures.
 
-    python -m vtkit.mini data text         # writes data/mini/text/train.parquet, test.parquet
-
-Scenes and questions are those of :mod:`vtkit.mini.scenes` in SAT's wording, after a sentence for
-each object. The base's documents are those of :mod:`vtkit.mini.corpus`, with its shares, in
-DeepSeek's prompt (``r1_zero``), whose answer has to open ``<think>`` itself.
+Scenes, questions and documents are those of :mod:`vtkit.mini.corpus`, in DeepSeek's prompt
+(``r1_zero``), whose answer has to open ``<think>`` itself.
 """
 
 import random
@@ -25,19 +22,13 @@ LEGEND = (
     "A floor of 4 x 4 cells: columns a to d from left to right, "
     "rows 1 to 4 from far (above) to near (below)."
 )
-SCHEMA = pa.schema(
-    [
-        ("problem", pa.string()),
-        ("solution", pa.string()),
-        ("choices", pa.list_(pa.string())),
-        ("task", pa.string()),
-    ]
-)
+_TEXT = pa.string()
+SCHEMA = pa.schema({"problem": _TEXT, "solution": _TEXT, "choices": pa.list_(_TEXT), "task": _TEXT})
 """R1-V's text schema, and for this kit's judge the options as the problem lists them."""
 
 
 def describe_scene(scene: Scene, rng: random.Random) -> str:
-    """Every object and its cell, in random order: " The lamp is at b3. The cup is at a1."
+    """Give every object's cell, in random order: " The lamp is at b3. The cup is at a1."
 
     Objects of the repeated kind are not numbered, which would give their number away; among
     themselves they keep reading order, the order in which a careful look lists them.
@@ -49,48 +40,37 @@ def describe_scene(scene: Scene, rng: random.Random) -> str:
 
 
 def placed(name: str, cell: str) -> str:
-    """The sentence that puts an object in a cell."""
+    """Return the sentence that puts an object in a cell."""
     return f" The {name} is at {cell}."
 
 
 def problem(scene: Scene, question: Question, rng: random.Random) -> str:
-    """The user's text: the meaning of cells, every object's place, the question, its options."""
+    """Return the meaning of cells, every object's place, the question and its options."""
     asked = sat_prompt(sat_question(question), question.choices)
     return f"{LEGEND}{describe_scene(scene, rng)} {asked}"
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
-    """A random scene of up to ``limit`` objects with a random question in SAT's wording."""
+    """Make a random scene of up to ``limit`` objects with a random question in SAT's wording."""
     return make_asking_view(rng, "sat", limit)
 
 
 def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
-    """One document about a view: the text before the learned part, and the learned part.
-
-    A ``"caption"`` repeats the described scene in another order: practice in looking up.
-    """
+    """Make a ``"caption"`` (the same in another order), ``"notes"`` or ``"dialogue"``."""
     if kind != "dialogue":
         learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
         return f" {LEGEND}{describe_scene(view.scene, rng)}\n", learned
     asked = problem(view.scene, view.question, rng)
-    return f"{R1_OPENING}{asked}{R1_CLOSING}", opened(completion(view.question, rng))
-
-
-def opened(text: str) -> str:
-    """Open ``<think>`` in a completion that closes it, since the prompt does not."""
-    return f" {PREFILL}{text}" if "</think>" in text else text
+    learned = completion(view.question, rng)
+    if "</think>" in learned:  # the prompt does not open it
+        learned = f" {PREFILL}{learned}"
+    return f"{R1_OPENING}{asked}{R1_CLOSING}", learned
 
 
 def write_files(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
-    """Write the two files, ``train`` and ``test``; the same bytes for the same seed.
-
-    No scene is in both, nor twice in one. Tasks take turns.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Write the files ``train`` and ``test``; the same bytes for the same seed, no scene twice."""
     world = World(seed)
     return {
         split: write_rows(Path(folder) / f"{split}.parquet", _rows(world, n), SCHEMA, n, progress)

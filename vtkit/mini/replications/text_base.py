@@ -2,10 +2,8 @@
 
     python -m vtkit.mini text       # builds models/mini-text; resumes if interrupted
 
-The counterpart of DeepSeek-V3-Base, with mini-base's size and shares of styles, which were fixed
-before any reinforcement. Instead of a picture it reads a sentence for each object. Each sentence is
-one token, as an image patch is: spelt out in four, only 45 % of four objects' places were right
-after 500 steps.
+The counterpart of DeepSeek-V3-Base. Each object's sentence is one token, as an image patch is:
+spelt out in four, only 45 % of four objects' places were right after 500 steps.
 """
 
 import json
@@ -37,7 +35,7 @@ PLACED = tuple((placed(name, cell), name, cell) for name in NAMES for cell in CE
 
 
 def build_text_tokenizer() -> Qwen2Tokenizer:
-    """The miniature's tokenizer as a ``Qwen2Tokenizer``, and this world's fixed words.
+    """Build the miniature's tokenizer as a ``Qwen2Tokenizer``, with this world's fixed words.
 
     ``AutoTokenizer`` makes that class for any ``qwen2`` folder and so splits text where Qwen2 does:
     " (b3)" would silently become four tokens that the model has never read. So tokens that Qwen2's
@@ -51,16 +49,14 @@ def build_text_tokenizer() -> Qwen2Tokenizer:
     rule = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
     known = [own.decode([ident]) for ident in range(len(own))]
     whole = [token for token in known if len(rule(token)) > 1]
-    sentences = [sentence for sentence, _, _ in PLACED]
-    tokenizer.add_tokens(
-        [AddedToken(token, normalized=False) for token in (*whole, *PHRASES, *sentences)]
-    )
+    fixed = (*whole, *PHRASES, *(sentence for sentence, _, _ in PLACED))
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in fixed])
     tokenizer.chat_template = get_template("r1_zero")
     return tokenizer
 
 
 def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausalLM:
-    """Fresh weights of the text part of the miniature's Qwen2-VL, without M-RoPE."""
+    """Return fresh weights of the text part of the miniature's Qwen2-VL, without M-RoPE."""
     torch.manual_seed(seed)
     rope = {"rope_type": "default", "rope_theta": 1e4}
     model = Qwen2ForCausalLM(Qwen2Config(**text_config(tokenizer), rope_parameters=rope))
@@ -76,16 +72,11 @@ def _begin_sentences(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None
     def ident(text: str) -> int:
         return tokenizer(text)["input_ids"][0]
 
-    whole, names, cells = zip(
-        *(
-            (ident(sentence), ident(f" {name}"), ident(f" ({cell})"))
-            for sentence, name, cell in PLACED
-        ),
-        strict=True,
-    )
     embedding = model.get_input_embeddings().weight
     with torch.no_grad():  # divided so that they are as wide as all others
-        embedding[list(whole)] = (embedding[list(names)] + embedding[list(cells)]) / 2**0.5
+        for sentence, name, cell in PLACED:
+            parts = embedding[ident(f" {name}")] + embedding[ident(f" ({cell})")]
+            embedding[ident(sentence)] = parts / 2**0.5
 
 
 class TextCorpus(Corpus):
@@ -103,11 +94,7 @@ def pretrain_text(
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
-    """Pre-train the text base with :func:`vtkit.mini.pretraining.training_loop`; resumes.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Pre-train the text base with :func:`vtkit.mini.pretraining.training_loop`."""
     tokenizer = build_text_tokenizer()
     model = build_text_model(tokenizer, seed)
     return training_loop(

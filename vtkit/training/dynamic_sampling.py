@@ -1,8 +1,7 @@
 """Replace groups whose completions all earn the same, and so teach nothing, by spare ones.
 
-DAPO (arXiv 2503.14476) samples batches until enough groups have spread, GPG (arXiv 2504.02546)
-samples again below a share of them. Here a fixed number of spare prompts is sampled with each
-batch: every step costs the same. Seed and step alone decide which, so a resumed run draws the same.
+After DAPO (arXiv 2503.14476) and GPG (arXiv 2504.02546), with a fixed number of spare prompts a
+step, which seed and step alone decide: a resumed run draws the same.
 
     spare = SparePrompts(trainer, 4)
     kept = spare.keep(sample(inputs + spare.draw(inputs)), len(inputs))
@@ -27,9 +26,6 @@ class SparePrompts:
     Args:
         trainer: a ``trl.GRPOTrainer``; the log of its last completions is made long enough.
         prompts: how many a step, in all processes together.
-
-    Raises:
-        UserError: the processes cannot share them evenly, or there are too few rows.
     """
 
     def __init__(self, trainer: Any, prompts: int):
@@ -67,11 +63,7 @@ class SparePrompts:
         ]
 
     def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
-        """Keep ``rows`` rows of a scored batch: groups with spread first, then others.
-
-        Returns:
-            The batch as TRL's, of (rows, ...) tensors, with a new ``num_items_in_batch``.
-        """
+        """Keep (rows, ...) of TRL's scored batch: groups with spread first, then others."""
         chosen = rows_with_spread(batch["advantages"], rows, self.trainer.num_generations)
         total = len(batch["advantages"])
         parts = split_pixel_values_by_grid(batch)
@@ -100,7 +92,5 @@ def _take(part: Any, rows: list[int], total: int) -> Any:
 def _lengthen(logs: dict[str, Any], length: int) -> None:
     """Make TRL's log of the last completions long enough for the spare ones."""
     for name, log in logs.items():
-        if isinstance(log, deque):
-            logs[name] = deque(log, maxlen=length)
-        else:
-            logs[name] = defaultdict(lambda: deque(maxlen=length))
+        single, several = deque(maxlen=length), defaultdict(lambda: deque(maxlen=length))
+        logs[name] = single if isinstance(log, deque) else several

@@ -24,10 +24,7 @@ def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> l
     texts = [_question(prompt) for prompt in dataset["prompt"]]
     words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
     patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
-    lengths = [
-        text + picture + len(tokens)
-        for text, picture, tokens in zip(words, patches, begun, strict=True)
-    ]
+    lengths = [sum(parts) for parts in zip(words, patches, map(len, begun), strict=True)]
     return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 

@@ -7,8 +7,6 @@ line ``[row, text, tokens]`` for each. Where settings differ, all completions ar
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,17 +48,16 @@ def generate_resumable(
     found = _read(path, settings, len(dataset))
     if found:
         print(f"{path}: {len(found)} of {len(dataset)} completions are there already", flush=True)
-    with _appending(path) as append:
-        if not path.stat().st_size:
-            append([settings])
-        vllm = isinstance(model, CompletionEngine)
-        completions = model.stream if vllm else partial(stream, model)
-        for batch in completions(
-            processor, dataset,
-            batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
-        ):  # fmt: skip
-            append([[row, completion.text, completion.tokens] for row, completion in batch.items()])
-            found |= batch
+    begun = path.is_file() and path.stat().st_size > 0
+    _append(path, [] if begun else [settings])  # tells now if it cannot be written
+    vllm = isinstance(model, CompletionEngine)
+    completions = model.stream if vllm else partial(stream, model)
+    for batch in completions(
+        processor, dataset,
+        batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
+    ):  # fmt: skip
+        _append(path, [[row, *completion] for row, completion in batch.items()])
+        found |= batch
     return [found[row] for row in range(len(dataset))]
 
 
@@ -139,30 +136,17 @@ def _is_completion(value: Any, n: int) -> bool:
     return typed and 0 <= value[0] < n and value[2] >= 0
 
 
-@contextmanager
-def _appending(path: Path) -> Iterator[Any]:
-    """Yield a function that adds values as lines and returns once they are on the disk."""
-
-    def append(values: list[Any]) -> None:
-        try:
-            rest = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+def _append(path: Path, values: list[Any]) -> None:
+    """Add values as lines; they are on the disk when this returns."""
+    rest = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as handle:
             while rest:  # a disk that fills up takes a part first
                 rest = rest[handle.write(rest) :]
             os.fsync(handle.fileno())
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "ab", buffering=0)  # noqa: SIM115
     except OSError as error:
-        raise _cannot_write(path, error) from error
-    with handle:
-        yield append
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write {path}: {error.strerror or error}; free some space and run the same "
-        "command again: it resumes from what was stored"
-    )
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free some space and run the same "
+            "command again: it resumes from what was stored"
+        ) from error

@@ -95,10 +95,8 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
         )
     chosen = dataset.select(random.Random(f"cold-start-{seed}").sample(range(len(dataset)), n))
     opening = "" if is_prefilled(prompt) else PREFILL
-    completions = [
-        [{"role": "assistant", "content": opening + completion(choices, answer)}]
-        for choices, answer in zip(chosen["choices"], chosen["answer"], strict=True)
-    ]
+    texts = map(completion, chosen["choices"], chosen["answer"])
+    completions = [[{"role": "assistant", "content": opening + text}] for text in texts]
     return chosen.select_columns(["images", "prompt"]).add_column("completion", completions)
 
 

@@ -9,6 +9,7 @@ step, which seed and step alone decide: a resumed run draws the same.
 
 import random
 from collections import defaultdict, deque
+from itertools import islice
 from typing import Any
 
 import torch
@@ -56,11 +57,8 @@ class SparePrompts:
         taken = {row["id"] for row in inputs}
         own = (trainer.train_dataset[row] for row in rows[rank::processes])
         free = (row for row in own if row["id"] not in taken)
-        return [
-            row
-            for _, row in zip(range(self.prompts // processes), free, strict=False)
-            for _ in range(trainer.num_generations)
-        ]
+        few = islice(free, self.prompts // processes)
+        return [row for row in few for _ in range(trainer.num_generations)]
 
     def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
         """Keep (rows, ...) of TRL's scored batch: groups with spread first, then others."""

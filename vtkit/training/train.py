@@ -78,12 +78,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                for callback in (
-                    MetricsLog(folder),
-                    _evaluation(config, trainer),
-                    Checkpoints(folder / "evals"),
-                    Progress(draw=draw),
-                ):
+                between = [MetricsLog(folder), _evaluation(config, trainer)]
+                for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
                     trainer.add_callback(callback)
                 _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.

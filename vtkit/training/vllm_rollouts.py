@@ -116,8 +116,8 @@ def prepare_vllm(
     batch = Batch(sequences, prompt, config.max_completion_length, patches)
     args.vllm_max_model_length = batch.length
     bytes_ = memory.engine(shape_of(model.config), config, batch, total)
-    args.vllm_gpu_memory_utilization = math.ceil(100 * bytes_ / total) / 100
-    if args.vllm_gpu_memory_utilization >= 1:
+    args.vllm_gpu_memory_utilization = share = math.ceil(100 * bytes_ / total) / 100
+    if share >= 1:
         raise UserError(
             f"parameters: vllm: the engine needs {bytes_ / 1e9:.1f} GB and the GPU has "
             f"{total / 1e9:.1f}; set vllm to off"
@@ -125,7 +125,6 @@ def prepare_vllm(
     folder = Path(config.run_dir) / "engine"
     with PartialState().main_process_first():
         model.name_or_path = str(vllm_engine.write_folder(config.model, processor, folder))
-    share = args.vllm_gpu_memory_utilization
     print(f"rollouts by vLLM next to the training, on {share:.0%} of the GPU's memory", flush=True)
 
 

@@ -1,17 +1,11 @@
 """Choose the weights that train: all, one part, or low-rank adapters on a frozen base.
 
-========== ===================================== ===============================================
-adapter    frozen base                           trains (the part that ``freeze`` does not name)
-========== ===================================== ===============================================
-``none``   the part that ``freeze`` names        the weights themselves, float32
-``lora``   everything, in config.dtype           adapters (Hu et al. 2021), float32
-``qlora``  the same, language part in 4 bits     the same (Dettmers et al. 2023)
-========== ===================================== ===============================================
+LoRA (Hu et al. 2021) freezes the base in config.dtype, QLoRA (Dettmers et al. 2023) its language
+part in 4 bits. What trains is float32.
 """
 
 import importlib.util
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +33,6 @@ TARGETS = {
 }
 """Modules that get an adapter: of Qwen2-VL, whose vision part ends with the merger, and of the
 text-only Qwen2, which is all language."""
-# Full names: "visual" alone matches nothing in transformers 5, and naming anything drops the
-# default, which spares lm_head.
-UNQUANTIZED = ["model.visual", "lm_head"]
 
 
 def is_vision(name: str) -> bool:
@@ -64,8 +55,7 @@ def freeze(model: torch.nn.Module, part: str) -> None:
 def lora_config(config: RunConfig) -> LoraConfig | None:
     """The adapters of a run, for TRL's ``peft_config``; None without.
 
-    TRL has to wrap the model itself: of a model that is wrapped already it keeps a copy as the
-    reference. Its own adapter is switched off for the reference, and beta costs no second model.
+    TRL has to wrap the model itself: one that is wrapped already it copies, as the reference.
     """
     if config.adapter == "none":
         return None
@@ -93,30 +83,22 @@ def quantization(config: RunConfig) -> BitsAndBytesConfig | None:
         bnb_4bit_quant_type="nf4",  # for weights that are normally distributed
         bnb_4bit_use_double_quant=True,  # 0.37 bits a weight less
         bnb_4bit_compute_dtype=getattr(torch, config.dtype),
-        llm_int8_skip_modules=UNQUANTIZED,
+        # Full names: "visual" alone matches nothing. Naming any drops the default, lm_head.
+        llm_int8_skip_modules=["model.visual", "lm_head"],
     )
 
 
 def base_dtype(config: RunConfig) -> str:
-    """Precision of the base's weights: float32 where they train, else that of forward passes.
-
-    TRL generates without autocast around a model with adapters; float32 would be slow there.
-    """
+    """Precision of the base's weights: float32 where they train, else that of forward passes."""
+    # TRL generates without autocast around a model with adapters; float32 would be slow there.
     return "float32" if config.adapter == "none" else config.dtype
 
 
-def local_device() -> dict[str, str]:
-    """The ``device_map`` of a quantized model, which cannot be moved later: this process's GPU."""
-    cuda = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    return {"": cuda if torch.cuda.is_available() else "cpu"}
-
-
 def prepare_quantized(model: Any, dtype: str) -> Any:
-    """Freeze a quantized base in three precisions; 2.9 GB for Qwen2-VL-2B.
+    """Freeze a quantized base; 2.9 GB for Qwen2-VL-2B.
 
-    Linear layers of the language part are in 4 bits; its embeddings and norms in float32, as peft
-    prepares them, and with them the residual stream, which overflows in float16; the vision tower
-    in ``dtype``.
+    Linear layers of the language part are in 4 bits, its embeddings and norms in float32 (the
+    residual stream overflows in float16), the vision tower in ``dtype``.
     """
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # TRL does it
     if hasattr(model.model, "visual"):
@@ -128,20 +110,15 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
 
 
 def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> None:
-    """Make the model of a TRL trainer ready to train.
-
-    Two things that TRL's constructor does to a model with adapters are undone. It turns adapters of
-    a quantized base into bfloat16, in which small updates are lost and whose gradients the float16
-    scaler refuses. And it makes outputs of embeddings require gradients, which only reentrant
-    checkpointing needs: the frozen vision tower would be differentiated.
-
-    Args:
-        start: folder of a saved adapter of the same shape to start from.
-    """
+    """Make the model of a TRL trainer ready to train; ``start``: a saved adapter's folder."""
     if isinstance(model, PeftModel):
+        # TRL turns adapters of a quantized base into bfloat16: small updates would be lost, and
+        # the float16 scaler refuses their gradients.
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        # It makes outputs of embeddings require gradients, which only reentrant checkpointing
+        # needs: the frozen vision tower would be differentiated.
         if hasattr(model.get_base_model(), "_require_grads_hooks"):
             model.get_base_model().disable_input_require_grads()
     check_trained(model, config)
@@ -188,7 +165,7 @@ def describe_trained(counts: dict[str, int], config: RunConfig) -> str:
 
 
 def base_of(folder: str | Path) -> str | None:
-    """The base of a folder's adapter, a folder or a hub id; None for other folders."""
+    """The base of a folder's adapter; None for other folders."""
     path = Path(folder) / "adapter_config.json"
     if not path.is_file():
         return None
@@ -203,9 +180,3 @@ def require_whole(model: str | Path) -> None:
     """Refuse to train an adapter further: TRL would make it a part of the frozen reference."""
     if base := base_of(model):
         raise UserError(f"{model}: is an adapter, not a base to train; set `model` to {base}")
-
-
-def attach(model: Any, folder: str | Path) -> PeftModel:
-    """Put the adapter of ``folder`` on its base, not merged: rounding the sum to 16 or 4 bits would
-    lose most of so small a difference."""
-    return PeftModel.from_pretrained(model, str(folder))

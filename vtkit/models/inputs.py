@@ -1,10 +1,4 @@
-"""Turn questions with pictures into padded model inputs, and sort them by length.
-
-Lengths include the tokens of pictures, worked out from file headers; no picture is decoded.
-
-    order = by_length(processor, dataset, [[]] * len(dataset))
-    inputs = batch_inputs(processor, [message(dataset[row]) for row in order[:8]], [[]] * 8)
-"""
+"""Turn questions with pictures into padded model inputs, and sort them by length."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -30,10 +24,7 @@ def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> l
     texts = [_question(prompt) for prompt in dataset["prompt"]]
     words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
     patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
-    lengths = [
-        text + picture + len(tokens)
-        for text, picture, tokens in zip(words, patches, begun, strict=True)
-    ]
+    lengths = [sum(parts) for parts in zip(words, patches, map(len, begun), strict=True)]
     return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 
@@ -56,31 +47,31 @@ def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
 def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
     """Render prompts, append the tokens of each completion's beginning, and pad left.
 
-    Prompt and beginning are tokenized apart, as in training: no token spans the seam.
-
     Returns:
         ``input_ids``, ``attention_mask`` and, with pictures, ``mm_token_type_ids``, each
         (rows, length); ``pixel_values`` (patches, numbers), ``image_grid_thw`` (pictures, 3).
     """
+    tokenizer = tokenizer_of(processor)
+    option = {"padding": True}
+    template = one_per_image(processor.chat_template)
+    options = {"add_generation_prompt": True, "tokenize": True, "chat_template": template}
+    options |= option if tokenizer is processor else {"processor_kwargs": option}
     inputs = processor.apply_chat_template(
-        messages,
-        add_generation_prompt=True,
-        tokenize=True,
-        chat_template=one_per_image(processor.chat_template),
-        return_dict=True,
-        return_tensors="pt",
-        **_padded(processor),
+        messages, return_dict=True, return_tensors="pt", **options
     )
     if not any(begun):
         return inputs
     real = inputs["attention_mask"].bool()
-    padding = {"input_ids": tokenizer_of(processor).pad_token_id}
-    for name in {"input_ids", "attention_mask", "mm_token_type_ids"} & set(inputs):
-        behind = {"input_ids": begun, "attention_mask": [[1] * len(tokens) for tokens in begun]}
-        added = behind.get(name, [[0] * len(tokens) for tokens in begun])
-        rows = zip(inputs[name], real, added, strict=True)
-        whole = [torch.cat([row[keep], row.new_tensor(new)]) for row, keep, new in rows]
-        inputs[name] = pad_sequence(whole, True, padding.get(name, 0), padding_side="left")
+    ones, zeros = ([[value] * len(tokens) for tokens in begun] for value in (1, 0))
+    for name, added, pad in (
+        ("input_ids", begun, tokenizer.pad_token_id),
+        ("attention_mask", ones, 0),
+        ("mm_token_type_ids", zeros, 0),
+    ):
+        if name in inputs:
+            rows = zip(inputs[name], real, added, strict=True)
+            whole = [torch.cat([row[keep], row.new_tensor(new)]) for row, keep, new in rows]
+            inputs[name] = pad_sequence(whole, True, pad, padding_side="left")
     return inputs
 
 
@@ -100,22 +91,14 @@ def _question(prompt: str | list[dict]) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
-def _padded(processor: Any) -> dict[str, Any]:
-    """The padding option of ``apply_chat_template``, which a tokenizer takes directly."""
-    own = tokenizer_of(processor) is processor
-    return {"padding": True} if own else {"processor_kwargs": {"padding": True}}
-
-
 def _patches(processor: Any, cells: Sequence[dict]) -> int:
-    """Tokens that pictures take up, from their headers alone."""
-    if not cells:
-        return 0
-    tool = processor.image_processor
+    """Tokens that pictures take up, from their headers alone; none is decoded."""
     total = 0
     for cell in cells:
         with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
-            total += tool.get_number_of_image_patches(picture.height, picture.width)
-    return total // tool.merge_size**2
+            size = picture.height, picture.width
+        total += processor.image_processor.get_number_of_image_patches(*size)
+    return total // processor.image_processor.merge_size**2 if cells else 0
 
 
 def render(processor: Any, question: str) -> str:
@@ -125,14 +108,7 @@ def render(processor: Any, question: str) -> str:
 
 
 def encode_row(processor: Any, row: dict[str, Any]) -> torch.Tensor:
-    """Token ids (T,) of one row's prompt with its pictures, as the model gets them.
-
-    Args:
-        row: of :func:`vtkit.data.rows.load_training_rows`.
-
-    Raises:
-        UserError: the chat template loses the picture or the question.
-    """
+    """Token ids (T,) of the prompt of a training row with its pictures, as the model gets them."""
     check_rendering(processor, [row["question"]])
     turn = message({"prompt": row["question"], "images": row["images"]})
     return batch_inputs(processor, [turn], [[]])["input_ids"][0]

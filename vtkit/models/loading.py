@@ -1,16 +1,13 @@
-"""Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale.
+"""Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale."""
 
-transformers 5 cannot build a Qwen2-VL processor without torchvision, which only its video part
-needs. :class:`ImageOnlyProcessor` leaves that part out. What it saves names the stock classes: the
-folder loads with ``AutoProcessor`` or vLLM where torchvision is installed.
-"""
-
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -41,7 +38,10 @@ logging.disable_progress_bar()  # of loading and saving weights: they hide the o
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):
-    """Qwen2VLProcessor without its video processor, the one part that needs torchvision."""
+    """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
+
+    What it saves names the stock classes: ``AutoProcessor`` and vLLM load the folder.
+    """
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
         # transformers reads a processor's parts off the names in this signature
@@ -103,10 +103,7 @@ def require_model(path: str | Path) -> None:
 
 
 def model_type(model: str | Path) -> str | None:
-    """``qwen2_vl``, ``qwen2`` or another; an adapter has its base's.
-
-    ``qwen2_vl`` for a hub id that cannot be reached: loading it says what is wrong.
-    """
+    """``qwen2_vl``, ``qwen2`` or another; an adapter has its base's."""
     model = adapters.base_of(model) or model
     path = Path(model) / "config.json"
     if path.is_file():
@@ -115,7 +112,7 @@ def model_type(model: str | Path) -> str | None:
     try:
         return AutoConfig.from_pretrained(model).model_type
     except (OSError, ValueError):
-        return "qwen2_vl"
+        return "qwen2_vl"  # loading it says what is wrong
 
 
 def _require_adapter(folder: Path, base: str) -> None:
@@ -139,10 +136,6 @@ def load_processor(
     Args:
         prompt: a name in :data:`vtkit.models.prompts.TEMPLATES`.
         min_pixels, max_pixels: limits on width x height after resizing; without them the folder's.
-            They are saved with each checkpoint, where vLLM and later evaluations read them.
-
-    Raises:
-        UserError: no such model, or no such template.
     """
     require_model(model)
     template, pictured = get_template(prompt), model_type(model) != "qwen2"
@@ -167,27 +160,25 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
 
     Args:
         model: with an adapter's folder the result is a ``peft.PeftModel``: the adapter on its base.
-        quantization: a ``BitsAndBytesConfig``, see :func:`vtkit.models.adapters.quantization`.
-
-    Raises:
-        UserError: no such model, or weights that cannot be read.
+        quantization: a ``BitsAndBytesConfig``.
     """
     require_model(model)
-    base = adapters.base_of(model)
-    where = {"device_map": adapters.local_device()} if quantization else {}
+    base, device = adapters.base_of(model), pick_device()[0]
+    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
+    where = {"device_map": {"": own}} if quantization else {}  # it cannot be moved later
     try:
         loaded = MODELS[model_type(model)].from_pretrained(
             base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
         )
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
-        if base:
-            loaded = adapters.attach(loaded, model)
+        if base:  # not merged: rounding the sum would lose most of so small a difference
+            loaded = PeftModel.from_pretrained(loaded, str(model))
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(
             f"{model}: cannot load its weights ({first_line(error)}); restore or rebuild the folder"
         ) from error
-    return loaded if quantization else loaded.to(pick_device()[0])
+    return loaded if quantization else loaded.to(device)
 
 
 def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:

@@ -1,10 +1,8 @@
 """Prompts as chat templates, saved with every checkpoint.
 
-A data set has only ``[{"role": "user", "content": question}]``; the template writes the rest, the
-image first and a base model's ``<think>`` last. Sources of the wording:
-turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation scripts; Deep-Agent/R1-V;
-FanqingM/R1-Multimodal-Journey; EvolvingLMMs-Lab/open-r1-multimodal; DeepSeek-R1's paper. The
-literal ``<image>`` after the picture is a quirk of the original, kept for fidelity.
+Sources of the wording: turningpoint-ai/VisualThinker-R1-Zero, grpo.py and its two evaluation
+scripts; Deep-Agent/R1-V; FanqingM/R1-Multimodal-Journey; EvolvingLMMs-Lab/open-r1-multimodal;
+DeepSeek-R1's paper. The literal ``<image>`` after the picture is a quirk of the original.
 """
 
 from collections.abc import Sequence
@@ -60,18 +58,13 @@ def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -
     def quoted(text: str) -> str:  # as an expression: "-%}" would swallow literal line breaks
         return "{{- '" + text.replace("\n", "\\n") + "' -}}"
 
+    before, after, asks = quoted(image + opening), quoted(closing), quoted(generation)
     return (
         "{%- for message in messages -%}"
-        "{%- if message['role'] == 'user' -%}"
-        + quoted(image + opening)
-        + _CONTENT
-        + quoted(closing)
-        + "{%- elif message['role'] == 'assistant' -%}"
-        + quoted(generation)
-        + _CONTENT
-        + "{{- eos_token -}}{%- endif -%}"
-        "{%- endfor -%}"
-        "{%- if add_generation_prompt -%}" + quoted(generation) + "{%- endif -%}"
+        f"{{%- if message['role'] == 'user' -%}}{before}{_CONTENT}{after}"
+        f"{{%- elif message['role'] == 'assistant' -%}}{asks}{_CONTENT}{{{{- eos_token -}}}}"
+        "{%- endif -%}{%- endfor -%}"
+        f"{{%- if add_generation_prompt -%}}{asks}{{%- endif -%}}"
     )
 
 
@@ -83,20 +76,17 @@ def _instruct(suffix: str, system: str = HELPFUL_SYSTEM) -> str:
 
 
 TEMPLATES: dict[str, str] = {
+    # R1-Zero's, with the <think> prefill; and its evaluation without --use_reasoning_prompt.
     "base": _template(BASE_OPENING, "", BASE_CLOSING),
     "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
+    # For the instruct model; for training on bare answers (sft.py); R1-V's, open-r1-multimodal's.
     "instruct": _instruct(instruct_suffix("option")),
     "instruct_direct": _instruct(""),
     "instruct_number": _instruct(instruct_suffix("number")),
-    "r1_system": _instruct("", R1_SYSTEM),
+    "r1_system": _instruct("", R1_SYSTEM),  # R1-Multimodal-Journey's
+    # DeepSeek-R1-Zero's (paper, table 1), the only one without a picture.
     "r1_zero": _template(R1_OPENING, R1_CLOSING, "", image=""),
 }
-"""``base``: R1-Zero's prompt with the ``<think>`` prefill. ``base_direct``: the same without
-reasoning (the original's evaluation without ``--use_reasoning_prompt``). ``instruct``: for the
-instruct model. ``instruct_direct``: the same without reasoning, for training on bare answers (the
-original's sft.py). ``instruct_number``: R1-V's and open-r1-multimodal's. ``r1_system``:
-R1-Multimodal-Journey's, R1's text as the system turn. ``r1_zero``: DeepSeek-R1-Zero's template
-(paper, table 1), the only one without a picture."""
 
 
 def get_template(name: str) -> str:
@@ -108,10 +98,7 @@ def get_template(name: str) -> str:
 
 
 def one_per_image(template: str) -> str:
-    """The template that renders every picture of a turn instead of exactly one.
-
-    For turns whose content is a list of parts. One picture renders as before.
-    """
+    """The template that renders every picture in a turn's list of parts instead of exactly one."""
     each = (
         "' -}}{%- if message['content'] is string -%}{{- '" + IMAGE + "' -}}{%- else -%}"
         "{%- for part in message['content'] if part['type'] == 'image' -%}"
@@ -131,13 +118,8 @@ def conversation(question: str) -> list[dict[str, str]]:
 
 
 def to_conversations(dataset: Any) -> Any:
-    """Add TRL's ``prompt``, and a ``solution`` to rows without one: ``<answer>left</answer>``.
-
-    Args:
-        dataset: rows of :func:`vtkit.data.rows.load_training_rows`.
-    """
-    prompts = [conversation(question) for question in dataset["question"]]
-    dataset = dataset.add_column("prompt", prompts)
+    """Add TRL's ``prompt``, and a ``solution`` to rows without one: ``<answer>left</answer>``."""
+    dataset = dataset.add_column("prompt", list(map(conversation, dataset["question"])))
     if "solution" in dataset.column_names:
         return dataset
     return dataset.add_column("solution", [f"<answer>{a}</answer>" for a in dataset["answer"]])
@@ -146,9 +128,8 @@ def to_conversations(dataset: Any) -> Any:
 def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int = 1) -> None:
     """Render a few prompts and refuse templates that lose the picture or the text.
 
-    Qwen2-VL-2B's own template renders messages with roles to an empty string, and the template of
-    Qwen2-VL-2B-Instruct drops parts without roles (users copied it into the base model's folder:
-    turningpoint-ai/VisualThinker-R1-Zero, issue 7). Either would silently train on nothing.
+    Qwen2-VL-2B's own renders messages with roles to an empty string, Qwen2-VL-2B-Instruct's drops
+    parts without roles (turningpoint-ai/VisualThinker-R1-Zero, issue 7).
 
     Args:
         pictures: of each question: 1, or 0 for text-only data.
@@ -166,8 +147,8 @@ def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int =
                 f"prompt: the chat template asks for a picture and the questions have none; set "
                 f"prompt to {' or '.join(wanted)}"
             )
-        found = f"its image ({images} found instead of 1)"
-        lost = found if question in text else "its question"
+        image = f"its image ({images} found instead of 1)"
+        lost = image if question in text else "its question"
         raise UserError(
             f"the chat template lost {lost}: {text[:80]!r}; "
             f"save the processor with one of {list(TEMPLATES)}"

@@ -1,9 +1,6 @@
-"""The sizes of a Qwen2-VL or a text-only Qwen2, without its weights.
+"""The sizes of a Qwen2-VL or a text-only Qwen2 without its weights, by torch's meta device.
 
-The model is built on torch's meta device, which has sizes and no memory, from a local config.json
-or, for published models, from their architecture as it is written down here.
-
-    load_shape("Qwen/Qwen2-VL-2B").total  # 2,208,985,600
+``load_shape("Qwen/Qwen2-VL-2B").total`` is 2,208,985,600.
 """
 
 from collections.abc import Iterable, Mapping
@@ -89,11 +86,8 @@ class Shape:
         return max(1, max_pixels // (self.merge * self.patch_pixels) ** 2) * self.merge**2
 
     def picture_tokens(self, width: int, height: int, min_pixels: int, max_pixels: int) -> int:
-        """Tokens of a picture of width x height pixels after Qwen2-VL's resizing to those limits.
-
-        Raises:
-            ValueError: one side is more than 200 times the other.
-        """
+        """Tokens of a picture of width x height pixels after Qwen2-VL's resizing to those limits;
+        a ValueError if one side is more than 200 times the other."""
         side = self.merge * self.patch_pixels  # pixels that become one token, 28 in the 2B model
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         resized = smart_resize(height, width, side, **limits)
@@ -102,18 +96,14 @@ class Shape:
 
 @lru_cache(maxsize=8)
 def load_shape(model: str) -> Shape:
-    """The shape of a local model folder or a published model.
-
-    Raises:
-        UserError: no config.json there, another kind of model, or a hub id that is not known here.
-    """
+    """The shape of a local model folder or a published model; a UserError for others."""
     return shape_of(_config(model))
 
 
 def count_picture_tokens(
     sizes: Mapping[str, Iterable[tuple[int, int]]],
 ) -> dict[str, dict[str, Any]]:
-    """What pictures cost under each profile: the largest one, and the mean of each group of sizes.
+    """Count the tokens of pictures under each profile: the largest one, and each group's mean.
 
     Args:
         sizes: ``(width, height)`` in pixels, by the name of the group.

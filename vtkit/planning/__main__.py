@@ -10,7 +10,19 @@ from vtkit.errors import UserError
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``python -m vtkit.planning``; returns the exit status, 2 if the run does not fit."""
-    return run(_parser(), _plan, argv)
+    parser = Parser(
+        prog="python -m vtkit.planning",
+        description="Estimate memory, time and cost of a run; refuse one that cannot fit.",
+    )
+    add_config_arguments(parser)
+    option = parser.add_argument
+    option("--memory-gb", type=float, help="GPU memory of a card; default: this machine's")
+    option("--processes", type=int, default=1, help="cards, each with a whole model; default 1")
+    option("--price", type=float, help="of an hour of one card")
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument("--like", metavar="RUN", help="run folder whose timings.csv tells the time")
+    time.add_argument("--tokens-per-second", type=float, help="of answers, training included")
+    return run(parser, _plan, argv)
 
 
 def _plan(args: argparse.Namespace) -> None:
@@ -36,22 +48,6 @@ def _plan(args: argparse.Namespace) -> None:
     )  # fmt: skip
     print(planned.table(), flush=True)
     require_fit(planned)
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m vtkit.planning",
-        description="Estimate memory, time and cost of a run; refuse one that cannot fit.",
-    )
-    add_config_arguments(parser)
-    option = parser.add_argument
-    option("--memory-gb", type=float, help="GPU memory of a card; default: this machine's")
-    option("--processes", type=int, default=1, help="cards, each with a whole model; default 1")
-    option("--price", type=float, help="of an hour of one card")
-    time = parser.add_mutually_exclusive_group()
-    time.add_argument("--like", metavar="RUN", help="run folder whose timings.csv tells the time")
-    time.add_argument("--tokens-per-second", type=float, help="of answers, training included")
-    return parser
 
 
 if __name__ == "__main__":

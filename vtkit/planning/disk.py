@@ -1,8 +1,6 @@
 """Upper bound on a run's disk use. A run that cannot fit is refused before it starts.
 
-A checkpoint has float32 weights (of the adapter alone, if there is one) and Adam's two moments of
-what trains. While one is written, those that are kept stay. ``best`` takes room once the checkpoint
-that it was linked to is deleted. ZeRO and FSDP store some of this twice, which is not counted.
+What ZeRO and FSDP store twice is not counted.
 """
 
 import shutil
@@ -21,18 +19,14 @@ QUESTIONS = 2638  # of CV-Bench, where the configuration says "all"
 
 
 def needed(config: RunConfig, *, total: int, trained: int) -> dict[str, float]:
-    """Bytes by part, at most: ``checkpoints``, ``best``, ``cold start``, ``rollouts``, ``scores``.
-
-    Args:
-        total, trained: numbers of parameters.
-    """
+    """Bytes by part, at most, for a model of ``total`` parameters of which ``trained`` train."""
     grpo = config.algorithm == "grpo"
     weights = FULL * (total if config.adapter == "none" else trained) + SMALL_FILES
     prompts = config.steps * (config.prompts_per_step + config.spare_prompts)
     scored = (2 + config.steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)
     return {
-        "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained),
-        "best": weights,
+        "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained),  # one is being written
+        "best": weights,  # linked to a checkpoint, until that is deleted
         "cold start": weights if grpo and config.cold_start else 0.0,
         "rollouts": grpo * prompts * config.num_generations
         * (TOKEN * config.max_completion_length + RECORD),

@@ -1,8 +1,5 @@
 """Estimate the GPU memory of a training, part by part, from the shape of the model.
 
-Three parts are easily forgotten. TRL 1.16 scores tokens in tiles: logits of (batch, tokens,
-vocabulary) never exist, a tile and the gradient of the tied embeddings do. Autocast keeps a 16-bit
-copy of every float32 matrix. Under autocast the KV cache is float32, as its rotary positions are.
 timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
 activations are within a few percent. Nothing was measured on a GPU, nor with adapters.
 """
@@ -50,10 +47,9 @@ def half(config: RunConfig) -> int:
 
 def trained(shape: Shape, config: RunConfig) -> int:
     """Numbers of parameters that train: all, or adapters of every linear layer."""
-    adapter, frozen = config.adapter, config.freeze
     parts = {"language": shape.language, "vision": shape.vision}
-    kept = [part for name, part in parts.items() if name != frozen]
-    if adapter == "none":
+    kept = [part for name, part in parts.items() if name != config.freeze]
+    if config.adapter == "none":
         return sum(part.parameters for part in kept)
     return config.lora_rank * sum(part.adapter for part in kept)
 
@@ -61,25 +57,21 @@ def trained(shape: Shape, config: RunConfig) -> int:
 def held(shape: Shape, config: RunConfig, *, processes: int = 1) -> dict[str, float]:
     """Bytes that stay: ``weights``, ``gradients``, ``optimizer``, ``reference``.
 
-    Weights that train are float32 (16-bit ones would lose updates at a rate of 1e-6), so: weights
-    4, gradients 4, AdamW 8 bytes a parameter, and 4 for the reference if beta > 0. Data-parallel
-    training holds gradients twice, once in the buckets that are sent. With adapters, the base is in
-    config.dtype (LoRA), or its language matrices in 4 bits, its vision tower in config.dtype, the
-    rest in float32 (QLoRA); they are switched off for the reference, which then costs nothing.
+    What trains is float32: 16-bit weights would lose updates at a rate of 1e-6. Adapters are
+    switched off for the reference, which then costs nothing.
     """
     adapter, n = config.adapter, trained(shape, config)
     matrices, vision = shape.language.matrices, shape.vision.parameters
+    rest = shape.total - matrices - vision
     base = {
         "none": FULL * shape.total,
         "lora": half(config) * shape.total + FULL * n,
-        "qlora": NF4_BITS / 8 * matrices
-        + half(config) * vision
-        + FULL * (shape.total - matrices - vision + n),
+        "qlora": NF4_BITS / 8 * matrices + half(config) * vision + FULL * (rest + n),
     }
     reference = config.algorithm == "grpo" and config.beta > 0 and adapter == "none"
     return {
         "weights": base[adapter],
-        "gradients": FULL * n * (2 if processes > 1 else 1),
+        "gradients": FULL * n * (2 if processes > 1 else 1),  # once in buckets that are sent
         "optimizer": 2 * FULL * n,
         "reference": FULL * shape.total if reference else 0,
     }
@@ -93,10 +85,9 @@ def pictures(shape: Shape, batch: Batch) -> float:
 def language_layer(part: Part, config: RunConfig, length: int) -> float:
     """Bytes that one decoder layer keeps of one token for its backward pass.
 
-    Two norms keep input and normed input in the residual stream's float32: 4 widths. Inputs of
-    matrices, attention and its output: 6 widths, queries, repeated keys and values among them (in
-    16 bits 9: the inputs of both norms' outputs are copied). The MLP: 4 inner widths (gate, its
-    activation, up, their product). The mask of a padded batch: one number for each other token.
+    Norms: 4 widths in float32. Inputs of matrices, attention and its output: 6 widths (in 16 bits
+    9: both norms' outputs are copied). The MLP: 4 inner widths (gate, its activation, up, their
+    product). The mask of a padded batch: one number for each other token.
     """
     c = half(config)
     adapters = 0 if config.adapter == "none" else 3  # each its own input
@@ -123,10 +114,8 @@ def copies(shape: Shape, config: RunConfig) -> float:
 def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> float:
     """Bytes of activations of one forward and backward pass, at their peak.
 
-    Kept is either all that every layer needs or, with gradient checkpointing, each layer's input;
-    one layer at a time is then computed again, next to the gradients of its two widest tensors.
-    The peak is at the output layer, at the end of the forward pass, or in a layer that is computed
-    again.
+    With gradient checkpointing each layer's input is kept; one layer at a time is computed again,
+    next to the gradients of its two widest tensors.
 
     Args:
         triton: with the fused kernel of a GPU, which scores completions only, in place.
@@ -155,11 +144,8 @@ def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> 
 
 
 def _head(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> tuple[float, float]:
-    """Bytes for scoring tokens: the tile with its surroundings, and the tied matrix's gradient.
-
-    The gradient, vocabulary x width in float32, waits for the embeddings' own: it is alive for the
-    whole backward pass.
-    """
+    """Bytes for scoring tokens: the tile with its surroundings (TRL 1.16 never has all logits), and
+    the tied matrix's gradient, which is alive for the whole backward pass."""
     rows = batch.sequences * (batch.completion if triton else batch.length - 1)
     tile = min(rows, TILE_TOKENS)
     bytes_ = half(config) * tile * TILE_WORDS + FULL * rows * shape.language.width
@@ -178,9 +164,8 @@ def cache(shape: Shape, config: RunConfig, batch: Batch) -> float:
 def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) -> float:
     """Bytes that a colocated vLLM takes, and keeps: 0 without one.
 
-    Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache of all
-    completions in 16 bits, the peak of reading as many tokens as TRL lets it at once (3 inner and 4
-    residual widths), and :data:`ENGINE_OWN`. With less cache it cannot sample all of them at once.
+    Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache in 16
+    bits, the peak of reading as many tokens as TRL lets it at once, and :data:`ENGINE_OWN`.
 
     Args:
         batch: completions that one process samples in a step.
@@ -202,11 +187,10 @@ def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) 
 def generation(shape: Shape, config: RunConfig, batch: Batch) -> float:
     """Bytes on top of the full KV cache at the peak of generating.
 
-    Either reading the prompts, all of the batch at once, takes most (3 inner widths of the widest
-    part, with only the prompts' cache), or the last token does (a layer's cache is copied to grow,
-    and logits are sorted). Without autocast, as TRL generates with adapters, QLoRA's float32 parts
-    make everything float32.
+    Either reading the prompts takes most, or the last token does: a layer's cache is copied to
+    grow, and logits are sorted.
     """
+    # TRL generates with adapters without autocast: QLoRA's float32 parts make all float32.
     c = FULL if config.adapter == "qlora" else half(config)
     language, vision = shape.language, shape.vision
     full = cache(shape, config, batch)

@@ -1,10 +1,4 @@
-"""Plan a run before you spend money: memory, disk, time and cost, and whether it fits.
-
-Memory is counted part by part at the three moments that can be the worst: training, generating and
-scoring. Time is never guessed: it comes from a measured run, or from a speed that you give.
-
-    print(plan(config, memory=16e9).table())
-"""
+"""Plan a run before you spend money: memory, disk, time and cost, and whether it fits."""
 
 import csv
 import os
@@ -23,9 +17,9 @@ from vtkit.planning.memory import GB, RESERVE, Batch
 
 TEXT_TOKENS = 128  # of a prompt without its picture: the wording has 70, SAT's questions up to 50
 ANSWER_TOKENS = 16  # of the supervised baseline
-PARTS = (
-    "weights", "gradients", "optimizer", "reference", "pictures", "activations", "KV cache",
-    "vLLM",
+SAME = (  # what the time of a step depends on most
+    "algorithm", "model", "num_generations", "prompts_per_step", "max_completion_length",
+    "max_pixels", "per_device_batch_size",
 )  # fmt: skip
 
 
@@ -75,14 +69,13 @@ class Plan:
 
     def table(self) -> str:
         """The plan as lines of text, for a terminal or a notebook."""
-        names = list(self.moments)
-        lines = [f"{'GB':<14}" + "".join(f"{name:>12}" for name in names)]
-        for part in PARTS:
-            cells = "".join(f"{_gb(self.moments[name][part]):>12}" for name in names)
-            lines.append(f"{part:<14}{cells}")
-        total = "".join(f"{_gb(sum(self.moments[name].values())):>12}" for name in names)
-        lines += [f"{'together':<14}{total}", ""]
-        return "\n".join(lines + [f"{name:<26}{text}" for name, text in self._facts()])
+        moments, rows = self.moments.values(), {"GB": list(self.moments)}
+        rows |= {part: [_gb(moment[part]) for moment in moments] for part in [*moments][0]}
+        rows["together"] = [_gb(sum(moment.values())) for moment in moments]
+        lines = [
+            f"{name:<14}{''.join(f'{cell:>12}' for cell in row)}" for name, row in rows.items()
+        ]
+        return "\n".join([*lines, "", *(f"{name:<26}{text}" for name, text in self._facts())])
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         config, shape = self.config, self.shape
@@ -124,16 +117,11 @@ def plan(
     """Estimate what a run takes.
 
     Args:
-        memory: bytes that one card has; None: not checked.
-        price: of an hour of one card.
+        memory, price: bytes that one card has (None: not checked), price of an hour of it.
         processes: cards, each with a whole model (data-parallel).
         like: folder of a run with the same steps on the same machine; its timings.csv is read.
         tokens_per_second: tokens of answers that whole steps, training included, get through.
         triton: False for a CPU, see :func:`vtkit.planning.memory.training`.
-
-    Raises:
-        UserError: unknown size of the model, a step that the processes cannot share, or ``like``
-            without timings or with other steps.
     """
     shape = load_shape(config.model)
     moments = _moments(config, shape, processes, triton, memory)
@@ -161,11 +149,7 @@ def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | No
 def _moments(
     config: RunConfig, shape: Shape, processes: int, triton: bool, memory: float | None
 ) -> dict[str, dict[str, float]]:
-    """Bytes by part while training, generating (GRPO only) and scoring the benchmark.
-
-    Gradients are freed after each step and are not there when it generates or scores. A colocated
-    vLLM is always there; while it generates, its share holds cache and activations.
-    """
+    """Bytes by part while training, generating (GRPO only) and scoring the benchmark."""
     each = config.prompts_per_step * config.num_generations
     if each % (processes * config.per_device_batch_size):
         raise UserError(
@@ -177,25 +161,24 @@ def _moments(
     whole = _batch(config, shape, each // processes)
     scored = _batch(config, shape, config.eval_batch_size, config.eval_max_new_tokens)
     grpo = config.algorithm == "grpo"
-    held["vLLM"] = parts.engine(shape, config, whole, memory)
+    engine = parts.engine(shape, config, whole, memory)
     trains = {
-        **held,
         "pictures": parts.pictures(shape, whole if grpo else at_once),
         "activations": parts.training(shape, config, at_once, triton=triton),
         "KV cache": 0.0,
     }
-    moments = {"training": trains}
+    moments = {"training": {**held, **trains, "vLLM": engine}}
     for name, batch in (("generating", whole), ("scoring", scored)):
         if grpo or name == "scoring":
+            ours = not (engine and name == "generating")  # vLLM's share holds its cache
             moments[name] = {
                 **held,
-                "gradients": 0.0,
+                "gradients": 0.0,  # freed after each step
                 "pictures": parts.pictures(shape, batch),
-                "activations": parts.generation(shape, config, batch),
-                "KV cache": parts.cache(shape, config, batch),
+                "activations": ours * parts.generation(shape, config, batch),
+                "KV cache": ours * parts.cache(shape, config, batch),
+                "vLLM": engine,
             }
-    if held["vLLM"]:
-        moments["generating"] |= {"activations": 0.0, "KV cache": 0.0}
     return moments
 
 
@@ -211,12 +194,6 @@ def this_machine() -> tuple[str, float, bool]:
         card = torch.cuda.get_device_properties(0)
         return card.name, float(card.total_memory), True
     return "CPU", float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")), False
-
-
-SAME = (  # what the time of a step depends on most
-    "algorithm", "model", "num_generations", "prompts_per_step", "max_completion_length",
-    "max_pixels", "per_device_batch_size",
-)  # fmt: skip
 
 
 def _timings(run: Path, config: RunConfig) -> list[float]:

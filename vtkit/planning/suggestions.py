@@ -1,7 +1,6 @@
 """Suggest which setting to change when a plan does not fit, and to which value.
 
-Each setting is lowered alone, in a fixed order, no further than it must be. Where no single change
-is enough, they are combined in the same order.
+Each setting is lowered alone, no further than it must be; if none is enough, they are combined.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,11 +34,7 @@ def require_fit(plan: Plan) -> None:
 
 
 def check_plan(config: RunConfig) -> None:
-    """Print what a run needs on this machine, and refuse it if that cannot fit.
-
-    Raises:
-        UserError: as :func:`require_fit`.
-    """
+    """Print what a run needs on this machine, and refuse it if that cannot fit."""
     name, memory, triton = this_machine()
     planned = plan(config, memory, triton=triton)
     print(f"{name}\n{planned.table()}")
@@ -48,11 +43,9 @@ def check_plan(config: RunConfig) -> None:
 
 def suggestions(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield changes ``{field: value}`` that make the plan fit; maybe none."""
-    lowered = [(name, _lower(plan, name)) for name in _SMALLER]
-    single = [(name, changed) for name, changed in lowered if changed and changed.fits]
-    for name, changed in single:
-        yield {name: getattr(changed.config, name)}
-    if single:
+    lowered = {name: _lower(plan, name) for name in _SMALLER}
+    if single := {name: made for name, made in lowered.items() if made and made.fits}:
+        yield from ({name: getattr(made.config, name)} for name, made in single.items())
         return
     changes: dict[str, Any] = {}
     for name in _SMALLER:
@@ -82,10 +75,9 @@ def _text(value: Any) -> str:
 def _below(name: str, *, step: int = 1, least: int = 1) -> Callable[[Plan], list[int]]:
     """Multiples of ``step`` below the setting's value, largest first."""
 
-    def values(plan: Plan) -> list[int]:
-        return list(range((getattr(plan.config, name) - 1) // step * step, least - 1, -step))
-
-    return values
+    return lambda plan: list(
+        range((getattr(plan.config, name) - 1) // step * step, least - 1, -step)
+    )
 
 
 def _pixels(plan: Plan) -> list[int]:

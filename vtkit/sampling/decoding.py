@@ -1,8 +1,6 @@
 """The decoding loop: one token for each completion at a time, until all have ended.
 
-Unlike ``transformers.generate`` it reads a prompt once for all of its copies
-(:mod:`vtkit.sampling.prefix_cache`), and removes a completion that has ended from the batch. The
-caller chooses the tokens.
+It reads a prompt once for all of its copies and drops completions that have ended from the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,15 +36,12 @@ def decode(
     room: Sequence[int],
     few: int = 0,
 ) -> Decoded:
-    """Complete prompts.
+    """Complete prompts with a model in evaluation mode.
 
     Args:
-        model: in evaluation mode.
         inputs: distinct prompts, padded left: (prompts, length) as for :class:`PrefixCache`.
-        copies: for each completion, the number of its prompt.
-        ends: end-of-text tokens.
-        banned: tokens that are never chosen.
-        room: for each completion, how many tokens it may have; it ends there.
+        copies, room: for each completion, the number of its prompt, and its most tokens.
+        ends, banned: end-of-text tokens, and tokens that are never chosen.
         few: stop when at most so many completions have not ended.
     """
     prefix = PrefixCache(model, inputs)

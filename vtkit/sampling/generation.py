@@ -1,10 +1,8 @@
 """Generate completions for a whole data set, in batches of prompts of about equal length.
 
-The longest prompts come first: a batch that does not fit fails at once, or is halved where the
-batch size is 0. A batch waits for its longest completion, so once half of it has ended the rest is
-set aside and resumed later, together with others; all prompts are read at most twice for that. The
-model, its mode and torch's random state are left as they were: evaluating during a run does not
-change the run.
+A batch waits for its longest completion, so once half of it has ended the rest is set aside and
+resumed later with others. The model's mode and torch's random state are left as they were:
+evaluating during a run does not change the run.
 """
 
 import time
@@ -70,9 +68,7 @@ def stream(
         dataset: columns ``image`` (or ``images``) and ``prompt``: the question, or the conversation
             that :func:`vtkit.models.prompts.to_conversations` makes of it.
         batch_size: rows in a forward pass; 0: as many as fit in memory.
-        max_new_tokens: a longer completion is cut.
-        beginnings: for each row, the words that its completion continues. They are neither
-            repeated in the completion nor counted.
+        beginnings: for each row, the words that its completion continues, not repeated in it.
         sampling: how tokens are drawn; greedy without.
         progress: show a bar, or a line a minute when headless.
         done: rows that need no completion any more.
@@ -171,7 +167,6 @@ def banned_of(processor: Any) -> list[int]:
 
 @contextmanager
 def _inference(model: Any) -> Iterator[None]:
-    """Switch to evaluation mode without gradients; the previous mode is restored."""
     training = model.training
     model.eval()
     try:

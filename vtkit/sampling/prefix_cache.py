@@ -1,6 +1,5 @@
 """Read each distinct prompt once, and share its keys and values among its completions.
 
-Attention is causal, so whatever follows a prompt is computed as if the prompt were read each time.
 Gradients flow through the keys and values into the one reading.
 
     rows, copies = distinct(inputs)         # 8 prompts of 64, and which of them each of the 64 has
@@ -20,20 +19,15 @@ _KNOWN = ("qwen2_vl", "qwen2")
 
 
 def can_share(model: Any) -> bool:
-    """Tell whether prompts can be read apart from what follows them.
-
-    They cannot where activations are recomputed in the backward pass: keys and values are dropped.
-    """
+    """Tell whether prompts can be read apart from what follows them."""
+    # Not where the backward pass recomputes activations: keys and values are dropped.
     recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     kind = getattr(getattr(model, "config", None), "model_type", None)  # None of one in a wrapper
     return kind in _KNOWN and not (recomputes and torch.is_grad_enabled())
 
 
 class PrefixCache:
-    """Keys and values of prompts that a model has read.
-
-    Args:
-        inputs: of a forward pass, padded left; the last token of each row is text.
+    """Keys and values of prompts that a model has read, of inputs padded left that end in text.
 
     Attributes:
         cache: keys and values, a row for each prompt.
@@ -63,7 +57,6 @@ class PrefixCache:
 
         Args:
             ids, mask: (rows, tokens), padded right.
-            options: see the model's ``forward``.
         """
         self.mask = torch.cat([self.mask, mask], dim=1)
         positions = self.mask.sum(1, keepdim=True) - mask.sum(1, keepdim=True) + self._shift
@@ -75,15 +68,13 @@ class PrefixCache:
 
 
 def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[dict, list[int]]:
-    """Drop repeated prompts from a batch; also returns the number of each row's prompt in it.
+    """Drop repeated prompts from a batch (rows, length) of a model's inputs.
 
     Args:
-        inputs: ``input_ids`` and ``attention_mask``, (rows, length), and, with pictures,
-            ``mm_token_type_ids``, ``pixel_values``, ``image_grid_thw``.
         pictures: how many each row has.
 
     Returns:
-        The inputs, (distinct prompts, length), and for each row of ``inputs`` one number.
+        The inputs, (distinct prompts, length), and for each row the number of its prompt in them.
     """
     rows = inputs["input_ids"].shape[0]
     looks = _pictures(inputs, pictures) if inputs.get("pixel_values") is not None else [None] * rows

@@ -1,17 +1,12 @@
 """Store greedy completions on disk batch by batch, and resume from them after a kill.
 
-An append-only file has a line of settings and a line ``[row, text, tokens]`` for each completion.
-The settings are what a completion depends on: weights, questions with pictures, rendered prompt and
-limits. Where they differ, all completions are made again.
-
-    completions = generate_resumable("step-000000.completions.jsonl", model, processor, rows, ...)
+An append-only file has a line of settings, which are everything that a completion depends on, and a
+line ``[row, text, tokens]`` for each. Where settings differ, all completions are made again.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,36 +37,31 @@ def generate_resumable(
     The complete file is left for the caller to remove.
 
     Args:
-        model: or a :class:`CompletionEngine`. It rounds differently, which changes a greedy
-            completion now and then, so its completions do not count as those of the model.
+        model: or a :class:`CompletionEngine`, which rounds differently: its completions do not
+            count as the model's.
 
     Raises:
-        UserError: as ``generate``; the file cannot be written, or the disk is full (completions
-            that are stored already stay).
+        UserError: as ``stream``; or the file cannot be read or written. What is stored stays.
     """
     path = Path(path)
     settings = _fingerprint(model, processor, dataset, max_new_tokens)
     found = _read(path, settings, len(dataset))
     if found:
         print(f"{path}: {len(found)} of {len(dataset)} completions are there already", flush=True)
-    with _appending(path) as append:
-        if not path.stat().st_size:
-            append([settings])
-        completions = (
-            model.stream if isinstance(model, CompletionEngine) else partial(stream, model)
-        )
-        for batch in completions(
-            processor, dataset,
-            batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
-        ):  # fmt: skip
-            append([[row, completion.text, completion.tokens] for row, completion in batch.items()])
-            found |= batch
+    begun = path.is_file() and path.stat().st_size > 0
+    _append(path, [] if begun else [settings])  # tells now if it cannot be written
+    vllm = isinstance(model, CompletionEngine)
+    completions = model.stream if vllm else partial(stream, model)
+    for batch in completions(
+        processor, dataset,
+        batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
+    ):  # fmt: skip
+        _append(path, [[row, *completion] for row, completion in batch.items()])
+        found |= batch
     return [found[row] for row in range(len(dataset))]
 
 
-def _fingerprint(
-    model: Any, processor: Any, dataset: Dataset, max_new_tokens: int
-) -> dict[str, Any]:
+def _fingerprint(model: Any, processor: Any, dataset: Dataset, limit: int) -> dict[str, Any]:
     """Everything that a greedy completion depends on, for JSON."""
     pictured = hasattr(processor, "image_processor")
     vllm = isinstance(model, CompletionEngine)
@@ -80,15 +70,14 @@ def _fingerprint(
         "questions": _questions_digest(dataset),
         "prompt": hashlib.sha256(processor.chat_template.encode()).hexdigest()[:16],
         "pixels": dict(processor.image_processor.size) if pictured else None,
-        "max_new_tokens": max_new_tokens,
+        "max_new_tokens": limit,
     }
 
 
 def weights_digest(model: torch.nn.Module) -> str:
-    """16 hexadecimal digits that change when a weight does; seconds for billions of weights.
+    """16 hexadecimal digits that change when a weight does, the same on every machine.
 
-    The bits of each tensor are summed as integers, exact in any order: the digest is the same on
-    every machine. Weights that merely swap places within a tensor go unnoticed.
+    Bits are summed as integers: weights that merely swap places within a tensor go unnoticed.
     """
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -115,18 +104,13 @@ def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from error
     found: dict[int, Completion] = {}
-    whole = 0
-    for number, line in enumerate(lines):
-        value = _parse(line)
-        if number == 0:
-            if not _is_ours(path, value, settings):
-                break
-        elif _is_completion(value, n):
-            found[value[0]] = Completion(*value[1:])
-        else:
-            break
-        whole += len(line)
-    os.truncate(path, whole)
+    values = [_parse(line) for line in lines]
+    whole = int(bool(values) and _is_ours(path, values[0], settings))  # lines that stay
+    while 0 < whole < len(values) and _is_completion(values[whole], n):
+        row, *completion = values[whole]
+        found[row] = Completion(*completion)
+        whole += 1
+    os.truncate(path, sum(map(len, lines[:whole])))
     return found
 
 
@@ -148,35 +132,21 @@ def _is_ours(path: Path, value: Any, settings: dict[str, Any]) -> bool:
 
 
 def _is_completion(value: Any, n: int) -> bool:
-    if not (isinstance(value, list) and list(map(type, value)) == [int, str, int]):
-        return False
-    return 0 <= value[0] < n and value[2] >= 0
+    typed = isinstance(value, list) and list(map(type, value)) == [int, str, int]
+    return typed and 0 <= value[0] < n and value[2] >= 0
 
 
-@contextmanager
-def _appending(path: Path) -> Iterator[Any]:
-    """Yield a function that adds values as lines and returns once they are on the disk."""
-
-    def append(values: list[Any]) -> None:
-        try:
-            rest = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+def _append(path: Path, values: list[Any]) -> None:
+    """Add values as lines; they are on the disk when this returns."""
+    rest = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as handle:
             while rest:  # a disk that fills up takes a part first
                 rest = rest[handle.write(rest) :]
             os.fsync(handle.fileno())
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "ab", buffering=0)  # noqa: SIM115
     except OSError as error:
-        raise _cannot_write(path, error) from error
-    with handle:
-        yield append
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write {path}: {error.strerror or error}; free some space and run the same "
-        "command again: it resumes from what was stored"
-    )
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free some space and run the same "
+            "command again: it resumes from what was stored"
+        ) from error

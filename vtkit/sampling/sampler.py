@@ -1,7 +1,4 @@
-"""Choose tokens: greedily, or with random numbers that belong to the row.
-
-A draw depends neither on the batch that a row is in nor on torch's random state.
-"""
+"""Choose tokens: greedily, or with random numbers that belong to the row, whatever its batch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,19 +9,11 @@ import torch
 
 
 class Sampling(NamedTuple):
-    """Settings for drawing completions.
-
-    Each token takes one random number from the row's random stream, which is named by its key. Two
-    rows with the same key are drawn with the same numbers.
-
-    temperature: logits are divided by it.
-    top_k: only the k likeliest tokens; 0 for all.
-    keys: one for each row of the data set.
-    """
+    """Settings for drawing completions: one random number of the row's stream for each token."""
 
     temperature: float
-    top_k: int
-    keys: Sequence[str]
+    top_k: int  # only the k likeliest tokens; 0 for all
+    keys: Sequence[str]  # for each row of the data set, the name of its random stream
 
 
 class InverseCDFSampler:
@@ -34,7 +23,6 @@ class InverseCDFSampler:
 
     Args:
         numbers: in [0, 1), (completions, tokens): one for each token that a completion may have.
-        temperature, top_k: see :class:`Sampling`.
     """
 
     def __init__(self, numbers: torch.Tensor, temperature: float, top_k: int):
@@ -42,7 +30,7 @@ class InverseCDFSampler:
 
     def __call__(self, logits: torch.Tensor, completions: list[int], step: int) -> torch.Tensor:
         """Tokens (n,), from ``logits`` (n, vocabulary) of the completions with these numbers."""
-        scores = logits / self.temperature  # (n, vocabulary)
+        scores = logits / self.temperature
         if 0 < self.top_k < scores.shape[1]:
             least = scores.topk(self.top_k).values[:, -1:]
             scores = scores.masked_fill(scores < least, -torch.inf)

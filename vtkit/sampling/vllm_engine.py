@@ -1,10 +1,7 @@
 """vLLM where it is installed: version, model folder, server command, completions.
 
-vLLM reads everything from a folder, the limits on a picture's size too. Where these differ from the
-trainer's, pictures silently become other numbers of tokens. So it gets a folder with links to the
-weights and with the processor that trains (:func:`write_folder`).
-
-    python -m vtkit.sampling --profile paper          # that folder, and the command to serve it
+It reads limits on pictures from its folder too. With others than the trainer's, pictures silently
+become other numbers of tokens: so it gets links to the weights, and the processor that trains.
 """
 
 import hashlib
@@ -52,11 +49,7 @@ def require() -> None:
 
 
 def collapse(tokens: Sequence[int], image: int) -> list[int]:
-    """Replace each run of image tokens by one, which vLLM expands again.
-
-    Args:
-        image: id of the image token. Two pictures are never one run: each has a start and an end.
-    """
+    """Replace each picture's run of tokens (of id ``image``) by one, which vLLM expands again."""
     before = [None, *tokens]
     return [t for last, t in zip(before, tokens, strict=False) if t != image or last != image]
 
@@ -84,12 +77,7 @@ def check_pictures(processor: Any) -> None:
 
 
 def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
-    """Write a model folder for vLLM: links to ``model``'s weights, and ``processor``.
-
-    Raises:
-        UserError: an adapter, which vLLM would serve without its vision part; a model that cannot
-            be downloaded, or a folder that cannot be written.
-    """
+    """Write a model folder for vLLM: links to ``model``'s weights, and ``processor``."""
     if base := adapters.base_of(model):
         raise UserError(
             f"{model}: is an adapter on {base}; vLLM takes whole weights only: use transformers"
@@ -98,18 +86,15 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in (path for pattern in _LINKED for path in source.glob(pattern)):
-            _link(path.resolve(), folder / path.name)
+            link = folder / path.name
+            if link.exists() and not link.is_symlink():
+                raise UserError(f"{link} is not a link; choose a folder without a model in it")
+            link.unlink(missing_ok=True)
+            link.symlink_to(path.resolve())
         processor.save_pretrained(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
     return folder
-
-
-def _link(target: Path, link: Path) -> None:
-    if link.exists() and not link.is_symlink():
-        raise UserError(f"{link} is not a link; choose a folder without a model in it")
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
 
 
 def _local(model: str | Path) -> Path:
@@ -153,11 +138,8 @@ class CompletionEngine:
 
     Args:
         model: folder with whole weights, or a hub id.
-        processor: of :func:`vtkit.models.loading.load_processor`; its limits on pictures hold.
+        processor: its limits on pictures hold.
         place: folder for :func:`write_folder`.
-
-    Raises:
-        UserError: as :func:`require`, :func:`check_pictures` and :func:`write_folder`.
     """
 
     def __init__(self, model: str | Path, processor: Any, place: str | Path):
@@ -184,11 +166,7 @@ class CompletionEngine:
         progress: bool = False,
         done: Collection[int] = (),
     ) -> Iterator[dict[int, Completion]]:
-        """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0: :data:`_PORTION` rows.
-
-        Raises:
-            UserError: the engine does not start, or a prompt is too long for it.
-        """
+        """As :func:`vtkit.sampling.generation.stream`; ``batch_size`` 0: :data:`_PORTION` rows."""
         from vllm import LLM, SamplingParams
 
         ready = set(done)
@@ -225,11 +203,8 @@ def _prompt(processor: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Render a row with one image token for each picture: vLLM expands them itself."""
     messages = message(row)
     pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
-    text = processor.apply_chat_template(
-        messages,
-        add_generation_prompt=True,
-        tokenize=False,
-        chat_template=one_per_image(processor.chat_template),
-    )
+    template = one_per_image(processor.chat_template)
+    options = {"add_generation_prompt": True, "tokenize": False, "chat_template": template}
+    text = processor.apply_chat_template(messages, **options)
     tokens = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     return {"prompt_token_ids": tokens, "multi_modal_data": {"image": pictures}}

@@ -1,8 +1,4 @@
-"""Train one recipe into a run folder, or write a run's model card.
-
-python -m vtkit.training --recipe sft --seed 1
-python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name
-"""
+"""Train one recipe into a run folder, or write a run's model card."""
 
 import argparse
 import sys
@@ -16,7 +12,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run ``python -m vtkit.training``; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["card"]:
-        return run(_card_parser(), _card, argv[1:])
+        program, description = "python -m vtkit.training card", "Write a run's model card."
+        parser = Parser(prog=program, description=description)
+        parser.add_argument("run_dir", help="folder of a run that has a checkpoint")
+        parser.add_argument(
+            "--push", metavar="USER/NAME", help="upload the checkpoint with its card"
+        )
+        return run(parser, _card, argv[1:])
     parser = Parser(
         prog="python -m vtkit.training",
         description="Train one recipe into a run folder.",
@@ -50,13 +52,6 @@ def _card(args: argparse.Namespace) -> None:
     print(write_card(config, checkpoint))
     if args.push:
         print(push(checkpoint, args.push))
-
-
-def _card_parser() -> Parser:
-    parser = Parser(prog="python -m vtkit.training card", description="Write a run's model card.")
-    parser.add_argument("run_dir", help="folder of a run that has a checkpoint")
-    parser.add_argument("--push", metavar="USER/NAME", help="upload the checkpoint with its card")
-    return parser
 
 
 if __name__ == "__main__":

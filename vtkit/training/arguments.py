@@ -23,9 +23,6 @@ def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
 
     Args:
         changes: arguments that replace the configuration's.
-
-    Raises:
-        UserError: a precision that this machine cannot train in, or an uneven share of a step.
     """
     sft = config.algorithm == "sft"
     own = _sft_arguments(config) if sft else _grpo_arguments(config)
@@ -76,19 +73,13 @@ def _accumulation(config: RunConfig) -> int:
 
 
 def _grpo_arguments(config: RunConfig) -> dict[str, Any]:
-    """GRPO as in R1-Zero, where TRL 1.16 has other defaults.
-
-    Those are the loss ``dapo``, no KL term (``beta`` 0), 512 tokens at most, ``top_k`` 0 where the
-    original sampled with transformers' 50, and a KL term that is multiplied by the probability
-    ratio (``use_bias_correction_kl``), which changes the gradient even on-policy.
-    """
+    """GRPO as in R1-Zero, where TRL 1.16 has other defaults."""
     return dict(
         learning_rate=config.learning_rate, num_generations=config.num_generations,
-        beta=config.beta,
-        loss_type=config.loss_type, scale_rewards=config.scale_rewards,
-        epsilon_high=config.epsilon_high,
-        temperature=config.temperature, top_p=1.0,
+        beta=config.beta, loss_type=config.loss_type, scale_rewards=config.scale_rewards,
+        epsilon_high=config.epsilon_high, temperature=config.temperature, top_p=1.0,
         top_k=config.top_k, max_completion_length=config.max_completion_length, num_iterations=1,
+        # TRL's default multiplies the KL term by the probability ratio, which changes the gradient.
         use_bias_correction_kl=False, mask_truncated_completions=False,
         **vllm_rollouts.arguments(config, vllm_rollouts.mode(config)),
     )  # fmt: skip

@@ -33,10 +33,7 @@ each rule found. Times are in timings.csv: they differ from run to run, metrics 
 
 
 class MetricsLog(TrainerCallback):
-    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
-
-    A resumed run drops the rows after its checkpoint and writes them again.
-    """
+    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``."""
 
     def __init__(self, folder: Path):
         self.metrics, self.timings = folder / "metrics.csv", folder / "timings.csv"
@@ -44,7 +41,7 @@ class MetricsLog(TrainerCallback):
         self.seconds: list[dict[str, str]] = []
         self.began = 0.0
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):  # resumed, it drops later rows
         self.rows = _rows_until(self.metrics, state.global_step)
         self.seconds = _rows_until(self.timings, state.global_step)
 
@@ -56,9 +53,8 @@ class MetricsLog(TrainerCallback):
             return
         values = {"step": state.global_step, **logs}
         self.rows.append({name: _cell(values.get(name)) for name in METRICS})
-        self.seconds.append(
-            {"step": str(state.global_step), "seconds": f"{time.perf_counter() - self.began:.3f}"}
-        )
+        seconds = f"{time.perf_counter() - self.began:.3f}"
+        self.seconds.append({"step": str(state.global_step), "seconds": seconds})
         _write_csv(self.metrics, self.rows, METRICS)
         _write_csv(self.timings, self.seconds, ("step", "seconds"))
 
@@ -86,10 +82,9 @@ class Evaluation(TrainerCallback):
     """Score the benchmark before the first step, every ``every`` steps and after the last.
 
     Args:
-        score: called with the step; returns the accuracy and leaves its files behind.
+        score: called with the step.
         done: tells whether a step has its score already (after a resume).
-        together: every process scores, not just the main one: needed where each holds only a part
-            of the weights.
+        together: every process scores, as each holds only a part of the weights.
     """
 
     def __init__(
@@ -137,7 +132,6 @@ class Progress(TrainerCallback):
 
     Args:
         draw: called as often as headless lines are printed.
-        unit: name of a step.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
@@ -148,9 +142,8 @@ class Progress(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.began = state.global_step, time.perf_counter()
         if state.is_world_process_zero and not self.headless:
-            self.bar = tqdm(
-                total=state.max_steps, initial=state.global_step, desc="training", unit=self.unit
-            )
+            counts = {"total": state.max_steps, "initial": state.global_step}
+            self.bar = tqdm(**counts, desc="training", unit=self.unit)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "loss" not in logs:

@@ -1,10 +1,8 @@
 """A cold start: supervised steps on a few examples of the wanted format, before GRPO.
 
-The paper's later version reports 70.58 % on CV-Bench after "small cold-start data" (abstract on
-OpenReview) without its size, kind or training. Our reading is the least that it can mean: training
-rows whose thinking part repeats the options, with the answer in tags. It teaches the format and
-where a completion ends. Step 0 of the benchmark scores the tuned model, and ``beta`` keeps the
-policy close to it; with adapters, to the base model.
+The paper's later version (abstract on OpenReview) has "small cold-start data" and no details. Ours
+are training rows whose thinking part repeats the options. Step 0 scores the tuned model, and
+``beta`` keeps the policy close to it; with adapters, to the base model.
 """
 
 import math
@@ -39,7 +37,7 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
     If killed, it starts again from the beginning. All processes call it together.
 
     Args:
-        dataset: the run's training rows, of :func:`vtkit.models.prompts.to_conversations`.
+        dataset: the run's training rows, as conversations.
         args: a ``trl.SFTConfig`` with :func:`arguments`.
     """
     folder = Path(config.run_dir) / FOLDER
@@ -68,11 +66,7 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
 
 
 def arguments(config: RunConfig, processes: int) -> dict[str, Any]:
-    """Changes of the run's SFT arguments for a cold start: one step an epoch, nothing saved.
-
-    Raises:
-        UserError: the examples cannot be split among the processes.
-    """
+    """Changes of the run's SFT arguments for a cold start: one step an epoch, nothing saved."""
     if config.cold_start % processes:
         raise UserError(
             f"parameters: cold_start: {config.cold_start} examples cannot be split among "
@@ -88,11 +82,7 @@ def arguments(config: RunConfig, processes: int) -> dict[str, Any]:
 
 
 def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
-    """Draw ``n`` rows and add a ``completion`` in the format that the reward wants.
-
-    Raises:
-        UserError: the prompt asks for no thinking, or there are fewer rows.
-    """
+    """Draw ``n`` rows and add a ``completion`` in the format that the reward wants."""
     if prompt.endswith("_direct"):
         raise UserError(
             f"parameters: cold_start teaches to think in tags, and prompt {prompt} asks for "
@@ -105,10 +95,8 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
         )
     chosen = dataset.select(random.Random(f"cold-start-{seed}").sample(range(len(dataset)), n))
     opening = "" if is_prefilled(prompt) else PREFILL
-    completions = [
-        [{"role": "assistant", "content": opening + completion(choices, answer)}]
-        for choices, answer in zip(chosen["choices"], chosen["answer"], strict=True)
-    ]
+    texts = map(completion, chosen["choices"], chosen["answer"])
+    completions = [[{"role": "assistant", "content": opening + text}] for text in texts]
     return chosen.select_columns(["images", "prompt"]).add_column("completion", completions)
 
 

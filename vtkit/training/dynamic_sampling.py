@@ -1,8 +1,7 @@
 """Replace groups whose completions all earn the same, and so teach nothing, by spare ones.
 
-DAPO (arXiv 2503.14476) samples batches until enough groups have spread, GPG (arXiv 2504.02546)
-samples again below a share of them. Here a fixed number of spare prompts is sampled with each
-batch: every step costs the same. Seed and step alone decide which, so a resumed run draws the same.
+After DAPO (arXiv 2503.14476) and GPG (arXiv 2504.02546), with a fixed number of spare prompts a
+step, which seed and step alone decide: a resumed run draws the same.
 
     spare = SparePrompts(trainer, 4)
     kept = spare.keep(sample(inputs + spare.draw(inputs)), len(inputs))
@@ -10,6 +9,7 @@ batch: every step costs the same. Seed and step alone decide which, so a resumed
 
 import random
 from collections import defaultdict, deque
+from itertools import islice
 from typing import Any
 
 import torch
@@ -27,9 +27,6 @@ class SparePrompts:
     Args:
         trainer: a ``trl.GRPOTrainer``; the log of its last completions is made long enough.
         prompts: how many a step, in all processes together.
-
-    Raises:
-        UserError: the processes cannot share them evenly, or there are too few rows.
     """
 
     def __init__(self, trainer: Any, prompts: int):
@@ -60,18 +57,11 @@ class SparePrompts:
         taken = {row["id"] for row in inputs}
         own = (trainer.train_dataset[row] for row in rows[rank::processes])
         free = (row for row in own if row["id"] not in taken)
-        return [
-            row
-            for _, row in zip(range(self.prompts // processes), free, strict=False)
-            for _ in range(trainer.num_generations)
-        ]
+        few = islice(free, self.prompts // processes)
+        return [row for row in few for _ in range(trainer.num_generations)]
 
     def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
-        """Keep ``rows`` rows of a scored batch: groups with spread first, then others.
-
-        Returns:
-            The batch as TRL's, of (rows, ...) tensors, with a new ``num_items_in_batch``.
-        """
+        """Keep (rows, ...) of TRL's scored batch: groups with spread first, then others."""
         chosen = rows_with_spread(batch["advantages"], rows, self.trainer.num_generations)
         total = len(batch["advantages"])
         parts = split_pixel_values_by_grid(batch)
@@ -100,7 +90,5 @@ def _take(part: Any, rows: list[int], total: int) -> Any:
 def _lengthen(logs: dict[str, Any], length: int) -> None:
     """Make TRL's log of the last completions long enough for the spare ones."""
     for name, log in logs.items():
-        if isinstance(log, deque):
-            logs[name] = deque(log, maxlen=length)
-        else:
-            logs[name] = defaultdict(lambda: deque(maxlen=length))
+        single, several = deque(maxlen=length), defaultdict(lambda: deque(maxlen=length))
+        logs[name] = single if isinstance(log, deque) else several

@@ -1,8 +1,4 @@
-"""Make a resumed run end as an unbroken one, or tell why it cannot here.
-
-Weights, optimizer, learning rate, random numbers, order of data, metrics and rollouts are restored
-everywhere. What may differ is whether the same sums give the same bits twice.
-"""
+"""Make a resumed run end as an unbroken one, or tell why it cannot here."""
 
 from typing import Any
 
@@ -52,11 +48,7 @@ VLLM = (
 
 
 def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
-    """Tell whether resume is ``exact`` here, and the ``reason`` in words.
-
-    Args:
-        vllm: completions are sampled by vLLM.
-    """
+    """Tell whether resume is ``exact``, here and with or without vLLM, and the ``reason``."""
     if config.algorithm == "grpo" and vllm:
         return {"exact": False, "reason": VLLM}
     if pick_device()[0] == "cuda":

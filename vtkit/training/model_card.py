@@ -1,10 +1,6 @@
-"""The model card of a run's final checkpoint, and its upload to the hub.
+"""The model card of a run's final checkpoint, in place of TRL's, and its upload to the hub.
 
-It is written from the run's files: the data with their hashes, the settings, the accuracy with
-intervals, and the limits. It replaces TRL's README.md in the checkpoint.
-
-    python -m vtkit.training card runs/visualthinker-mini-s0                      # write it (again)
-    python -m vtkit.training card runs/visualthinker-mini-s0 --push user/name     # and upload it
+``python -m vtkit.training card RUN`` writes it again; with ``--push user/name`` it uploads it.
 """
 
 from pathlib import Path
@@ -29,11 +25,7 @@ _REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values
 
 
 def write_card(config: RunConfig, checkpoint: Path) -> Path:
-    """Write the card into ``checkpoint``, unless the same card is there already.
-
-    Raises:
-        UserError: a file of the run is missing or damaged, or the card cannot be written.
-    """
+    """Write the card into ``checkpoint``, unless the same card is there already."""
     path, text = checkpoint / CARD, card(config)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_write(path) as handle:
@@ -44,10 +36,10 @@ def write_card(config: RunConfig, checkpoint: Path) -> Path:
 def card(config: RunConfig) -> str:
     """The card of a trained run, in Markdown with the hub's YAML header."""
     on_hub = not (ROOT / config.model).exists()
-    reads_text_only = config.train_format in ("text", "countdown")
+    text_only = config.train_format in ("text", "countdown")
     header = {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation" if reads_text_only else "image-text-to-text",
+        "pipeline_tag": "text-generation" if text_only else "image-text-to-text",
         **({"base_model": config.model} if on_hub else {}),
         **({"datasets": [config.train_data]} if config.train_data in _REVISIONS else {}),
         "tags": ["vtkit", config.algorithm, "r1-zero"],
@@ -102,9 +94,7 @@ def _sources(config: RunConfig) -> list[str]:
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     """Everything that decides the result; folders only by their names."""
-    settings = config.to_dict()
-    for name in PLACES:
-        del settings[name]
+    settings = {name: value for name, value in config.to_dict().items() if name not in PLACES}
     for name in ("model", "train_data", "benchmark_data"):
         if Path(settings[name]).is_absolute():
             settings[name] = Path(settings[name]).name
@@ -112,11 +102,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def check_push(repository: str) -> None:
-    """Refuse before training what could not be uploaded after it.
-
-    Raises:
-        UserError: not a repository name, or there is no token.
-    """
+    """Refuse before training what could not be uploaded after it."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -137,13 +123,8 @@ def check_push(repository: str) -> None:
 def push(checkpoint: Path, repository: str, api: Any = None) -> str:
     """Upload a checkpoint without what only resuming needs; returns its address.
 
-    A new repository is private: making it public is the owner's decision.
-
     Args:
-        api: a ``huggingface_hub.HfApi``.
-
-    Raises:
-        UserError: see :func:`check_push`; or the hub refused, or cannot be reached.
+        api: a ``huggingface_hub.HfApi``. A repository that it creates is private.
     """
     from huggingface_hub import HfApi
 

@@ -1,9 +1,7 @@
 """Compute once for each prompt what stock TRL 1.16 computes for each of its completions.
 
-TRL decodes and encodes a group's picture and reads its prompt for every completion, and waits in
-each forward pass for the longest one. Here rollouts come from :mod:`vtkit.sampling.decoding` and
-log-probabilities from one :class:`PrefixCache`; the numbers are TRL's up to rounding. Where this is
-not possible, TRL's code runs. Delete this file the day TRL shares prompts.
+The numbers are TRL's up to rounding. Where this is not possible, TRL's code runs. Delete this file
+the day TRL shares prompts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
@@ -42,13 +41,9 @@ class RepeatedRows(torch.utils.data.Dataset):
 
 
 class SharedPromptGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer that repeats nothing for the copies of a prompt.
+    """GRPOTrainer that repeats nothing for the copies of a prompt."""
 
-    Attributes:
-        share_prompts: the switch; False: stock TRL samples and scores.
-    """
-
-    share_prompts = True
+    share_prompts = True  # False: stock TRL samples and scores
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -66,13 +61,12 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if not self._samples():
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
         device, pad_token = self.accelerator.device, self._tokenizer.pad_token_id
-        inputs = {
-            "input_ids": _left_padded(prompt_ids, pad_token),
-            "attention_mask": _left_padded([[1] * len(ids) for ids in prompt_ids], 0),
-        }
-        for name, values in multimodal_fields.items():
-            per_token = name == "mm_token_type_ids"
-            inputs[name] = _left_padded(values, 0) if per_token else torch.as_tensor(values)
+        masks = [[1] * len(ids) for ids in prompt_ids]
+        inputs = {"input_ids": prompt_ids, "attention_mask": masks, **multimodal_fields}
+        for name, values in inputs.items():
+            value = pad_token if name == "input_ids" else 0
+            per_token = name in PER_TOKEN
+            inputs[name] = _left_padded(values, value) if per_token else torch.as_tensor(values)
         rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
         limit = self.max_completion_length
         # On the CPU, whatever the device: its random state is in every checkpoint.
@@ -124,10 +118,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             lengths = attention_mask[:, start + 1 :].sum(1).tolist()
             for part in _about_equal(lengths, at_once):
                 longest = max(1, lengths[part[0]])
-                ids, mask = (
-                    inputs[name][part, start : start + 1 + longest]
-                    for name in ("input_ids", "attention_mask")
-                )
+                read = slice(start, start + 1 + longest)
+                ids, mask = input_ids[part, read], attention_mask[part, read]
                 scored = prefix.take([copies[row] for row in part]).follow(
                     model, ids, mask, labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True
                 )
@@ -150,6 +142,4 @@ def _about_equal(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def _left_padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor(row) for row in rows], True, value, padding_side="left"
-    )
+    return pad_sequence(list(map(torch.tensor, rows)), True, value, padding_side="left")

@@ -1,17 +1,15 @@
 """Send the metrics of a run to TensorBoard, Weights & Biases or Trackio, live.
 
-They show what is in the run folder's metrics.csv. TensorBoard is used wherever it is installed, the
-others where ``trackers`` names them. Nothing asks for a login: W&B without an API key works
-offline, Trackio is local. All of them write into the run folder.
+All of them write into the run folder and none asks for a login.
 
-    tensorboard --logdir runs        # all runs, live
+    tensorboard --logdir runs        # all runs
 """
 
 import importlib.util
 import netrc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -24,11 +22,7 @@ _OFFLINE = ("offline", "disabled", "dryrun")
 
 
 def chosen(config: RunConfig) -> list[str]:
-    """Names of the trackers of a run: TensorBoard if installed, then those that it asks for.
-
-    Raises:
-        UserError: one that was asked for is not installed.
-    """
+    """Names of the trackers of a run: TensorBoard if installed, then those that it asks for."""
     for name in config.trackers:
         if not _installed(name):
             raise UserError(
@@ -42,8 +36,7 @@ def chosen(config: RunConfig) -> list[str]:
 def tracking(config: RunConfig) -> Iterator[list[str]]:
     """Yield a run's trackers for TRL's ``report_to``; inside the block they use the run folder.
 
-    A resumed run adds a file to the same TensorBoard folder, where repeated steps overlap, and a
-    new run of the same name to W&B and Trackio.
+    A resumed run adds a file to TensorBoard's folder, and a new run of its name to W&B and Trackio.
     """
     names = chosen(config)
     with environment(_variables(config, names)):
@@ -87,13 +80,10 @@ def _has_wandb_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    places = (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")
-    for place in filter(None, places):
-        try:
+    for place in filter(None, (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")):
+        with suppress(OSError, netrc.NetrcParseError):
             if netrc.netrc(Path(place).expanduser()).authenticators(host):
                 return True
-        except (OSError, netrc.NetrcParseError):
-            continue
     return False
 
 

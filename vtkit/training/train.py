@@ -1,7 +1,6 @@
 """Train a run: GRPO as in R1-Zero, or the supervised baseline, through TRL, into a run folder.
 
-Run it again after a crash and it resumes from the last whole checkpoint; on a CPU it ends with the
-same weights and the same metrics.csv as an unbroken run, bit for bit.
+Run it again after a crash and it resumes from the last whole checkpoint.
 
     accelerate launch --config_file configs/accelerate/ddp.yaml -m vtkit.training --profile paper
 """
@@ -19,7 +18,7 @@ from transformers import PrinterCallback, set_seed
 
 from vtkit.benchmark import evaluate
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import IDENTITY, RunConfig
+from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError
 from vtkit.files import full_disk_is_a_user_error
@@ -38,7 +37,7 @@ from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
-from vtkit.training.launch import launch
+from vtkit.training.launch import changed_settings, launch
 from vtkit.training.model_card import check_push, push, write_card
 from vtkit.training.trackers import tracking
 from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
@@ -49,8 +48,6 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=F
 
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
-
-    The benchmark is scored before the first step, every ``eval_steps`` and at the end.
 
     Args:
         draw: called every ten steps, for a live plot.
@@ -81,12 +78,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                for callback in (
-                    MetricsLog(folder),
-                    _evaluation(config, trainer),
-                    Checkpoints(folder / "evals"),
-                    Progress(draw=draw),
-                ):
+                between = [MetricsLog(folder), _evaluation(config, trainer)]
+                for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
                     trainer.add_callback(callback)
                 _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.
@@ -101,9 +94,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
 def _announce(config: RunConfig, trainer: Any) -> None:
     """Print what trains, the disk it needs, and whether a resumed run would end the same."""
     trained = adapters.count_trained(trainer.model)
-    room = disk.needed(
-        config, total=trained["total"], trained=trained["language"] + trained["vision"]
-    )
+    n = trained["language"] + trained["vision"]
+    room = disk.needed(config, total=trained["total"], trained=n)
     resume = exactness(config, vllm=getattr(trainer, "use_vllm", False))
     print(adapters.describe_trained(trained, config))
     print(f"disk: {disk.describe_disk(room)}")
@@ -140,15 +132,7 @@ def finished(config: RunConfig) -> Path | None:
 def train_or_launch(
     config: RunConfig, launcher: str = "", *, draw: Callable[[], None] | None = None
 ) -> Path:
-    """Train in this process or under a launcher, unless the run is finished; says which.
-
-    Args:
-        launcher: empty, or as for :func:`vtkit.training.launch.launch`.
-        draw: called now and then, for a live plot.
-
-    Raises:
-        UserError: as :func:`train` and :func:`vtkit.training.launch.launch`.
-    """
+    """Train in this process, or under the named launcher, unless the run is finished."""
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         return done
@@ -165,26 +149,17 @@ def train_and_finish(config: RunConfig) -> None:
 
 
 def train_baseline(run: RunConfig) -> Path | None:
-    """Train a run's supervised baseline in its ``sft``, or find the finished one.
-
-    The baseline has all settings that the run changes from its recipe's and profile's, except
-    algorithm and prompt.
+    """Train a run's supervised baseline, with its changed settings, in its ``sft`` unless finished.
 
     Returns:
-        Its last checkpoint; None for a run that can have no baseline: one of the recipe ``sft``,
-        and other data than SAT.
+        Its last checkpoint; None for a run of the recipe ``sft`` or on other data than SAT.
     """
     if run.algorithm != "grpo" or run.train_format != "sat":
         return None
-    default = resolve_config(run.recipe, run.profile, seed=run.seed).to_dict()
-    own = (*IDENTITY, "algorithm", "prompt")
-    changed = {
-        name: value
-        for name, value in run.to_dict().items()
-        if name not in own and value != default[name]
-    }
+    changed = changed_settings(run)
+    settings = {name: changed[name] for name in changed if name not in ("algorithm", "prompt")}
     folder = f"{run.run_dir}/sft"
-    baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **changed)
+    baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
     if not finished(baseline):
         gc.collect()  # the GRPO trainer's memory
         train_and_finish(baseline)
@@ -192,11 +167,10 @@ def train_baseline(run: RunConfig) -> Path | None:
 
 
 def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:
-    """A GRPO trainer of the miniature, ready to compute a loss by hand, whatever ``run`` is.
-
-    If ``run`` is a miniature trained on SAT, it uses its model and data.
+    """A GRPO trainer of the miniature, ready to compute a loss by hand.
 
     Args:
+        run: its model and data are used if it is a miniature trained on SAT.
         folder: where its rollouts go.
         prompts, completions: how many questions a batch has, and completions each question.
     """
@@ -213,11 +187,7 @@ def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completio
 
 
 def make_trainer(config: RunConfig, **changes: Any) -> Any:
-    """The TRL trainer of a configuration, with model, processor, data and rewards in place.
-
-    Args:
-        changes: see :func:`vtkit.training.arguments.trainer_arguments`.
-    """
+    """The TRL trainer of a configuration; ``changes`` replace arguments of TRL's."""
     args = trainer_arguments(config, **changes)  # first: it gives each process its own GPU
     adapters.require_whole(config.model)
     dataset = to_conversations(load_training_rows(config.to_dict()))
@@ -225,9 +195,8 @@ def make_trainer(config: RunConfig, **changes: Any) -> Any:
     set_seed(config.seed)  # after it: it may have been there already
     model, processor = load(config, start if config.adapter == "none" else None)
     adapters.freeze(model, config.freeze)
-    check_rendering(
-        processor, dataset[:2]["question"], pictures=int("images" in dataset.column_names)
-    )
+    pictures = int("images" in dataset.column_names)
+    check_rendering(processor, dataset[:2]["question"], pictures=pictures)
     trainer = vllm_rollouts.build_trainer(
         lambda: _trainer(config, args, dataset, model, processor),
         args, config, model, processor, dataset, this_machine()[1],
@@ -246,30 +215,23 @@ def _cold_start(config: RunConfig, dataset: Any) -> Path | None:
 
 
 def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: Any) -> Any:
-    common = dict(
-        model=model, args=args, processing_class=processor, peft_config=adapters.lora_config(config)
-    )
-    prefilled = is_prefilled(config.prompt)
+    lora, prefilled = adapters.lora_config(config), is_prefilled(config.prompt)
+    common = dict(model=model, args=args, processing_class=processor, peft_config=lora)
     if config.algorithm == "sft":
         return BaselineSFTTrainer(train_dataset=_supervised(dataset, prefilled), **common)
-    rewards = get_rewards(
-        config.rewards, config.reward_rules, prefilled=prefilled, seed=config.seed
-    )
+    rules, seed = config.reward_rules, config.seed
     return RolloutGRPOTrainer(
-        train_dataset=dataset, reward_funcs=rewards, prefilled=prefilled,
-        rollouts=Path(config.run_dir) / "rollouts", spare=config.spare_prompts, **common,
+        train_dataset=dataset, prefilled=prefilled, spare=config.spare_prompts,
+        reward_funcs=get_rewards(config.rewards, rules, prefilled=prefilled, seed=seed),
+        rollouts=Path(config.run_dir) / "rollouts", **common,
     )  # fmt: skip
 
 
 def _supervised(dataset: Any, prefilled: bool) -> Any:
-    """Question and bare answer text, as in the original's sft.py.
-
-    After a prompt that opens the thinking, it is closed at once and the answer is tagged.
-    """
+    """Question and bare answer text, as in the original's sft.py; a ``<think>`` is closed first."""
     form = " </think> <answer> {} </answer>" if prefilled else "{}"
-    answers = [
-        [{"role": "assistant", "content": form.format(answer)}] for answer in dataset["answer"]
-    ]
+    texts = map(form.format, dataset["answer"])
+    answers = [[{"role": "assistant", "content": text}] for text in texts]
     columns = [name for name in ("images", "prompt") if name in dataset.column_names]
     return dataset.select_columns(columns).add_column("completion", answers)
 
@@ -279,13 +241,11 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
     rows, name = load_benchmark_rows(config.to_dict()), benchmark_name(config.run_dir)
 
     def score(step: int) -> None:
-        result = evaluate.evaluate(
-            trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, rows, out,
-            step=step,
-            prompt=config.prompt, batch_size=config.eval_batch_size,
-            max_new_tokens=config.eval_max_new_tokens,
-        )  # fmt: skip
-        accuracy = result["accuracy"]
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        accuracy = evaluate.evaluate(
+            model, trainer.processing_class, rows, out, step=step, prompt=config.prompt,
+            batch_size=config.eval_batch_size, max_new_tokens=config.eval_max_new_tokens,
+        )["accuracy"]  # fmt: skip
         print(
             f"{name} at step {step}: {accuracy['value']:.1%} of {accuracy['n']} "
             f"({accuracy['low']:.1%} to {accuracy['high']:.1%})", flush=True,

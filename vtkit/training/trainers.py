@@ -1,8 +1,6 @@
-"""TRL's trainers with what Qwen2-VL and a run folder need on top.
+"""TRL's trainers with exact resume, stored rollouts, shared prompts and spare prompts.
 
-Three things differ from TRL 1.16 and transformers 5: resuming loads the weights and repeats the
-data order, every completion is kept, and a colocated vLLM gets prompts that it does not misread
-(:mod:`vtkit.training.vllm_rollouts`). Everything else, the loss included, is TRL's.
+Everything else, the loss included, is TRL's.
 """
 
 from pathlib import Path
@@ -26,9 +24,7 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
     Args:
         rollouts: the run's ``rollouts`` folder.
         prefilled: the prompt ends in ``<think>``.
-        spare: prompts sampled on top of each batch, of all processes
-            (:mod:`vtkit.training.dynamic_sampling`).
-        others: see ``trl.GRPOTrainer``.
+        spare: prompts sampled on top of each batch, of all processes.
     """
 
     def __init__(
@@ -54,9 +50,8 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
         if not self.model.training:
             return output
         lengths = output["completion_mask"].sum(dim=1)  # (B,), tokens with the end-of-text token
-        last = (
-            output["completion_ids"].gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-        )
+        places = (lengths - 1).clamp(min=0).unsqueeze(1)
+        last = output["completion_ids"].gather(1, places).squeeze(1)
         facts = [
             {"tokens": int(n), "finished": int(token) in self.eos_token_ids, **_row_facts(row)}
             for row, n, token in zip(inputs, lengths, last, strict=True)

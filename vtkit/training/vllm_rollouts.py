@@ -1,10 +1,8 @@
-"""Rollouts by vLLM: the settings of TRL that are changed, and why.
+"""Rollouts by vLLM, whose probabilities differ from the trainer's by rounding.
 
-Probabilities of vLLM and of the trainer differ by rounding, and TRL weighs with their ratio. By
-default it takes the ratio of a whole completion and drops those above a limit: over 700 tokens, a
-mean difference of 0.002 in log-probability is a ratio of 4, and long completions go unlearned. Here
-each token has its own ratio, cut at :data:`RATIO` (Yao et al. 2025, "Your Efficient RL Framework
-Secretly Brings You Off-Policy RL Training").
+TRL weighs with the ratio of whole completions and drops large ones: long completions go unlearned.
+Here each token has its own ratio, cut at :data:`RATIO` (Yao et al. 2025, "Your Efficient RL
+Framework Secretly Brings You Off-Policy RL Training").
 """
 
 import math
@@ -27,11 +25,7 @@ RATIO = 2.0
 
 
 def mode(config: RunConfig) -> str:
-    """``off``, ``colocate`` or ``server``: the result of ``config.vllm`` on this machine.
-
-    Raises:
-        UserError: vLLM was asked for and cannot be used; says why and what to change.
-    """
+    """``off``, ``colocate`` or ``server``: the result of ``config.vllm`` on this machine."""
     if config.vllm == "off" or config.algorithm != "grpo":
         return "off"
     try:
@@ -61,15 +55,12 @@ def _check(config: RunConfig) -> None:
 
 
 def arguments(config: RunConfig, how: str) -> dict[str, Any]:
-    """Arguments of GRPOConfig for a :func:`mode`.
-
-    With ``top_k`` the engine samples from a part of the distribution that the trainer takes for the
-    whole: the ratio would be that part's probability (huggingface/trl#6789). So there is none.
-    """
+    """Arguments of GRPOConfig for a :func:`mode`."""
     if how == "off":
         return {}
     return dict(
         use_vllm=True, vllm_mode=how, vllm_server_base_url=config.vllm_url or None,
+        # With top_k the ratio would be the probability of the sampled part (huggingface/trl#6789).
         vllm_importance_sampling_correction=config.top_k == 0,
         vllm_importance_sampling_mode="token_truncate",
         vllm_importance_sampling_clip_max=RATIO,
@@ -82,16 +73,12 @@ def build_trainer(
     build: Callable[[], Any], args: Any, config: RunConfig, model: Any, processor: Any,
     dataset: Any, total: float,
 ) -> Any:  # fmt: skip
-    """The trainer that ``build()`` returns, with vLLM prepared before and checked after.
+    """The trainer that ``build()`` returns, with vLLM, if used, prepared before and checked after.
 
     Args:
-        build: without vLLM it is all that is called.
         args: TRL's arguments; a GRPOConfig with vLLM is changed in place.
         dataset: has a column ``question``.
         total: bytes of memory that the GPU has.
-
-    Raises:
-        UserError: vLLM or its server cannot be used; says why and what to change.
     """
     if not getattr(args, "use_vllm", False):
         return build()
@@ -129,8 +116,8 @@ def prepare_vllm(
     batch = Batch(sequences, prompt, config.max_completion_length, patches)
     args.vllm_max_model_length = batch.length
     bytes_ = memory.engine(shape_of(model.config), config, batch, total)
-    args.vllm_gpu_memory_utilization = math.ceil(100 * bytes_ / total) / 100
-    if args.vllm_gpu_memory_utilization >= 1:
+    args.vllm_gpu_memory_utilization = share = math.ceil(100 * bytes_ / total) / 100
+    if share >= 1:
         raise UserError(
             f"parameters: vllm: the engine needs {bytes_ / 1e9:.1f} GB and the GPU has "
             f"{total / 1e9:.1f}; set vllm to off"
@@ -138,7 +125,6 @@ def prepare_vllm(
     folder = Path(config.run_dir) / "engine"
     with PartialState().main_process_first():
         model.name_or_path = str(vllm_engine.write_folder(config.model, processor, folder))
-    share = args.vllm_gpu_memory_utilization
     print(f"rollouts by vLLM next to the training, on {share:.0%} of the GPU's memory", flush=True)
 
 
@@ -165,8 +151,7 @@ def check_started(trainer: Any, config: RunConfig) -> None:
 class OneTokenPerPicture:
     """A GRPOTrainer that gives a colocated vLLM one image token for each picture.
 
-    TRL 1.16 passes prompts whose image tokens are expanded already, and vLLM silently expands the
-    first of them again (huggingface/trl#6294, #6401). A server needs the expanded run.
+    Of TRL 1.16's expanded ones vLLM silently expands the first again (huggingface/trl#6294, #6401).
     """
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:

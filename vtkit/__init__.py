@@ -20,7 +20,13 @@ In reading order; a package imports only from those before it:
 - studies: many runs that answer one question               (notebook 06)
 - mini: the miniature world and its models; may import up to benchmark, nothing imports it
 
-The rules of the house are in docs/development.md.
+Rules of the house (tests/whole/test_architecture.py checks them, docs/development.md has more):
+
+1. A package's ``__init__.py`` is its table of contents: a docstring in reading order, no imports
+   (``judging`` alone hands names on).
+2. A package's ``__main__.py`` is its command; library modules know no command line.
+3. A lower package never imports a higher one, and no modules import each other in a circle.
+4. What two packages need moves down, never sideways.
 """
 
 import logging

@@ -107,7 +107,7 @@ def test_one_that_is_missing_is_named_with_its_remedy(installed, name):
 def test_an_unknown_one_is_named_with_the_nearest():
     with pytest.raises(UserError, match="trackers: no 'wand'; did you mean 'wandb'"):
         resolve_config(trackers="tensorboard,wand")
-    with pytest.raises(UserError, match="trackers: no '3'"):
+    with pytest.raises(UserError, match="trackers: expected text, got 3"):
         resolve_config(trackers=[3])
 
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_folder, atomic_write, read_json, remove_drafts, write_json
+from vtkit.files import atomic_write, read_json, remove_drafts, write_json
 
 
 def fail_with_full_disk(*_):
@@ -54,34 +54,6 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_json(tmp_path / "file" / "a.json", {})
-
-
-def write_folder(folder, *names, fail=None):
-    with atomic_folder(folder) as draft:
-        for name in names:
-            (draft / name).write_text(name)
-        if fail:
-            raise fail
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
-    folder = tmp_path / "deep" / "kept"
-    write_folder(folder, "old", "both")
-    (tmp_path / "deep" / ".kept.part").mkdir()  # of a killed process
-    write_folder(folder, "both", "new")
-    assert sorted(os.listdir(folder)) == ["both", "new"]
-    assert os.listdir(tmp_path / "deep") == ["kept"]
-
-
-def test_a_folder_that_could_not_be_written_stays_as_it_was(tmp_path):
-    folder = tmp_path / "kept"
-    write_folder(folder, "old")
-    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "metrics.csv")
-    with pytest.raises(UserError, match=r"cannot write .*kept \(metrics.csv: No such file"):
-        write_folder(folder, "new", fail=missing)
-    with pytest.raises(ValueError):
-        write_folder(folder, "new", fail=ValueError)
-    assert os.listdir(folder) == ["old"] and os.listdir(tmp_path) == ["kept"]
 
 
 def test_unreadable_json_names_the_file(tmp_path):

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,29 +33,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong above is the better message
             draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder next to ``path``; it replaces ``path`` when the block succeeds.
-
-    Raises:
-        UserError: the folder cannot be written, or a file that the block reads is missing.
-    """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        shutil.rmtree(path, ignore_errors=True)  # a folder cannot be renamed over a full one
-        os.replace(draft, path)
-    except OSError as error:
-        at_fault = f"{error.filename}: " if error.filename else ""
-        reason = f"{at_fault}{error.strerror or error}"
-        raise UserError(f"cannot write {shown(path)} ({reason}); fix that and try again") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtkit.aha.reflection import by_step, first_reflections, per_100_tokens, rates, word_counts
+from vtkit.aha.reflection import by_step, first_reflections, per_100_tokens, rates
 from vtkit.errors import UserError
-from vtkit.judging.phrases import BROAD, LISTS, NARROW, SOURCES, find_reflections
+from vtkit.judging.phrases import BROAD, LISTS, NARROW, SOURCES, count_words, find_reflections
 from vtkit.judging.styles import STYLES, is_html, is_reflective, shares, style
 from vtkit.runs.rollout_store import RolloutWriter
 
@@ -347,18 +347,14 @@ def test_phrases_are_counted_in_100_tokens_of_prose():
 
 def test_word_counts_are_those_of_each_list_meant_or_not():
     texts = [" Wait, let me check again. They wait.", "no need to verify", "a waiter, yet"]
-    frame = pd.DataFrame({"step": [1, 1, 2], "completion": texts, "tokens": [10, 10, 5]})
-    table = word_counts(frame).set_index(["step", "list"])
-    assert list(table.columns) == ["n", "words", "answers", "per_100_tokens"]
-    assert set(table.index.get_level_values("list")) == set(LISTS)
-    words = {name: (table.loc[(1, name), "words"], table.loc[(2, name), "words"]) for name in LISTS}
-    assert words["visualthinker_count"] == (4, 1)  # wait, check, wait, verify; yet
-    assert words["maye"] == (4, 1)  # wait, check again, wait, verify; yet
-    assert words["oat_zero"] == (1, 0)
-    assert words["deepseek_r1"] == (4, 0)
-    assert table.loc[(1, "maye"), "answers"] == 1
-    assert table.loc[(1, "maye"), "per_100_tokens"] == pytest.approx(20)
-    assert word_counts(frame.head(0)).empty
+    words = {
+        name: [count_words(text, phrases) for text in texts] for name, phrases in LISTS.items()
+    }
+    assert words["visualthinker_count"] == [3, 1, 1]  # wait, check, wait; verify; yet
+    assert sum(words["maye"][:2]) == 4 and words["maye"][2] == 1
+    assert sum(words["oat_zero"][:2]) == 1 and words["oat_zero"][2] == 0
+    assert sum(words["deepseek_r1"][:2]) == 4 and words["deepseek_r1"][2] == 0
+    assert all(words["maye"][:2])  # both completions have one
 
 
 def test_first_reflections_are_one_a_step_in_stored_order(tmp_path):

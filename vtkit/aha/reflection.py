@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from vtkit.errors import UserError
-from vtkit.judging.phrases import LISTS, NARROW, count_words, find_reflections
+from vtkit.judging.phrases import NARROW, find_reflections
 from vtkit.judging.styles import STYLES, is_reflective
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
-from vtkit.stats import proportion
+from vtkit.stats import share
 
 
 def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFrame:
@@ -94,23 +94,6 @@ def per_100_tokens(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> fl
     return 100 * count / tokens if tokens else float("nan")
 
 
-def word_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count each list of :data:`vtkit.judging.phrases.LISTS` as its authors do: meant or not.
-
-    One row a step and list: ``n`` completions, the ``words`` found in them, the share of them with
-    at least one (``answers``), and ``per_100_tokens``.
-    """
-    rows = []
-    for step, part in frame.groupby("step", sort=True):
-        n, tokens = len(part), max(1, part["tokens"].sum())
-        for name, phrases in LISTS.items():
-            counts = [count_words(text, phrases) for text in part["completion"]]
-            words, answers = sum(counts), sum(map(bool, counts)) / n
-            rows.append((step, name, n, words, answers, 100 * words / tokens))
-    columns = ["step", "list", "n", "words", "answers", "per_100_tokens"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _right(frame: pd.DataFrame) -> pd.Series:
     paid = frame["accuracy_reward"] > 0 if "accuracy_reward" in frame else False
     if "correct" not in frame:
@@ -121,15 +104,15 @@ def _right(frame: pd.DataFrame) -> pd.Series:
 def _rates(frame: pd.DataFrame) -> dict[str, dict]:
     reflective, right = frame["reflective"], frame["right"]
     result = {
-        "reflect": _share(reflective),
-        "reflect_given_right": _share(reflective[right]),
-        "reflect_given_wrong": _share(reflective[~right]),
-        "right_given_reflect": _share(right[reflective]),
-        "right_given_none": _share(right[~reflective]),
-        "right": _share(right),
+        "reflect": share(reflective),
+        "reflect_given_right": share(reflective[right]),
+        "reflect_given_wrong": share(reflective[~right]),
+        "right_given_reflect": share(right[reflective]),
+        "right_given_none": share(right[~reflective]),
+        "right": share(right),
     }
     others = [name for name in STYLES if name != "reflective"]
-    return result | {name: _share(frame["style"] == name) for name in others}
+    return result | {name: share(frame["style"] == name) for name in others}
 
 
 def _step_row(frame: pd.DataFrame) -> dict[str, float]:
@@ -139,8 +122,8 @@ def _step_row(frame: pd.DataFrame) -> dict[str, float]:
         ("reflection_rate", frame["reflective"]),
         ("accuracy", frame["right"]),
     ):
-        share = _share(flags)
-        row |= {name: share["value"], f"{name}_low": share["low"], f"{name}_high": share["high"]}
+        found = share(flags)
+        row |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
     for name in ("direct", "untagged", "repetition"):
         row[f"{name}_share"] = (frame["style"] == name).mean()
     tokens, right, reflective = frame["tokens"], frame["right"], frame["reflective"]
@@ -153,7 +136,3 @@ def _step_row(frame: pd.DataFrame) -> dict[str, float]:
         "mean_length_wrong_prose": tokens[~right & (frame["style"] != "html")].mean(),
         "finished_share": frame["finished"].mean(),
     }
-
-
-def _share(flags: pd.Series) -> dict:
-    return proportion(int(flags.sum()), len(flags))

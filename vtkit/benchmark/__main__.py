@@ -55,7 +55,7 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Print the result of :func:`vtkit.benchmark.evaluate.score`: both judges, with intervals."""
+    """The result of :func:`vtkit.benchmark.evaluate.score` as text: both judges, with intervals."""
     paper = result["paper"]
     rows = [["", "this kit's judge", "the original's judge"]]
     rows.append(["all", _share(result["accuracy"]), _share(paper["accuracy"])])

@@ -7,7 +7,7 @@ Next to each rate is the result of the original's own judge on the same completi
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
 from vtkit.sampling.generation import Completion
 from vtkit.sampling.resumable import generate_resumable
-from vtkit.stats import proportion
+from vtkit.stats import share
 
 ROW_SCHEMA = pa.schema(
     [
@@ -175,7 +175,7 @@ def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         **_accuracies(rows, "correct"),
         "paper": _accuracies(rows, "paper_correct"),
-        "format_failures": _share(not row["parsed"] for row in rows),
+        "format_failures": share(not row["parsed"] for row in rows),
         **baselines([row["choices"] for row in rows], [row["answer"] for row in rows]),
         "n": len(rows),
     }
@@ -194,7 +194,7 @@ def baselines(choices: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[
 def _accuracies(rows: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
     sources = _by(rows, "source", verdict)
     return {
-        "accuracy": _share(row[verdict] for row in rows),
+        "accuracy": share(row[verdict] for row in rows),
         "official": _official(sources),
         "tasks": _by(rows, "task", verdict),
         "sources": sources,
@@ -214,9 +214,4 @@ def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, 
     groups: dict[str, list[bool]] = {}
     for row in rows:
         groups.setdefault(row[column], []).append(row[verdict])
-    return {name: _share(verdicts) for name, verdicts in groups.items()}
-
-
-def _share(flags: Iterable[bool]) -> dict[str, Any]:
-    flags = list(flags)
-    return proportion(sum(flags), len(flags))
+    return {name: share(verdicts) for name, verdicts in groups.items()}

@@ -5,6 +5,7 @@ become other numbers of tokens: so it gets links to the weights, and the process
 """
 
 import hashlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager

@@ -5,6 +5,6 @@
 - measures: the numbers of a run, and predictions about them
 - comparison: results next to reports and predictions
 - keeping, readme: committed runs, and the tables written from them
-- ledger: predictions and results that are quoted in several places
+- ledger: every public number known, with its source
 - reward_hacking: small runs with rewards that can be hacked
 """

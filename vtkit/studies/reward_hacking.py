@@ -20,6 +20,7 @@ from vtkit.report import drawing
 from vtkit.report.drawing import BLUE, DARK_ORANGE, PER_CENT, RED
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_share
+from vtkit.runs.folder import start_run
 from vtkit.runs.records import load_evaluations
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.training.train import finished, train_and_finish
@@ -70,6 +71,7 @@ def train_missing(run: RunConfig, steps: int) -> None:
     """Run every small run that is not finished; 0 steps runs none."""
     for name, rewards in REWARDS_TO_HACK.items() if steps else ():
         small = hacking_config(run, name, rewards, steps)
+        start_run(small)  # refuses a folder with other settings
         make_missing(small.to_dict(), ["train_data", "benchmark_data"], quiet=True)
         if not finished(small):
             print(f"{name}: paid for {' + '.join(rewards)}")

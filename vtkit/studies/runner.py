@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -33,7 +32,7 @@ def run_all(jobs: Sequence[Job], at_once: int = 1) -> None:
     """Run entries with seeds; if one fails, continue with the others and raise at the end."""
     os.chdir(ROOT)
     runner, pool = _Runner(), ThreadPoolExecutor(at_once)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = 0
     try:
         futures = [pool.submit(runner.run, *job) for job in jobs]
@@ -143,7 +142,3 @@ def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
     return last.removeprefix("error: ")
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -88,7 +88,7 @@ class Evaluation(TrainerCallback):
     """
 
     def __init__(
-        self, score: Callable[[int], float], done: Callable[[int], bool], every: int,
+        self, score: Callable[[int], None], done: Callable[[int], bool], every: int,
         *, together: bool = False,
     ):  # fmt: skip
         self.score, self.done, self.every, self.together = score, done, every, together

@@ -157,7 +157,8 @@ def train_baseline(run: RunConfig) -> Path | None:
     if run.algorithm != "grpo" or run.train_format != "sat":
         return None
     changed = changed_settings(run)
-    settings = {name: changed[name] for name in changed if name not in ("algorithm", "prompt")}
+    other = ("algorithm", "prompt", "push_to_hub")  # an upload is of the run itself
+    settings = {name: changed[name] for name in changed if name not in other}
     folder = f"{run.run_dir}/sft"
     baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
     if not finished(baseline):

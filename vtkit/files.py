@@ -56,7 +56,8 @@ def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
 def remove_drafts(folder: str | Path) -> None:
     """Remove the temporary files of killed processes; only for who has ``folder`` to itself."""
     for draft in Path(folder).rglob(".*.part"):
-        draft.unlink(missing_ok=True)
+        if not draft.is_dir():
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -80,6 +81,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it first") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a file") from None
     except ValueError as error:
         raise UserError(
             f"{path} is not valid JSON ({error}); delete it and run the step again"

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vtkit.errors import UserError
 from vtkit.judging import (
     STYLES,
     accuracy_reward,
@@ -99,3 +101,17 @@ def test_html_has_one_definition():
     assert len(wrong) <= 0.01 * len(labels), wrong
     assert judge("chair<br>lamp<br/>table", "lamp", ["lamp", "cup"]).rule == "html"
     assert judge("<CONCLUSION>right</CONCLUSION>", "right", SIDES, prefilled=False).correct
+
+
+def test_choices_may_be_an_array_and_a_wrong_letter_is_named():
+    text = "</think> <answer> left </answer>"
+    assert is_correct(text, np.array(["left", "right"]), "(A)", prefilled=True)
+    for answer in ("left", "", "(AB)", "[B]", "2"):
+        with pytest.raises(UserError, match="expected a letter"):
+            is_correct(text, ["left", "right"], answer, prefilled=True)
+
+
+def test_without_a_solution_nothing_is_paid():
+    with pytest.raises(TypeError, match="solution: expected text"):
+        accuracy_reward(["</think> <answer> left </answer>"], [None])
+    assert judge("</think> <answer> left </answer>", 0).correct is False

@@ -259,3 +259,63 @@ def test_the_command_line_keeps_and_fills(run_dir, places, tmp_path, monkeypatch
     assert "seed 0" in (tmp_path / "results" / "README.md").read_text()
     assert main(["readme", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_damaged_file_is_one_line_and_other_runs_are_replayed(run_dir, places, tmp_path):
+    for seed in (0, 1):
+        pack_run(run_dir, tmp_path / f"reference/visualthinker-mini-s{seed}")
+    config = resolve_config(run_dir=tmp_path / "mine")
+    damage(tmp_path / "reference/rollouts-s1.parquet")
+    folder, replayed = replay.find_run(config, "rollouts")
+    assert replayed and load_rollouts(folder).steps
+    damage(tmp_path / "reference/metrics.parquet")
+    with pytest.raises(UserError, match=r"metrics.parquet is damaged .*; restore it") as caught:
+        replay.find_run(config, "metrics.csv")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="metrics.parquet is damaged"):
+        pack_run(run_dir, tmp_path / "reference/visualthinker-mini-s2")
+    assert set(kept_records(tmp_path / "reference")) == {
+        "visualthinker-mini-s0", "visualthinker-mini-s1",
+    }  # fmt: skip
+
+
+def test_records_that_are_lost_or_damaged_never_empty_a_table(run_dir, places, tmp_path):
+    group = tmp_path / "reference"
+    pack_run(run_dir, group / "visualthinker-mini-s0")
+    with pytest.raises(UserError, match="keeps no visualthinker-mini-s7; did you mean"):
+        unpack(group / "visualthinker-mini-s7", tmp_path / "out")
+    (group / "runs.json").write_text("{")
+    before = (group / "metrics.parquet").read_bytes()
+    with pytest.raises(UserError, match="runs.json is damaged .*; restore it"):
+        pack_run(run_dir, group / "visualthinker-mini-s1")
+    assert (group / "metrics.parquet").read_bytes() == before
+    (group / "runs.json").unlink()
+    with pytest.raises(UserError, match="runs.json is damaged .missing, and the tables"):
+        kept_records(group)
+
+
+def test_a_replay_that_finds_nothing_deletes_nothing(run_dir, places, tmp_path):
+    pack_run(run_dir, tmp_path / "reference/visualthinker-mini-s0")
+    mine = tmp_path / "mine" / "replay" / "figure.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("x")
+    with pytest.raises(UserError, match="nosuch is missing"):
+        replay.find_run(resolve_config(run_dir=tmp_path / "mine"), "nosuch")
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "a,b\n1\n", "a,a\n1,2\n", "run,a\n1,2\n"])
+def test_a_csv_that_is_no_table_is_not_kept(text, tmp_path):
+    with pytest.raises(UserError, match="metrics.csv is no table of whole rows"):
+        replay.pack(tmp_path / "x-s0", {"config.yaml": {}, "metrics.csv": text})
+
+
+def test_nothing_is_unpacked_outside_the_folder(tmp_path):
+    replay.pack(tmp_path / "group" / "x-s0", {"../../evil.json": {}})
+    with pytest.raises(UserError, match="outside"):
+        unpack(tmp_path / "group" / "x-s0", tmp_path / "deep" / "er" / "out")
+    assert not (tmp_path / "deep" / "evil.json").exists()

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from vtkit.errors import UserError
 from vtkit.judging import countdown
 from vtkit.judging.answers import Answer, find_answer
 from vtkit.judging.matching import match_choice
@@ -77,7 +78,7 @@ def judge(
     *,
     prefilled: bool = True,
 ) -> Verdict:
-    """Judge a completion by this kit's rules, whatever a run pays for. Never raises.
+    """Judge a completion by this kit's rules, whatever a run pays for; no text raises.
 
     Args:
         solution: as the data write it (:func:`solution_text`), a task of
@@ -107,6 +108,8 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
     The answer of a :mod:`vtkit.judging.countdown` task is right if it is an expression that solves
     it; without choices, if its words are the solution's.
     """
+    if not isinstance(solution, str | int):
+        raise TypeError(f"solution: expected text, or a position among choices, got {solution!r}")
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:
         return None
@@ -117,13 +120,14 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
         if not choices:
             match = match_choice(answer.text or "", (text,), lettered=False)
             return answer.text is not None and match.plain and match.choice == 0
-    return answer.choice == place
+    return place is not None and answer.choice == place
 
 
 def is_correct(
     completion: str, choices: Sequence[str], answer: str, *, prefilled: bool = False
 ) -> bool:
     """Score a completion as the benchmark does; ``answer`` is such as ``"(B)"``."""
+    choices = tuple(choices)
     found = find_answer(completion, choices, prefilled=prefilled)
     return is_right(found, benchmark_solution(choices, answer), choices) is True
 
@@ -135,7 +139,10 @@ def benchmark_solution(choices: Sequence[str], answer: str) -> str | int:
 
 def answer_index(answer: str) -> int:
     """``"(A)"`` is 0."""
-    return ord(answer.strip("() ").upper()) - ord("A")
+    letter = answer.strip("() ").upper()
+    if len(letter) != 1 or not "A" <= letter <= "Z":
+        raise UserError(f"answer: expected a letter in brackets such as (B), got {answer!r}")
+    return ord(letter) - ord("A")
 
 
 def right_choice(solution: str, choices: Sequence[str]) -> int | None:

@@ -122,7 +122,9 @@ def locked(run_dir: str | Path) -> Iterator[None]:
             "wait for it, stop it, or choose another folder with --run-dir"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; choose another"
+        ) from error
     try:
         remove_drafts(folder)
         with environment({_LOCK_OWNER: str(folder)}):
@@ -155,7 +157,7 @@ def _holder(path: str) -> int | str:
         return number
     with contextlib.suppress(OSError), open(path, "rb") as handle:
         handle.seek(1)
-        return handle.read().decode().strip() or "unknown"
+        return handle.read().decode(errors="replace").strip() or "unknown"
     return "unknown"
 
 

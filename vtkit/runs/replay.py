@@ -23,8 +23,8 @@ import yaml
 from filelock import FileLock
 
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError
-from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
+from vtkit.errors import UserError, first_line, suggest
+from vtkit.files import ROOT, atomic_path, shown, write_json
 
 REFERENCE = ROOT / "results" / "reference"
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
@@ -35,12 +35,33 @@ Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Tabl
 def kept_records(group: Path) -> dict[str, dict[str, Content]]:
     """The JSON and YAML files of the runs kept in a folder, by run and by path in the run."""
     path = group / "runs.json"
-    return _read_records(path, path.stat().st_mtime_ns) if path.exists() else {}
+    if path.exists():
+        return _read_records(path, path.stat().st_mtime_ns)
+    if any(group.glob("*.parquet")):
+        raise _damaged(path, "missing, and the tables of its runs are there")
+    return {}
 
 
 @functools.cache
 def _read_records(path: Path, _version: int) -> dict[str, dict[str, Content]]:
-    return read_json(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, first_line(error)) from None
+
+
+def _read_table(path: Path, **options: Any) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None, **options)
+    except (OSError, ValueError) as error:  # Arrow's errors are one or the other
+        raise _damaged(path, first_line(error)) from None
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{shown(path)} is damaged ({why}); restore it, for instance with git checkout: "
+        "no command makes it again"
+    )
 
 
 def pack(kept: Path, files: Mapping[str, Content]) -> None:
@@ -49,13 +70,16 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     Args:
         kept: the kept run, ``<group>/<name>-s<seed>``.
         files: contents by path in the run folder, such as ``"evals/step-000000.json"``.
+
+    Raises:
+        UserError: a file of the group is damaged or cannot be written, or a CSV file is no table.
     """
     group, run = kept.parent, kept.name
     records = {name: files[name] for name in files if name.endswith((".json", ".yaml"))}
     tables: dict[str, list[pa.Table]] = {}
     for name in sorted(files.keys() - records.keys()):
         is_csv, path = name.endswith(".csv"), PurePath(name)
-        table = _from_csv(files[name]) if is_csv else files[name]
+        table = _from_csv(name, files[name]) if is_csv else files[name]
         for column, value in (("file", name), ("run", run)):
             table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
         place = path.stem if is_csv else f"{path.parent.name}-{run.rpartition('-')[2]}"
@@ -66,39 +90,66 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     except OSError as error:
         raise UserError(f"cannot write {shown(group)}: {error.strerror}") from error
     with lock:
-        for name in sorted(tables.keys() | {path.stem for path in group.glob("*.parquet")}):
-            _replace_rows(group / f"{name}.parquet", run, tables.get(name, []))
-        write_json(group / "runs.json", dict(sorted({**kept_records(group), run: records}.items())))
+        kept_runs = dict(sorted({**kept_records(group), run: records}.items()))
+        names = sorted(tables.keys() | {path.stem for path in group.glob("*.parquet")})
+        paths = [group / f"{name}.parquet" for name in names]
+        changed = [_with_rows(path, run, tables.get(path.stem, [])) for path in paths]
+        for path, table in zip(paths, changed, strict=True):  # all were read before one is written
+            if table is not None:
+                _write_table(path, table)
+        write_json(group / "runs.json", kept_runs)
 
 
 def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
     """Write a kept run as the run folder ``target``; ``rows``: with rollouts and judged rows.
 
     A judgement that no completion of a step has is no column of its file, as in training.
+
+    Raises:
+        UserError: no such run is kept, or a file that has a part of it is damaged.
     """
-    for name, value in kept_records(kept.parent)[kept.name].items():
+    records = kept_records(kept.parent)
+    if kept.name not in records:
+        raise UserError(f"{shown(kept.parent)} keeps no {kept.name}{suggest(kept.name, records)}")
+    for name, value in records[kept.name].items():
         if name.endswith(".yaml"):
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
         else:
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        _made(target / name).write_text(text, encoding="utf-8")
-    sources = sorted(kept.parent.glob("*.parquet"))
-    for source in sources if rows else [path for path in sources if "-" not in path.stem]:
-        found = pq.read_table(source, filters=[("run", "=", kept.name)], partitioning=None)
+        _made(target, name).write_text(text, encoding="utf-8")
+    for source in _tables_of(kept) if rows else [p for p in _tables_of(kept) if "-" not in p.stem]:
+        found = _read_table(source, filters=[("run", "=", kept.name)])
         for name in found["file"].unique().to_pylist():
             table = found.filter(pc.field("file") == name).drop_columns(["run", "file"])
             if name.endswith(".csv") or "rollouts" in PurePath(name).parts:
                 empty = [c for c in table.column_names if table[c].null_count == len(table)]
                 table = table.drop_columns([c for c in empty if c not in _NEVER_LEFT_OUT])
             if name.endswith(".csv"):
-                _made(target / name).write_text(_to_csv(table), encoding="utf-8")
+                _made(target, name).write_text(_to_csv(table), encoding="utf-8")
             else:
-                pq.write_table(table, _made(target / name), compression="zstd")
+                pq.write_table(table, _made(target, name), compression="zstd")
+
+
+def _tables_of(kept: Path) -> list[Path]:
+    """The tables that may have rows of a run: those of all seeds, and those of its own."""
+    seed = kept.name.rpartition("-")[2]
+    paths = sorted(kept.parent.glob("*.parquet"))
+    return [path for path in paths if "-" not in path.stem or path.stem.endswith(f"-{seed}")]
+
+
+def _has(kept: Path, part: str) -> bool:
+    """Whether a kept run has a file, or files in a folder."""
+    names = set(kept_records(kept.parent)[kept.name])
+    for path in _tables_of(kept):
+        of_run = _read_table(path, columns=["file"], filters=[("run", "=", kept.name)])
+        names |= set(of_run["file"].unique().to_pylist())
+    return any(name == part or name.startswith(f"{part}/") for name in names)
 
 
 def unpacked(kept: Path, *, rows: bool = True) -> Path:
     """A kept run as a run folder to read, in a temporary place; made once a process."""
-    return _unpacked(kept, rows, (kept.parent / "runs.json").stat().st_mtime_ns)
+    records = kept.parent / "runs.json"
+    return _unpacked(kept, rows, records.stat().st_mtime_ns if records.exists() else 0)
 
 
 @functools.cache
@@ -128,41 +179,53 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
     records, here, replay = kept_records(REFERENCE), config.to_dict(), own / "replay"
 
     def distance(run: str) -> tuple:
-        there = records[run]["config.yaml"]
-        return *(there[name] != here[name] for name in ("profile", "recipe", "seed")), run
+        there = records[run].get("config.yaml", {})
+        return *(there.get(name) != here[name] for name in ("profile", "recipe", "seed")), run
 
+    if replay.is_symlink() or (replay.exists() and not replay.is_dir()):
+        raise UserError(f"{replay} is not a folder; move it away: kept runs are replayed there")
     for run in sorted(records, key=distance):
-        shutil.rmtree(replay, ignore_errors=True)
-        unpack(REFERENCE / run, replay)
-        if (replay / part).exists():
+        if _has(REFERENCE / run, part):
+            shutil.rmtree(replay, ignore_errors=True)
+            unpack(REFERENCE / run, replay)
             return replay, True
-    shutil.rmtree(replay, ignore_errors=True)
     raise UserError(
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
 
 
-def _replace_rows(path: Path, run: str, rows: list[pa.Table]) -> None:
-    """Rewrite a table with other rows of ``run``; without any rows left, remove it."""
-    old = pq.read_table(path, partitioning=None) if path.exists() else _NO_ROWS
+def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:
+    """A table with other rows of ``run``; None if that changes nothing."""
+    old = _read_table(path) if path.exists() else _NO_ROWS
+    if "run" not in old.column_names:
+        raise _damaged(path, "no column 'run'")
     names = set(old["run"].unique().to_pylist())
     if not rows and run not in names:
-        return
+        return None
     parts = {name: [old.filter(pc.field("run") == name)] for name in names} | {run: rows}
     tables = [table for name in sorted(parts) for table in parts[name]]
-    if not tables:
-        path.unlink()
+    return pa.concat_tables(tables, promote_options="permissive") if tables else _NO_ROWS
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Write a table; without any rows left, remove it."""
+    if not len(table):
+        path.unlink(missing_ok=True)
         return
-    table = pa.concat_tables(tables, promote_options="permissive")
     with atomic_path(path) as draft:
         pq.write_table(table.replace_schema_metadata(None), draft, compression="zstd")
 
 
-def _from_csv(text: str) -> pa.Table:
+def _from_csv(name: str, text: str) -> pa.Table:
     """A column of text per column of the file; unlike an empty cell, a null is no cell at all."""
-    header, *rows = csv.reader(io.StringIO(text))
-    return pa.table({name: [row[i] for row in rows] for i, name in enumerate(header)})
+    header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+    own = len(set(header)) == len(header) and not {"run", "file"} & set(header)
+    if not (own and rows and all(len(row) == len(header) for row in rows)):
+        raise UserError(
+            f"{name} is no table of whole rows under distinct names; run that step again"
+        )
+    return pa.table({column: [row[i] for row in rows] for i, column in enumerate(header)})
 
 
 def _to_csv(table: pa.Table) -> str:
@@ -172,6 +235,12 @@ def _to_csv(table: pa.Table) -> str:
     return handle.getvalue()
 
 
-def _made(path: Path) -> Path:
+def _made(target: Path, name: str) -> Path:
+    """The path of a file to be written, in a folder that is there; never outside ``target``."""
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise UserError(
+            f"a kept run has a file called {name}, outside its folder; restore results/"
+        )
+    path = target / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

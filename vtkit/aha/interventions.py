@@ -130,7 +130,8 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
             asked = list(islice(useful, _ASKED_AT_ONCE))
             if not asked:
                 break
-            keys = [f"{row}-completion-{attempt}" for row in asked]
+            # These words name random streams: others would draw other completions.
+            keys = [f"{row}-reply-{attempt}" for row in asked]
             for row, completion in zip(asked, draw(asked, keys, [""] * len(asked)), strict=True):
                 drawn += 1
                 for kind, cutter in _CUTTERS.items():

@@ -68,7 +68,7 @@ def test_asked_for_on_a_cpu_is_refused(fake_vllm, monkeypatch, settings):
 def test_unknown_values_name_the_nearest():
     with pytest.raises(UserError, match="vllm: no 'colocated'; did you mean 'colocate'"):
         resolve_config(vllm="colocated")
-    with pytest.raises(UserError, match="vllm_memory: -1.0 is too small"):
+    with pytest.raises(UserError, match="vllm_memory: -1 is too small"):
         resolve_config(vllm_memory=-1)
 
 

@@ -10,7 +10,6 @@ Nothing here was measured on a GPU.
 """
 
 import copy
-import csv
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
+import results
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.mini.dataset import write_dataset
@@ -251,10 +251,7 @@ def main() -> None:
     sizes = {"language": (published.language, 1.54e9), "vision": (published.vision, 675e6)}
     for name, (part, known) in sizes.items():
         rows.append(row("Qwen2-VL-2B", "published", f"{name} parameters", part.parameters, known))
-    with open(HERE / "plan.csv", "w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    results.write("plan", rows)
     for line in rows:
         print("  ".join(f"{value!s:>22}" for value in line.values()))
 

@@ -11,7 +11,6 @@ held; nearly all that "open" shows is Python and its libraries.
 """
 
 import argparse
-import csv
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import results
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.runs.rollouts import Rollouts, load_rollouts
 
@@ -156,10 +156,7 @@ def main() -> None:
         print(f"{what:<{width}}", *(f"{number:>11}" for number in numbers))
     print(f"{args.rows} rows; Python {platform.python_version()}, pyarrow {pa.__version__}")
     if args.rows == parser.get_default("rows"):
-        with open(HERE / "rollouts.csv", "w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        results.write("rollouts", rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ the most after each chosen picture was read as well, and mapped pages are then a
 """
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -38,6 +37,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+import results
 
 HERE = Path(__file__).parent
 PICTURES = 64
@@ -238,10 +239,7 @@ def main() -> None:
         print(" | ".join(f"{cell!s:>12}" for cell in line))
     print(f"Python {platform.python_version()}, pyarrow {pa.__version__}, {platform.machine()}")
     if args.gigabytes >= 2:
-        with open(HERE / "sat_prep.csv", "w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, lines[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+        results.write("sat_prep", lines)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
 def _arms(run_dir: str | Path) -> dict[str, Path | None]:
     """The folders of a GRPO run and its supervised baseline, or of a run of recipe ``sft``."""
     own = Path(run_dir)
-    if _config(own).algorithm == "sft":
+    if config_of(own).algorithm == "sft":
         return {"sft": own, "grpo": None}
     return {"sft": own / "sft", "grpo": own}
 
@@ -120,7 +120,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 
 def describe_run(run_dir: str | Path) -> str:
     """Name a run in one line, for figures and tables: recipe, profile and seed."""
-    config = _config(run_dir)
+    config = config_of(run_dir)
     cold = config.cold_start
     more = f", after a cold start on {cold} examples" if cold else ""
     return f"{config.recipe}, profile {config.profile}, seed {config.seed}{more}"
@@ -128,18 +128,19 @@ def describe_run(run_dir: str | Path) -> str:
 
 def benchmark_name(run_dir: str | Path) -> str:
     """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
-    config = _config(run_dir)
+    config = config_of(run_dir)
     name = BENCHMARKS[config.train_format]
     return f"miniature {name}" if config.profile.startswith("mini") else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:
     """Count the completions that each row of ``metrics.csv`` averages over."""
-    config = _config(run_dir)
+    config = config_of(run_dir)
     return (config.prompts_per_step + config.spare_prompts) * config.num_generations
 
 
-def _config(run_dir: str | Path) -> RunConfig:
+def config_of(run_dir: str | Path) -> RunConfig:
+    """The settings of a run folder."""
     return read_config(Path(run_dir) / "config.yaml")
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import RunConfig, read_config
+from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
 from vtkit.judging.rewards import accuracy_reward, length_reward
 from vtkit.report import drawing
@@ -21,7 +21,7 @@ from vtkit.report.drawing import BLUE, DARK_ORANGE, PER_CENT, RED
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_share
 from vtkit.runs.folder import start_run
-from vtkit.runs.records import load_evaluations
+from vtkit.runs.records import config_of, load_evaluations
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.training.train import finished, train_and_finish
 
@@ -95,7 +95,7 @@ def recount(run_dir: str | Path) -> pd.DataFrame:
     completions = load_rollouts(run_dir).to_pandas()
     judged = (list(completions[name]) for name in ("completion", "solution", "choices"))
     worth = {
-        "paid": completions["reward"] / _most(_config(run_dir)),
+        "paid": completions["reward"] / _most(config_of(run_dir)),
         "accuracy": accuracy_reward(*judged),
         "guessing": 1 / completions["choices"].map(len),
         "tokens": completions["tokens"],
@@ -125,7 +125,7 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     if not folders:
         raise UserError(f"{run_dir}/laboratory has no runs; set lab_steps above 0 (notebook 02)")
     tables = {name: recount(folder) for name, folder in folders.items()}
-    configs = [_config(folder) for folder in folders.values()]
+    configs = [config_of(folder) for folder in folders.values()]
     limit = max(config.max_completion_length for config in configs)
     guessing = pd.concat(tables.values())["guessing"].mean()
     with drawing.canvas(drawing.STYLE):
@@ -169,7 +169,7 @@ def _outcome(folder: str | Path) -> dict[str, str]:
     scores = load_evaluations(folder)
     benchmark, guessing, compared = _scored(scores) if len(scores) > 1 else ("", "", "not scored")
     return {
-        "paid for": " + ".join(_config(folder).rewards),
+        "paid for": " + ".join(config_of(folder).rewards),
         "paid": f"{start['paid']:.0%} → {end['paid']:.0%}",
         "right completions": f"{start['accuracy']:.0%} → {end['accuracy']:.0%}",
         "tokens": f"{start['tokens']:.0f} → {end['tokens']:.0f}",
@@ -190,10 +190,6 @@ def _scored(scores: list[dict[str, Any]]) -> tuple[str, str, str]:
         f"{chance:.0%}",
         f"{'better than' if better else 'worse than' if worse else 'no better than'} guessing",
     )
-
-
-def _config(folder: str | Path) -> RunConfig:
-    return read_config(Path(folder) / "config.yaml")
 
 
 def _most(config: RunConfig) -> float:

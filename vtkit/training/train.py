@@ -8,7 +8,6 @@ Run it again after a crash and it resumes from the last whole checkpoint.
 import contextlib
 import gc
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,8 @@ from vtkit.benchmark import evaluate
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
-from vtkit.errors import UserError
-from vtkit.files import full_disk_is_a_user_error
+from vtkit.errors import UserError, resumable
+from vtkit.files import full_disk_is_a_user_error, read_json
 from vtkit.judging.rewards import get_rewards
 from vtkit.models import adapters
 from vtkit.models.loading import load
@@ -30,7 +29,7 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import finish_run, locked, start_run
+from vtkit.runs.folder import session, stopped_at
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
@@ -50,7 +49,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
     Args:
-        draw: called every ten steps, for a live plot.
+        draw: called after the first step, every few seconds and at the end, for a live plot.
 
     Returns:
         The last checkpoint: weights, processor and chat template.
@@ -65,10 +64,10 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     require_origins(config)
     if config.push_to_hub:
         check_push(config.push_to_hub)
+    gc.collect()  # an earlier trainer's memory
     # Stage 2: create the run folder, or open it to resume.
-    with locked(folder) if is_main_process() else contextlib.nullcontext():
+    with session(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
-            start_run(config)
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
@@ -135,17 +134,12 @@ def train_or_launch(
     """Train in this process, or under the named launcher, unless the run is finished."""
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
+        if read_json(Path(config.run_dir) / "manifest.json")["status"] == "running":
+            with session(config):  # killed between its last checkpoint and its end
+                return done
         return done
-    return launch(config, launcher, draw=draw) if launcher else train(config, draw=draw)
-
-
-def train_and_finish(config: RunConfig) -> None:
-    """Train a run within another one, note its time and status, and free the trainer's memory."""
-    start_run(config)
-    began = time.monotonic()
-    train(config)
-    finish_run(config, "finished", time.monotonic() - began)
-    gc.collect()
+    with resumable(lambda: stopped_at(config)):
+        return launch(config, launcher, draw=draw) if launcher else train(config, draw=draw)
 
 
 def train_baseline(run: RunConfig) -> Path | None:
@@ -161,10 +155,7 @@ def train_baseline(run: RunConfig) -> Path | None:
     settings = {name: changed[name] for name in changed if name not in other}
     folder = f"{run.run_dir}/sft"
     baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
-    if not finished(baseline):
-        gc.collect()  # the GRPO trainer's memory
-        train_and_finish(baseline)
-    return finished(baseline)
+    return finished(baseline) or train(baseline)
 
 
 def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:

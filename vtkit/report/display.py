@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +13,43 @@ from PIL import Image
 
 from vtkit.files import atomic_path
 from vtkit.rendering import align, markdown
-from vtkit.runs.records import describe_run
+from vtkit.runs.records import caveats
 from vtkit.runs.replay import find_run
 
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
 
+_CALM = "background: #e3f1fa; color: #0b3350; border-color: #0072b2"  # in light and dark themes
+_ALARM = "background: #ffedc2; color: #4a2f00; border-color: #e69f00; font-weight: 600"
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
 
-def banner(text: str) -> None:
-    """Show what a notebook leaves out or replays in a box; plain text in a terminal."""
-    display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
+def banner(text: str, *, alarm: bool = False) -> None:
+    """Show in a coloured box what a notebook leaves out; plain text in a terminal.
+
+    Args:
+        alarm: nobody should overlook it.
+    """
+    colours = _ALARM if alarm else _CALM
+    style = f"{colours}; border-left: 6px solid; border-radius: 4px; padding: .5em .9em; margin: 0"
+    box = f'<div style="{style}">{escape(text)}</div>'
+    display({"text/html": box, "text/plain": f"NOTE: {text}"}, raw=True)
 
 
 def open_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
-    """Find the run to read, and show a banner if it is a committed one that is replayed.
+    """Find the run to read, and :func:`remind` of it.
 
     Arguments, return values and errors are those of :func:`vtkit.runs.replay.find_run`.
     """
     folder, replayed = find_run(config, part)
-    if replayed:
-        name = describe_run(folder)
-        banner(f"{config.run_dir} has no {part}; this replays a committed run: {name}")
+    remind(folder)
     return folder, replayed
+
+
+def remind(folder: Path) -> None:
+    """Show a banner if what follows is a replay or of a run that is unfinished."""
+    for caveat in caveats(folder):
+        banner(caveat, alarm=True)
 
 
 def text_table(header: list[str], rows: list[list[str]]) -> None:

@@ -126,7 +126,8 @@ def describe_run(run_dir: str | Path) -> str:
     parts = [config.recipe, f"profile {config.profile}", f"seed {config.seed}"]
     parts += [f"after a cold start on {cold} examples"] if cold else []
     parts += [f"unfinished: {missing}"] if missing else []
-    return ", ".join(parts) + (" (replay)" if replay_of(run_dir) else "")
+    parts += ["replay"] if replay_of(run_dir) else []
+    return ", ".join(parts)
 
 
 def progress(run_dir: str | Path) -> tuple[int, int]:
@@ -148,9 +149,15 @@ def unfinished(run_dir: str | Path) -> str:
 
 def caveats(run_dir: str | Path) -> list[str]:
     """What has to be said with each result of a run: that it is a replay, or unfinished."""
-    original, missing = replay_of(run_dir), unfinished(run_dir)
-    said = [f"Replay: {original} is a committed run; nothing here was run by you."] * bool(original)
-    return said + [f"Unfinished: this run has {missing}."] * bool(missing)
+    original, missing, said = replay_of(run_dir), unfinished(run_dir), []
+    if original:
+        said.append(
+            f"Replay: this is the committed run {original}, not one of yours. "
+            "Notebook 03 trains your own."
+        )
+    if missing:
+        said.append(f"Unfinished: {missing}. Run notebook 03 again to resume.")
+    return said
 
 
 def benchmark_name(run_dir: str | Path) -> str:

@@ -1,19 +1,24 @@
 """Show banners, tables of text, and pictures with captions in notebooks."""
 
+import os
 import textwrap
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
-from IPython.display import display
+from IPython import get_ipython
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from PIL import Image
 
 from vtkit.files import atomic_path
 from vtkit.rendering import align, markdown
-from vtkit.runs.records import caveats
+from vtkit.runs.artifacts import make_missing
+from vtkit.runs.folder import headless
+from vtkit.runs.records import caveats, config_of
 from vtkit.runs.replay import find_run
 
 if TYPE_CHECKING:
@@ -36,13 +41,18 @@ def banner(text: str, *, alarm: bool = False) -> None:
     display({"text/html": box, "text/plain": f"NOTE: {text}"}, raw=True)
 
 
-def open_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
+def open_run(config: "RunConfig", part: str, make: Sequence[str] = ()) -> tuple[Path, bool]:
     """Find the run to read, and :func:`remind` of it.
 
     Arguments, return values and errors are those of :func:`vtkit.runs.replay.find_run`.
+
+    Args:
+        make: as of :func:`vtkit.runs.folder.setup`, for a replay: a kept run has no pictures.
     """
     folder, replayed = find_run(config, part)
     remind(folder)
+    if replayed:
+        make_missing(config_of(folder).to_dict(), make, quiet=True)
     return folder, replayed
 
 
@@ -52,10 +62,46 @@ def remind(folder: Path) -> None:
         banner(caveat, alarm=True)
 
 
-def text_table(header: list[str], rows: list[list[str]]) -> None:
-    """Show a table of text: Markdown in a browser, columns in a terminal."""
-    plain = align([header, *rows])
-    display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
+def text_table(header: list[str], rows: list[list[str]], *, fold: str = "") -> None:
+    """Show a table of text: Markdown in a browser, columns in a terminal.
+
+    Args:
+        fold: what to click on to unfold it; empty: it is open.
+    """
+    table, plain = markdown(header, rows), align([header, *rows])
+    if fold:
+        summary = f"<details><summary>{escape(fold)}</summary>"
+        table, plain = f"{summary}\n\n{table}\n\n</details>", f"{fold}\n{plain}"
+    display({"text/markdown": table, "text/plain": plain}, raw=True)
+
+
+def link(path: Path, text: str) -> HTML:
+    """A link to a file of a run that works in JupyterLab, and its path for everywhere else.
+
+    JupyterLab shows a page without its scripts; a browser opens it whole where it serves its files.
+    """
+    place = quote(_served(path) or os.path.relpath(path, _home(path)))
+    return HTML(
+        f'<a href="{escape(place)}" target="_blank"><b>{escape(text)}</b></a>, '
+        f"<code>{escape(str(path))}</code>"
+    )
+
+
+def _served(path: Path) -> str | None:
+    """The address of a file on the Jupyter server that started this kernel; None without one."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        root = Path(server["root_dir"]).resolve()
+        if server["pid"] == int(os.environ.get("JPY_PARENT_PID", 0)):
+            if path.resolve().is_relative_to(root):
+                return f"{server['base_url']}files/{path.resolve().relative_to(root).as_posix()}"
+    return None
+
+
+def _home(path: Path) -> Path:
+    """The folder of the notebook that is running: executed ones lie in the run's ``notebooks``."""
+    return path.parent / "notebooks" if headless() else Path(get_ipython().user_ns["_dh"][0])
 
 
 def image_gallery(

@@ -25,12 +25,13 @@ from vtkit.report.drawing import (
     STYLE,
     Line,
 )
-from vtkit.report.figure_1 import STYLES
+from vtkit.report.figure_1 import STYLES, figure_1
 from vtkit.runs import records
 from vtkit.runs.curves import LENGTH
 from vtkit.runs.folder import headless
 from vtkit.runs.rollouts import load_rollouts
 
+__all__ = ["comparison", "figure_1", "lengths_by_outcome", "live", "live_plot", "training_curves"]
 _REWARD = [
     ("reward", "total", BLUE),
     ("rewards/accuracy_reward/mean", "accuracy", GREEN),

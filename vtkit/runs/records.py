@@ -130,7 +130,7 @@ def benchmark_name(run_dir: str | Path) -> str:
     """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
     config = config_of(run_dir)
     name = BENCHMARKS[config.train_format]
-    return f"miniature {name}" if config.profile.startswith("mini") else name
+    return f"miniature {name}" if config.is_miniature else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:

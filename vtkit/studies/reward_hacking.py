@@ -51,7 +51,7 @@ def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) ->
     Always the miniature under the recipe ``visualthinker``, whatever ``run``, the notebook's, is;
     scored only before and after.
     """
-    kept = {key: getattr(run, key) for key in _KEPT} if run.profile == "mini" else {}
+    kept = {key: getattr(run, key) for key in _KEPT} if run.is_miniature else {}
     return resolve_config(
         "visualthinker",
         "mini",

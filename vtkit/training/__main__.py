@@ -32,9 +32,9 @@ def _train(args: argparse.Namespace) -> None:
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
-    from vtkit.training.train import is_main_process, train
+    from vtkit.training.train import is_main_process, train, train_or_launch
 
-    checkpoint = train(config)
+    checkpoint = train_or_launch(config) if config.launcher else train(config)
     if is_main_process():
         print(f"trained: {checkpoint}")
 

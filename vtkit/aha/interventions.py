@@ -237,8 +237,8 @@ def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.D
 
     Args:
         folder: the run folder, or a replay; pairs are kept in its ``interventions``.
-        n: pairs in each arm; 0 reads what is kept and runs nothing. Without a checkpoint, or for a
-            replay, nothing is run either.
+        n: pairs in each arm; other numbers of pairs than the kept ones are made again. 0 reads what
+            is kept and runs nothing. Without a checkpoint, or for a replay, nothing is run either.
     """
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
     weights = {"trained": checkpoint, "base": config.model}
@@ -247,6 +247,9 @@ def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.D
     for name, arms in MODEL_ARMS.items():
         file = folder / "interventions" / f"{name}.parquet"
         if possible:
+            if file.exists() and (old := load_pairs(file).attrs["settings"]["n"]) != n:
+                print(f"{file} has {old} pairs an arm; it is made again with {n}")
+                file.unlink()
             found[name] = run_interventions(
                 *load(config, weights[name]), load_benchmark_rows(config.to_dict()),
                 prompt=config.prompt, arms=arms, n=n, seed=config.seed, save=file,

@@ -3,5 +3,6 @@
 - run_config: every field, with limits and help; config.yaml of a run folder
 - recipes: recipe, profile and overrides, resolved to a RunConfig
 - reasons: why a recipe sets a value, from the comments of its file
+- listing: every setting with its value and meaning, as text
 - values: YAML files and command-line text, checked by pydantic
 """

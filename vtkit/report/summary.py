@@ -10,7 +10,7 @@ from typing import Any
 
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
-from vtkit.config.run_config import read_config
+from vtkit.config.run_config import MINIATURES, read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.rendering import align
@@ -115,7 +115,7 @@ def write_report(run_dir: str | Path) -> Path:
     values = {
         "title": f"R1-Zero: {records.describe_run(folder)}",
         "caveats": records.caveats(folder),
-        "miniature": records.MINIATURE if str(summary["profile"]).startswith("mini") else None,
+        "miniature": records.MINIATURE if summary["profile"] in MINIATURES else None,
         "headline": _headline(folder, summary),
         "benchmark": records.benchmark_name(folder),
         "scores": tables.benchmark_table(folder),

@@ -1,6 +1,7 @@
 """A run is a folder: everything in it, from the lock to the executed notebooks.
 
-- folder: create or reopen it, lock it, and the first line of every notebook
+- folder: create or reopen it, lock it
+- session: the first line of every notebook; copies of the notebooks to work in
 - manifest: versions, machine and hashes of the files that were read
 - records: metrics.csv, scores and configuration, read back
 - curves: averages, dip and phases of the metrics

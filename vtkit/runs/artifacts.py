@@ -33,7 +33,7 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
     if is_hub_id(name) if field == "model" else name == hub:
         return
     kind = "models/" if field == "model" else "data/"
-    known = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
+    known = [one for one in MAKERS if one.startswith(kind) and config.is_miniature]
     known += [hub] if hub else []
     path = Path(name)
     by_last = {Path(one).name: one for one in (*known, *map(str, path.parent.glob("*")))}

@@ -6,26 +6,24 @@ Its config.yaml is written once: no file in it comes from two settings.
 import contextlib
 import errno
 import os
-import random
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from vtkit import __version__
-from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
+from vtkit.config.run_config import (
+    NOTEBOOK_SETTINGS,
+    PLACES,
+    RunConfig,
+    read_config,
+    save_config,
+)
 from vtkit.errors import UserError, resumable
-from vtkit.files import ROOT, atomic_write, environment, read_json, remove_drafts, write_json
-from vtkit.runs.artifacts import make_missing, require_origins
-from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from vtkit.files import environment, read_json, remove_drafts, write_json
+from vtkit.runs.artifacts import require_origins
+from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
 _LOCK_OWNER = "VTKIT_LOCKED_RUN"
@@ -55,56 +53,20 @@ def start_run(config: RunConfig) -> Path:
     return folder
 
 
-def setup(
-    recipe: str = "visualthinker",
-    profile: str = "mini",
-    seed: int = 0,
-    run_dir: str = "",
-    overrides: Mapping[str, Any] | None = None,
-    make: Sequence[str] = (),
-) -> RunConfig:
-    """First line of every notebook: settings, folder, seeds, and one line about the machine.
-
-    Changes to the repository root. A notebook opened by hand on an existing folder takes that
-    folder's settings, and says so.
-
-    Args:
-        run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
-        make: fields (``train_data``, ``benchmark_data``, ``model``) whose folders of the miniature
-            are written if they are missing.
-    """
-    import pandas
-
-    os.chdir(ROOT)
-    overrides = dict(overrides or {})
-    own = [name for name in IDENTITY if name in overrides]
-    if own:
-        raise UserError(f"overrides: '{own[0]}' is a parameter of its own; set that instead")
-    config = resolve_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
-    if not overrides:
-        config = _settings_of_folder(config)
-    start_run(config)
-    seed_everything(config.seed)
-    pandas.set_option("display.max_colwidth", None)  # tables show whole completions
-    print(describe_machine(config))
-    make_missing(config.to_dict(), make, quiet=True)
-    return config
-
-
 @dataclass
-class Session:
+class Work:
     """Work on a run; ``status`` is what manifest.json says of it once it ends without an error."""
 
     status: str = "finished"
 
 
 @contextlib.contextmanager
-def session(config: RunConfig) -> Iterator[Session]:
+def work_on(config: RunConfig) -> Iterator[Work]:
     """Hold a run's folder, and close manifest.json when the work ends, however it ends.
 
     It then says "finished" (or what the block set), "stopped" or "failed"; the seconds add up, and
     the files that were read are hashed. An interrupt becomes :class:`vtkit.errors.Stopped`. Inside
-    another session of the same run, also that of a parent process, only the last is done.
+    another such block of the same run, also a parent process's, only the last is done.
 
     Raises:
         UserError: as :func:`locked` and :func:`start_run`.
@@ -112,7 +74,7 @@ def session(config: RunConfig) -> Iterator[Session]:
     inner = _is_held(config.run_dir)
     with locked(config.run_dir), resumable(lambda: stopped_at(config)):
         start_run(config)
-        work, began = Session(), time.monotonic()
+        work, began = Work(), time.monotonic()
         if inner:
             yield work
             return
@@ -215,60 +177,13 @@ def _holder(path: str) -> int | str:
     return "unknown"
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, on every device."""
-    import numpy
-    import torch
-
-    random.seed(seed)
-    numpy.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def describe_machine(config: RunConfig) -> str:
-    """One line: versions, device with the reason for it, seed and folder."""
-    from vtkit.models.loading import pick_device
-
-    versions = package_versions()
-    shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "trl"))
-    python = ".".join(map(str, sys.version_info[:3]))
-    device, reason = pick_device()
-    return (
-        f"vtkit {__version__} (Python {python}, {shown}) "
-        f"on {device} ({reason}; {os.cpu_count()} CPU cores); "
-        f"recipe {config.recipe}, profile {config.profile}, seed {config.seed}: {config.run_dir}"
-    )
-
-
-def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
-    """Write a table as CSV into the run folder, whole or not at all."""
-    path = Path(config.run_dir) / name
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
-    return path
-
-
 def headless() -> bool:
     """Whether ``run_all.sh`` runs the notebooks: print lines, no live plots."""
     return HEADLESS in os.environ
 
 
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Where two configurations differ, as text; :data:`PLACES` do not count."""
-    old, new = stored.to_dict(), config.to_dict()
-    changed = [name for name in new if name not in PLACES and old[name] != new[name]]
+    """Where two configurations differ, as text, but for what no training depends on."""
+    old, new, free = stored.to_dict(), config.to_dict(), (*PLACES, *NOTEBOOK_SETTINGS)
+    changed = [name for name in new if name not in free and old[name] != new[name]]
     return [f"{name} is {old[name]} there and {new[name]} here" for name in changed]
-
-
-def _settings_of_folder(config: RunConfig) -> RunConfig:
-    """The folder's settings, if recipe, profile and seed are the same."""
-    path = Path(config.run_dir) / "config.yaml"
-    if not path.exists():
-        return config
-    stored = read_config(path).replace(run_dir=config.run_dir)
-    same = all(getattr(stored, name) == getattr(config, name) for name in IDENTITY)
-    changes = differences(stored, config)
-    if not (same and changes):
-        return config
-    print(f"settings of {path}: {'; '.join(changes)}")
-    return stored

@@ -139,7 +139,7 @@ def progress(run_dir: str | Path) -> tuple[int, int]:
 def unfinished(run_dir: str | Path) -> str:
     """What was begun and not ended, such as "77 of 100 steps", the baseline's included; or ""."""
     parts = []
-    for name, folder in _arms(run_dir).items():
+    for name, folder in reversed(_arms(run_dir).items()):
         if folder and (folder / "config.yaml").exists():
             done, planned = progress(folder)
             label = "baseline: " if name == "sft" and folder != Path(run_dir) else ""
@@ -164,7 +164,7 @@ def benchmark_name(run_dir: str | Path) -> str:
     """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
     config = config_of(run_dir)
     name = BENCHMARKS[config.train_format]
-    return f"miniature {name}" if config.profile.startswith("mini") else name
+    return f"miniature {name}" if config.is_miniature else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vtkit.config.run_config import MINIATURES
 from vtkit.errors import UserError, suggest
 from vtkit.files import read_json
 from vtkit.report import drawing, seeds
@@ -169,7 +170,9 @@ def _at_2b(recipe: str) -> list[dict[str, Any]]:
     """The summaries of kept runs of a recipe under a profile that is not the miniature's."""
     kept = kept_records(entries.RECORDS.parent / "reference").values()
     summaries = [run["summary.json"] for run in kept if "summary.json" in run]
-    return [one for one in summaries if one["recipe"] == recipe and one["profile"] != "mini"]
+    return [
+        one for one in summaries if one["recipe"] == recipe and one["profile"] not in MINIATURES
+    ]
 
 
 def _directions_at_2b(entry: Entry) -> str:

@@ -55,7 +55,7 @@ def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) ->
     Always the miniature under the recipe ``visualthinker``, whatever ``run``, the notebook's, is;
     scored only before and after.
     """
-    kept = {key: getattr(run, key) for key in _KEPT} if run.profile == "mini" else {}
+    kept = {key: getattr(run, key) for key in _KEPT} if run.is_miniature else {}
     return resolve_config(
         "visualthinker",
         "mini",
@@ -92,7 +92,7 @@ def open_runs(run: RunConfig) -> dict[str, str | Path]:
         return {**own}
     banner(
         f"Replay: {shown(KEPT)} has committed runs of {KEPT_STEPS} steps, seed 0, not yours. "
-        "Set lab_steps above 0 to train your own.",
+        'Set overrides = {"lab_steps": 40} to train your own.',
         alarm=True,
     )
     place = Path(run.run_dir, "laboratory", "replay")

@@ -48,7 +48,7 @@ def card(config: RunConfig) -> str:
     return environment.get_template("model_card.md").render(
         config=config,
         header=yaml.safe_dump(header, sort_keys=False),
-        miniature=MINIATURE if config.profile.startswith("mini") else None,
+        miniature=MINIATURE if config.is_miniature else None,
         benchmark=benchmark_name(config.run_dir),
         scores=_scores(config),
         best=best_scores(config.run_dir)[config.algorithm],

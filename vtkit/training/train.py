@@ -16,7 +16,7 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 
 from vtkit.benchmark import evaluate
-from vtkit.config.recipes import resolve_config
+from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError, resumable
@@ -29,14 +29,14 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import session, stopped_at
+from vtkit.runs.folder import stopped_at, work_on
 from vtkit.runs.manifest import update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
-from vtkit.training.launch import changed_settings, launch
+from vtkit.training.launch import launch
 from vtkit.training.model_card import check_push, push, write_card
 from vtkit.training.trackers import tracking
 from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
@@ -66,7 +66,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         check_push(config.push_to_hub)
     gc.collect()  # an earlier trainer's memory
     # Stage 2: create the run folder, or open it to resume.
-    with session(config) if is_main_process() else contextlib.nullcontext():
+    with work_on(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
@@ -128,18 +128,21 @@ def finished(config: RunConfig) -> Path | None:
     return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
-def train_or_launch(
-    config: RunConfig, launcher: str = "", *, draw: Callable[[], None] | None = None
-) -> Path:
-    """Train in this process, or under the named launcher, unless the run is finished."""
+def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
+    """Train in this process, or under the run's launcher, unless the run is finished.
+
+    A process that a launcher started trains itself.
+    """
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         if read_json(Path(config.run_dir) / "manifest.json")["status"] == "running":
-            with session(config):  # killed between its last checkpoint and its end
+            with work_on(config):  # killed between its last checkpoint and its end
                 return done
         return done
     with resumable(lambda: stopped_at(config)):
-        return launch(config, launcher, draw=draw) if launcher else train(config, draw=draw)
+        if config.launcher and "RANK" not in os.environ:
+            return launch(config, config.launcher, draw=draw)
+        return train(config, draw=draw)
 
 
 def train_baseline(run: RunConfig) -> Path | None:
@@ -166,7 +169,7 @@ def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completio
         folder: where its rollouts go.
         prompts, completions: how many questions a batch has, and completions each question.
     """
-    own = run.profile == "mini" and run.train_format == "sat"
+    own = run.is_miniature and run.train_format == "sat"
     paths = {"model": run.model, "train_data": run.train_data} if own else {}
     sizes = {"prompts_per_step": prompts, "num_generations": completions}
     sizes |= {"train_rows": 4 * prompts, "per_device_batch_size": prompts * completions}

@@ -24,8 +24,9 @@ from vtkit.runs.replay import find_run
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
 
-_CALM = "background: #e3f1fa; color: #0b3350; border-color: #0072b2"  # in light and dark themes
-_ALARM = "background: #ffedc2; color: #4a2f00; border-color: #e69f00; font-weight: 600"
+_CALM = "background: #e3f1fa; color: #0b3350; border-left: 6px solid #0072b2"  # in any theme
+_ALARM = "background: #ffedc2; color: #4a2f00; border-left: 6px solid #e69f00; font-weight: 600"
+_CAPTION = "#767676"  # to be read on white and on black
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
 
@@ -36,7 +37,7 @@ def banner(text: str, *, alarm: bool = False) -> None:
         alarm: nobody should overlook it.
     """
     colours = _ALARM if alarm else _CALM
-    style = f"{colours}; border-left: 6px solid; border-radius: 4px; padding: .5em .9em; margin: 0"
+    style = f"{colours}; border-radius: 4px; padding: .5em .9em; margin: .3em 0"
     box = f'<div style="{style}">{escape(text)}</div>'
     display({"text/html": box, "text/plain": f"NOTE: {text}"}, raw=True)
 
@@ -123,7 +124,7 @@ def image_gallery(
     starts = range(0, len(pictures), columns)
     heights = [width + _LINE * max(lines[at : at + columns]) + _GAP for at in starts]
     size = (columns * (width + _GAP), sum(heights))  # inches
-    figure = plt.figure(figsize=size)
+    figure = plt.figure(figsize=size, facecolor="none")
     for at, (picture, caption) in enumerate(zip(pictures, wrapped, strict=True)):
         row, column = divmod(at, columns)
         left, bottom = column * (width + _GAP), size[1] - sum(heights[:row]) - width
@@ -132,10 +133,10 @@ def image_gallery(
         axis.axis("off")
         axis.imshow(picture)
         place = {"x": 0, "y": -0.08 / width, "va": "top", "transform": axis.transAxes}
-        axis.text(s=caption, fontsize=9, parse_math=False, **place)
+        axis.text(s=caption, fontsize=9, color=_CAPTION, parse_math=False, **place)
     if save_as:
         with atomic_path(save_as) as draft:
-            figure.savefig(draft, dpi=110, format="png")
+            figure.savefig(draft, dpi=110, format="png", facecolor="white")
     plt.close(figure)  # a notebook shows what a cell returns; open, it would show it twice
     return figure
 

@@ -90,7 +90,8 @@ def _run(path: Path, source: bytes, where: str) -> ModuleType:
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
-        wrong = f"{type(error).__name__}: {first_line(error)}"
+        why = error.msg if isinstance(error, SyntaxError) else first_line(error)
+        wrong = f"{type(error).__name__}: {why}"
         raise UserError(f"{where}{line_in(path, error)}: {wrong}; fix that line") from error
     return module
 

@@ -1,9 +1,11 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,11 +20,9 @@ from vtkit.runs.curves import LENGTH
 from vtkit.runs.folder import headless
 from vtkit.runs.rollouts import load_rollouts
 
-_REWARD = [
-    ("reward", "total", BLUE),
-    ("rewards/accuracy_reward/mean", "accuracy", GREEN),
-    ("rewards/format_reward/mean", "format", PURPLE),
-]
+_REWARD = [("reward", "total", BLUE)]  # and each reward of the run
+_REWARD_COLOURS = {"accuracy": GREEN, "format": PURPLE}
+_MORE_COLOURS = (DARK_ORANGE, RED, GREY, ORANGE)
 _LENGTHS = [
     ("completions/max_length", "max", ORANGE),
     (LENGTH, "mean", DARK_ORANGE),
@@ -55,7 +55,7 @@ def live(run_dir: str | Path) -> Figure:
         if Path(run_dir, "metrics.csv").exists():
             metrics = records.load_metrics(run_dir)
             for axis, (title, lines) in zip(axes, _LIVE_PANELS.items(), strict=True):
-                drawing.draw_panel(axis, metrics, title, lines)
+                drawing.draw_panel(axis, metrics, title, _with_rewards(lines, metrics))
         else:
             figure.suptitle("waiting for the first training step")
         return drawing.save(figure, run_dir, "live", dpi=110)
@@ -80,9 +80,20 @@ def training_curves(run_dir: str | Path) -> Figure:
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         for axis, title in zip(axes.flat, panels, strict=False):
-            drawing.draw_panel(axis, metrics, title, _PANELS[title])
+            drawing.draw_panel(axis, metrics, title, _with_rewards(_PANELS[title], metrics))
         figure.suptitle(records.describe_run(run_dir), x=0.01, ha="left", weight="bold")
         return drawing.save(figure, run_dir, "training_curves", dpi=100)
+
+
+def _with_rewards(lines: list[tuple], metrics: pd.DataFrame) -> list[tuple]:
+    """The lines of a panel; that of the total reward also has each reward of the run."""
+    if lines is not _REWARD:
+        return lines
+    more = itertools.cycle(_MORE_COLOURS)
+    return lines + [
+        (column, name, _REWARD_COLOURS.get(name) or next(more))
+        for name, column in records.reward_columns(metrics).items()
+    ]
 
 
 def lengths_by_outcome(run_dir: str | Path) -> Figure:

@@ -33,6 +33,9 @@ METRICS = (
 each rule found. Times are in timings.csv: they differ from run to run, metrics do not."""
 
 
+_SECONDS_BETWEEN_DRAWINGS = 3.0
+
+
 class MetricsLog(TrainerCallback):
     """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
 
@@ -145,13 +148,14 @@ class Progress(TrainerCallback):
     """Show a bar with reward, length and time left; headless, a line every few steps.
 
     Args:
-        draw: called as often as headless lines are printed.
+        draw: called after the first step, then every few seconds, and after the last.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
         self.every, self.draw, self.unit = every, draw, unit
         self.headless = headless()
         self.bar: tqdm | None = None
+        self.next_drawing = 0.0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.began = state.global_step, time.perf_counter()
@@ -172,8 +176,9 @@ class Progress(TrainerCallback):
             place = f"{self.unit} {step:>{len(str(last))}}/{last}"
             times = [f"{seconds:.1f} s a step", f"{seconds * (last - step) / 60:.1f} min left"]
             print(", ".join([place, *shown, *times]), flush=True)
-        if self.draw and due:
+        if self.draw and (step == last or time.perf_counter() >= self.next_drawing):
             self.draw()
+            self.next_drawing = time.perf_counter() + _SECONDS_BETWEEN_DRAWINGS
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:

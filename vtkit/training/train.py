@@ -8,7 +8,6 @@ Run it again after a crash and it resumes from the last whole checkpoint.
 import contextlib
 import gc
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,8 @@ from vtkit.benchmark import evaluate
 from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
-from vtkit.errors import UserError
-from vtkit.files import full_disk_is_a_user_error
+from vtkit.errors import UserError, resumable
+from vtkit.files import full_disk_is_a_user_error, read_json
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.loading import load
@@ -30,7 +29,7 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import finish_run, locked, start_run
+from vtkit.runs.folder import stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
@@ -50,7 +49,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
     Args:
-        draw: called every ten steps, for a live plot.
+        draw: called after the first step, every few seconds and at the end, for a live plot.
 
     Returns:
         The last checkpoint: weights, processor and chat template.
@@ -69,10 +68,10 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         _say_changed(config)
     if config.push_to_hub:
         check_push(config.push_to_hub)
+    gc.collect()  # an earlier trainer's memory
     # Stage 2: create the run folder, or open it to resume.
-    with locked(folder) if is_main_process() else contextlib.nullcontext():
+    with work_on(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
-            start_run(config)
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
@@ -143,24 +142,19 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         _say_changed(config)
+        if read_json(Path(config.run_dir) / "manifest.json")["status"] == "running":
+            with work_on(config):  # killed between its last checkpoint and its end
+                return done
         return done
-    if config.launcher and "RANK" not in os.environ:
-        return launch(config, config.launcher, draw=draw)
-    return train(config, draw=draw)
+    with resumable(lambda: stopped_at(config)):
+        if config.launcher and "RANK" not in os.environ:
+            return launch(config, config.launcher, draw=draw)
+        return train(config, draw=draw)
 
 
 def _say_changed(config: RunConfig) -> None:
     for name in changed_rewards(config):
         print(f"{name} has changed since: this run was paid by the version before", flush=True)
-
-
-def train_and_finish(config: RunConfig) -> None:
-    """Train a run within another one, note its time and status, and free the trainer's memory."""
-    start_run(config)
-    began = time.monotonic()
-    train(config)
-    finish_run(config, "finished", time.monotonic() - began)
-    gc.collect()
 
 
 def train_baseline(run: RunConfig) -> Path | None:
@@ -176,10 +170,7 @@ def train_baseline(run: RunConfig) -> Path | None:
     settings = {name: changed[name] for name in changed if name not in other}
     folder = f"{run.run_dir}/sft"
     baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
-    if not finished(baseline):
-        gc.collect()  # the GRPO trainer's memory
-        train_and_finish(baseline)
-    return finished(baseline)
+    return finished(baseline) or train(baseline)
 
 
 def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:

@@ -412,6 +412,31 @@ def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebook
 
 
 @pytest.mark.slow
+def test_the_kernel_is_this_environment_s_and_braces_are_letters(run, tmp_path, monkeypatch):
+    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads paths as templates."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    site = {"argv": ["false", "{connection_file}"], "display_name": "site", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(site))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", "module://not_there")
+    folder = tmp_path / "nb {x} 100%"
+    status, out, err = run("--run-dir", str(folder), "--only", "00")
+    assert (status, err) == (0, "") and (folder / "notebooks" / "00_first.ipynb").exists()
+
+
+def test_a_kernel_that_does_not_start_is_one_line(run, monkeypatch):
+    def dead(*arguments, start_timeout, **options):
+        assert start_timeout >= 300
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("papermill.execute_notebook", dead)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "its kernel did not start (Kernel died before replying" in err
+    assert "kernel.log" in err and "Traceback" not in err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_goes_on_with_the_same_command(run, notebooks, tmp_path, how):
     wait = "import time\nPath(run_dir, 'waiting').touch()\ntime.sleep(60 * (seed == 0))"

@@ -1,7 +1,7 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
 from collections.abc import Callable, Iterable
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,11 +32,9 @@ from vtkit.runs.folder import headless
 from vtkit.runs.rollouts import load_rollouts
 
 __all__ = ["comparison", "figure_1", "lengths_by_outcome", "live", "live_plot", "training_curves"]
-_REWARD = [
-    ("reward", "total", BLUE),
-    ("rewards/accuracy_reward/mean", "accuracy", GREEN),
-    ("rewards/format_reward/mean", "format", PURPLE),
-]
+_REWARD = [("reward", "total", BLUE)]  # and each reward of the run
+_REWARD_COLOURS = {"accuracy": GREEN, "format": PURPLE}
+_MORE_COLOURS = (DARK_ORANGE, RED, GREY, ORANGE)
 _LENGTHS = [
     ("completions/max_length", "max", ORANGE),
     (LENGTH, "mean", DARK_ORANGE),
@@ -122,7 +120,19 @@ def _draw_panels(
         if panel is None:
             axis.set_visible(False)
         else:
-            drawing.draw_panel(axis, metrics, *panel)
+            title, lines = panel
+            drawing.draw_panel(axis, metrics, title, _with_rewards(lines, metrics))
+
+
+def _with_rewards(lines: list[Line], metrics: pd.DataFrame) -> list[Line]:
+    """The lines of a panel; that of the total reward also has each reward of the run."""
+    if lines is not _REWARD:
+        return lines
+    more = cycle(_MORE_COLOURS)
+    return lines + [
+        (column, name, _REWARD_COLOURS.get(name) or next(more))
+        for name, column in records.reward_columns(metrics).items()
+    ]
 
 
 def lengths_by_outcome(run_dir: str | Path) -> Figure:

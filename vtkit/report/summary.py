@@ -17,7 +17,7 @@ from vtkit.rendering import align
 from vtkit.report import figure_1, plots, tables, viewer
 from vtkit.report.page import parts, render
 from vtkit.runs import records
-from vtkit.runs.curves import summarize_length, summarize_share
+from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
 
@@ -45,7 +45,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         ``sft`` and ``grpo``; ``best`` has ``step`` and ``accuracy`` of the best one
         (:func:`vtkit.runs.records.best_scores`). Of lengths and shares, ``start`` is the mean over
         the first 3 training steps, ``end`` over the last 10, ``dip`` the minimum of the moving
-        average over 5 steps. What was not run is None.
+        average over 5 steps; ``rewards`` has the mean of each reward. What was not run is None.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -76,6 +76,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "html_share": summarize_share(metrics, "html_share", per_step),
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
+        "rewards": summarize_rewards(metrics),
         "wall_seconds": read_json(manifest).get("wall_seconds") if manifest.exists() else None,
     }
     write_json(Path(run_dir) / "summary.json", summary)

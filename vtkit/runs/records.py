@@ -1,6 +1,7 @@
 """Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,13 @@ def load_metric(run_dir: str | Path, column: str) -> pd.Series:
         path = Path(run_dir) / "metrics.csv"
         raise UserError(f"{path} has no column {column!r}; name the folder of a GRPO run")
     return metrics[column]
+
+
+def reward_columns(metrics: pd.DataFrame) -> dict[str, str]:
+    """The columns of rewards: ``rewards/brevity_reward/mean`` by the name ``brevity``."""
+    pattern = re.compile("rewards/(.*)_reward/mean")
+    found = {column: pattern.fullmatch(column) for column in metrics.columns}
+    return {match[1]: column for column, match in found.items() if match}
 
 
 def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:

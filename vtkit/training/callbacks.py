@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from vtkit.config.reward_names import reward_column
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
@@ -36,10 +37,21 @@ _SECONDS_BETWEEN_DRAWINGS = 3.0
 
 
 class MetricsLog(TrainerCallback):
-    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``."""
+    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
 
-    def __init__(self, folder: Path):
+    Args:
+        rewards: of the run. One that ``METRICS`` lacks gets a column, after those that it has; what
+            it logs, as ``brevity_reward/<name>``, comes last.
+    """
+
+    def __init__(self, folder: Path, rewards: Sequence[str] = ()):
         self.metrics, self.timings = folder / "metrics.csv", folder / "timings.csv"
+        names = list(map(reward_column, rewards))
+        means = [f"rewards/{name}/mean" for name in names]
+        at = METRICS.index("rewards/random_reward/mean") + 1
+        own = [column for column in means if column not in METRICS]
+        self.columns = [*METRICS[:at], *own, *METRICS[at:]]
+        self.logged = tuple(f"{name}/" for name in names)
         self.rows: list[dict[str, str]] = []
         self.seconds: list[dict[str, str]] = []
         self.began = 0.0
@@ -55,11 +67,13 @@ class MetricsLog(TrainerCallback):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         values = {"step": state.global_step, **logs}
-        self.rows.append({name: _cell(values.get(name)) for name in METRICS})
+        own = [name for name in logs if name.startswith(self.logged)]
+        self.rows.append({name: _cell(values.get(name)) for name in [*self.columns, *own]})
         seconds = f"{time.perf_counter() - self.began:.3f}"
         self.seconds.append({"step": str(state.global_step), "seconds": seconds})
-        _write_csv(self.metrics, self.rows, METRICS)
-        _write_csv(self.timings, self.seconds, ("step", "seconds"))
+        more = set().union(*self.rows).difference(self.columns)
+        _write_csv(self.metrics, self.rows, [*self.columns, *sorted(more)])
+        _write_csv(self.timings, self.seconds, ["step", "seconds"])
 
 
 def _cell(value: Any) -> str:
@@ -74,7 +88,7 @@ def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
 
 
-def _write_csv(path: Path, rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+def _write_csv(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
     with atomic_write(path) as handle:
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()

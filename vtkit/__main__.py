@@ -48,6 +48,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
     from vtkit.config.recipes import resolve_config
     from vtkit.config.run_config import FIELDS
     from vtkit.runs.artifacts import require_origins
+    from vtkit.runs.places import require_seeds_place
     from vtkit.runs.steps import REQUIRED, discover, select, split_parameters, suited
 
     os.chdir(ROOT)
@@ -71,6 +72,8 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
         raise UserError(f"{about}, and {data}; run 03 and later ones")
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
+    if folders:
+        require_seeds_place(f"{place}-seeds")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = 0
     for config in configs:

@@ -5,7 +5,16 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: one line with the file, the field and the remedy."""
+    """A mistake that the user can fix: one line with the file, the field and the remedy.
+
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``.
+    """
+
+    def __str__(self) -> str:
+        return "".join(
+            one if one.isprintable() else one.encode("unicode_escape").decode()
+            for one in super().__str__()
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -10,6 +10,7 @@ import csv
 import functools
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,9 +25,11 @@ from filelock import FileLock
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line, suggest
-from vtkit.files import ROOT, atomic_path, shown, write_json
+from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
+from vtkit.runs.places import REPLAY, list_files, remove_files, require_own
 
 REFERENCE = ROOT / "results" / "reference"
+_WRITTEN_LATER = ("aha.json", "report.html", "summary.json")  # by notebooks 04 and 05
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
@@ -182,17 +185,42 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
         there = records[run].get("config.yaml", {})
         return *(there.get(name) != here[name] for name in ("profile", "recipe", "seed")), run
 
-    if replay.is_symlink() or (replay.exists() and not replay.is_dir()):
-        raise UserError(f"{replay} is not a folder; move it away: kept runs are replayed there")
     for run in sorted(records, key=distance):
         if _has(REFERENCE / run, part):
-            shutil.rmtree(replay, ignore_errors=True)
-            unpack(REFERENCE / run, replay)
-            return replay, True
+            return replay_run(REFERENCE / run, replay), True
     raise UserError(
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
+
+
+def replay_run(kept: Path, target: Path) -> Path:
+    """Unpack a kept run anew in place of an earlier replay; files of others in it stay.
+
+    Raises:
+        UserError: the folder, or a file in it, was not made by a replay; or it cannot be written.
+    """
+    mark, draft = target / REPLAY, target.with_name(f".vtkit-{target.name}")
+    if target.is_symlink():
+        raise UserError(f"{target} is a link; move it away: kept runs are replayed there")
+    require_own(target, lambda place: mark.is_file(), "folder of a replay")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        unpack(kept, draft)
+        names = list_files(draft)
+        if mark.is_file():
+            remove_files(target, {*read_json(mark)["files"], *_WRITTEN_LATER})
+        for name in names:
+            if os.path.lexists(target / name):
+                raise UserError(f"{target / name} is in the way of a replay; move it away")
+        write_json(mark, {"run": shown(kept), "files": names})
+        for name in names:
+            os.replace(draft / name, _made(target, name))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
 
 
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:

@@ -86,14 +86,14 @@ def evaluate(
         UserError: no such prompt, a template that loses the picture, a full disk, or a file of the
             step that is there already.
     """
-    get_template(prompt)
-    pictures = {"image", "images"} & set(dataset.column_names)
-    check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
     file = Path(out) / f"step-{step:06d}"
     kept = file.with_suffix(".completions.jsonl")
     for path in (file.with_suffix(".parquet"), file.with_suffix(".json")):
         if os.path.lexists(path) and not kept.is_file():  # our own are written before it goes
             raise UserError(f"{path} is there already; move it away, or choose another folder")
+    get_template(prompt)
+    pictures = {"image", "images"} & set(dataset.column_names)
+    check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
     questions = dataset.select_columns(["prompt", *pictures])
     limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     completions = generate_resumable(kept, model, processor, questions, progress=progress, **limits)

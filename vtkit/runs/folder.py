@@ -83,6 +83,7 @@ def setup(
     if own:
         raise UserError(f"overrides: '{own[0]}' is a parameter of its own; set that instead")
     config = resolve_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
+    require_run_place(config.run_dir)
     if not overrides:
         config = _settings_of_folder(config)
     start_run(config)

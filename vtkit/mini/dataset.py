@@ -7,20 +7,23 @@ static rows come before dynamic ones.
 import io
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
+from vtkit.data.writing import row_writer
 from vtkit.errors import UserError
-from vtkit.files import atomic_write
+from vtkit.files import atomic_path
 from vtkit.mini import scenes
 from vtkit.mini.scenes import TASKS, Question, Scene, draw_scene
 
@@ -105,29 +108,24 @@ def write_missing(files: Iterable[Drawn], progress: bool) -> None:
     Raises:
         UserError: a file is not the same, before any is written; or one cannot be written.
     """
-    contents = {}
-    for path, rows, schema, n in files:
-        name, buffer = f"{path.parent.name}/{path.name}", io.BytesIO()
-        shown = tqdm(rows, total=n, desc=f"drawing {name}", unit="row", disable=not progress)
-        table = pa.Table.from_pylist(list(shown), schema=schema)
-        pq.write_table(table, buffer, row_group_size=max(1, len(table)))
-        if os.path.lexists(path) and not _has(path, buffer.getvalue()):
-            raise UserError(
-                f"{path} is there and is not what this command writes (other rows, another seed or "
-                "version); move it away, or name another folder"
-            )
-        contents[path] = buffer.getvalue()
-    for path, content in contents.items():
-        if not path.exists():
-            with atomic_write(path, "wb") as handle:
-                handle.write(content)
-
-
-def _has(path: Path, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False
+    with tempfile.TemporaryDirectory() as place:
+        drawn = {}
+        for path, rows, schema, n in files:
+            new, name = Path(place, str(len(drawn))), f"{path.parent.name}/{path.name}"
+            shown = tqdm(rows, total=n, desc=f"drawing {name}", unit="row", disable=not progress)
+            with row_writer(new, schema, at_once=n) as add:
+                for row in shown:
+                    add(row)
+            if os.path.lexists(path) and not (path.is_file() and cmp(path, new, shallow=False)):
+                raise UserError(
+                    f"{path} is there and is not what this command writes (other rows, another "
+                    "seed or version); move it away, or name another folder"
+                )
+            drawn[path] = new
+        for path, new in drawn.items():
+            if not path.exists():
+                with atomic_path(path) as draft:
+                    shutil.copyfile(new, draft)
 
 
 def ensure_dataset(folder: str | Path = FOLDER) -> bool:

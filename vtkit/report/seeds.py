@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vtkit.config.run_config import read_config
+from vtkit.config.run_config import MINIATURES, read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
 from vtkit.report import drawing
@@ -92,7 +92,7 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     page = render(
         "seeds.html",
         title=f"R1-Zero: {recipe}, profile {profile}, {len(seeds)} seeds",
-        miniature=MINIATURE if profile.startswith("mini") else None,
+        miniature=MINIATURE if profile in MINIATURES else None,
         results=table(summaries),
         bands=out / "figures" / "bands.png",
     )

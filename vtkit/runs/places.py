@@ -11,8 +11,8 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, is_draft, read_json, require_name
 
 CHECKOUT = (
-    *("configs", "data", "docs", "findings", "models", "notebooks", "results", "tests", "timings"),
-    "vtkit",
+    *("configs", "data", "docs", "findings", "lab", "models", "notebooks", "results", "tests"),
+    *("timings", "vtkit"),
 )
 """Folders of the checkout in which there are no runs, nor in hidden ones."""
 LOCKS = tuple(f".lock{more}{soft}" for more in ("", ".child") for soft in ("", ".soft"))

@@ -179,7 +179,7 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
     own = Path(config.run_dir)
     if (own / part).exists():
         return own, False
-    records, here, replay = kept_records(REFERENCE), config.to_dict(), own / "replay"
+    records, here = kept_records(REFERENCE), config.to_dict()
 
     def distance(run: str) -> tuple:
         there = records[run].get("config.yaml", {})
@@ -187,14 +187,14 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
 
     for run in sorted(records, key=distance):
         if _has(REFERENCE / run, part):
-            return replay_run(REFERENCE / run, replay), True
+            return replay(REFERENCE / run, own / "replay"), True
     raise UserError(
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
 
 
-def replay_run(kept: Path, target: Path) -> Path:
+def replay(kept: Path, target: Path) -> Path:
     """Unpack a kept run anew in place of an earlier replay; files of others in it stay.
 
     Raises:
@@ -221,6 +221,12 @@ def replay_run(kept: Path, target: Path) -> Path:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def replay_of(run_dir: str | Path) -> str | None:
+    """The kept run that a folder replays, as a path; None for a run of its own."""
+    mark = Path(run_dir) / REPLAY
+    return read_json(mark)["run"] if mark.exists() else None
 
 
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from vtkit.config.reward_names import from_file
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError, first_line
@@ -56,7 +57,7 @@ def card(config: RunConfig) -> str:
     return environment.get_template("model_card.md").render(
         config=config,
         header=yaml.safe_dump(header, sort_keys=False),
-        miniature=MINIATURE if config.profile.startswith("mini") else None,
+        miniature=MINIATURE if config.is_miniature else None,
         benchmark=benchmark_name(config.run_dir),
         scores=_scores(config),
         best=best_scores(config.run_dir)[config.algorithm],
@@ -123,6 +124,10 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     for name in ("model", "train_data", "benchmark_data"):
         if Path(settings[name]).is_absolute():
             settings[name] = Path(settings[name]).name
+    own = {name: from_file(name) for name in settings["rewards"]}
+    settings["rewards"] = [
+        f"{Path(one.file).name}:{one.function}" if one else name for name, one in own.items()
+    ]
     return settings
 
 

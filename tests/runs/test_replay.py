@@ -187,11 +187,15 @@ def test_the_nearest_run_is_replayed_from_a_copy(kept, tmp_path):
     folder, replayed = replay.find_run(config, "rollouts")
     assert replayed and folder == tmp_path / "run" / "replay"
     assert "visualthinker" in (folder / "config.yaml").read_text()
-    # Only kept has metrics, so it is the nearest run that has the part; nothing of before is left.
-    (folder / "stale").write_text("")
+    # Only kept has metrics, so it is the nearest run that has the part; nothing of before is left
+    # of what the kit wrote.
+    for name in ("aha.json", "notes.txt", "rollouts/mine.csv"):
+        (folder / name).write_text("")
     folder, _ = replay.find_run(config, "metrics.csv")
     assert pd.read_csv(folder / "metrics.csv").equals(pd.read_csv(unpacked(kept) / "metrics.csv"))
-    assert not (folder / "stale").exists()
+    assert not (folder / "aha.json").exists()
+    assert (folder / "notes.txt").exists() and (folder / "rollouts" / "mine.csv").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["replay"]
 
 
 @pytest.mark.parametrize("run", sorted(kept_records(replay.REFERENCE)))

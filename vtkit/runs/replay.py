@@ -10,6 +10,7 @@ import csv
 import functools
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -25,9 +26,10 @@ from filelock import FileLock
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
+from vtkit.runs.places import REPLAY, list_files, remove_files, require_own
 
 REFERENCE = ROOT / "results" / "reference"
-_MARK = "replay.json"  # in a replay: which kept run it is
+_WRITTEN_LATER = ("aha.json", "report.html", "summary.json")  # by notebooks 04 and 05
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
@@ -204,18 +206,37 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
 
 
 def replay(kept: Path, target: Path) -> Path:
-    """Unpack a kept run anew, in place of an earlier replay, marked as what it is."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise UserError(f"{target} is not a folder; move it away: kept runs are replayed there")
-    shutil.rmtree(target, ignore_errors=True)
-    unpack(kept, target)
-    write_json(target / _MARK, {"run": shown(kept)})
+    """Unpack a kept run anew in place of an earlier replay; files of others in it stay.
+
+    Raises:
+        UserError: the folder, or a file in it, was not made by a replay; or it cannot be written.
+    """
+    mark, draft = target / REPLAY, target.with_name(f".vtkit-{target.name}")
+    if target.is_symlink():
+        raise UserError(f"{target} is a link; move it away: kept runs are replayed there")
+    require_own(target, lambda place: mark.is_file(), "folder of a replay")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        unpack(kept, draft)
+        names = list_files(draft)
+        if mark.is_file():
+            remove_files(target, {*read_json(mark)["files"], *_WRITTEN_LATER})
+        for name in names:
+            if os.path.lexists(target / name):
+                raise UserError(f"{target / name} is in the way of a replay; move it away")
+        write_json(mark, {"run": shown(kept), "files": names})
+        for name in names:
+            os.replace(draft / name, _made(target, name))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 
 def replay_of(run_dir: str | Path) -> str | None:
     """The kept run that a folder replays, as a path; None for a run of its own."""
-    mark = Path(run_dir) / _MARK
+    mark = Path(run_dir) / REPLAY
     return read_json(mark)["run"] if mark.exists() else None
 
 

@@ -26,7 +26,8 @@ from vtkit.models.loading import load_processor
 from vtkit.report.seeds import aggregate
 from vtkit.runs import artifacts, checkpoints, places, replay
 from vtkit.runs.checkpoints import BEST, begin, keep_best, keep_last, mark_whole, settle_checkpoints
-from vtkit.runs.folder import locked, setup, start_run
+from vtkit.runs.folder import locked, start_run
+from vtkit.runs.session import setup
 from vtkit.sampling import vllm_engine
 from vtkit.training import __main__ as training
 from vtkit.training import cold_start, model_card, train

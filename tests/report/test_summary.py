@@ -71,7 +71,7 @@ def test_summary_has_the_documented_layout(run_dir):
     assert set(summary) == {
         *("recipe", "profile", "seed", "accuracy", "mean_length", "html_share"),
         *("reflection_rate", "format_failures", "wall_seconds", "accuracy_as_published"),
-        "best",
+        *("best", "rewards"),
     }
     assert set(summary["accuracy"]) == {"base", "sft", "grpo"}
     for accuracy in summary["accuracy"].values():

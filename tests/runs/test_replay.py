@@ -5,12 +5,15 @@ import re
 
 import nbformat
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from shared.fake_run import pack_run, write_fake_run
 
 from vtkit import files
+from vtkit.aha.interventions import MODEL_ARMS
+from vtkit.aha.pairs import effects, load_pairs
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import FIELDS
 from vtkit.errors import UserError
@@ -94,6 +97,24 @@ def test_what_is_packed_comes_back(run_dir, tmp_path):
             else:
                 values = [read_values(at) for at in (path, theirs)]
                 assert values[0] == values[1]
+
+
+def test_the_causal_tests_of_the_committed_runs_are_readable():
+    """Their settings too, which a table has as metadata."""
+    for run in kept_records(replay.REFERENCE):
+        folder = unpacked(replay.REFERENCE / run) / "interventions"
+        for model, arms in MODEL_ARMS.items():
+            pairs = load_pairs(folder / f"{model}.parquet")
+            assert tuple(effects(pairs).index) == arms and pairs.attrs["settings"]["n"] == 200
+
+
+def test_what_a_table_says_about_itself_comes_back(tmp_path):
+    about = {b"vtkit": b'{"n": 2, "word": "\\u00e9"}'}
+    tables = [pa.table({"a": [1]}, metadata=metadata) for metadata in (about, None)]
+    replay.pack(tmp_path / "a-s0", {"b/c.parquet": tables[0], "b/d.parquet": tables[1]})
+    unpack(tmp_path / "a-s0", tmp_path / "a")
+    schemas = [pq.read_schema(tmp_path / "a" / "b" / f"{name}.parquet") for name in "cd"]
+    assert [schema.metadata for schema in schemas] == [about, None]
 
 
 def read_values(path):

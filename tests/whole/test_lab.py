@@ -33,7 +33,7 @@ def start(lab, number):
 def test_figure_1_is_there_before_anything_was_trained(lab):
     audit = start(lab, "04")
     began = time.monotonic()
-    lab.until(lambda: "image/png" in str(audit["figure"]["outputs"])[:10**6], "Figure 1 is there")
+    lab.until(lambda: "image/png" in str(audit["figure"]["outputs"])[: 10**6], "Figure 1 is there")
     seconds, used = time.monotonic() - began, audit.cpu_seconds()
     print(f"Figure 1 after {seconds:.0f} s, {used:.0f} s of CPU")
     audit.photograph("04-figure-1", "figure")

@@ -1,9 +1,9 @@
 """Kept runs: the few files that ``results/`` holds of many finished runs, and their replay.
 
 A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists. Its
-``runs.json`` has all JSON and YAML files of each run, ``metrics.parquet`` the cells of
-``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions of all runs with seed 0, and so on;
-the columns ``run`` and ``file`` say where a row belongs. :func:`unpacked` makes a folder again.
+``runs.json`` has all JSON and YAML files of each run, and what a table of its own says about itself;
+``metrics.parquet`` has the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions
+of all runs with seed 0; the columns ``run`` and ``file`` say where a row belongs.
 """
 
 import csv
@@ -27,6 +27,7 @@ from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import ROOT, atomic_path, shown, write_json
 
 REFERENCE = ROOT / "results" / "reference"
+_ABOUT = b"vtkit"  # the metadata of a table: settings as JSON
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
@@ -80,6 +81,8 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     for name in sorted(files.keys() - records.keys()):
         is_csv, path = name.endswith(".csv"), PurePath(name)
         table = _from_csv(name, files[name]) if is_csv else files[name]
+        if about := (table.schema.metadata or {}).get(_ABOUT):
+            records[name] = json.loads(about)
         for column, value in (("file", name), ("run", run)):
             table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
         place = path.stem if is_csv else f"{path.parent.name}-{run.rpartition('-')[2]}"
@@ -111,7 +114,10 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
     records = kept_records(kept.parent)
     if kept.name not in records:
         raise UserError(f"{shown(kept.parent)} keeps no {kept.name}{suggest(kept.name, records)}")
-    for name, value in records[kept.name].items():
+    own = records[kept.name]
+    for name, value in own.items():
+        if name.endswith(".parquet"):  # about the table: written with it
+            continue
         if name.endswith(".yaml"):
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
         else:
@@ -127,6 +133,8 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
             if name.endswith(".csv"):
                 _made(target, name).write_text(_to_csv(table), encoding="utf-8")
             else:
+                about = {_ABOUT: json.dumps(own[name])} if name in own else None
+                table = table.replace_schema_metadata(about)
                 pq.write_table(table, _made(target, name), compression="zstd")
 
 

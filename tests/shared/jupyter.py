@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
+import matplotlib
 import psutil
 
 from vtkit.files import ROOT
@@ -56,12 +58,13 @@ def changes(checkout: Path) -> str:
 
 @contextmanager
 def jupyterlab(chromium, place: Path, pictures: Path):
-    """``./run_all.sh lab`` without its set-up, in a clone without runs, and a page that shows it."""
+    """Start ``./run_all.sh lab``, without its set-up, in a clone without runs; opens its page."""
     clone, log = place / "vtkit", place / "server.log"
     copy_checkout(clone)
-    env = {name: value for name, value in os.environ.items() if name != "VTKIT_HEADLESS"}
-    env |= {"PYTHONPATH": str(clone), "IPYTHONDIR": str(place / "ipython")}
-    env |= {f"JUPYTER_{one}_DIR": str(place / one.lower()) for one in ("CONFIG", "DATA", "RUNTIME")}
+    own = ("VTKIT", "JUPYTER", "IPYTHON")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    env |= {"PYTHONPATH": str(clone), "MPLCONFIGDIR": matplotlib.get_configdir()}
+    env |= {"HOME": str(place / "home"), "JUPYTER_RUNTIME_DIR": str(place / "runtime")}
     options = ["--no-browser", "--port=0", "--allow-root", "--expose-app-in-browser"]
     command = [sys.executable, "-m", "vtkit", "lab", *options]
     with open(log, "w") as handle:
@@ -142,7 +145,7 @@ class Notebook:
     """One notebook in the Lab; what it holds is read from the page's own model of it."""
 
     def __init__(self, lab: Lab, path: str):
-        self.lab, self.path, self.before = lab, path, None
+        self.lab, self.path, self.first, self.before = lab, path, "", None
 
     def state(self, *, whole: bool = False):
         return self.lab.page.evaluate(_STATE, [self.path, whole])
@@ -161,28 +164,27 @@ class Notebook:
         self.lab.page.keyboard.press("Home")
         self.lab.page.keyboard.press("Shift+End")
         self.lab.page.keyboard.type(text)
-        assert self.source(cell).splitlines()[line] == text
-
-    def source(self, cell: str) -> str:
-        return self[cell]["source"]
+        assert self[cell]["source"].splitlines()[line] == text
 
     def __getitem__(self, name: str) -> dict:
         (cell,) = [cell for cell in self.state(whole=True)["cells"] if cell["id"] == name]
         return cell
 
-    def run_all(self, *labels: str) -> None:
-        """Choose an entry of a menu that runs cells from the first on."""
-        self.before = self.code()[0]["count"]
-        self.lab.menu(*labels or ("Run", "Run All Cells"))
+    def run(self, *menu: str, first: str = "parameters") -> None:
+        """Choose an entry of a menu that runs cells from ``first`` on."""
+        self.first, self.before = first, self[first]["count"]
+        self.lab.menu(*menu or ("Run", "Run All Cells"))
 
     def code(self, *, whole: bool = False) -> list[dict]:
         return [cell for cell in self.state(whole=whole)["cells"] if cell["type"] == "code"]
 
     def has_ended(self) -> bool:
         state = self.state()
-        cells = [cell for cell in state["cells"] if cell["type"] == "code"]
-        began = cells[0]["count"] not in (None, self.before)
-        return began and state["status"] == "idle" and not any(cell["busy"] for cell in cells)
+        counts = {cell["id"]: cell["count"] for cell in state["cells"]}
+        began = counts[self.first] not in (None, self.before)
+        return (
+            began and state["status"] == "idle" and not any(map(itemgetter("busy"), state["cells"]))
+        )
 
     def end(self) -> None:
         """Wait until nothing runs any more."""

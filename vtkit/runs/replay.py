@@ -1,9 +1,9 @@
 """Kept runs: the few files that ``results/`` holds of many finished runs, and their replay.
 
 A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists. Its
-``runs.json`` has all JSON and YAML files of each run, and what a table of its own says about itself;
-``metrics.parquet`` has the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions
-of all runs with seed 0; the columns ``run`` and ``file`` say where a row belongs.
+``runs.json`` has all JSON and YAML files of each run, and the metadata of its tables;
+``metrics.parquet`` has the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the
+completions of all runs with seed 0; the columns ``run`` and ``file`` say where a row belongs.
 """
 
 import csv

@@ -69,6 +69,8 @@ set_up() {
 if [[ "${1:-}" == test ]]; then
     shift
     set_up "[dev]"
+    # All tests: two processes share the files (tests/conftest.py has their order). A part: one, which starts sooner.
+    [[ $# -gt 0 ]] || set -- -n 2 --dist loadfile --no-loadscope-reorder
     exec "$python" -m pytest -q "$@"
 fi
 # Help, and a mistyped option, need no packages: the command line is read first with the standard library alone.

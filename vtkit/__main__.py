@@ -7,7 +7,6 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -137,16 +136,13 @@ def _run(
     """Run the selected steps that are not done; returns the exit status."""
     from vtkit.runs.artifacts import FIELDS, make_missing
     from vtkit.runs.execution import StepFailed, execute
-    from vtkit.runs.folder import finish_run, locked, start_run
-    from vtkit.runs.manifest import update_manifest
+    from vtkit.runs.folder import work_on
     from vtkit.runs.steps import REQUIRED, forget
 
-    run_dir, start, status, rows = Path(config.run_dir), time.monotonic(), "stopped", []
+    run_dir, rows = Path(config.run_dir), []
     parameters = {name: getattr(config, name) for name in REQUIRED if name != "overrides"}
     parameters["overrides"] = {name: getattr(config, name) for name, _ in changed}
-    with locked(run_dir):
-        start_run(config)
-        update_manifest(run_dir, status="running", finished=None)
+    with work_on(config) as work:
         _say(
             f"vtkit {__version__}: recipe {config.recipe}, profile {config.profile}, "
             f"seed {config.seed}, in {run_dir}"
@@ -170,20 +166,18 @@ def _run(
                 seconds = execute(step, run_dir, key, parameters)
                 _say(f"{step.name}: done in {seconds:.0f} s")
                 rows.append((step.name, "done", seconds))
-            complete = all(step.is_done(run_dir, step.key(config)) for step in steps)
-            status = "finished" if complete else "incomplete"
         except StepFailed as error:
-            status = "failed"
+            work.status = "failed"
             sys.stdout.flush()
             print(f"error: {error}", file=sys.stderr)
             return 1
-        finally:
-            finish_run(config, status, time.monotonic() - start)
-        width = max(len(name) for name, _, _ in rows)
-        _say(f"\n{'notebook':{width}}  status   seconds")
-        for name, result, seconds in rows:
-            _say(f"{name:{width}}  {result:7}  {seconds:7.0f}")
-        _print_results(run_dir, complete)
+        complete = all(step.is_done(run_dir, step.key(config)) for step in steps)
+        work.status = "finished" if complete else "incomplete"
+    width = max(len(name) for name, _, _ in rows)
+    _say(f"\n{'notebook':{width}}  status   seconds")
+    for name, result, seconds in rows:
+        _say(f"{name:{width}}  {result:7}  {seconds:7.0f}")
+    _print_results(run_dir, complete)
     return 0
 
 

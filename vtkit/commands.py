@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from vtkit.errors import UserError, suggest
+from vtkit.errors import Stopped, UserError, suggest
 from vtkit.files import ROOT
 
 
@@ -92,6 +92,7 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped; repeat the command to resume", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        stopped = stop if isinstance(stop, Stopped) else Stopped()
+        print(stopped.line("repeat the command to resume"), file=sys.stderr)
         return 130

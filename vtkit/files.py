@@ -92,6 +92,11 @@ def read_json(path: str | Path) -> Any:
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def user_path(path: str | Path) -> Path:
+    """A path as people give it: ``~`` is their home, and a relative one starts at the checkout."""
+    return ROOT / os.path.expanduser(path)
+
+
 def shown(path: Path) -> str:
     """The path for messages: inside the repository, relative to it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import signal
@@ -13,14 +14,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.exceptions import strip_color
 
 from vtkit import __main__ as cli
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
-from vtkit.errors import UserError
+from vtkit.errors import Stopped, UserError
 from vtkit.files import ROOT, read_json
 from vtkit.report import seeds  # noqa: F401  # seeds before its vtkit.report.summary is a stand-in
-from vtkit.runs.folder import finish_run, locked, start_run
+from vtkit.runs.folder import locked, start_run, work_on
 
 PARAMETERS = """\
 recipe: str = "visualthinker"  # what to reproduce
@@ -187,12 +189,46 @@ def test_the_manifest_says_what_was_there(tmp_path):
     manifest = read_json(tmp_path / "run" / "manifest.json")
     assert (manifest["seed"], manifest["status"]) == (4, "running")
     assert manifest["packages"]["torch"] and manifest["python"] and manifest["cpu_count"]
-    finish_run(config, "finished", 2.0)
-    finish_run(config, "finished", 3.0)
+    with work_on(config):
+        time.sleep(0.11)
     manifest = read_json(tmp_path / "run" / "manifest.json")
-    assert manifest["wall_seconds"] == 5.0 and manifest["finished"] >= manifest["started"]
+    assert manifest["status"] == "finished" and manifest["finished"] >= manifest["started"]
+    assert 0.1 <= manifest["wall_seconds"] < 5
     entry = manifest["files"][str(data / "SAT_train.parquet")]
     assert entry["bytes"] == 4 and len(entry["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UserError("no"), "failed"), (KeyboardInterrupt(), "stopped")]
+)
+def test_a_session_closes_the_manifest_however_it_ends_and_counts_once(tmp_path, error, status):
+    config = resolve_config(run_dir=tmp_path / "run", max_steps=9)
+    read = functools.partial(read_json, tmp_path / "run" / "manifest.json")
+    with pytest.raises(type(error)), work_on(config):
+        assert (read()["status"], read()["finished"]) == ("running", None)
+        with work_on(config) as inner:  # the training cell under run_all
+            time.sleep(0.1)
+            inner.status = "incomplete"
+        assert (read()["status"], read()["wall_seconds"]) == ("running", 0)
+        raise error
+    assert read()["status"] == status and read()["finished"]
+    first = read()["wall_seconds"]
+    with work_on(config) as work:
+        time.sleep(0.1)
+        work.status = "incomplete"
+    assert read()["status"] == "incomplete" and read()["wall_seconds"] >= first + 0.1
+
+
+def test_who_stops_training_is_told_at_which_step(tmp_path):
+    config = resolve_config(run_dir=tmp_path / "run", max_steps=9)
+    said = []
+    for rows in ("", "step,loss\n1,0.1\n7,0.1\n", "step,loss\n9,0.1\n"):
+        if rows:
+            (tmp_path / "run" / "metrics.csv").write_text(rows)
+        with pytest.raises(Stopped) as caught, work_on(config):
+            raise KeyboardInterrupt
+        said.append(caught.value.line("again"))
+    assert said == ["stopped; again", "stopped after step 7 of 9; again", "stopped; again"]
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -317,6 +353,12 @@ def test_a_failing_cell_is_shown_and_the_rerun_continues_there(run, notebooks, t
     assert log(tmp_path / "run") == ["00_first", "01_second", "01_second"]
 
 
+def errors_of(path: Path) -> list:
+    """The errors among a notebook's outputs."""
+    outputs = [out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", [])]
+    return [output for output in outputs if output.output_type == "error"]
+
+
 @pytest.mark.slow
 def test_a_user_error_in_a_notebook_is_its_one_line(run, notebooks):
     cell = "from vtkit.errors import UserError\nraise UserError('data/mini is missing; run 01')"
@@ -325,6 +367,21 @@ def test_a_user_error_in_a_notebook_is_its_one_line(run, notebooks):
     assert status == 1
     assert err.splitlines()[0].endswith("00_first.ipynb: data/mini is missing; run 01")
     assert "raise" not in err
+    (error,) = errors_of(notebooks.parent / "run" / "notebooks" / "00_first.ipynb")
+    assert strip_color("".join(error.traceback)) == "error: data/mini is missing; run 01"
+
+
+@pytest.mark.slow
+def test_an_interrupted_cell_is_one_line_and_a_stopped_run(run, notebooks):
+    cell = "from vtkit.errors import resumable\nwith resumable(lambda: 'after step 7'):\n"
+    write_notebook(notebooks, "00_first", cell + "    raise KeyboardInterrupt")
+    status, _, err = run("--only", "00")
+    assert (status, err) == (130, "stopped after step 7; repeat the command to resume\n")
+    folder = notebooks.parent / "run"
+    assert read_json(folder / "manifest.json")["status"] == "stopped"
+    (error,) = errors_of(folder / "notebooks" / "00_first.ipynb")
+    line = "stopped after step 7; run this cell again to resume"
+    assert strip_color("".join(error.traceback)) == line
 
 
 @pytest.mark.slow
@@ -352,6 +409,31 @@ def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebook
     assert status == 0 and "no results yet: evals are missing; run 03" in out
     status, _, err = run()
     assert status == 2 and err == "error: evals are missing; run 03\n"
+
+
+@pytest.mark.slow
+def test_the_kernel_is_this_environment_s_and_braces_are_letters(run, tmp_path, monkeypatch):
+    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads paths as templates."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    site = {"argv": ["false", "{connection_file}"], "display_name": "site", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(site))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", "module://not_there")
+    folder = tmp_path / "nb {x} 100%"
+    status, out, err = run("--run-dir", str(folder), "--only", "00")
+    assert (status, err) == (0, "") and (folder / "notebooks" / "00_first.ipynb").exists()
+
+
+def test_a_kernel_that_does_not_start_is_one_line(run, monkeypatch):
+    def dead(*arguments, start_timeout, **options):
+        assert start_timeout >= 300
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("papermill.execute_notebook", dead)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "its kernel did not start (Kernel died before replying" in err
+    assert "kernel.log" in err and "Traceback" not in err
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ forked: the libraries are imported once. Whoever dies in the middle of a checkpo
 its last file torn.
 """
 
+import importlib
 import json
 import os
 import random
@@ -25,8 +26,11 @@ import time
 from pathlib import Path
 
 import torch
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.trainer_callback import CallbackHandler
 
+from vtkit.judging import judge
+from vtkit.judging.published import is_correct
 from vtkit.runs.checkpoints import is_whole
 from vtkit.training import __main__ as training
 
@@ -155,6 +159,15 @@ def read_traces(trace: Path, processes: int) -> list[list[str]]:
     return [file.read_text().splitlines() if file.exists() else [] for file in files]
 
 
+def warm_up() -> None:
+    """Import and compile once what each attempt would, without drawing or starting threads."""
+    for module in ("vtkit.training.train", "torch.utils.tensorboard"):
+        importlib.import_module(module)
+    judge("wait", "<answer>left</answer>", ["left"])
+    is_correct("left", ["left"], "(A)")
+    get_checkpoint_conversion_mapping("qwen2_vl")
+
+
 def kill_and_train(folder: Path, path: dict) -> None:
     """Both runs of one path."""
     folder.mkdir(parents=True)
@@ -182,5 +195,6 @@ def kill_and_train(folder: Path, path: dict) -> None:
 if __name__ == "__main__":
     plan = json.loads(Path(sys.argv[1]).read_text())
     os.environ["VTKIT_HEADLESS"] = "1"
+    warm_up()
     for name, path in plan["paths"].items():
         kill_and_train(Path(plan["folder"]) / name, path)

@@ -355,6 +355,46 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
     assert float(rows[2]["loss"]) == 0.1 * 3 and rows[2]["kl"] == "" == rows[2]["reward"]
 
 
+def test_columns_follow_the_rewards_and_stay_for_the_usual_ones(tmp_path):
+    def columns(*rewards, **logged):
+        callback = MetricsLog(tmp_path, rewards)
+        state = SimpleNamespace(global_step=len(callback.rows) + 1, is_world_process_zero=True)
+        callback.on_log(None, state, None, {"loss": 1.0, **logged})
+        header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+        return header.split(",")
+
+    assert columns() == columns("accuracy", "format", "length", "random") == list(METRICS)
+    own = ["rewards/countdown_reward/mean", "rewards/brevity_reward/mean"]
+    given = {"brevity_reward/b": 1.0, "brevity_reward/a": 2.0, "other/c": 3.0}
+    found = columns("accuracy", "countdown", "mine.py:brevity", **given)
+    at = found.index(own[0])
+    assert found[:at] + found[at + 2 : -2] == list(METRICS) and found[at : at + 2] == own
+    assert found[at - 1] == "rewards/random_reward/mean"
+    assert found[-2:] == ["brevity_reward/a", "brevity_reward/b"]
+
+
+def test_a_resumed_run_has_the_columns_that_were_logged_later(tmp_path):
+    """An own metric that is first logged in step 3: with and without a stop after step 2."""
+
+    def log(folder, steps):
+        callback = MetricsLog(folder, ["mine.py:brevity"])
+        state = SimpleNamespace(global_step=steps[0] - 1, is_world_process_zero=True)
+        callback.on_train_begin(None, state, None)
+        for step in steps:
+            state.global_step = step
+            more = {"brevity_reward/late": float(step)} if step > 2 else {}
+            callback.on_log(None, state, None, {"loss": 0.1 * step, **more})
+
+    for name in ("whole", "resumed"):
+        (tmp_path / name).mkdir()
+    log(tmp_path / "whole", [1, 2, 3, 4])
+    log(tmp_path / "resumed", [1, 2, 3])
+    log(tmp_path / "resumed", [3, 4])
+    whole, resumed = (tmp_path / name / "metrics.csv" for name in ("whole", "resumed"))
+    assert whole.read_bytes() == resumed.read_bytes()
+    assert [row["brevity_reward/late"] for row in metrics(whole.parent)] == ["", "", "3.0", "4.0"]
+
+
 def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):
     config = resolve_config(run_dir=tmp_path, **tiny)
     assert config.steps == 6 and finished(config) is None

@@ -158,6 +158,17 @@ def test_tests_are_set_up_with_the_dev_extra_which_serves_runs_too(checkout, tmp
     assert "-m pytest -q -k recipes" in calls(env)
 
 
+def test_all_tests_run_in_two_processes_and_a_part_in_one(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    for arguments in ([], ["--pdb", "tests/judging"]):
+        assert (
+            shell("./run_all.sh", "test", *arguments, cwd=checkout, VIRTUAL_ENV=str(env)).returncode
+            == 0
+        )
+    whole, part = [call for call in calls(env) if call.startswith("-m pytest")]
+    assert whole.startswith("-m pytest -q -n 2 ") and part == "-m pytest -q --pdb tests/judging"
+
+
 def test_a_failed_installation_is_tried_again(checkout, tmp_path):
     env = fake_environment(tmp_path / "env", pip=1)
     for _ in range(2):

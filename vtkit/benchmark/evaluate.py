@@ -17,6 +17,7 @@ from datasets import Dataset
 
 from vtkit.config.run_config import RunConfig, read_config
 from vtkit.data.rows import load_benchmark_rows
+from vtkit.errors import resumable
 from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
@@ -109,6 +110,7 @@ def evaluate(
     return result
 
 
+@resumable()
 def score_missing(config: RunConfig) -> None:
     """Score the base model and the last checkpoint of a run and of its baseline, where missing.
 

@@ -51,15 +51,25 @@ def _comments(text: str) -> dict[tuple[str, ...], str]:
 def explain_changes(config: RunConfig) -> dict[str, dict[str, Any]]:
     """Return the settings that differ from profile ``paper`` for a reason, and num_generations.
 
-    Columns by name: ``original``, ``this run``, ``what`` and ``why``, each with a value by field.
+    Those that the user set are always among them.
+
+    Returns:
+        Columns by name: ``original``, ``this run``, ``what`` and ``why``; each is a value by field.
     """
+    original, profile = (
+        resolve_config(config.recipe, name, seed=config.seed) for name in ("paper", config.profile)
+    )
+    differs, own = (
+        {name for name in HELP if getattr(other, name) != getattr(config, name)}
+        for other in (original, profile)
+    )
     reasons = find_reasons(config.recipe, config.profile)
-    original = resolve_config(config.recipe, "paper", seed=config.seed)
-    differs = {name for name in HELP if getattr(original, name) != getattr(config, name)}
-    shown = [name for name in HELP if name in reasons and name in differs | {"num_generations"}]
+    kept = reasons.keys() & (differs | {"num_generations"})
+    why = {name: reasons[name] for name in kept} | dict.fromkeys(own - {"run_dir"}, "set by you")
+    shown = [name for name in HELP if name in why]
     return {
         "original": {name: getattr(original, name) for name in shown},
         "this run": {name: getattr(config, name) for name in shown},
         "what": {name: HELP[name] for name in shown},
-        "why": {name: reasons[name] for name in shown},
+        "why": {name: why[name] for name in shown},
     }

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
+from vtkit.config.reward_names import check_names
 from vtkit.config.values import (
     Folder,
     Names,
@@ -30,6 +31,9 @@ STATIC = "other"
 """``question_type`` of every static question of SAT: counting, relations, depth on one picture."""
 SUBSETS = ("static", "dynamic", "all")
 SAMPLES = ("first", "random")
+MODEL_TYPES = ("qwen2_vl", "qwen2")
+"""``model_type`` of the models that can be trained: with pictures, and text only."""
+Rewards = Annotated[Names, AfterValidator(check_names)]
 Trackers = Annotated[list[Literal["tensorboard", "wandb", "trackio"]], BeforeValidator(split_names)]
 
 
@@ -67,7 +71,10 @@ class RunConfig(Strict):
     max_images: int = _about("rows with more pictures are left out", 1, ge=1)
     benchmark_data: Folder = _about("benchmark: folder or hub id")
     benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", ge=0)
-    rewards: Names = _about("reward functions, added up", min_length=1)
+    rewards: Rewards = _about(
+        "reward functions, added up: accuracy, format, length, random, countdown, or FILE.py:NAME",
+        min_length=1,
+    )
     reward_rules: Literal["careful", "paper", "r1-v", "journey", "open-r1-multimodal"] = _about(
         "whose rules accuracy and format follow"
     )
@@ -156,6 +163,11 @@ class RunConfig(Strict):
     def is_miniature(self) -> bool:
         """Whether the model is the miniature, whose data and models this kit makes."""
         return self.profile in MINIATURES
+
+    @property
+    def paid(self) -> list[str]:
+        """The rewards that are paid: none in supervised training."""
+        return self.rewards if self.algorithm == "grpo" else []
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, in order, as plain values."""

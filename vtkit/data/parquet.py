@@ -88,7 +88,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} {wrong}; {remedy}") from error
 
 
-def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
+def read_batches(
+    path: Path, schema: pa.Schema, *, may_be_empty: bool = False
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield ``(number of the first row, batch)`` with exactly the columns and types of ``schema``.
 
     Types that hold the same values are cast: any width of integer or float, "large" strings and
@@ -105,7 +107,7 @@ def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.Record
                 yield start, batch.select(schema.names).cast(schema)
                 start += len(batch)
                 bar.update(len(batch))
-    if start == 0:
+    if start == 0 and not may_be_empty:
         raise UserError(f"{path} holds no rows; write or download it again")
 
 

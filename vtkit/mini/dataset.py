@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
-from vtkit.files import atomic_path
+from vtkit.data.writing import row_writer
 from vtkit.mini import scenes
 from vtkit.mini.scenes import TASKS, Question, Scene, draw_scene
 
@@ -86,10 +85,9 @@ def write_rows(
 ) -> Path:
     """Write ``n`` rows to ``path`` as one row group; UserError if that is impossible."""
     name = f"{path.parent.name}/{path.name}"
-    shown = tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress)
-    table = pa.Table.from_pylist(list(shown), schema=schema)
-    with atomic_path(path) as draft:
-        pq.write_table(table, draft, row_group_size=max(1, len(table)))
+    with row_writer(path, schema, at_once=n) as add:
+        for row in tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress):
+            add(row)
     return path
 
 

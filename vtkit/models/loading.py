@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -173,6 +172,8 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
         if base:  # not merged: rounding the sum would lose most of so small a difference
+            from peft import PeftModel  # slow to import
+
             loaded = PeftModel.from_pretrained(loaded, str(model))
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(

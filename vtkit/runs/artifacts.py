@@ -5,30 +5,51 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vtkit.errors import UserError, nearest
-from vtkit.files import ROOT
+from vtkit.config.run_config import MODEL_TYPES, RunConfig
+from vtkit.errors import UserError, nearest, suggest
+from vtkit.files import ROOT, read_json
 from vtkit.hub import CV_BENCH_HUB, SAT_HUB, is_hub_id
 
-if TYPE_CHECKING:
-    from vtkit.config.run_config import RunConfig
 
-
-def require_origins(config: "RunConfig") -> None:
+def require_origins(config: RunConfig) -> None:
     """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
-    Only before a new run's folder keeps it. Whether a model's hub id exists is not checked.
+    Also a model of a type that cannot be trained, and a reward whose file cannot be used. Only
+    before a new run's folder keeps it. Whether a model's hub id exists is not checked.
     """
     if (Path(config.run_dir) / "config.yaml").exists():
         return
+    from vtkit.judging.rewards import get_rewards  # takes half a second
+
+    get_rewards(config.paid, config.reward_rules)
     for field in FIELDS:
         name = getattr(config, field)
         if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
             _require_on_hub(config, field, name)
+    _require_known_type(config.model)
 
 
-def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
+def _require_known_type(model: str) -> None:
+    """Refuse a model whose config.json, in its folder or the hub's cache, has another type."""
+    path: Any = os.path.join(model, "config.json")
+    if not os.path.isfile(path) and is_hub_id(model):
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(model, "config.json")
+    if not isinstance(path, str) or not os.path.isfile(path):
+        return
+    values = read_json(path)
+    kind = values.get("model_type") if isinstance(values, dict) else None
+    if kind not in MODEL_TYPES:
+        near = suggest(str(kind), MODEL_TYPES)
+        raise UserError(
+            f"parameters: model: {model} is of type '{kind}', which this kit cannot train{near}"
+        )
+
+
+def _require_on_hub(config: RunConfig, field: str, name: str) -> None:
     hub = "" if field == "model" else _published(config, field)
     if is_hub_id(name) if field == "model" else name == hub:
         return
@@ -47,7 +68,7 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
     raise UserError(f"parameters: {field}: no '{name}' here; {remedy}")
 
 
-def _published(config: "RunConfig", field: str) -> str:
+def _published(config: RunConfig, field: str) -> str:
     """The one data set of the hub that a field may name; "" if the format has none."""
     from vtkit.data.formats import FORMATS  # takes a second
 

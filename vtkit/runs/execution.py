@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vtkit.errors import first_line
+from vtkit.errors import Stopped, first_line
 from vtkit.files import ROOT, environment, shown, write_json
 from vtkit.runs.folder import HEADLESS
 from vtkit.runs.steps import Step
@@ -29,6 +29,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
 
     Raises:
         StepFailed: a cell raised, the kernel died, or a cell left early.
+        Stopped: somebody interrupted the kernel.
     """
     import nbclient.exceptions
     import papermill
@@ -42,7 +43,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     variables["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     options = {"kernel_name": "python3", "progress_bar": False, "autosave_cell_every": 30}
     options |= {"stdout_file": _Lines(), "cwd": str(ROOT), "start_timeout": _START_SECONDS}
-    start = time.monotonic()
+    start, stopped = time.monotonic(), None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with _quiet(kernel_log), environment(variables):
@@ -51,6 +52,8 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
         problem = _left_early(notebook)
     except papermill.PapermillExecutionError as error:
         problem = _cell_failure(error)
+        if error.ename in ("Stopped", "KeyboardInterrupt"):
+            stopped = error.evalue
     except nbclient.exceptions.DeadKernelError:
         problem = f"its kernel died (out of memory?); its last words are in {shown(kernel_log)}"
     except OSError as error:
@@ -60,6 +63,8 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
         problem = f"{why}; repeat the command; its last words are in {shown(kernel_log)}"
     if partial.exists():
         os.replace(partial, output)
+    if stopped is not None:
+        raise Stopped(stopped)
     if problem:
         raise StepFailed(f"{shown(step.path)}: {problem}\nexecuted notebook: {shown(output)}")
     seconds = time.monotonic() - start

@@ -6,7 +6,9 @@ Its config.yaml is written once: no file in it comes from two settings.
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -18,7 +20,7 @@ from vtkit.config.run_config import (
     read_config,
     save_config,
 )
-from vtkit.errors import UserError
+from vtkit.errors import UserError, resumable
 from vtkit.files import environment, read_json, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
 from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
@@ -51,13 +53,65 @@ def start_run(config: RunConfig) -> Path:
     return folder
 
 
-def finish_run(config: RunConfig, status: str, seconds: float) -> None:
-    """Close a session, "finished", "incomplete", "failed" or "stopped"; seconds add up."""
+@dataclass
+class Work:
+    """Work on a run; ``status`` is what manifest.json says of it once it ends without an error."""
+
+    status: str = "finished"
+
+
+@contextlib.contextmanager
+def work_on(config: RunConfig) -> Iterator[Work]:
+    """Hold a run's folder, and close manifest.json when the work ends, however it ends.
+
+    It then says "finished" (or what the block set), "stopped" or "failed"; the seconds add up, and
+    the files that were read are hashed. An interrupt becomes :class:`vtkit.errors.Stopped`. Inside
+    another such block of the same run, also a parent process's, only the last is done.
+
+    Raises:
+        UserError: as :func:`locked` and :func:`start_run`.
+    """
+    inner = _is_held(config.run_dir)
+    with locked(config.run_dir), resumable(lambda: stopped_at(config)):
+        start_run(config)
+        work, began = Work(), time.monotonic()
+        if inner:
+            yield work
+            return
+        update_manifest(config.run_dir, status="running", finished=None)
+        status = "failed"
+        try:
+            yield work
+            status = work.status
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        finally:
+            _finish(config, status, time.monotonic() - began)
+
+
+def _finish(config: RunConfig, status: str, seconds: float) -> None:
     manifest = read_json(Path(config.run_dir) / "manifest.json")
     seconds, files = manifest["wall_seconds"] + seconds, file_hashes(config, manifest["files"])
     update_manifest(
         config.run_dir, status=status, finished=now(), wall_seconds=round(seconds, 1), files=files
     )
+
+
+def stopped_at(config: RunConfig) -> str:
+    """How far the training of a run came, for who stops it: "after step 7 of 30"; or ""."""
+    from vtkit.runs.records import progress  # brings pandas
+
+    with contextlib.suppress(UserError):
+        done, planned = progress(config.run_dir)
+        if 0 < done < planned:
+            return f"after step {done} of {planned}"
+    return ""
+
+
+def _is_held(run_dir: str | Path) -> bool:
+    """Whether this process, or the one that started it, holds the folder already."""
+    return os.environ.get(_LOCK_OWNER) == str(Path(run_dir).resolve())
 
 
 @contextlib.contextmanager
@@ -72,7 +126,7 @@ def locked(run_dir: str | Path) -> Iterator[None]:
         UserError: another process holds it, or the folder cannot be written.
     """
     folder = Path(run_dir).resolve()
-    if os.environ.get(_LOCK_OWNER) == str(folder):
+    if _is_held(folder):
         yield
         return
     try:

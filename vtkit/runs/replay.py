@@ -24,10 +24,11 @@ from filelock import FileLock
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line, suggest
-from vtkit.files import ROOT, atomic_path, shown, write_json
+from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
 
 REFERENCE = ROOT / "results" / "reference"
 _ABOUT = b"vtkit"  # the metadata of a table: settings as JSON
+_MARK = "replay.json"  # in a replay: which kept run it is
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
@@ -184,23 +185,35 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
     own = Path(config.run_dir)
     if (own / part).exists():
         return own, False
-    records, here, replay = kept_records(REFERENCE), config.to_dict(), own / "replay"
+    records, here = kept_records(REFERENCE), config.to_dict()
 
     def distance(run: str) -> tuple:
         there = records[run].get("config.yaml", {})
         return *(there.get(name) != here[name] for name in ("profile", "recipe", "seed")), run
 
-    if replay.is_symlink() or (replay.exists() and not replay.is_dir()):
-        raise UserError(f"{replay} is not a folder; move it away: kept runs are replayed there")
     for run in sorted(records, key=distance):
         if _has(REFERENCE / run, part):
-            shutil.rmtree(replay, ignore_errors=True)
-            unpack(REFERENCE / run, replay)
-            return replay, True
+            return replay(REFERENCE / run, own / "replay"), True
     raise UserError(
         f"{own / part} is missing and {shown(REFERENCE)} has no run to replay; "
         "run the training step (notebook 03) first"
     )
+
+
+def replay(kept: Path, target: Path) -> Path:
+    """Unpack a kept run anew, in place of an earlier replay, marked as what it is."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UserError(f"{target} is not a folder; move it away: kept runs are replayed there")
+    shutil.rmtree(target, ignore_errors=True)
+    unpack(kept, target)
+    write_json(target / _MARK, {"run": shown(kept)})
+    return target
+
+
+def replay_of(run_dir: str | Path) -> str | None:
+    """The kept run that a folder replays, as a path; None for a run of its own."""
+    mark = Path(run_dir) / _MARK
+    return read_json(mark)["run"] if mark.exists() else None
 
 
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:

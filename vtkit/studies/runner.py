@@ -20,7 +20,7 @@ from vtkit.config.values import as_text
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
-from vtkit.runs.folder import HEADLESS, finish_run, start_run
+from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.replay import kept_records
 from vtkit.studies.entries import Entry
 from vtkit.studies.keeping import keep
@@ -91,11 +91,9 @@ class _Runner:
                    "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs]  # fmt: skip
         began = time.monotonic()
         status = self._call(command, _log(config))
-        seconds = time.monotonic() - began
-        finish_run(config, "failed" if status else "finished", seconds)
         if status:
             raise UserError(f"{_last_line(_log(config))} (see {_log(config)})")
-        return seconds
+        return time.monotonic() - began
 
     def _call(self, command: list[str], log: Path) -> int:
         """Run ``python -m`` with its output appended to ``log``; returns the exit status."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from vtkit.config.reward_names import from_file
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError, first_line
@@ -98,6 +99,10 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     for name in ("model", "train_data", "benchmark_data"):
         if Path(settings[name]).is_absolute():
             settings[name] = Path(settings[name]).name
+    own = {name: from_file(name) for name in settings["rewards"]}
+    settings["rewards"] = [
+        f"{Path(one.file).name}:{one.function}" if one else name for name, one in own.items()
+    ]
     return settings
 
 

@@ -3,6 +3,7 @@
 Everything else, the loss included, is TRL's.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,17 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
                 "finish_reason": "stop" if facts[i]["finished"] else "length",
                 **verdict_columns(verdicts[i]),
                 **{name: values[i] for name, values in rewards.items()},
-                "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
+                "reward": _total([weights[name] * values[i] for name, values in rewards.items()]),
                 "advantage": advantages[i],
             }
             for i in range(n)
         ]
+
+
+def _total(rewards: list[float]) -> float:
+    """Their sum as in TRL: what does not apply, NaN, is left out; NaN if nothing does."""
+    paid = [reward for reward in rewards if not math.isnan(reward)]
+    return sum(paid) if paid else math.nan
 
 
 def _row_facts(row: dict[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_a_changed_run_is_interrupted_and_resumed(lab, trained):
         (log,) = lab.clone.glob(f"{folder}/metrics.csv") or [None]
         return 0 if log is None else len(pd.read_csv(log))
 
-    own = f"{OWN}-max_steps10-save_steps2-with_sft-false"
+    own = f"{OWN}-max_steps10-save_steps2"
     lab.until(lambda: steps(own) >= 3, "three steps were trained")
     trained.cell("run").evaluate("node => node.scrollIntoView({block: 'start'})")
     lab.page.locator("[data-command='notebook:interrupt-kernel']").locator("visible=true").click()

@@ -171,7 +171,7 @@ def test_a_folder_keeps_its_settings(tmp_path):
         start_run(config.replace(max_steps=8, beta=0.5))
     message = str(caught.value)
     assert "max_steps is 7 there and 8 here" in message and "beta is" in message
-    assert "--run-dir" in message and "\n" not in message
+    assert "run_dir" in message and "\n" not in message
 
 
 def test_a_moved_folder_is_the_same_run(tmp_path):

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from shared import completions
+from shared.calls import train_here
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
@@ -27,7 +29,6 @@ from vtkit.training.callbacks import Evaluation
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
 ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
 TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
-SCRIPT = str(Path(__file__).parents[1] / "shared" / "completions.py")
 
 
 def run(command: list[str]) -> None:
@@ -52,9 +53,11 @@ def one_and_two(tiny, train_command, tmp_path_factory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("processes")
     settings = {**tiny, "max_steps": 2, "benchmark_rows": 4, "per_device_batch_size": 8}
     settings |= {"loss_type": "dapo"}  # the one whose divisor all processes have to add up
-    for processes, launcher in ((1, []), (2, [*ACCELERATE, *TWO])):
-        python, *command = train_command(folder / str(processes), settings)
-        run([python, *launcher, SCRIPT, *command[2:]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "RolloutGRPOTrainer", completions.Written)
+        train_here(train_command(folder / "1", settings), folder / "1.log")
+    python, *command = train_command(folder / "2", settings)
+    run([python, *ACCELERATE, *TWO, completions.__file__, *command[2:]])
     return {processes: folder / str(processes) for processes in (1, 2)}
 
 

@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _score(args: argparse.Namespace) -> None:
     from vtkit.benchmark.evaluate import evaluate
-    from vtkit.models.loading import load_model, load_processor, pick_device
+    from vtkit.models.devices import pick_device
+    from vtkit.models.loading import load_model, load_processor
     from vtkit.runs.checkpoints import step_of
     from vtkit.runs.folder import hold
     from vtkit.sampling.vllm_engine import CompletionEngine

@@ -100,7 +100,7 @@ def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     pictures = [view.draw() for view in views]
     generate = partial(sample_completions, model, processor, pictures=pictures)
     _, sampled = style_table(generate, prompts, [view.question for view in views], rng)
-    dataset.ensure_dataset()
+    dataset.ensure_dataset(dataset.FOLDER)
     with tempfile.TemporaryDirectory() as out:
         greedy = evaluate(
             model, processor, load_cv_bench(dataset.FOLDER), out,
@@ -222,7 +222,7 @@ def stated() -> dict[str, Any]:
 
 def load_questions(limit: int | None = None) -> dict[tuple[str, str], list[PicturedQuestion]]:
     """Load test questions by subject and prompt: the replication's and ``instruct_direct``."""
-    dataset.ensure_dataset()
+    dataset.ensure_dataset(dataset.FOLDER)
     questions = {
         "sat": [
             PicturedQuestion(row["images"][0], row["question"], row["choices"], row["answer"])

@@ -44,12 +44,15 @@ def start_run(config: RunConfig) -> Path:
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
     if stored.exists():
-        changes = differences(read_config(stored), config)
-        if changes:
+        kept = read_config(stored)
+        if changes := differences(kept, config):
             raise UserError(
                 f"{stored} has other settings: {', '.join(changes)}; "
-                "choose another folder with --run-dir, or delete this one"
+                "choose another folder (run_dir), or delete this one"
             )
+        of_notebooks = {name: getattr(config, name) for name in NOTEBOOK_SETTINGS}
+        if (now_used := kept.replace(**of_notebooks)) != kept:
+            save_config(now_used, stored)
     else:
         save_config(config, stored)
     if not (folder / "manifest.json").exists():
@@ -159,7 +162,7 @@ def hold(place: str | Path) -> Iterator[Path]:
     except filelock.Timeout as error:
         raise UserError(
             f"another run is using {place} (process {_holder(error.lock_file)}); "
-            "wait for it, stop it, or choose another folder with --run-dir"
+            "wait for it, stop it, or choose another folder (run_dir)"
         ) from None
     except OSError as error:
         raise UserError(

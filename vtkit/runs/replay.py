@@ -1,9 +1,9 @@
 """Kept runs: the few files that ``results/`` holds of many finished runs, and their replay.
 
 A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists. Its
-``runs.json`` has all JSON and YAML files of each run, ``metrics.parquet`` the cells of
-``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions of all runs with seed 0, and so on;
-the columns ``run`` and ``file`` say where a row belongs. :func:`unpacked` makes a folder again.
+``runs.json`` has all JSON and YAML files of each run and the notes in its tables,
+``metrics.parquet`` the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions of
+all runs with seed 0, and so on; the columns ``run`` and ``file`` say where a row belongs.
 """
 
 import csv
@@ -83,6 +83,8 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     for name in sorted(files.keys() - records.keys()):
         is_csv, path = name.endswith(".csv"), PurePath(name)
         table = _from_csv(name, files[name]) if is_csv else files[name]
+        if notes := _notes(table):
+            records[name] = notes
         for column, value in (("file", name), ("run", run)):
             table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
         place = path.stem if is_csv else f"{path.parent.name}-{run.rpartition('-')[2]}"
@@ -115,6 +117,8 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
     if kept.name not in records:
         raise UserError(f"{shown(kept.parent)} keeps no {kept.name}{suggest(kept.name, records)}")
     for name, value in records[kept.name].items():
+        if name.endswith(".parquet"):  # the notes of a table
+            continue
         if name.endswith(".yaml"):
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
         else:
@@ -130,7 +134,14 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
             if name.endswith(".csv"):
                 _made(target, name).write_text(_to_csv(table), encoding="utf-8")
             else:
+                table = table.replace_schema_metadata(records[kept.name].get(name))
                 pq.write_table(table, _made(target, name), compression="zstd")
+
+
+def _notes(table: pa.Table) -> dict[str, str]:
+    """What this kit wrote into a table's schema: settings, such as those of the causal test."""
+    found = table.schema.metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items() if key == b"vtkit"}
 
 
 def _tables_of(kept: Path) -> list[Path]:

@@ -164,7 +164,7 @@ def seed_everything(seed: int) -> None:
 
 def describe_machine(config: RunConfig) -> str:
     """One line: versions, device with the reason for it, seed and folder."""
-    from vtkit.models.loading import pick_device
+    from vtkit.models.devices import pick_device
 
     versions = package_versions()
     shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "trl"))

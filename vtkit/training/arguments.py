@@ -9,7 +9,7 @@ from trl import GRPOConfig, SFTConfig
 from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
-from vtkit.models.loading import pick_device
+from vtkit.models.devices import pick_device
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
 

@@ -1,6 +1,7 @@
 """Write files and folders that are either whole or absent: a kill leaves the old or the new one."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -126,6 +127,12 @@ def user_path(path: str | Path) -> Path:
 def shown(path: Path) -> str:
     """The path for messages: inside the repository, relative to it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def unused(path: Path) -> Path:
+    """The path, or where it is taken the first of ``name-2``, ``name-3`` and so on that is not."""
+    more = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], more) if not os.path.lexists(one))
 
 
 @contextmanager

@@ -26,7 +26,9 @@ from vtkit.models.loading import load_processor
 from vtkit.report.seeds import aggregate
 from vtkit.runs import artifacts, checkpoints, places, replay
 from vtkit.runs.checkpoints import BEST, begin, keep_best, keep_last, mark_whole, settle_checkpoints
-from vtkit.runs.folder import locked, setup, start_run
+from vtkit.runs.folder import locked, start_run
+from vtkit.runs.session import setup
+from vtkit.runs.steps import NOTEBOOKS, Step, forget
 from vtkit.sampling import vllm_engine
 from vtkit.training import __main__ as training
 from vtkit.training import cold_start, model_card, train
@@ -392,6 +394,24 @@ def test_a_replay_leaves_files_of_others_and_does_not_take_their_place(tmp_path)
     with pytest.raises(UserError, match="is a file"):
         write(tmp_path, "file")
         replay.find_run(resolve_config(run_dir=tmp_path / "file" / "run"), "metrics.csv")
+
+
+def test_an_executed_notebook_that_somebody_edited_stays(tmp_path, capsys):
+    step = Step(NOTEBOOKS / "03_grpo_training.ipynb")
+    output = step.output(tmp_path)
+    write(tmp_path, "notebooks/03_grpo_training.ipynb")
+    step.note(tmp_path, "key", 1.0)
+    assert step.is_done(tmp_path, "key")
+    forget([step], tmp_path)
+    assert output.exists() and capsys.readouterr().out == ""
+    for name in ("03_grpo_training.edited.ipynb", "03_grpo_training.edited-2.ipynb"):
+        write(tmp_path, "notebooks/03_grpo_training.ipynb")
+        step.note(tmp_path)  # of a run that failed
+        assert not step.is_done(tmp_path, "key")
+        output.write_text(name)
+        forget([step], tmp_path)
+        assert (output.parent / name).read_text() == name and not output.exists()
+        assert f"was edited: it is {name} now" in capsys.readouterr().out
 
 
 def test_a_card_that_somebody_edited_stays(tmp_path, mini_data, capsys):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, write_json
+from vtkit.files import atomic_write, read_json, unused, write_json
 from vtkit.runs.places import list_files, remove_files
 from vtkit.runs.records import best_score
 
@@ -178,10 +178,7 @@ def _retire(old: Path) -> None:
     with suppress(OSError):
         old.rmdir()
     if old.is_dir():
-        aside = old.with_name(f"{BEST}-older")
-        while os.path.lexists(aside):
-            aside = aside.with_name(f"{aside.name}-older")
-        old.rename(aside)
+        old.rename(unused(old.with_name(f"{BEST}-older")))
 
 
 def _link(source: str, target: str) -> None:

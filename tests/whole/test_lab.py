@@ -14,7 +14,7 @@ from shared import browser, jupyter
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PICTURES = os.environ.get("VTKIT_PICTURES")
-DRAWN = {"00": 3, "01": 3, "02": 0, "03": 4, "04": 4, "05": 2, "06": 1}  # pictures, at least
+DRAWN = {"00": 3, "01": 3, "02": 1, "03": 4, "04": 4, "05": 2, "06": 2}  # pictures, at least
 OWN = "runs/visualthinker-quick-s0"
 
 
@@ -66,7 +66,8 @@ def test_figure_1_is_there_before_anything_was_trained(lab):
     print(f"Figure 1 {seconds:.0f} s after Run All, of which its kernel worked {used:.0f}")
     assert used < 30
     end(audit, "04", "-replay")
-    assert "replays a committed run" in audit.text("setup")
+    for cell in ("setup", "figure"):
+        assert "Replay: this is the committed run results/reference/" in audit.text(cell)
 
 
 def test_training_shows_its_curves_and_the_baseline(lab, trained):
@@ -102,7 +103,14 @@ def test_the_run_of_ones_own_is_read_and_reported(lab, trained):
     end(audit, "04", "-own")
     end(benchmark, "05")
     for notebook in (audit, benchmark):
-        assert "replay" not in notebook.text("setup")
+        assert "replay" not in notebook.text("setup").lower()
+    lab.open("05")
+    with lab.page.context.expect_page() as opened:
+        benchmark.cell("report").locator("a", has_text="Open the report").click()
+    report = opened.value
+    report.locator("[data-do='step+']").click()  # its scripts run
+    assert report.locator(".vt-step").inner_text() == "step 2"
+    report.close()
 
 
 def test_a_changed_run_is_interrupted_and_resumed(lab, trained):

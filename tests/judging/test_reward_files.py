@@ -87,7 +87,9 @@ def test_what_it_logs_is_under_its_name(own):
     paid(own(text.format("True")), log_metric=logged.__setitem__)
     assert logged == {"brevity_reward/short": 1.0}
     wrong = refusal(paid, own(text.format("float('nan')")))
-    assert "logged as 'short' nan, expected a finite number" in wrong and "line 2, at step 7" in wrong
+    assert (
+        "logged as 'short' nan, expected a finite number" in wrong and "line 2, at step 7" in wrong
+    )
 
 
 @pytest.mark.parametrize(

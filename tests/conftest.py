@@ -12,19 +12,39 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
+IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 # Sizes of the tests' own miniature; the real one has 2,400 rows and 528 questions.
 SMALL_SAT = {"train": 60, "val": 20}
 SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
 
 
+LONGEST = (
+    "whole/test_end_to_end.py",
+    "training/test_exact_resume.py",
+    "training/test_launch.py",
+    "report/test_browser.py",
+    "whole/test_failures.py",
+    "studies/test_entries.py",
+    "runs/test_folder.py",
+    "models/test_adapters.py",
+    "training/test_train.py",
+    "sampling/test_resumable.py",
+)
+"""Files that come first where two processes share the tests, so that both end together."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests if there is no GPU; nvidia-smi tells without importing torch."""
+    """Order for two processes. Skip GPU tests if no GPU; nvidia-smi tells without torch."""
+    if IN_PARALLEL:
+        places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
     if shutil.which("nvidia-smi"):
         return
     for item in items:
@@ -52,47 +72,70 @@ def killed_at(call: int) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mini_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the miniature's four files, small."""
-    from vtkit.mini import dataset
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``made_once("name", fill)``: a folder that ``fill(folder)`` filled, one for all processes."""
+    place = tmp_path_factory.getbasetemp()
+    if IN_PARALLEL:
+        place = place.parent  # the workers' folders are in it
 
-    folder = tmp_path_factory.mktemp("mini-data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "SAT_ROWS", SMALL_SAT)
-        patch.setattr(dataset, "CV_BENCH_ROWS", SMALL_CV_BENCH)
-        dataset.write_dataset(folder, progress=False)
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        whole = place / name
+        with FileLock(place / f"{name}.lock"):
+            if not whole.exists():
+                part = place / f"{name}.part"
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                fill(part)
+                part.rename(whole)
+        return whole
+
     return folder
 
 
 @pytest.fixture(scope="session")
-def random_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mini_data(made_once) -> Path:
+    """A folder with the miniature's four files, small."""
+    from vtkit.mini import dataset
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dataset, "SAT_ROWS", SMALL_SAT)
+            patch.setattr(dataset, "CV_BENCH_ROWS", SMALL_CV_BENCH)
+            dataset.write_dataset(folder, progress=False)
+
+    return made_once("mini-data", fill)
+
+
+@pytest.fixture(scope="session")
+def random_base(made_once) -> Path:
     """A folder with a miniature model of random weights, and its processor."""
     from vtkit.mini.base_model import build_config, build_model, build_processor
     from vtkit.mini.tokenizer import build_tokenizer
 
-    folder = tmp_path_factory.mktemp("random-base")
-    processor = build_processor(build_tokenizer())
-    build_model(build_config(processor.tokenizer)).save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    def fill(folder: Path) -> None:
+        processor = build_processor(build_tokenizer())
+        build_model(build_config(processor.tokenizer)).save_pretrained(folder)
+        processor.save_pretrained(folder)
+
+    return made_once("random-base", fill)
 
 
 @pytest.fixture(scope="session")
-def hunch_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hunch_base(made_once) -> Path:
     """A miniature base model that learned for seconds: it guesses, mostly in the right format."""
     import functools
 
     from vtkit.mini import base_model, corpus, pretraining
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "MIXTURE", dict.fromkeys(corpus.MIXTURE, {"untagged": 0.2}))
-        patch.setattr(base_model, "LEARNING_RATE", 8e-3)
-        patch.setattr(base_model, "Corpus", functools.partial(base_model.Corpus, batch=16))
-        patch.setattr(pretraining, "tqdm", functools.partial(pretraining.tqdm, disable=True))
-        return base_model.pretrain(
-            tmp_path_factory.mktemp("hunch-base"),
-            phases=(base_model.Phase(80, 8, {"dialogue": 1}),),
-        )
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(corpus, "MIXTURE", dict.fromkeys(corpus.MIXTURE, {"untagged": 0.2}))
+            patch.setattr(base_model, "LEARNING_RATE", 8e-3)
+            patch.setattr(base_model, "Corpus", functools.partial(base_model.Corpus, batch=16))
+            patch.setattr(pretraining, "tqdm", functools.partial(pretraining.tqdm, disable=True))
+            base_model.pretrain(folder, phases=(base_model.Phase(80, 8, {"dialogue": 1}),))
+
+    return made_once("hunch-base", fill)
 
 
 @pytest.fixture(scope="session")

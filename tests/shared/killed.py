@@ -14,6 +14,7 @@ forked: the libraries are imported once. Whoever dies in the middle of a checkpo
 its last file torn.
 """
 
+import importlib
 import json
 import os
 import random
@@ -25,9 +26,12 @@ import time
 from pathlib import Path
 
 import torch
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.trainer_callback import CallbackHandler
 
-from vtkit.runs.checkpoints import is_whole
+from vtkit.judging import judge
+from vtkit.judging.published import is_correct
+from vtkit.runs.checkpoints import HALF, is_whole
 from vtkit.training import __main__ as training
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "shutil.rmtree")
@@ -67,7 +71,7 @@ class Watch:
     def on_file(self, event: str, path: object) -> None:
         path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
         if path.startswith(str(self.run_dir)) and "tensorboard" not in path:
-            name = re.sub(r"\.\d+\.part$", ".part", os.path.relpath(path, self.run_dir))
+            name = re.sub(r"\.vtkit\.\d+\.part$", ".part", os.path.relpath(path, self.run_dir))
             self.moment(f"{event} {name}")
 
     def moment(self, what: str) -> None:
@@ -86,6 +90,7 @@ class Watch:
         """Cut off what was written last of a checkpoint, as if it was still being written."""
         halves = [p for p in self.run_dir.glob("checkpoints/checkpoint-*") if not is_whole(p)]
         files = [path for half in halves for path in half.iterdir() if path.is_file()]
+        files = [path for path in files if path.name != HALF]  # which is written atomically
         if files:
             newest = max(files, key=lambda path: path.stat().st_mtime_ns)
             os.truncate(newest, newest.stat().st_size // 2)
@@ -155,6 +160,15 @@ def read_traces(trace: Path, processes: int) -> list[list[str]]:
     return [file.read_text().splitlines() if file.exists() else [] for file in files]
 
 
+def warm_up() -> None:
+    """Import and compile once what each attempt would, without drawing or starting threads."""
+    for module in ("vtkit.training.train", "torch.utils.tensorboard"):
+        importlib.import_module(module)
+    judge("wait", "<answer>left</answer>", ["left"])
+    is_correct("left", ["left"], "(A)")
+    get_checkpoint_conversion_mapping("qwen2_vl")
+
+
 def kill_and_train(folder: Path, path: dict) -> None:
     """Both runs of one path."""
     folder.mkdir(parents=True)
@@ -182,5 +196,6 @@ def kill_and_train(folder: Path, path: dict) -> None:
 if __name__ == "__main__":
     plan = json.loads(Path(sys.argv[1]).read_text())
     os.environ["VTKIT_HEADLESS"] = "1"
+    warm_up()
     for name, path in plan["paths"].items():
         kill_and_train(Path(plan["folder"]) / name, path)

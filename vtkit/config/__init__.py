@@ -4,5 +4,6 @@
 - reward_names: what the setting ``rewards`` may name
 - recipes: recipe, profile and overrides, resolved to a RunConfig
 - reasons: why a recipe sets a value, from the comments of its file
+- listing: every setting with its value and meaning, as text
 - values: YAML files and command-line text, checked by pydantic
 """

@@ -15,7 +15,7 @@ from vtkit.config.reward_names import reward_column
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
-from vtkit.runs.checkpoints import keep_best, mark_whole
+from vtkit.runs.checkpoints import begin, keep_best, keep_last, mark_whole
 from vtkit.runs.folder import headless
 from vtkit.runs.records import best_score, score_path
 
@@ -31,6 +31,9 @@ METRICS = (
 )  # fmt: skip
 """Columns of metrics.csv, by TRL's names. The last ones are the shares of completions whose answer
 each rule found. Times are in timings.csv: they differ from run to run, metrics do not."""
+
+
+_SECONDS_BETWEEN_DRAWINGS = 3.0
 
 
 class MetricsLog(TrainerCallback):
@@ -119,7 +122,9 @@ class Evaluation(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Mark whole checkpoints and keep the best: a step with the best score so far is saved too.
+    """Mark checkpoints, keep the last and the best: a step with the best score so far is saved too.
+
+    The trainer's own limit counts, and removes, whatever is called ``checkpoint-*``.
 
     Args:
         evals: the folder of the scores. This callback comes after the one that writes them.
@@ -133,11 +138,14 @@ class Checkpoints(TrainerCallback):
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
+        if control.should_save and state.is_world_process_zero:
+            begin(Path(args.output_dir) / f"checkpoint-{step}")
 
     def on_save(self, args, state, control, **kwargs):
         PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_last(Path(args.output_dir), step=state.global_step)
             keep_best(Path(args.output_dir), self.evals, step=state.global_step)
 
 
@@ -145,13 +153,14 @@ class Progress(TrainerCallback):
     """Show a bar with reward, length and time left; headless, a line every few steps.
 
     Args:
-        draw: called as often as headless lines are printed.
+        draw: called after the first step, then every few seconds, and after the last.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
         self.every, self.draw, self.unit = every, draw, unit
         self.headless = headless()
         self.bar: tqdm | None = None
+        self.next_drawing = 0.0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.began = state.global_step, time.perf_counter()
@@ -172,8 +181,9 @@ class Progress(TrainerCallback):
             place = f"{self.unit} {step:>{len(str(last))}}/{last}"
             times = [f"{seconds:.1f} s a step", f"{seconds * (last - step) / 60:.1f} min left"]
             print(", ".join([place, *shown, *times]), flush=True)
-        if self.draw and due:
+        if self.draw and (step == last or time.perf_counter() >= self.next_drawing):
             self.draw()
+            self.next_drawing = time.perf_counter() + _SECONDS_BETWEEN_DRAWINGS
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:

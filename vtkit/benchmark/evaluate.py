@@ -9,7 +9,7 @@ Next to each rate is the result of the original's own judge on the same completi
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,15 +21,15 @@ from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
 from vtkit.judging.verdict import answer_index, benchmark_solution
-from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
-from vtkit.sampling.generation import Completion
-from vtkit.sampling.resumable import generate_resumable
 from vtkit.stats import share
+
+if TYPE_CHECKING:
+    from vtkit.sampling.generation import Completion
 
 ROW_SCHEMA = pa.schema(
     [
@@ -83,6 +83,8 @@ def evaluate(
     Raises:
         UserError: no such prompt, a template that loses the picture, or a full disk.
     """
+    from vtkit.sampling.resumable import generate_resumable
+
     get_template(prompt)
     pictures = {"image", "images"} & set(dataset.column_names)
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
@@ -133,6 +135,8 @@ def _score_if_missing(run: RunConfig, step: int, weights: str | Path) -> str:
     evals = Path(run.run_dir) / "evals"
     if score_path(evals, step).exists():
         return "there"
+    from vtkit.models.loading import load  # takes seconds to import: not where all is scored
+
     evaluate(
         *load(run, weights), load_benchmark_rows(run.to_dict()), evals, step=step,
         prompt=run.prompt, batch_size=run.eval_batch_size, max_new_tokens=run.eval_max_new_tokens,
@@ -140,7 +144,7 @@ def _score_if_missing(run: RunConfig, step: int, weights: str | Path) -> str:
     return f"made now, with {weights}"
 
 
-def judged_row(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:
+def judged_row(row: dict[str, Any], completion: "Completion", *, prefilled: bool) -> dict[str, Any]:
     """A row of ``ROW_SCHEMA``: a question, its completion and the verdicts of both judges."""
     text, choices, answer = completion.text, row["choices"], row["answer"]
     verdict = judge(text, benchmark_solution(choices, answer), choices, prefilled=prefilled)

@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Set up once, then run the notebooks (./run_all.sh) or the tests (./run_all.sh test).
-# Every option is explained by ./run_all.sh --help, which installs nothing.
+# Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), or run the tests
+# (./run_all.sh test). Every option is explained by ./run_all.sh --help, which installs nothing.
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
+script="${BASH_SOURCE[0]}"
+while [[ -L "$script" ]]; do # macOS has no readlink -f
+    target="$(readlink "$script")"
+    case "$target" in /*) script="$target" ;; *) script="$(dirname "$script")/$target" ;; esac
+done
+cd "$(dirname "$script")"
 root="$PWD"
 supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
 
@@ -34,6 +39,8 @@ make_venv() {
     "$base" -m venv --clear "$root/.venv" || fail "$base cannot make a virtual environment" \
         "(Debian and Ubuntu: apt install python3-venv)"
 }
+
+installed() { [[ -f "$1/.vtkit-installed" || -f "$1/.vtkit-installed[dev]" ]]; }
 
 # set_up EXTRAS: afterwards $python has the versions of pyproject.toml.
 set_up() {
@@ -71,7 +78,15 @@ base="$(find_python)"
 read_options='import sys; from vtkit.__main__ import check; sys.exit(check(sys.argv[1:]))'
 PYTHONDONTWRITEBYTECODE=1 "$base" -c "$read_options" "$@"
 for argument in "$@"; do
-    case "$argument" in -h | --help | --version) exit 0 ;; esac
+    case "$argument" in
+        -h | --help | --version) exit 0 ;;
+        --list)
+            installed "$(environment)" && break
+            sed -n '/^```text$/,/^```$/{/^```/d;p;}' docs/settings.md
+            say "" "Values are those of the defaults: nothing is set up yet, so no other recipe could be read."
+            exit 0
+            ;;
+    esac
 done
 
 set_up ""

@@ -7,14 +7,13 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vtkit import __version__
-from vtkit.commands import Parser, add_config_arguments, run
+from vtkit.commands import Parser, add_config_arguments, config_settings, run
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 
@@ -23,11 +22,13 @@ if TYPE_CHECKING:
     from vtkit.runs.steps import Step
 
 EPILOG = """\
-./run_all.sh test [pytest arguments]   set up in the same way, then run the tests
+./run_all.sh lab [jupyter arguments]   set up, then open JupyterLab on copies of the notebooks
+./run_all.sh test [pytest arguments]   set up, then run the tests
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an
 NVIDIA GPU, installing torch's CPU build into it first saves a large download.
-To resume a run that was stopped, however hard, repeat the command.
+To resume a run that was stopped, however hard, repeat the command. Relative folders are
+relative to this repository, wherever you are.
 
 exit status: 0 done, 1 a notebook failed, 2 a mistake in the command, 130 stopped
 """
@@ -36,32 +37,62 @@ _say = partial(print, flush=True)
 
 def check(argv: Sequence[str]) -> int:
     """Only read the options: run_all.sh does so before a set-up that may take minutes."""
+    if argv[:1] == ["lab"]:
+        _jupyter_arguments(argv[1:])
+        return 0
     return run(_parser(), lambda _: None, argv)
 
 
 def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "notebooks") -> int:
     """Entry point of ``python -m vtkit``; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["lab"]:
+        return _lab(argv[1:])
     return run(_parser(), lambda arguments: _main(arguments, notebooks), argv)
 
 
-def _main(arguments: argparse.Namespace, folder: Path) -> int:
-    from vtkit.config.recipes import resolve_config
-    from vtkit.config.run_config import FIELDS
-    from vtkit.runs.artifacts import require_origins
-    from vtkit.runs.steps import REQUIRED, discover, select, split_parameters, suited
+def _jupyter_arguments(argv: Sequence[str]) -> list[str]:
+    """What ``run_all.sh lab`` hands on to JupyterLab; prints the help if that is asked for."""
+    about = "Open JupyterLab on working copies of the notebooks, in the folder lab."
+    more = "Arguments are JupyterLab's, for instance --no-browser or --port 9000."
+    parser = argparse.ArgumentParser(prog="run_all.sh lab", description=about, epilog=more)
+    return parser.parse_known_args(argv)[1]
 
-    os.chdir(ROOT)
-    steps = discover(folder)
-    overrides, parameters = split_parameters(dict(arguments.parameters), steps, FIELDS)
-    place = arguments.run_dir or f"runs/{arguments.recipe}-{arguments.profile}"
-    folders = {seed: f"{place}-s{seed}" for seed in arguments.seeds or ()}
-    configs = [
-        resolve_config(arguments.recipe, arguments.profile, seed=seed, run_dir=folder, **overrides)
-        for seed, folder in (folders or {arguments.seed: arguments.run_dir}).items()
+
+def _lab(argv: Sequence[str]) -> int:
+    """Open JupyterLab on working copies of the notebooks, with this environment's kernel."""
+    from vtkit.runs.copies import refresh_copies
+
+    jupyter = _jupyter_arguments(argv)
+    copies = ROOT / "lab"
+    for line in refresh_copies(copies):
+        _say(line)
+    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": ""}
+    os.environ.pop("MPLBACKEND", None)  # a notebook's own
+    place = [
+        f"--ServerApp.root_dir={ROOT}",
+        "--LabApp.default_url=/lab/tree/lab/00_base_model.ipynb",
     ]
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *place, *jupyter])
+
+
+def _main(arguments: argparse.Namespace, folder: Path) -> int:
+    from vtkit.config.listing import list_settings
+    from vtkit.config.recipes import resolve_config
+    from vtkit.runs.artifacts import require_origins
+    from vtkit.runs.places import require_seeds_place
+    from vtkit.runs.steps import discover, select, suited
+
+    settings = config_settings(arguments)
+    place, seeds = settings["run_dir"], arguments.seeds or [settings["seed"]]
+    configs = []
+    for seed in seeds:
+        run_dir = f"{place}-s{seed}" if place and arguments.seeds else place
+        configs.append(resolve_config(**settings | {"seed": seed, "run_dir": run_dir}))
     if arguments.list:
-        _print_parameters(steps, configs[0])
+        _say(list_settings(configs[0]))
         return 0
+    steps = discover(folder)
     chosen = select(steps, arguments.first, arguments.only)
     steps = suited(steps, configs[0])
     selected = [step for step in chosen if step in steps]
@@ -71,15 +102,16 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
         raise UserError(f"{about}, and {data}; run 03 and later ones")
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
+    before, _, after = configs[0].run_dir.rpartition(f"-s{seeds[0]}")
+    together = f"{before}-seeds{after}"
+    if arguments.seeds:
+        require_seeds_place(together)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = 0
     for config in configs:
-        identity = {name: getattr(config, name) for name in REQUIRED if name != "overrides"}
-        changed = {"overrides": {name: getattr(config, name) for name in overrides}}
-        given = parameters | identity | changed
-        status |= _run(steps, selected, config, given, arguments.force)
-    if folders and not status:
-        _print_seeds(list(folders.values()), f"{place}-seeds")
+        status |= _run(steps, selected, config, list(arguments.parameters), arguments.force)
+    if arguments.seeds and not status:
+        _print_seeds([config.run_dir for config in configs], together)
     return status
 
 
@@ -103,19 +135,18 @@ def _parser() -> Parser:
 
 
 def _run(
-    steps: list["Step"], selected: list["Step"], config: "RunConfig", parameters: dict, force: bool
+    steps: list["Step"], selected: list["Step"], config: "RunConfig", changed: list, force: bool
 ) -> int:
     """Run the selected steps that are not done; returns the exit status."""
     from vtkit.runs.artifacts import FIELDS, make_missing
     from vtkit.runs.execution import StepFailed, execute
-    from vtkit.runs.folder import finish_run, locked, start_run
-    from vtkit.runs.manifest import update_manifest
-    from vtkit.runs.steps import forget
+    from vtkit.runs.folder import work_on
+    from vtkit.runs.steps import REQUIRED, forget
 
-    run_dir, start, status, rows = Path(config.run_dir), time.monotonic(), "stopped", []
-    with locked(run_dir):
-        start_run(config)
-        update_manifest(run_dir, status="running", finished=None)
+    run_dir, rows = Path(config.run_dir), []
+    parameters = {name: getattr(config, name) for name in REQUIRED if name != "overrides"}
+    parameters["overrides"] = {name: getattr(config, name) for name, _ in changed}
+    with work_on(config) as work:
         _say(
             f"vtkit {__version__}: recipe {config.recipe}, profile {config.profile}, "
             f"seed {config.seed}, in {run_dir}"
@@ -128,7 +159,7 @@ def _run(
             for place in make_missing(config.to_dict(), wanted):
                 _say(f"{place}: written")
             for step in selected:
-                key = step.key(config, parameters)
+                key = step.key(config)
                 if step.is_done(run_dir, key) and not force:
                     _say(f"{step.name}: skipped, done before with the same parameters")
                     rows.append((step.name, "skipped", 0.0))
@@ -139,20 +170,18 @@ def _run(
                 seconds = execute(step, run_dir, key, parameters)
                 _say(f"{step.name}: done in {seconds:.0f} s")
                 rows.append((step.name, "done", seconds))
-            complete = all(step.is_done(run_dir, step.key(config, parameters)) for step in steps)
-            status = "finished" if complete else "incomplete"
         except StepFailed as error:
-            status = "failed"
+            work.status = "failed"
             sys.stdout.flush()
             print(f"error: {error}", file=sys.stderr)
             return 1
-        finally:
-            finish_run(config, status, time.monotonic() - start)
-        width = max(len(name) for name, _, _ in rows)
-        _say(f"\n{'notebook':{width}}  status   seconds")
-        for name, result, seconds in rows:
-            _say(f"{name:{width}}  {result:7}  {seconds:7.0f}")
-        _print_results(run_dir, complete)
+        complete = all(step.is_done(run_dir, step.key(config)) for step in steps)
+        work.status = "finished" if complete else "incomplete"
+    width = max(len(name) for name, _, _ in rows)
+    _say(f"\n{'notebook':{width}}  status   seconds")
+    for name, result, seconds in rows:
+        _say(f"{name:{width}}  {result:7}  {seconds:7.0f}")
+    _print_results(run_dir, complete)
     return 0
 
 
@@ -183,24 +212,6 @@ def _print_seeds(run_dirs: list[str], out: str) -> None:
         return
     header, rows = table([summarize(run_dir) for run_dir in run_dirs], plain=True)
     _say(f"\n{align([header, *rows])}\n\nall seeds: {out}/report.html")
-
-
-def _print_parameters(steps: list["Step"], config: "RunConfig") -> None:
-    """Every notebook's own parameters, then every field of the configuration with its value."""
-    from vtkit.config.run_config import CHOICES, FIELDS, HELP, IDENTITY
-    from vtkit.config.values import as_text, kind_of
-    from vtkit.runs.steps import REQUIRED
-
-    for step in steps:
-        _say(f"{step.path.name}")
-        for item in step.parameters.values():
-            _say(f"  {item.name:24} {item.type:10} {item.default:24} {item.help}")
-    _say(f"\nparameters of recipe {config.recipe}, profile {config.profile} (also set with -p)")
-    for name, kind in FIELDS.items():
-        if name not in IDENTITY:
-            about = HELP[name] + (f" ({', '.join(CHOICES[name])})" if CHOICES[name] else "")
-            _say(f"  {name:24} {kind_of(kind):10} {as_text(getattr(config, name)):24} {about}")
-    _say(f"\n{', '.join(REQUIRED[:4])} are separate options: see --help")
 
 
 if __name__ == "__main__":

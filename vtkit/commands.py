@@ -4,11 +4,12 @@ Only the standard library is imported: ``--help`` works before any set-up.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from vtkit.errors import UserError, suggest
+from vtkit.errors import Stopped, UserError, suggest
 from vtkit.files import ROOT
 
 
@@ -65,9 +66,13 @@ def seed_list(text: str) -> list[int]:
 def config_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options of :func:`add_config_arguments` as arguments of ``resolve_config``."""
     own = {name: getattr(args, name) for name in ("recipe", "profile", "seed", "run_dir")}
-    parameters = dict(args.parameters)
-    for name in own.keys() & parameters:
-        raise UserError(f"parameters: '{name}' is not set here; use --{name.replace('_', '-')}")
+    parameters: dict[str, str] = {}
+    for name, value in args.parameters:
+        if name in (*own, "overrides"):
+            option = "-p NAME VALUE" if name == "overrides" else f"--{name.replace('_', '-')}"
+            raise UserError(f"parameters: '{name}' is not set with -p; use {option}")
+        if parameters.setdefault(name, value) != value:
+            raise UserError(f"parameters: '{name}' is set twice; leave one out")
     return own | parameters
 
 
@@ -76,12 +81,18 @@ def run(
     command: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run a command; returns the exit status, 2 after a UserError, which is printed as a line."""
+    """Run a command in the repository root; returns the exit status.
+
+    It is 2 after a UserError, which is printed as one line.
+    """
     try:
-        return command(parser.parse_args(argv)) or 0
+        arguments = parser.parse_args(argv)
+        with contextlib.chdir(ROOT):  # relative paths mean the same in every command
+            return command(arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped; repeat the command to resume", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        stopped = stop if isinstance(stop, Stopped) else Stopped()
+        print(stopped.line("repeat the command to resume"), file=sys.stderr)
         return 130

@@ -1,11 +1,52 @@
-"""The one exception that is meant for people."""
+"""What is meant for people: mistakes and interruptions, each in one line without a traceback.
+
+IPython shows what ``_render_traceback_`` returns in place of a traceback; papermill repeats it.
+"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: one line with the file, the field and the remedy."""
+    """A mistake that the user can fix: one line with the file, the field and the remedy.
+
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``.
+    """
+
+    def __str__(self) -> str:
+        return "".join(
+            one if one.isprintable() else one.encode("unicode_escape").decode()
+            for one in super().__str__()
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        return [_red(f"error: {self}")]
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody stopped what can be resumed; its text says how far that was: "after step 7"."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [_red(self.line("run this cell again to resume"))]
+
+    def line(self, remedy: str) -> str:
+        """The whole message."""
+        return f"{' '.join(filter(None, ('stopped', str(self))))}; {remedy}"
+
+
+@contextmanager
+def resumable(place: Callable[[], str] | None = None) -> Iterator[None]:
+    """Turn an interrupt in the block into :class:`Stopped`; ``place`` tells how far it came."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        known = str(stop) if isinstance(stop, Stopped) else ""
+        raise Stopped((place and place()) or known) from None
+
+
+def _red(line: str) -> str:
+    return f"\x1b[31m{line}\x1b[0m"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

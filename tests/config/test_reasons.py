@@ -3,7 +3,7 @@
 import pytest
 
 from vtkit.config import reasons, recipes, values
-from vtkit.config.reasons import find_reasons
+from vtkit.config.reasons import explain_changes, find_reasons
 from vtkit.config.recipes import list_profiles, list_recipes, resolve_config
 
 PARENT = """\
@@ -49,6 +49,12 @@ def test_a_recipe_that_extends_another_wins_over_it(family):
     }
 
 
+def test_a_profile_that_extends_another_keeps_its_reasons_but_for_what_it_sets():
+    mini, quick = (find_reasons("visualthinker", name) for name in ("mini", "quick"))
+    assert quick["loss_type"] == mini["loss_type"]
+    assert quick["max_steps"] == "profile quick" != mini["max_steps"]
+
+
 @pytest.mark.parametrize("recipe", list_recipes())
 def test_whatever_a_shipped_profile_changes_has_its_reason(recipe):
     for profile in list_profiles():
@@ -58,3 +64,12 @@ def test_whatever_a_shipped_profile_changes_has_its_reason(recipe):
         bare = [name for name in changed if name not in found and profile != "paper"]
         assert not bare, f"{recipe}, {profile}: no reason for {bare}"
         assert set(found) <= set(resolve_config(recipe, profile).to_dict())
+
+
+def test_what_the_user_set_is_said_to_be(tmp_path):
+    config = resolve_config("visualthinker", "mini", run_dir=tmp_path, max_steps=14, top_k=9)
+    columns = explain_changes(config)
+    assert columns["this run"]["max_steps"] == 14 and columns["why"]["max_steps"] == "set by you"
+    assert columns["why"]["loss_type"] == find_reasons("visualthinker", "mini")["loss_type"]
+    own = [name for name, why in columns["why"].items() if why == "set by you"]
+    assert own == [name for name in config.to_dict() if name in ("max_steps", "top_k")]

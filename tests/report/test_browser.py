@@ -1,12 +1,11 @@
 """The report in a real browser: hostile text does nothing, and every control does its work."""
 
-import os
 import re
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from shared import browser
 from shared.fake_run import write_fake_run
 from shared.payloads import PAYLOADS, write_hostile_run
 
@@ -18,13 +17,6 @@ from vtkit.runs.rollouts import load_rollouts
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = os.environ.get("VTKIT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-OPTIONS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--no-first-run"),
-]
 # A policy does not stop a document from being left; only escaping does.
 LEAVES = re.compile("refresh", re.IGNORECASE)
 
@@ -55,14 +47,8 @@ def evil_example():
 
 @pytest.fixture(scope="module")
 def chromium(evil_example):
-    driver = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: install it, or name it in VTKIT_CHROMIUM")
-    everything = f"--host-resolver-rules=MAP * 127.0.0.1:{evil_example.port}"
-    with driver.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS, everything])
-        yield browser
-        browser.close()
+    with browser.chromium(f"--host-resolver-rules=MAP * 127.0.0.1:{evil_example.port}") as started:
+        yield started
 
 
 class Watched:

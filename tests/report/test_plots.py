@@ -1,12 +1,16 @@
 """Figures from a constructed run: whole, small, and clear about what is missing."""
 
+import types
+
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
-from shared.fake_run import write_fake_run
+from shared.fake_run import cut_short, pack_run, write_fake_run
 
 from vtkit.errors import UserError
-from vtkit.report import figure_1, plots
+from vtkit.report import drawing, figure_1, plots
+from vtkit.runs import replay
+from vtkit.runs.folder import HEADLESS
 
 ALL = (
     figure_1.figure_1,
@@ -78,9 +82,57 @@ def test_a_run_of_two_steps_can_be_drawn(tmp_path):
         draw(run_dir)
 
 
-def test_live_waits_for_the_first_step(tmp_path):
-    figure = plots.live(tmp_path)
-    assert "waiting" in figure.get_suptitle()
+def test_the_live_plot_appears_with_the_first_step_and_is_then_drawn_anew(tmp_path, monkeypatch):
+    shown = []
+    handle = types.SimpleNamespace(update=lambda figure: shown.append(("again", figure)))
+    monkeypatch.setattr(plots, "display", lambda figure, display_id: shown.append(figure) or handle)
+    monkeypatch.delenv(HEADLESS, raising=False)
+    draw = plots.live_plot(tmp_path)
+    draw()
+    assert shown == []
+    write_fake_run(tmp_path, steps=1, sft=False)
+    draw()
+    draw()
+    assert [axis.get_title(loc="left") for axis in shown[0].axes][:2] == [
+        "Reward", "Mean length (tokens)",
+    ]  # fmt: skip
+    assert [one[0] for one in shown[1:]] == ["again"]
+    monkeypatch.setenv(HEADLESS, "1")
+    assert plots.live_plot(tmp_path) is None
+
+
+def test_a_supervised_run_has_a_live_plot_of_its_loss(run_dir):
+    axes = plots.live(run_dir / "sft").axes
+    assert [axis.get_title(loc="left") for axis in axes if axis.get_visible()] == ["Loss"]
+
+
+def test_in_a_notebook_figures_are_dark_where_jupyter_is_and_pictures_are_not():
+    figure, axis = plt.subplots()
+    axis.set_title("<b> & $x$", loc="left")
+    page = drawing.as_html(figure)
+    assert 'class="vt-figure" alt="&lt;b&gt; &amp; $x$" src="data:image/png;base64,' in page
+    assert '[data-jp-theme-light="false"] .vt-figure' in page
+    axis.imshow([[0, 1]])
+    assert 'class="vt-pictures"' in drawing.as_html(figure)
+    plt.close(figure)
+    assert drawing.as_html(plt.Figure()) is None
+
+
+def test_an_unfinished_run_and_a_replay_say_so_in_figures(tmp_path):
+    run_dir = write_fake_run(tmp_path / "run", steps=10, sft=False)
+    cut_short(run_dir, planned=40)
+    assert "unfinished: 10 of 40 steps" in figure_1.figure_1(run_dir).axes[0].get_title(loc="left")
+    kept = pack_run(run_dir, tmp_path / "kept" / "x-s0")
+    folder = replay.replay(kept, tmp_path / "mine" / "replay")
+    title = plots.comparison(folder).axes[0].get_title(loc="left")
+    assert title.endswith("10 of 40 steps, replay")
+
+
+def test_a_dollar_in_a_name_is_no_mathematics(tmp_path):
+    run_dir = write_fake_run(tmp_path, steps=3, sft=False)
+    text = (run_dir / "config.yaml").read_text().replace("visualthinker", "$\\frac$")
+    (run_dir / "config.yaml").write_text(text)
+    assert "$\\frac$" in figure_1.figure_1(run_dir).axes[0].get_title(loc="left")
 
 
 @pytest.mark.parametrize(

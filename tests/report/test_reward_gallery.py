@@ -110,14 +110,15 @@ def test_names_and_questions_are_escaped():
 
 def test_headless_playground_is_a_table_of_all_attempts(monkeypatch):
     monkeypatch.setenv(HEADLESS, "1")
-    shown = playground([" </think> <answer> left </answer>", " <b>left</b>"], *LEFT)
+    shown = playground({"a": " </think> <answer> left </answer>", "b": " <b>left</b>"}, *LEFT)
     assert shown.data.count("<code") == 2 and "&lt;b&gt;" in shown.data
 
 
 def test_live_playground_follows_what_is_typed(monkeypatch):
     monkeypatch.delenv(HEADLESS, raising=False)
-    shown = playground([" Hm. </think> <answer> right </answer>"], *LEFT)
-    completion, choices, right, rules, verdict = shown.children
+    attempts = {"wrong": " Hm. </think> <answer> right </answer>", "html": "<p> left </p>"}
+    shown = playground(attempts, *LEFT)
+    attempt, completion, choices, right, rules, verdict = shown.children
     assert isinstance(completion, widgets.Textarea) and "0&nbsp;+&nbsp;1" in verdict.value
     completion.value = " Hm. </think> <answer> Left! </answer>"
     assert "1&nbsp;+&nbsp;1" in verdict.value and "Left!</mark>" in verdict.value
@@ -129,6 +130,8 @@ def test_live_playground_follows_what_is_typed(monkeypatch):
     choices.value = ""  # an open question
     completion.value = " </think> <answer> Far. </answer>"
     assert "1&nbsp;+&nbsp;0" in verdict.value
+    attempt.label = "html"
+    assert completion.value == "<p> left </p>" and "0&nbsp;+&nbsp;0" in verdict.value
 
 
 @pytest.mark.parametrize(

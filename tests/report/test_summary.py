@@ -8,12 +8,13 @@ import re
 
 import pandas as pd
 import pytest
-from shared.fake_run import write_fake_run
+from shared.fake_run import cut_short, pack_run, write_fake_run
 
 from vtkit.errors import UserError
 from vtkit.report import page
 from vtkit.report.__main__ import main
 from vtkit.report.summary import result_table, summarize, write_report
+from vtkit.runs.replay import replay
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.stats import percent
@@ -65,14 +66,44 @@ class Tags(html.parser.HTMLParser):
         return [attributes for tag, attributes in self.tags if tag == name]
 
 
+def test_an_unfinished_run_says_so_wherever_it_is_shown(tmp_path, without_figures):
+    run_dir = write_fake_run(tmp_path, steps=10)
+    cut_short(run_dir, planned=40)
+    assert summarize(run_dir)["steps"] == {"done": 10, "planned": 40}
+    assert summarize(run_dir)["unfinished"] == "10 of 40 steps"
+    assert result_table(run_dir).startswith("NOTE: Unfinished: 10 of 40 steps.")
+    page = write_report(run_dir).read_text()
+    assert page.count('<p class="warning">Unfinished: 10 of 40 steps.') == 2
+    rows = (run_dir / "sft" / "metrics.csv").read_text().splitlines(keepends=True)
+    (run_dir / "sft" / "metrics.csv").write_text("".join(rows[:8]))
+    assert summarize(run_dir)["unfinished"] == "10 of 40 steps, baseline: 7 of 20 steps"
+
+
+def test_a_replay_says_so_and_comes_with_its_pictures(tmp_path, mini_data, monkeypatch):
+    run_dir = write_fake_run(tmp_path / "run", steps=2, sft=False)
+    folder = replay(pack_run(run_dir, tmp_path / "kept" / "x-s0"), tmp_path / "replay")
+    made = []
+    monkeypatch.setattr("vtkit.report.summary._FIGURES", [])
+    monkeypatch.setattr("vtkit.report.groups.make_missing", lambda *a, **_: made.append(a[1]))
+    page = write_report(folder).read_text()
+    assert page.count('<p class="warning">Replay: this is the committed run') == 2
+    assert made == [["train_data"]]
+    assert summarize(folder)["replay"].endswith("kept/x-s0")
+    made.clear()
+    write_report(run_dir)
+    assert made == []
+
+
 def test_summary_has_the_documented_layout(run_dir):
     summary = summarize(run_dir)
     assert json.loads((run_dir / "summary.json").read_text()) == summary
     assert set(summary) == {
         *("recipe", "profile", "seed", "accuracy", "mean_length", "html_share"),
         *("reflection_rate", "format_failures", "wall_seconds", "accuracy_as_published"),
-        "best",
+        *("best", "steps", "unfinished", "replay", "rewards"),
     }
+    assert summary["steps"] == {"done": 40, "planned": 40}
+    assert summary["unfinished"] is None and summary["replay"] is None
     assert set(summary["accuracy"]) == {"base", "sft", "grpo"}
     for accuracy in summary["accuracy"].values():
         assert set(accuracy) == {"value", "low", "high", "n"}

@@ -4,7 +4,7 @@ import pytest
 
 from vtkit import __main__ as cli
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import save_config
+from vtkit.config.run_config import MODEL_TYPES, save_config
 from vtkit.errors import UserError
 from vtkit.hub import is_hub_id
 from vtkit.runs.artifacts import require_origins
@@ -19,6 +19,10 @@ MISTYPED = [
     (["-p", "benchmark_data", "/no/x"], f"{TO_DOWNLOAD}nyu-visionx/CV-Bench"),
     (["--recipe", "r1-v", "-p", "train_data", "r1-v"], "did you mean 'data/mini/r1-v'?"),
     (["-p", "train_data", "d" * 300], "train_data: no 'ddd"),
+    (["-p", "rewards", "accuracy,kindness"], "rewards: no 'kindness'; known are"),
+    (["-p", "rewards", "acuracy"], "rewards: no 'acuracy'; did you mean 'accuracy'?"),
+    (["-p", "rewards", "format,format"], "rewards: format, format names one twice"),
+    (["-p", "rewards", "mine.py:format"], "rewards: mine.py:format is called like a built-in"),
 ]
 
 
@@ -32,6 +36,57 @@ def test_a_mistyped_name_is_refused_and_no_folder_is_left(
     before, _, after = message.partition(" .* ")
     assert err.startswith("error: parameters: ") and before in err and after in err
     assert out == "" and err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [training.main, cli.main], ids=["train", "run"])
+def test_a_reward_s_file_is_tried_before_there_is_a_folder(command, tmp_path, capsys):
+    name = tmp_path / "mine.py"
+    name.write_text("def brevity(completion, **kwargs):\n    return [1]")
+    place = ["--run-dir", str(tmp_path / "run"), "-p", "rewards"]
+    assert command([*place, f"{name}:brevty"]) == 2
+    assert command([*place, f"{name}:brevity"]) == 2
+    assert command([*place, f"accuracy,{tmp_path}/mien.py:brevity"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"error: rewards: {name}: no function 'brevty'; did you mean 'brevity'?",
+        f"error: rewards: {name}, line 1: brevity takes 'completion', which no run gives; "
+        "did you mean 'completions'?",
+        f"error: rewards: no file '{tmp_path}/mien.py' here; did you mean '{name}'?",
+    ]
+    assert list(tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "near"),
+    [("qwen2_5_vl", "did you mean 'qwen2_vl'?"), ("llama", "known are qwen2, qwen2_vl")],
+)
+def test_a_model_of_another_type_is_refused_with_the_rest(kind, near, tmp_path, capsys):
+    model = tmp_path / "Qwen2.5-VL"
+    model.mkdir()
+    (model / "config.json").write_text(f'{{"model_type": "{kind}"}}')
+    place = ["--run-dir", str(tmp_path / "run"), "-p", "model", str(model)]
+    assert training.main(place) == 2
+    assert capsys.readouterr().err == (
+        f"error: parameters: model: {model} is of type '{kind}', which this kit cannot train; "
+        f"{near}\n"
+    )
+    assert list(tmp_path.iterdir()) == [model]
+
+
+def test_a_model_in_the_hub_s_cache_is_looked_at_too(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3_vl"}')
+    found = {"Qwen/Qwen3-VL-2B": str(tmp_path / "config.json")}
+    cache = "huggingface_hub.try_to_load_from_cache"
+    monkeypatch.setattr(cache, lambda model, name: found.get(model))
+    with pytest.raises(UserError, match="Qwen3-VL-2B is of type 'qwen3_vl', which"):
+        require_origins(resolve_config(run_dir=tmp_path / "run", model="Qwen/Qwen3-VL-2B"))
+    require_origins(resolve_config(run_dir=tmp_path / "run", model="Qwen/Qwen2-VL-2B"))
+
+
+def test_known_types_are_those_that_can_be_loaded():
+    from vtkit.models.loading import MODELS
+
+    assert set(MODELS) == set(MODEL_TYPES)
 
 
 def test_with_several_seeds_nothing_has_begun(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import signal
@@ -13,14 +14,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.exceptions import strip_color
 
 from vtkit import __main__ as cli
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
-from vtkit.errors import UserError
+from vtkit.errors import Stopped, UserError
 from vtkit.files import ROOT, read_json
 from vtkit.report import seeds  # noqa: F401  # seeds before its vtkit.report.summary is a stand-in
-from vtkit.runs.folder import finish_run, locked, setup, start_run
+from vtkit.runs.folder import locked, start_run, work_on
 
 PARAMETERS = """\
 recipe: str = "visualthinker"  # what to reproduce
@@ -35,9 +37,9 @@ with open(Path(run_dir) / "log.txt", "a") as handle:
 print("hello from", NAME)"""
 
 
-def write_notebook(folder: Path, name: str, *cells: str, parameters: str = "") -> Path:
+def write_notebook(folder: Path, name: str, *cells: str) -> Path:
     """A notebook that logs its name into the run folder, then runs ``cells``."""
-    first = nbformat.v4.new_code_cell(f"{PARAMETERS}\n{parameters}".strip())
+    first = nbformat.v4.new_code_cell(PARAMETERS)
     first.metadata["tags"] = ["parameters"]
     sources = [f"NAME = {name!r}\n{LOG}", *cells]
     notebook = nbformat.v4.new_notebook(
@@ -53,13 +55,11 @@ def write_notebook(folder: Path, name: str, *cells: str, parameters: str = "") -
 
 @pytest.fixture
 def notebooks(tmp_path):
-    """Two notebooks; the second has a parameter of its own."""
+    """Two notebooks; the second reads a setting of its own."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     write_notebook(folder, "00_first")
-    write_notebook(
-        folder, "01_second", "print('words:', words)", parameters="words: int = 3  # how many"
-    )
+    write_notebook(folder, "01_second", "print('pairs:', overrides.get('pairs'))  # config.pairs")
     return folder
 
 
@@ -111,10 +111,15 @@ def log(run_dir: Path) -> list[str]:
         (["--only", "00", "--from", "01"], "not allowed with argument --only"),
         (["--profile", "minni"], "profile 'minni' does not exist; did you mean 'mini'?"),
         (["--recipe", "stf"], "recipe 'stf' does not exist; did you mean 'sft'?"),
-        (["--from", "07"], "no notebook has number 07; there are 00, 01"),
-        (["-p", "max_step", "3"], "unknown parameter 'max_step'; did you mean 'max_steps'?"),
-        (["-p", "wods", "3"], "unknown parameter 'wods'; did you mean 'words'?"),
-        (["-p", "words", "many"], "words: expected a whole number, got 'many'"),
+        (["--from", "07"], "no notebook has number '07'; there are 00, 01"),
+        (["--from", "00,01"], "--from: one number, got 00,01; use --only for several"),
+        (["--only", ""], "--only: no notebook has number ''; there are 00, 01"),
+        (["-p", "max_step", "3"], "unknown key 'max_step'; did you mean 'max_steps'?"),
+        (["-p", "pair", "3"], "unknown key 'pair'; did you mean 'pairs'?"),
+        (["-p", "pairs", "many"], "pairs: expected a whole number, got 'many'"),
+        (["-p", "pairs", "1", "-p", "pairs", "2"], "'pairs' is set twice; leave one out"),
+        (["-p", "overrides", "{}"], "'overrides' is not set with -p; use -p NAME VALUE"),
+        (["--seed", "4294967296"], "seed: 4294967296 is too large; at most 4294967295"),
         (["-p", "max_steps", "many"], "max_steps: expected a whole number, got 'many'"),
         (["-p", "seed", "3"], "'seed' is not set with -p; use --seed"),
         (["-p", "run_dir", "x"], "'run_dir' is not set with -p; use --run-dir"),
@@ -145,14 +150,13 @@ def test_a_notebook_without_our_parameters_is_refused(run, notebooks):
     assert "cell tagged 'parameters' does not set recipe" in err
 
 
-def test_list_shows_parameters_with_type_default_and_help(run, tmp_path):
+def test_list_shows_settings_with_type_value_and_meaning(run, tmp_path):
     status, out, _ = run("--list", "-p", "max_steps", "7")
     assert status == 0
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith("  ")}
-    assert rows["words"][:5] == ["words", "int", "3", "how", "many"]
+    assert rows["pairs"][:5] == ["pairs", "int", "200", "notebook", "04:"]
     assert rows["max_steps"][:3] == ["max_steps", "int", "7"]
     assert rows["rewards"][2] == "accuracy,format"
-    assert "01_second.ipynb" in out
     assert not (tmp_path / "run").exists()
 
 
@@ -167,7 +171,7 @@ def test_a_folder_keeps_its_settings(tmp_path):
         start_run(config.replace(max_steps=8, beta=0.5))
     message = str(caught.value)
     assert "max_steps is 7 there and 8 here" in message and "beta is" in message
-    assert "--run-dir" in message and "\n" not in message
+    assert "run_dir" in message and "\n" not in message
 
 
 def test_a_moved_folder_is_the_same_run(tmp_path):
@@ -185,12 +189,46 @@ def test_the_manifest_says_what_was_there(tmp_path):
     manifest = read_json(tmp_path / "run" / "manifest.json")
     assert (manifest["seed"], manifest["status"]) == (4, "running")
     assert manifest["packages"]["torch"] and manifest["python"] and manifest["cpu_count"]
-    finish_run(config, "finished", 2.0)
-    finish_run(config, "finished", 3.0)
+    with work_on(config):
+        time.sleep(0.11)
     manifest = read_json(tmp_path / "run" / "manifest.json")
-    assert manifest["wall_seconds"] == 5.0 and manifest["finished"] >= manifest["started"]
+    assert manifest["status"] == "finished" and manifest["finished"] >= manifest["started"]
+    assert 0.1 <= manifest["wall_seconds"] < 5
     entry = manifest["files"][str(data / "SAT_train.parquet")]
     assert entry["bytes"] == 4 and len(entry["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UserError("no"), "failed"), (KeyboardInterrupt(), "stopped")]
+)
+def test_a_session_closes_the_manifest_however_it_ends_and_counts_once(tmp_path, error, status):
+    config = resolve_config(run_dir=tmp_path / "run", max_steps=9)
+    read = functools.partial(read_json, tmp_path / "run" / "manifest.json")
+    with pytest.raises(type(error)), work_on(config):
+        assert (read()["status"], read()["finished"]) == ("running", None)
+        with work_on(config) as inner:  # the training cell under run_all
+            time.sleep(0.1)
+            inner.status = "incomplete"
+        assert (read()["status"], read()["wall_seconds"]) == ("running", 0)
+        raise error
+    assert read()["status"] == status and read()["finished"]
+    first = read()["wall_seconds"]
+    with work_on(config) as work:
+        time.sleep(0.1)
+        work.status = "incomplete"
+    assert read()["status"] == "incomplete" and read()["wall_seconds"] >= first + 0.1
+
+
+def test_who_stops_training_is_told_at_which_step(tmp_path):
+    config = resolve_config(run_dir=tmp_path / "run", max_steps=9)
+    said = []
+    for rows in ("", "step,loss\n1,0.1\n7,0.1\n", "step,loss\n9,0.1\n"):
+        if rows:
+            (tmp_path / "run" / "metrics.csv").write_text(rows)
+        with pytest.raises(Stopped) as caught, work_on(config):
+            raise KeyboardInterrupt
+        said.append(caught.value.line("again"))
+    assert said == ["stopped; again", "stopped after step 7 of 9; again", "stopped; again"]
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -234,69 +272,45 @@ def test_a_file_system_without_locks_has_a_file_instead(tmp_path, monkeypatch):
     assert not (tmp_path / ".lock.soft").exists()
 
 
-@pytest.mark.slow
-def test_setup_starts_the_folder_seeds_and_says_where_it_runs(tmp_path, capsys, monkeypatch):
-    import random
-
-    monkeypatch.chdir(tmp_path)
-    overrides = {"max_steps": 5, "learning_rate": "1e-3"}
-    config = setup("visualthinker", "mini", 1, str(tmp_path / "run"), overrides)
-    first = random.random()
-    line = capsys.readouterr().out
-    assert line.count("\n") == 1
-    assert "torch" in line and "trl" in line and "seed 1" in line and str(tmp_path / "run") in line
-    assert Path.cwd() == ROOT
-
-    # Opened by hand on that folder, a notebook takes its settings and says so.
-    again = setup("visualthinker", "mini", 1, str(tmp_path / "run"))
-    assert again == config and again.learning_rate == 1e-3
-    assert "max_steps is 5 there and" in capsys.readouterr().out
-    assert random.random() == first
-    with pytest.raises(UserError, match="seed is 1 there and 2 here"):
-        setup("visualthinker", "mini", 2, str(tmp_path / "run"))
-    with pytest.raises(UserError, match="'seed' is a parameter of its own"):
-        setup(overrides={"seed": 3})
-
-
 # --- running notebooks ---
 
 
 @pytest.mark.slow
 def test_a_run_from_start_to_report(run, notebooks, tmp_path):
     folder = tmp_path / "run"
-    status, out, err = run("-p", "words", "5", "-p", "learning_rate", "1e-3", "--seed", "2")
+    status, out, err = run("-p", "pairs", "5", "-p", "learning_rate", "1e-3", "--seed", "2")
     assert (status, err) == (0, "")
-    assert "   | hello from 00_first" in out and "   | words: 5" in out
+    assert "   | hello from 00_first" in out and "   | pairs: 5" in out
     assert "the result table" in out and f"report: {folder}/report.html" in out
     assert (folder / "log.txt").read_text().splitlines()[0] == (
-        "00_first 2 {'learning_rate': 0.001}"
+        "00_first 2 {'pairs': 5, 'learning_rate': 0.001}"
     )
     assert read_json(folder / "manifest.json")["status"] == "finished"
     assert read_config(folder / "config.yaml").learning_rate == 1e-3
     executed = nbformat.read(folder / "notebooks" / "01_second.ipynb", 4)
-    assert "words: 5" in json.dumps(executed)
+    assert "pairs: 5" in json.dumps(executed)
     assert sorted(path.name for path in (folder / "notebooks").iterdir()) == [
         ".done", "00_first.ipynb", "01_second.ipynb", "kernel.log",
     ]  # fmt: skip
 
     # The same command again: nothing to do. Another value of 01's parameter: 01 alone runs.
     arguments = ("-p", "learning_rate", "1e-3", "--seed", "2")
-    status, out, _ = run("-p", "words", "5", *arguments)
+    status, out, _ = run("-p", "pairs", "5", *arguments)
     assert status == 0 and out.count("skipped, done before with the same parameters") == 2
     assert log(folder) == ["00_first", "01_second"]
-    run("-p", "words", "6", *arguments)
+    run("-p", "pairs", "6", *arguments)
     assert log(folder)[2:] == ["01_second"]
 
     # 00 changes: it runs again, and so does everything after it.
     write_notebook(notebooks, "00_first", "print('changed')")
-    run("-p", "words", "6", *arguments)
+    run("-p", "pairs", "6", *arguments)
     assert log(folder)[3:] == ["00_first", "01_second"]
 
     # --only 00 --force: what follows it is not done any more, and the next run does it.
-    status, out, _ = run("--only", "00", "--force", "-p", "words", "6", *arguments)
+    status, out, _ = run("--only", "00", "--force", "-p", "pairs", "6", *arguments)
     assert "01_second" not in out
     assert read_json(folder / "manifest.json")["status"] == "incomplete"
-    run("-p", "words", "6", *arguments)
+    run("-p", "pairs", "6", *arguments)
     assert log(folder)[5:] == ["00_first", "01_second"]
 
 
@@ -319,9 +333,7 @@ def test_a_seed_that_fails_leaves_the_others_their_turn(run, notebooks, tmp_path
 
 @pytest.mark.slow
 def test_a_failing_cell_is_shown_and_the_rerun_continues_there(run, notebooks, tmp_path):
-    path = write_notebook(
-        notebooks, "01_second", "a = 1\nb = a / 0  # here\nc = 3", parameters="words: int = 3"
-    )
+    path = write_notebook(notebooks, "01_second", "a = 1\nb = a / 0  # here\nc = 3")
     status, out, err = run()
     assert status == 1 and "Traceback" not in err
     executed = tmp_path / "run" / "notebooks" / "01_second.ipynb"
@@ -336,9 +348,15 @@ def test_a_failing_cell_is_shown_and_the_rerun_continues_there(run, notebooks, t
     assert "division by zero" in executed.read_text()
     assert read_json(tmp_path / "run" / "manifest.json")["status"] == "failed"
 
-    write_notebook(notebooks, "01_second", parameters="words: int = 3")
+    write_notebook(notebooks, "01_second")
     assert run()[0] == 0
     assert log(tmp_path / "run") == ["00_first", "01_second", "01_second"]
+
+
+def errors_of(path: Path) -> list:
+    """The errors among a notebook's outputs."""
+    outputs = [out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", [])]
+    return [output for output in outputs if output.output_type == "error"]
 
 
 @pytest.mark.slow
@@ -349,6 +367,21 @@ def test_a_user_error_in_a_notebook_is_its_one_line(run, notebooks):
     assert status == 1
     assert err.splitlines()[0].endswith("00_first.ipynb: data/mini is missing; run 01")
     assert "raise" not in err
+    (error,) = errors_of(notebooks.parent / "run" / "notebooks" / "00_first.ipynb")
+    assert strip_color("".join(error.traceback)) == "error: data/mini is missing; run 01"
+
+
+@pytest.mark.slow
+def test_an_interrupted_cell_is_one_line_and_a_stopped_run(run, notebooks):
+    cell = "from vtkit.errors import resumable\nwith resumable(lambda: 'after step 7'):\n"
+    write_notebook(notebooks, "00_first", cell + "    raise KeyboardInterrupt")
+    status, _, err = run("--only", "00")
+    assert (status, err) == (130, "stopped after step 7; repeat the command to resume\n")
+    folder = notebooks.parent / "run"
+    assert read_json(folder / "manifest.json")["status"] == "stopped"
+    (error,) = errors_of(folder / "notebooks" / "00_first.ipynb")
+    line = "stopped after step 7; run this cell again to resume"
+    assert strip_color("".join(error.traceback)) == line
 
 
 @pytest.mark.slow
@@ -376,6 +409,31 @@ def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebook
     assert status == 0 and "no results yet: evals are missing; run 03" in out
     status, _, err = run()
     assert status == 2 and err == "error: evals are missing; run 03\n"
+
+
+@pytest.mark.slow
+def test_the_kernel_is_this_environment_s_and_braces_are_letters(run, tmp_path, monkeypatch):
+    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads paths as templates."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    site = {"argv": ["false", "{connection_file}"], "display_name": "site", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(site))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", "module://not_there")
+    folder = tmp_path / "nb {x} 100%"
+    status, out, err = run("--run-dir", str(folder), "--only", "00")
+    assert (status, err) == (0, "") and (folder / "notebooks" / "00_first.ipynb").exists()
+
+
+def test_a_kernel_that_does_not_start_is_one_line(run, monkeypatch):
+    def dead(*arguments, start_timeout, **options):
+        assert start_timeout >= 300
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("papermill.execute_notebook", dead)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "its kernel did not start (Kernel died before replying" in err
+    assert "kernel.log" in err and "Traceback" not in err
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pyarrow.parquet import read_table
 
 from vtkit.benchmark.evaluate import score
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import save_config
+from vtkit.config.run_config import read_config, save_config
 from vtkit.config.values import read_yaml
 from vtkit.files import read_json
 from vtkit.judging.styles import shares, style
@@ -55,6 +55,12 @@ def write_fake_run(
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "notebooks" / "04_aha_moment.ipynb").write_text("{}")
     return run_dir
+
+
+def cut_short(run_dir: Path, planned: int) -> None:
+    """Let a run's settings ask for more steps than it has."""
+    config = read_config(run_dir / "config.yaml")
+    save_config(config.replace(max_steps=planned), run_dir / "config.yaml")
 
 
 def pack_run(run_dir: Path, kept: Path) -> Path:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shared.fake_run import cut_short
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
-from vtkit.errors import UserError
 from vtkit.files import write_json
 from vtkit.judging.rewards import get_rewards
+from vtkit.runs.records import load_evaluations
+from vtkit.runs.replay import replay, replay_of
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.stats import proportion
 from vtkit.studies import reward_hacking
@@ -40,13 +42,13 @@ def write_run(config, share_right, paid, tokens, steps=12):
         score = {"step": step, "accuracy": proportion(right, 100), "chance": 0.5}
         write_json(f"{config.run_dir}/evals/step-{step:06d}.json", score)
     with open(f"{config.run_dir}/metrics.csv", "w") as handle:
-        handle.write("step\n")
+        handle.write(f"step,loss\n{steps},0.1\n")
     return config.run_dir
 
 
 @pytest.fixture
 def run(tmp_path):
-    return resolve_config("visualthinker", "mini", run_dir=tmp_path)
+    return resolve_config("visualthinker", "mini", run_dir=tmp_path, lab_steps=0)
 
 
 @pytest.fixture
@@ -73,7 +75,13 @@ def test_the_small_runs_are_the_miniature_whatever_the_run_is(tmp_path):
     small = reward_hacking.hacking_config(big, "length", ["length"], 7)
     assert (small.profile, small.model, small.seed) == ("mini", "models/mini-base", 3)
     assert (small.rewards, small.max_steps, small.eval_steps) == (["length"], 7, 7)
-    assert small.run_dir == f"{tmp_path}/laboratory/length"
+    assert small.run_dir == f"{tmp_path}/laboratory/length-7"
+
+
+def test_other_steps_have_other_folders(folders, run):
+    assert all(folder.endswith("-12") for folder in folders.values())
+    assert reward_hacking.trained(run.replace(lab_steps=12)) == folders
+    assert reward_hacking.trained(run.replace(lab_steps=20)) == {}
 
 
 def test_a_miniature_run_lends_its_files_and_limits(tmp_path):
@@ -148,7 +156,43 @@ def test_a_run_of_one_step_can_be_drawn(run):
     assert reward_hacking.figure(run.run_dir, reward_hacking.trained(run)).axes
 
 
-def test_without_runs_there_is_nothing_to_draw(run):
-    assert reward_hacking.trained(run) == {} and reward_hacking.results({}).empty
-    with pytest.raises(UserError, match="lab_steps above 0"):
-        reward_hacking.figure(run.run_dir, {})
+@pytest.fixture
+def said(monkeypatch):
+    """The banners that are shown."""
+    texts = []
+    monkeypatch.setattr(reward_hacking, "banner", lambda text, alarm: texts.append(text))
+    return texts
+
+
+def test_own_runs_are_shown_and_an_unfinished_one_is_named(folders, run, said):
+    cut_short(Path(folders["length"]), planned=40)
+    Path(folders["length"], "metrics.csv").write_text("step,loss\n12,0.1\n")
+    assert reward_hacking.open_runs(run) == folders
+    assert len(said) == 1 and said[0].startswith("Unfinished: length has 12 of 40 steps")
+
+
+def test_where_none_was_trained_kept_ones_are_replayed_under_a_banner(run, said):
+    folders = reward_hacking.open_runs(run)
+    assert set(folders) == set(reward_hacking.REWARDS_TO_HACK)
+    assert "Replay: results/laboratory has committed runs of 40 steps" in said[0]
+    for folder in folders.values():
+        assert len(reward_hacking.recount(folder)) == reward_hacking.KEPT_STEPS
+        assert replay_of(folder).startswith("results/laboratory/")
+    assert reward_hacking.figure(run.run_dir, folders).axes
+    verdicts = reward_hacking.results(folders)["verdict"]
+    assert verdicts["sound"] == "pay rose; better than guessing"
+    assert all(text.startswith("pay rose") for text in verdicts)
+    assert reward_hacking.open_runs(run) == folders  # a replay is no run of one's own
+
+
+def test_small_runs_are_kept_with_all_that_is_shown_of_them(folders, run, tmp_path, monkeypatch):
+    for folder in folders.values():
+        write_json(f"{folder}/manifest.json", {"status": "finished"})
+        Path(folder, "metrics.csv").write_text("step,loss\n12,0.1\n")
+    monkeypatch.setattr(reward_hacking, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(reward_hacking, "resolve_config", lambda **_: run)
+    monkeypatch.setattr(reward_hacking, "train_missing", lambda *_: None)
+    for kept in reward_hacking.keep_runs():
+        again, own = replay(kept, tmp_path / "again" / kept.name), folders[kept.name[:-3]]
+        assert reward_hacking.recount(again).equals(reward_hacking.recount(own))
+        assert load_evaluations(again) == load_evaluations(own)

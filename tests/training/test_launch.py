@@ -3,8 +3,11 @@
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -229,3 +232,115 @@ def test_where_weights_are_split_every_process_scores():
         state = SimpleNamespace(global_step=0, max_steps=10, is_world_process_zero=False)
         callback.on_train_begin(None, state, None)
         assert found == scored
+
+
+# ----------------------------------------------------------------- whoever started them is killed
+
+CHAIN = """\
+import os, subprocess, sys, time
+from vtkit.runs.leash import end_with_parent, leash
+who, place = sys.argv[1:]
+def start(other, **more):
+    command = [sys.executable, __file__, other, place]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return subprocess.Popen(command, start_new_session=True, **quiet, **more)
+if who == "rank":
+    end_with_parent()
+    open(os.path.join(place, str(os.getpid())), "w").close()
+    time.sleep(600)
+elif who == "launcher":
+    ranks = [start("rank"), start("rank")]
+    time.sleep(600)
+else:
+    with leash() as variables:
+        launcher = start("launcher", env=variables)
+        print(launcher.pid, flush=True)
+        sys.stdin.readline()
+"""
+
+
+def alive(pid: int) -> bool:
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return shown.stdout.strip()[:1] not in ("", "Z")
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert done()
+
+
+@pytest.mark.parametrize("victim", ["kernel", "launcher", "nobody"])
+def test_processes_end_with_who_started_them(victim, tmp_path):
+    """A kernel starts a launcher, which starts two ranks, each in a session of its own."""
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "chain.py").write_text(CHAIN)
+    launched = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here"}
+    kernel = subprocess.Popen(
+        [sys.executable, str(tmp_path / "chain.py"), "kernel", str(place)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **launched}, stderr=subprocess.DEVNULL,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    launcher = int(kernel.stdout.readline())
+    try:
+        wait_until(lambda: len(list(place.iterdir())) == 2, 60)
+        ranks = [int(path.name) for path in place.iterdir()]
+        time.sleep(1)
+        assert all(map(alive, ranks))
+        if victim == "kernel":
+            kernel.kill()
+        elif victim == "launcher":
+            os.kill(launcher, signal.SIGKILL)
+        else:
+            kernel.communicate("\n")
+        wait_until(lambda: not any(map(alive, ranks)), 20)
+    finally:
+        kernel.kill()
+        kernel.communicate()
+        if victim != "launcher":
+            os.kill(launcher, signal.SIGKILL)
+
+
+NOTEBOOK = """\
+from vtkit.config.run_config import read_config
+from vtkit.training.launch import launch
+launch(read_config(Path(run_dir, "config.yaml")).replace(run_dir=run_dir), "ddp", processes=2)"""
+
+
+@pytest.mark.slow
+def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one(tiny, tmp_path):
+    """Report K1: ./run_all.sh is killed while a notebook of it trains in two processes."""
+    from runs.test_folder import write_notebook
+
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path / "notebooks", "00_first", NOTEBOOK)
+    settings = {**tiny, "max_steps": 3, "save_steps": 1, "eval_steps": 9, "benchmark_rows": 4}
+    pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
+
+    def start(name: str) -> subprocess.Popen:
+        code = (
+            "import sys; from pathlib import Path; from vtkit import __main__ as cli;"
+            f"sys.exit(cli.main({['--run-dir', str(tmp_path / name), '--only', '00', *pairs]},"
+            f"notebooks=Path({str(tmp_path / 'notebooks')!r})))"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
+
+    def trainings() -> list[str]:
+        shown = subprocess.run(["ps", "-axo", "stat=,command="], capture_output=True, text=True)
+        return [line for line in shown.stdout.splitlines() if f"{tmp_path}/broken" in line]
+
+    assert start("unbroken").wait(600) == 0
+    process, seen = start("broken"), tmp_path / "broken" / "metrics.csv"
+    wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
+    assert len(trainings()) == 4  # the command, the launcher and two ranks
+    process.kill()
+    process.wait()
+    wait_until(lambda: not trainings(), 30)
+    assert start("broken").wait(600) == 0
+    assert "resuming from" in (tmp_path / "broken" / launch.LOG).read_text()
+    for name in ("metrics.csv", "checkpoints/checkpoint-3/model.safetensors"):
+        found = [(tmp_path / run / name).read_bytes() for run in ("broken", "unbroken")]
+        assert found[0] == found[1], name

@@ -13,7 +13,7 @@ from shared.calls import start, train_here
 
 from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
-from vtkit.errors import UserError
+from vtkit.errors import Stopped, UserError
 from vtkit.files import read_json
 from vtkit.judging import judge, shares
 from vtkit.judging.answers import RULES
@@ -21,10 +21,13 @@ from vtkit.models.loading import load
 from vtkit.models.prompts import TEMPLATES, conversation
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import start_run
+from vtkit.runs.manifest import update_manifest
+from vtkit.runs.records import unfinished
 from vtkit.runs.rollout_store import verdict_columns
 from vtkit.runs.rollouts import load_rollouts
+from vtkit.training import callbacks
 from vtkit.training.callbacks import METRICS, Evaluation, MetricsLog
-from vtkit.training.train import finished, make_trainer, train
+from vtkit.training.train import finished, make_trainer, train, train_or_launch
 
 BARE = " </think> <answer> {} </answer>"
 
@@ -300,10 +303,49 @@ def test_scoring_in_between_does_not_change_the_training(grpo, tiny, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
+def test_whoever_trains_closes_the_manifest(unbroken, recipe, mini_data):
+    manifest = read_json(unbroken[recipe] / "manifest.json")
+    assert manifest["status"] == "finished" and manifest["finished"] >= manifest["started"]
+    assert manifest["wall_seconds"] > 1
+    assert str(mini_data / "SAT_train.parquet") in manifest["files"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_very_end_is_closed_by_the_next_start(grpo, tiny):
+    config = resolve_config(run_dir=grpo, **tiny)
+    before = read_json(grpo / "manifest.json")
+    update_manifest(grpo, status="running", finished=None)
+    train_or_launch(config)
+    after = read_json(grpo / "manifest.json")
+    assert after["status"] == "finished" and after["finished"]
+    assert after["wall_seconds"] - before["wall_seconds"] < 1
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_where_it_was_and_is_resumed(tiny, tmp_path, monkeypatch):
+    """One step is enough: the second one is interrupted, as a notebook's kernel would be."""
+    config = resolve_config(run_dir=tmp_path / "run", **tiny | {"max_steps": 2, "eval_steps": 9})
+    interrupt = lambda self, args, state, control, **_: _interrupt_at(2, state)  # noqa: E731
+    monkeypatch.setattr(callbacks.Progress, "on_step_begin", interrupt, raising=False)
+    with pytest.raises(Stopped) as stopped:
+        train_or_launch(config)
+    assert stopped.value.line("again") == "stopped after step 1 of 2; again"
+    assert read_json(tmp_path / "run" / "manifest.json")["status"] == "stopped"
+    assert unfinished(tmp_path / "run") == "1 of 2 steps"
+
+
+def _interrupt_at(step, state):
+    if state.global_step == step - 1:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(grpo, tiny):
     before = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     config = resolve_config(run_dir=grpo, **tiny)
     start_run(config)
+    assert train_or_launch(config) == grpo / "checkpoints" / "checkpoint-6"
     assert train(config) == grpo / "checkpoints" / "checkpoint-6"
     after = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= {grpo / ".lock"}
@@ -350,6 +392,46 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
     assert (tmp_path / "metrics.csv").read_bytes() == before
     rows = metrics(tmp_path)
     assert float(rows[2]["loss"]) == 0.1 * 3 and rows[2]["kl"] == "" == rows[2]["reward"]
+
+
+def test_columns_follow_the_rewards_and_stay_for_the_usual_ones(tmp_path):
+    def columns(*rewards, **logged):
+        callback = MetricsLog(tmp_path, rewards)
+        state = SimpleNamespace(global_step=len(callback.rows) + 1, is_world_process_zero=True)
+        callback.on_log(None, state, None, {"loss": 1.0, **logged})
+        header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+        return header.split(",")
+
+    assert columns() == columns("accuracy", "format", "length", "random") == list(METRICS)
+    own = ["rewards/countdown_reward/mean", "rewards/brevity_reward/mean"]
+    given = {"brevity_reward/b": 1.0, "brevity_reward/a": 2.0, "other/c": 3.0}
+    found = columns("accuracy", "countdown", "mine.py:brevity", **given)
+    at = found.index(own[0])
+    assert found[:at] + found[at + 2 : -2] == list(METRICS) and found[at : at + 2] == own
+    assert found[at - 1] == "rewards/random_reward/mean"
+    assert found[-2:] == ["brevity_reward/a", "brevity_reward/b"]
+
+
+def test_a_resumed_run_has_the_columns_that_were_logged_later(tmp_path):
+    """An own metric that is first logged in step 3: with and without a stop after step 2."""
+
+    def log(folder, steps):
+        callback = MetricsLog(folder, ["mine.py:brevity"])
+        state = SimpleNamespace(global_step=steps[0] - 1, is_world_process_zero=True)
+        callback.on_train_begin(None, state, None)
+        for step in steps:
+            state.global_step = step
+            more = {"brevity_reward/late": float(step)} if step > 2 else {}
+            callback.on_log(None, state, None, {"loss": 0.1 * step, **more})
+
+    for name in ("whole", "resumed"):
+        (tmp_path / name).mkdir()
+    log(tmp_path / "whole", [1, 2, 3, 4])
+    log(tmp_path / "resumed", [1, 2, 3])
+    log(tmp_path / "resumed", [3, 4])
+    whole, resumed = (tmp_path / name / "metrics.csv" for name in ("whole", "resumed"))
+    assert whole.read_bytes() == resumed.read_bytes()
+    assert [row["brevity_reward/late"] for row in metrics(whole.parent)] == ["", "", "3.0", "4.0"]
 
 
 def test_processes_must_share_a_step_evenly(tiny, tmp_path, monkeypatch):

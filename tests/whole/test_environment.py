@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vtkit.config.listing import list_settings
+from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -204,6 +206,53 @@ def test_a_mistyped_option_is_found_before_set_up(checkout, tmp_path):
     result = shell("./run_all.sh", "--help", cwd=checkout, VIRTUAL_ENV=str(env))
     assert result.returncode == 0 and "--profile" in result.stdout
     assert calls(env) == []
+
+
+def test_lab_sets_up_and_hands_its_arguments_on(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    result = shell("./run_all.sh", "lab", "--port", "9000", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert result.returncode == 0, result.stderr
+    assert calls(env)[-1] == "-m vtkit lab --port 9000"
+
+
+def test_list_needs_no_set_up_but_uses_one_that_is_there(checkout, tmp_path):
+    shutil.copytree(ROOT / "docs", checkout / "docs")
+    env = fake_environment(tmp_path / "env")
+    result = shell("./run_all.sh", "--list", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert result.returncode == 0 and calls(env) == []
+    assert "  max_steps                int    100" in result.stdout
+    assert "nothing is set up yet" in result.stdout and "```" not in result.stdout
+    (env / ".vtkit-installed").touch()
+    shell("./run_all.sh", "--list", cwd=checkout, VIRTUAL_ENV=str(env))
+    assert calls(env)[-1] == "-m vtkit --list"
+
+
+def test_the_page_of_settings_is_what_list_prints():
+    block = (ROOT / "docs" / "settings.md").read_text().split("```")[1].removeprefix("text\n")
+    assert block == f"{list_settings(resolve_config())}\n"
+
+
+@pytest.mark.parametrize("target", ["absolute", "relative"])
+def test_a_link_to_run_all_works(checkout, tmp_path, target):
+    (tmp_path / "bin").mkdir()
+    to = checkout / "run_all.sh" if target == "absolute" else "../kit/run_all.sh"
+    (tmp_path / "bin" / "go").symlink_to(to)
+    (tmp_path / "go").symlink_to("bin/go")
+    result = shell(str(tmp_path / "go"), "--help", cwd=tmp_path)
+    assert result.returncode == 0 and "--profile" in result.stdout, result.stderr
+
+
+def test_a_clone_with_windows_line_ends_runs(tmp_path):
+    """Git for Windows turns line ends unless .gitattributes forbids it."""
+    files = [ROOT / "run_all.sh", ROOT / ".gitattributes"]
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.autocrlf=true"]
+    for file in files:
+        (tmp_path / "origin").mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / "origin")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], cwd=tmp_path / "origin", check=True)
+    subprocess.run([*git, "clone", "-q", "origin", "clone"], cwd=tmp_path, check=True)
+    assert b"\r" not in (tmp_path / "clone" / "run_all.sh").read_bytes()
 
 
 def test_ci_runs_the_readme_s_test_command():

@@ -28,7 +28,7 @@ from vtkit.files import ROOT
 from vtkit.mini import __main__ as mini
 from vtkit.mini import base_model, dataset
 from vtkit.runs import folder
-from vtkit.runs.checkpoints import WHOLE, last_checkpoint
+from vtkit.runs.checkpoints import WHOLE, begin, last_checkpoint
 from vtkit.runs.folder import locked, start_run
 from vtkit.training import __main__ as training
 from vtkit.training import train
@@ -139,7 +139,7 @@ def damaged(folder: Path, name: str, damage: str) -> None:
 
 
 DAMAGE = {
-    "missing": ["is missing", "run notebook 01"],
+    "missing": ["is missing", "which notebook 01 writes"],
     "garbage": ["cannot be read as parquet", "delete it and write or download it again"],
     "cut": ["cannot be read as parquet", "delete it and write or download it again"],
     "no column": ["is missing (found: "],
@@ -170,7 +170,7 @@ def arguments(run_dir: Path, settings: dict) -> list[str]:
     ("changes", "parts"),
     [
         ({"model": "models"}, ["models: no model there", "vtkit.mini base"]),
-        ({"train_data": "models"}, ["SAT_train.parquet is missing", "run notebook 01"]),
+        ({"train_data": "models"}, ["SAT_train.parquet is missing", "which notebook 01 writes"]),
         ({"train_rows": 999}, ["57 single-image rows but 999 are wanted; lower train_rows"]),
         ({"benchmark_rows": 999}, ["32 rows but 999 are wanted; lower benchmark_rows"]),
     ],
@@ -206,12 +206,12 @@ def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
 
 
 def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
-    run_dir = tmp_path / "run"
+    run_dir = start_run(resolve_config(run_dir=tmp_path / "run", **tiny))
     half = run_dir / "checkpoints" / "checkpoint-2"
-    half.mkdir(parents=True)
+    begin(half)
     (half / "model.safetensors").write_text("being written")
     with locked(run_dir):
-        (run_dir / ".metrics.csv.1.part").write_text("being written")
+        (run_dir / ".metrics.csv.vtkit.1.part").write_text("being written")
         environment = {k: v for k, v in os.environ.items() if k != "VTKIT_LOCKED_RUN"}
         result = subprocess.run(
             train_command(run_dir, tiny), cwd=ROOT, capture_output=True, text=True, env=environment
@@ -220,7 +220,7 @@ def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
         the_line(result.stderr, f"another run is using {run_dir} (process {os.getpid()})")
         # Nothing is taken for what a killed run left behind.
         assert (half / "model.safetensors").exists()
-        assert (run_dir / ".metrics.csv.1.part").exists()
+        assert (run_dir / ".metrics.csv.vtkit.1.part").exists()
 
 
 # ------------------------------------------------------------------------------- a full disk

@@ -20,7 +20,7 @@ from vtkit.aha import cuts
 from vtkit.aha.cuts import Cut, cut_reflection, cut_thinking
 from vtkit.aha.pairs import ARMS, KINDS, SCHEMA, effects, load_pairs, remarks, save_pairs
 from vtkit.data.rows import load_benchmark_rows
-from vtkit.errors import UserError
+from vtkit.errors import UserError, resumable
 from vtkit.judging import is_reflective, judge
 from vtkit.judging.verdict import benchmark_solution
 from vtkit.models.inputs import tokenizer_of
@@ -29,6 +29,7 @@ from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.sampling.generation import generate
 from vtkit.sampling.sampler import Sampling
+from vtkit.stats import points
 
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
@@ -96,7 +97,9 @@ def run_interventions(
     def draw(numbers: Sequence[int], keys: Sequence[str], beginnings: Sequence[str]) -> list[str]:
         sampling = Sampling(temperature, top_k, [f"{seed}-{key}" for key in keys])
         inputs = model, processor, asked.select(numbers)
-        completions = generate(*inputs, beginnings=beginnings, sampling=sampling, **limits)
+        completions = generate(
+            *inputs, beginnings=beginnings, sampling=sampling, progress=True, **limits
+        )
         return [completion.text for completion in completions]
 
     found, drawn = _find(draw, settings)
@@ -228,13 +231,14 @@ def _load_same(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
     return pairs
 
 
+@resumable()
 def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.DataFrame]:
     """The causal test of a run: pairs by model, ``trained`` and ``base``, of those that there are.
 
     Args:
         folder: the run folder, or a replay; pairs are kept in its ``interventions``.
-        n: pairs in each arm; 0 reads what is kept and runs nothing. Without a checkpoint, or for a
-            replay, nothing is run either.
+        n: pairs in each arm; other numbers of pairs than the kept ones are made again. 0 reads what
+            is kept and runs nothing. Without a checkpoint, or for a replay, nothing is run either.
     """
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
     weights = {"trained": checkpoint, "base": config.model}
@@ -243,6 +247,9 @@ def run_causal_test(config: "RunConfig", folder: Path, n: int) -> dict[str, pd.D
     for name, arms in MODEL_ARMS.items():
         file = folder / "interventions" / f"{name}.parquet"
         if possible:
+            if file.exists() and (old := load_pairs(file).attrs["settings"]["n"]) != n:
+                print(f"{file} has {old} pairs an arm; it is made again with {n}")
+                file.unlink()
             found[name] = run_interventions(
                 *load(config, weights[name]), load_benchmark_rows(config.to_dict()),
                 prompt=config.prompt, arms=arms, n=n, seed=config.seed, save=file,
@@ -262,3 +269,11 @@ def compare_arms(tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     for name, pairs in tested.items():
         print(f"{name} model:", *remarks(pairs), sep="\n- ")
     return pd.concat([effects(pairs) for pairs in tested.values()]) if tested else None
+
+
+def describe_effects(effects: pd.DataFrame) -> pd.DataFrame:
+    """The effects of :func:`compare_arms` for readers, differences in points."""
+    arms = effects.assign(value=effects["difference"]).to_dict("records")
+    table = effects[["n", "treated", "control", "treated_reflects", "control_reflects"]].round(2)
+    table["difference, points"] = [points(arm) for arm in arms]
+    return table.join(effects[["helped", "hurt"]])

@@ -7,6 +7,7 @@ Next to each rate is the result of the original's own judge on the same completi
     result = evaluate(model, processor, rows, run_dir / "evals", step=0, prompt="base", ...)
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from datasets import Dataset
 
 from vtkit.config.run_config import RunConfig, read_config
 from vtkit.data.rows import load_benchmark_rows
+from vtkit.errors import UserError, resumable
 from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
@@ -81,15 +83,19 @@ def evaluate(
         The result of :func:`score`, with ``step``, ``prompt`` and ``mean_tokens``.
 
     Raises:
-        UserError: no such prompt, a template that loses the picture, or a full disk.
+        UserError: no such prompt, a template that loses the picture, a full disk, or a file of the
+            step that is there already.
     """
     from vtkit.sampling.resumable import generate_resumable
 
+    file = Path(out) / f"step-{step:06d}"
+    kept = file.with_suffix(".completions.jsonl")
+    for path in (file.with_suffix(".parquet"), file.with_suffix(".json")):
+        if os.path.lexists(path) and not kept.is_file():  # our own are written before it goes
+            raise UserError(f"{path} is there already; move it away, or choose another folder")
     get_template(prompt)
     pictures = {"image", "images"} & set(dataset.column_names)
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
-    file = Path(out) / f"step-{step:06d}"
-    kept = file.with_suffix(".completions.jsonl")
     questions = dataset.select_columns(["prompt", *pictures])
     limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     completions = generate_resumable(kept, model, processor, questions, progress=progress, **limits)
@@ -111,6 +117,7 @@ def evaluate(
     return result
 
 
+@resumable()
 def score_missing(config: RunConfig) -> None:
     """Score the base model and the last checkpoint of a run and of its baseline, where missing.
 

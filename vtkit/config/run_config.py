@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
+from vtkit.config.reward_names import check_names
 from vtkit.config.values import (
+    Folder,
     Names,
     Strict,
     choices_of,
@@ -20,11 +22,18 @@ from vtkit.config.values import (
 IDENTITY = ("recipe", "profile", "seed", "run_dir")
 # Where results go and where a server is; whatever these say, the results are the same.
 PLACES = ("run_dir", "trackers", "push_to_hub", "vllm_url")
+# What a single notebook does around the training; they may change in the folder of a trained run.
+NOTEBOOK_SETTINGS = ("samples", "lab_steps", "with_sft", "launcher", "pairs")
+MINIATURES = ("mini", "quick")
+"""The profiles of the miniature."""
 
 STATIC = "other"
 """``question_type`` of every static question of SAT: counting, relations, depth on one picture."""
 SUBSETS = ("static", "dynamic", "all")
 SAMPLES = ("first", "random")
+MODEL_TYPES = ("qwen2_vl", "qwen2")
+"""``model_type`` of the models that can be trained: with pictures, and text only."""
+Rewards = Annotated[Names, AfterValidator(check_names)]
 Trackers = Annotated[list[Literal["tensorboard", "wandb", "trackio"]], BeforeValidator(split_names)]
 
 
@@ -37,11 +46,11 @@ class RunConfig(Strict):
 
     recipe: str = _about("which system is reproduced")
     profile: str = _about("at which scale")
-    seed: int = _about("seed of data order, sampling and initialisation", ge=0)
-    run_dir: str = _about("folder of the run")
+    seed: int = _about("seed of data order, sampling and initialisation", ge=0, le=2**32 - 1)
+    run_dir: Folder = _about("folder of the run")
 
     algorithm: Literal["grpo", "sft"] = _about("how the model is trained")
-    model: str = _about("base model: folder or hub id")
+    model: Folder = _about("base model: folder or hub id")
     prompt: Literal[
         "base", "base_direct", "instruct", "instruct_direct", "instruct_number", "r1_system",
         "r1_zero",
@@ -50,7 +59,7 @@ class RunConfig(Strict):
         "columns of the data; sat is scored on CV-Bench, others on held-out rows of their own",
         "sat",
     )
-    train_data: str = _about("training data: folder or hub id")
+    train_data: Folder = _about("training data: folder or hub id")
     train_rows: int = _about("rows to train on; 0 = all", ge=0)
     train_subset: Literal[SUBSETS] = _about(
         "static questions, as published, or those in which something moves, or both", "static"
@@ -60,9 +69,12 @@ class RunConfig(Strict):
     )
     train_types: Names = _about("only these question types; empty = all", [])
     max_images: int = _about("rows with more pictures are left out", 1, ge=1)
-    benchmark_data: str = _about("benchmark: folder or hub id")
+    benchmark_data: Folder = _about("benchmark: folder or hub id")
     benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", ge=0)
-    rewards: Names = _about("reward functions, added up", min_length=1)
+    rewards: Rewards = _about(
+        "reward functions, added up: accuracy, format, length, random, countdown, or FILE.py:NAME",
+        min_length=1,
+    )
     reward_rules: Literal["careful", "paper", "r1-v", "journey", "open-r1-multimodal"] = _about(
         "whose rules accuracy and format follow"
     )
@@ -132,10 +144,30 @@ class RunConfig(Strict):
     )
     push_to_hub: str = _about("repository for the final checkpoint, as user/name", "")
 
+    samples: int = _about("notebook 00: completions of the base model to sample", 512, ge=8)
+    lab_steps: int = _about("notebook 02: steps of each small run; 0: replay kept ones", 40, ge=0)
+    with_sft: bool = _about("notebook 03: train the supervised baseline too", True)
+    launcher: Literal["", "ddp", "fsdp2", "multi_node", "zero2"] = _about(
+        "notebook 03: file of configs/accelerate that starts several processes; empty: this one", ""
+    )
+    pairs: int = _about(
+        "notebook 04: pairs in each arm of the causal test; 0: leave it out", 200, ge=0
+    )
+
     @property
     def steps(self) -> int:
         """Optimizer steps of the algorithm."""
         return self.max_steps if self.algorithm == "grpo" else self.sft_steps
+
+    @property
+    def is_miniature(self) -> bool:
+        """Whether the model is the miniature, whose data and models this kit makes."""
+        return self.profile in MINIATURES
+
+    @property
+    def paid(self) -> list[str]:
+        """The rewards that are paid: none in supervised training."""
+        return self.rewards if self.algorithm == "grpo" else []
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, in order, as plain values."""
@@ -174,6 +206,16 @@ REQUIRED = tuple(name for name, field in RunConfig.model_fields.items() if field
 HELP = {name: field.description for name, field in RunConfig.model_fields.items()}
 CHOICES = {name: choices_of(annotation) for name, annotation in FIELDS.items()}
 """The words that a field may hold; empty where any value of its type will do."""
+GROUPS = {
+    "algorithm": "model, data and rewards",
+    "max_steps": "training",
+    "cold_start": "reinforcement learning",
+    "eval_steps": "scoring, checkpoints and precision",
+    "adapter": "what trains, and controls",
+    "vllm": "vLLM, trackers and upload",
+    "samples": "single notebooks",
+}
+"""Titles of groups of fields, by the first field of each."""
 SETTINGS = create_model(
     "SETTINGS",
     __base__=Strict,

@@ -4,6 +4,7 @@ In a file each value has its type (an int passes for a float; no bool for an int
 quotes); a command line's text is read as the field's type.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,11 +41,17 @@ def split_names(value: Any) -> Any:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-List = Annotated[list, BeforeValidator(split_names)]
+def _at_home(value: Any) -> Any:
+    """``~/x`` as a full path: notebooks and YAML files have no shell that expands it."""
+    if not isinstance(value, str) or not value.startswith("~"):
+        return value
+    if (path := os.path.expanduser(value)).startswith("~"):
+        raise ValueError(f"'{value}' names no home folder; write the path in full")
+    return path
+
+
+Folder = Annotated[str, BeforeValidator(_at_home)]
 Names = Annotated[list[str], BeforeValidator(split_names)]
-Dict = Annotated[dict, BeforeValidator(_parsed)]
-KINDS = {"str": str, "int": int, "float": float, "bool": bool, "list": List, "dict": Dict}
-"""Types that a parameter may have, by name."""
 
 Model = TypeVar("Model", bound=Strict)
 
@@ -86,6 +93,14 @@ def read_given(
         return found | model.model_validate_strings(texts).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise _user_error(error, model, source) from None
+
+
+def read_mapping(value: Mapping[str, Any] | str, name: str) -> dict[str, Any]:
+    """A mapping, or its text as YAML; a UserError about parameter ``name`` if it is neither."""
+    found = _parsed(value)
+    if not isinstance(found, Mapping):
+        raise UserError(f'parameters: {name}: expected {{"name": value}}, got {value!r}')
+    return dict(found)
 
 
 def as_text(value: Any) -> str:
@@ -137,6 +152,8 @@ def _user_error(
         return UserError(f"{where}: no '{value}'{suggest(value, known)}")
     if kind == "greater_than_equal":
         return UserError(f"{where}: {value} is too small; at least {context['ge']:g}")
+    if kind == "less_than_equal":
+        return UserError(f"{where}: {value} is too large; at most {context['le']}")
     if kind == "value_error":
         return UserError(f"{where}: {context['error']}")
     return UserError(f"{where}: expected {_EXPECTED[kind.split('_')[0]]}, got {value!r}")

@@ -6,5 +6,6 @@ cv_bench        CV-Bench
 replications    the other replications' problems; formats: their columns and gold answers
 blink_vsr       BLINK's spatial subsets and VSR, as rows of CV-Bench
 pictures        controls: blank or shuffled pictures
+writing         data of one's own in SAT's and CV-Bench's columns
 parquet, dataset, bad_rows   files in batches; memory-mapped tables; rows that are skipped
 """

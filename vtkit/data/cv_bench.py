@@ -1,5 +1,6 @@
 """CV-Bench, the benchmark."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ from datasets import Dataset, Features, Image
 
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches
+from vtkit.errors import UserError
 from vtkit.hub import CV_BENCH_HUB, HUB_REVISIONS
 
 CV_BENCH_SCHEMA = pa.schema(
@@ -33,8 +35,16 @@ CV_BENCH_FILES = ("test_2d.parquet", "test_3d.parquet")
 _TEXTS = ("type", "task", "question", "prompt", "source")  # columns that are never empty
 
 
+def cv_bench_prompt(question: str, choices: Sequence[str]) -> str:
+    """CV-Bench's ``prompt`` column: the question, then one lettered choice a line."""
+    lines = [f"({chr(ord('A') + place)}) {choice}" for place, choice in enumerate(choices)]
+    return "\n".join([f"{question} Select from the following choices.", *lines])
+
+
 def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0) -> Dataset:
     """Load CV-Bench with its published columns, 2D rows first, then 3D; or a sample of it.
+
+    One of the two files may have no rows.
 
     Args:
         source: folder with ``CV_BENCH_FILES``, or ``"nyu-visionx/CV-Bench"``.
@@ -46,10 +56,12 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
     """
     batches = []
     for name in CV_BENCH_FILES:
-        path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB])
-        for start, batch in read_batches(path, CV_BENCH_SCHEMA):
+        path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB], of=CV_BENCH_FILES)
+        for start, batch in read_batches(path, CV_BENCH_SCHEMA, may_be_empty=True):
             check_questions(batch, start, path, image="image", texts=_TEXTS)
             batches.append(batch)
+    if not batches:
+        raise UserError(f"{source} holds no rows; write or download its files again")
     features = Features.from_arrow_schema(CV_BENCH_SCHEMA)
     features["image"] = Image()
     return sample(to_dataset(pa.Table.from_batches(batches), features), rows, seed, source)

@@ -1,7 +1,8 @@
 """Judging a completion: its answer, whether it is right, its format, style and second looks.
 
 - ``verdict``: one judgement of a completion, for rewards, benchmark, records and tables
-- ``rewards``: what GRPO pays; ``published``: other projects' rules; ``countdown``: arithmetic
+- ``rewards``: what GRPO pays; ``reward_files``: rewards of one's own; ``published``: other
+  projects' rules; ``countdown``: arithmetic
 - ``answers``: the answer that a completion commits to, from ``tags`` (its parts), ``statements``
   (answers in words), ``choices`` and ``matching`` (which choice a phrase names) and ``words``
 - ``styles``: what a completion looks like; ``phrases``: words of a second look

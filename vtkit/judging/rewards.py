@@ -1,4 +1,4 @@
-"""Rule-based rewards: accuracy and format, one point each, and three for experiments.
+"""Rule-based rewards: accuracy and format, one point each, three for experiments, and your own.
 
 The careful rules, the default, pay by :func:`vtkit.judging.verdict.judge`.
 
@@ -9,15 +9,18 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
-from vtkit.errors import UserError, suggest
+from vtkit.config.reward_names import check_names, from_file, reward_column
+from vtkit.errors import UserError, first_line, suggest
+from vtkit.files import user_path
 from vtkit.judging import answers, countdown, published
+from vtkit.judging.reward_files import line_in, load_function
 from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, decide, solution_text
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
-Reward = Callable[..., list[float]]
+Reward = Callable[..., list[float | None]]
 Log = Callable[[str, float], None] | None
 """TRL's ``log_metric``; gets the share of completions by outcome."""
 
@@ -112,28 +115,36 @@ RULES = ("careful", *published.RULES)
 """``careful``, or whose rules: see :mod:`vtkit.judging.published`."""
 
 
+_LARGEST = 1e18
+"""TRL squares rewards in float32: beyond it a whole group would learn nothing."""
+
+
 def get_rewards(
     names: Sequence[str], rules: str = "careful", *, prefilled: bool = True, seed: int = 0
 ) -> list[Reward]:
     """Make the reward functions of a recipe, for TRL; each is called ``<name>_reward``.
 
+    They return a number for each completion, or None where they do not apply. Anything else, and
+    whatever they raise, is a UserError with the reward's name and the step: TRL would take an
+    infinite reward without a word and teach nothing from that group.
+
     Args:
-        names: any of ``accuracy``, ``format``, ``length``, ``random`` and ``countdown``, each once.
+        names: built-in rewards and functions from files (:mod:`vtkit.config.reward_names`).
         rules: one of ``RULES``, for ``accuracy`` and ``format``; ``seed`` is of ``random``.
         prefilled: the prompt ends in ``<think>`` (:func:`vtkit.models.prompts.is_prefilled`).
 
     Raises:
-        UserError: no such rules or reward, or a reward twice.
+        UserError: no such rules or reward, a reward twice, or a file that cannot be used.
     """
     if rules not in RULES:
         raise UserError(f"reward_rules: no {rules!r}{suggest(rules, RULES)}")
+    try:
+        check_names(list(names))
+    except ValueError as error:
+        raise UserError(f"rewards: {error}") from None
     known = (CAREFUL if rules == "careful" else _as_published(rules)) | OTHERS
-    for name in names:
-        if name not in known:
-            raise UserError(f"rewards: no {name!r}{suggest(name, known)}")
-    if len(set(names)) < len(names):
-        raise UserError(f"rewards: {', '.join(names)} names one twice; leave it out")
-    return [_named(known[name], f"{name}_reward", prefilled, seed) for name in names]
+    functions = {name: load_function(name) if from_file(name) else known[name] for name in names}
+    return [_guarded(*pair, prefilled=prefilled, seed=seed) for pair in functions.items()]
 
 
 def _as_published(rules: str) -> dict[str, Reward]:
@@ -151,7 +162,59 @@ def _as_published(rules: str) -> dict[str, Reward]:
     return {"accuracy": accuracy, "format": format}
 
 
-def _named(function: Reward, name: str, prefilled: bool, seed: int) -> Reward:
-    named = wraps(function)(partial(function, prefilled=prefilled, seed=seed))
-    named.__name__ = name
-    return named
+def _guarded(name: str, function: Reward, **settings: Any) -> Reward:
+    """A reward that returns numbers TRL can use, or ends the run in one line."""
+    own, column = from_file(name), reward_column(name)
+
+    @wraps(function)
+    def reward(
+        completions: Completions, log_metric: Log = None, **given: Any
+    ) -> list[float | None]:
+        log = log_metric if log_metric is None or own is None else _under(column, log_metric)
+        try:
+            paid = function(completions=completions, log_metric=log, **given, **settings)
+            return _numbers(paid, len(completions))
+        except Exception as error:
+            if own is None and isinstance(error, UserError):
+                raise
+            state, line = given.get("trainer_state"), own and line_in(user_path(own.file), error)
+            step = f", at step {state.global_step + 1}" if state else ""
+            wrong = "" if isinstance(error, _Wrong) else f"{type(error).__name__}: "
+            remedy = f"fix {own.file}" if own else f"take {name} out of rewards"
+            raise UserError(
+                f"rewards: {name}{line or ''}{step}: {wrong}{first_line(error)}; {remedy} and run "
+                "again: training resumes from its last checkpoint"
+            ) from error
+
+    reward.__name__ = column
+    return reward
+
+
+class _Wrong(Exception):
+    """What is wrong with the values that a reward returned."""
+
+
+def _under(column: str, log: Callable[[str, float], None]) -> Callable[[str, float], None]:
+    """``log_metric`` of a reward from a file: what it logs is called ``brevity_reward/<name>``."""
+    return lambda name, value: log(f"{column}/{name}", _number(value, f"logged as {name!r}"))
+
+
+def _numbers(values: Any, wanted: int) -> list[float | None]:
+    """The values as plain numbers; None stays, as "does not apply"."""
+    if values is None or isinstance(values, str | bytes):
+        raise _Wrong(f"returned {values!r}, expected a list of {wanted} numbers")
+    values = list(values)
+    if len(values) != wanted:
+        raise _Wrong(f"returned {len(values)} values for {wanted} completions")
+    return [value if value is None else _number(value) for value in values]
+
+
+def _number(value: Any, what: str = "returned") -> float:
+    try:
+        number = float("no" if isinstance(value, str | bytes) else value)
+    except Exception:  # tensors have errors of their own
+        shown = " ".join(repr(value).split())
+        raise _Wrong(f"{what} {shown:.60}, expected a number") from None
+    if not abs(number) <= _LARGEST:
+        raise _Wrong(f"{what} {number}, expected a finite number below {_LARGEST:g}")
+    return number

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from vtkit.data import cv_bench
 from vtkit.mini.objects import NAMES, plural, sprite
 
 CELLS = 4  # cells a side
@@ -182,8 +183,7 @@ def cv_bench_question(question: Question) -> str:
 
 def cv_bench_prompt(question: Question) -> str:
     """Return CV-Bench's ``prompt`` column: the question, then one lettered choice a line."""
-    lines = [f"({a}) {b}" for a, b in zip("ABCDEF", question.choices, strict=False)]
-    return f"{cv_bench_question(question)} Select from the following choices.\n" + "\n".join(lines)
+    return cv_bench.cv_bench_prompt(cv_bench_question(question), question.choices)
 
 
 def boxed(question: Question) -> dict[str, Thing]:

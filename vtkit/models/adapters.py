@@ -7,21 +7,17 @@ part in 4 bits. What trains is float32.
 import importlib.util
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftModel,
-    load_peft_weights,
-    prepare_model_for_kbit_training,
-    set_peft_model_state_dict,
-)
 from transformers import BitsAndBytesConfig
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
 from vtkit.files import read_json
+
+if TYPE_CHECKING:  # importing peft takes longer than torch and transformers together
+    from peft import LoraConfig
 
 # Every linear layer of a part, attention and MLP: adapting attention alone falls behind full
 # fine-tuning (Dettmers et al. 2023, section 4). Not lm_head: TRL multiplies by its weight
@@ -52,13 +48,15 @@ def freeze(model: torch.nn.Module, part: str) -> None:
             parameter.requires_grad_(False)
 
 
-def lora_config(config: RunConfig) -> LoraConfig | None:
+def lora_config(config: RunConfig) -> "LoraConfig | None":
     """The adapters of a run, for TRL's ``peft_config``; None without.
 
     TRL has to wrap the model itself: one that is wrapped already it copies, as the reference.
     """
     if config.adapter == "none":
         return None
+    from peft import LoraConfig
+
     parts = [pattern for part, pattern in TARGETS.items() if part != config.freeze]
     return LoraConfig(
         r=config.lora_rank,
@@ -100,6 +98,8 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
     Linear layers of the language part are in 4 bits, its embeddings and norms in float32 (the
     residual stream overflows in float16), the vision tower in ``dtype``.
     """
+    from peft import prepare_model_for_kbit_training
+
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # TRL does it
     if hasattr(model.model, "visual"):
         model.model.visual.to(getattr(torch, dtype))
@@ -111,7 +111,7 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
 
 def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> None:
     """Make the model of a TRL trainer ready to train; ``start``: a saved adapter's folder."""
-    if isinstance(model, PeftModel):
+    if config.adapter != "none":
         # TRL turns adapters of a quantized base into bfloat16: small updates would be lost, and
         # the float16 scaler refuses their gradients.
         for parameter in model.parameters():
@@ -123,6 +123,8 @@ def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> No
             model.get_base_model().disable_input_require_grads()
     check_trained(model, config)
     if start:
+        from peft import load_peft_weights, set_peft_model_state_dict
+
         set_peft_model_state_dict(model, load_peft_weights(str(start), device="cpu"))
 
 

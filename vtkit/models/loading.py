@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -23,7 +22,7 @@ from transformers.utils import logging
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
-from vtkit.hub import is_hub_id
+from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import pick_device
 from vtkit.models.prompts import get_template, one_per_image
@@ -86,6 +85,8 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 def require_model(path: str | Path) -> None:
     """Refuse a local model folder that does not exist or lacks its weights, or its base's."""
     folder = Path(path)
+    if folder.exists():
+        say_local(str(path))
     if base := adapters.base_of(folder):
         return _require_adapter(folder, base)
     if not folder.exists() and is_hub_id(str(path)):
@@ -174,6 +175,8 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
         if base:  # not merged: rounding the sum would lose most of so small a difference
+            from peft import PeftModel  # slow to import
+
             loaded = PeftModel.from_pretrained(loaded, str(model))
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
         raise UserError(

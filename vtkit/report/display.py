@@ -1,47 +1,108 @@
 """Show banners, tables of text, and pictures with captions in notebooks."""
 
+import os
 import textwrap
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
-from IPython.display import display
+from IPython import get_ipython
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from PIL import Image
 
 from vtkit.files import atomic_path
 from vtkit.rendering import align, markdown
-from vtkit.runs.records import describe_run
+from vtkit.runs.artifacts import make_missing
+from vtkit.runs.folder import headless
+from vtkit.runs.records import caveats, config_of
 from vtkit.runs.replay import find_run
 
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
 
+_CALM = "background: #e3f1fa; color: #0b3350; border-left: 6px solid #0072b2"  # in any theme
+_ALARM = "background: #ffedc2; color: #4a2f00; border-left: 6px solid #e69f00; font-weight: 600"
+_CAPTION = "#767676"  # to be read on white and on black
 _LINE, _GAP = 0.16, 0.25  # of a caption's line and between pictures, in inches
 
 
-def banner(text: str) -> None:
-    """Show what a notebook leaves out or replays in a box; plain text in a terminal."""
-    display({"text/markdown": f"> **Note:** {text}", "text/plain": f"NOTE: {text}"}, raw=True)
+def banner(text: str, *, alarm: bool = False) -> None:
+    """Show in a coloured box what a notebook leaves out; plain text in a terminal.
+
+    Args:
+        alarm: nobody should overlook it.
+    """
+    colours = _ALARM if alarm else _CALM
+    style = f"{colours}; border-radius: 4px; padding: .5em .9em; margin: .3em 0"
+    box = f'<div style="{style}">{escape(text)}</div>'
+    display({"text/html": box, "text/plain": f"NOTE: {text}"}, raw=True)
 
 
-def open_run(config: "RunConfig", part: str) -> tuple[Path, bool]:
-    """Find the run to read, and show a banner if it is a committed one that is replayed.
+def open_run(config: "RunConfig", part: str, make: Sequence[str] = ()) -> tuple[Path, bool]:
+    """Find the run to read, and :func:`remind` of it.
 
     Arguments, return values and errors are those of :func:`vtkit.runs.replay.find_run`.
+
+    Args:
+        make: as of :func:`vtkit.runs.folder.setup`, for a replay: a kept run has no pictures.
     """
     folder, replayed = find_run(config, part)
+    remind(folder)
     if replayed:
-        name = describe_run(folder)
-        banner(f"{config.run_dir} has no {part}; this replays a committed run: {name}")
+        make_missing(config_of(folder).to_dict(), make, quiet=True)
     return folder, replayed
 
 
-def text_table(header: list[str], rows: list[list[str]]) -> None:
-    """Show a table of text: Markdown in a browser, columns in a terminal."""
-    plain = align([header, *rows])
-    display({"text/markdown": markdown(header, rows), "text/plain": plain}, raw=True)
+def remind(folder: Path) -> None:
+    """Show a banner if what follows is a replay or of a run that is unfinished."""
+    for caveat in caveats(folder):
+        banner(caveat, alarm=True)
+
+
+def text_table(header: list[str], rows: list[list[str]], *, fold: str = "") -> None:
+    """Show a table of text: Markdown in a browser, columns in a terminal.
+
+    Args:
+        fold: what to click on to unfold it; empty: it is open.
+    """
+    table, plain = markdown(header, rows), align([header, *rows])
+    if fold:
+        summary = f"<details><summary>{escape(fold)}</summary>"
+        table, plain = f"{summary}\n\n{table}\n\n</details>", f"{fold}\n{plain}"
+    display({"text/markdown": table, "text/plain": plain}, raw=True)
+
+
+def link(path: Path, text: str) -> HTML:
+    """A link to a file of a run that works in JupyterLab, and its path for everywhere else.
+
+    JupyterLab shows a page without its scripts; a browser opens it whole where it serves its files.
+    """
+    place = quote(_served(path) or os.path.relpath(path, _home(path)))
+    return HTML(
+        f'<a href="{escape(place)}" target="_blank"><b>{escape(text)}</b></a>, '
+        f"<code>{escape(str(path))}</code>"
+    )
+
+
+def _served(path: Path) -> str | None:
+    """The address of a file on the Jupyter server that started this kernel; None without one."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        root = Path(server["root_dir"]).resolve()
+        if server["pid"] == int(os.environ.get("JPY_PARENT_PID", 0)):
+            if path.resolve().is_relative_to(root):
+                return f"{server['base_url']}files/{path.resolve().relative_to(root).as_posix()}"
+    return None
+
+
+def _home(path: Path) -> Path:
+    """The folder of the notebook that is running: executed ones lie in the run's ``notebooks``."""
+    return path.parent / "notebooks" if headless() else Path(get_ipython().user_ns["_dh"][0])
 
 
 def image_gallery(
@@ -63,7 +124,7 @@ def image_gallery(
     starts = range(0, len(pictures), columns)
     heights = [width + _LINE * max(lines[at : at + columns]) + _GAP for at in starts]
     size = (columns * (width + _GAP), sum(heights))  # inches
-    figure = plt.figure(figsize=size)
+    figure = plt.figure(figsize=size, facecolor="none")
     for at, (picture, caption) in enumerate(zip(pictures, wrapped, strict=True)):
         row, column = divmod(at, columns)
         left, bottom = column * (width + _GAP), size[1] - sum(heights[:row]) - width
@@ -72,10 +133,10 @@ def image_gallery(
         axis.axis("off")
         axis.imshow(picture)
         place = {"x": 0, "y": -0.08 / width, "va": "top", "transform": axis.transAxes}
-        axis.text(s=caption, fontsize=9, parse_math=False, **place)
+        axis.text(s=caption, fontsize=9, color=_CAPTION, parse_math=False, **place)
     if save_as:
         with atomic_path(save_as) as draft:
-            figure.savefig(draft, dpi=110, format="png")
+            figure.savefig(draft, dpi=110, format="png", facecolor="white")
     plt.close(figure)  # a notebook shows what a cell returns; open, it would show it twice
     return figure
 

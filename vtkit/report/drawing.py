@@ -1,4 +1,4 @@
-"""Draw figures in one style.
+"""Draw figures in one style; in a notebook they follow the theme.
 
 Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers can tell
 apart; each has one meaning in all figures.
@@ -6,15 +6,19 @@ apart; each has one meaning in all figures.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython import get_ipython
+from IPython.core.pylabtools import print_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
+from matplotlib_inline.config import InlineBackend
 
 from vtkit.files import atomic_path
 
@@ -35,6 +39,7 @@ STYLE: dict[str, Any] = {
     "grid.color": "#E6E6E6",
     "lines.linewidth": 2.2,
     "legend.frameon": False,
+    "text.parse_math": False,  # a run may be called "$x$"
 }
 HALO = [withStroke(linewidth=3, foreground="white")]  # keeps text readable across lines
 PER_CENT = PercentFormatter(xmax=1, decimals=0)
@@ -126,3 +131,31 @@ def save(figure: Figure, run_dir: str | Path, name: str, dpi: int = 150) -> Figu
     with atomic_path(Path(run_dir) / "figures" / f"{name}.png") as draft:
         figure.savefig(draft, format="png", dpi=dpi)
     return figure
+
+
+def as_html(figure: Figure) -> str | None:
+    """A figure as an element of HTML, drawn dark in a dark Jupyter; pictures keep their colours."""
+    words = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
+    alt = escape("; ".join(filter(None, words)) or "figure")
+    kind = "vt-pictures" if any(axis.images for axis in figure.axes) else "vt-figure"
+    source = print_figure(figure, "png", base64=True)
+    if source is None:  # it is empty
+        return None
+    return f'{_DARK}<img class="{kind}" alt="{alt}" src="data:image/png;base64,{source}">'
+
+
+_DARK = (
+    '<style>[data-jp-theme-light="false"] .vt-figure, .vscode-dark .vt-figure '
+    "{ filter: invert(.93) hue-rotate(180deg) }</style>"
+)
+"""Turns white to nearly black, and keeps hues."""
+
+
+def _show_themed() -> None:
+    """Have notebooks show figures with :func:`as_html`, and no PNG with it."""
+    if shell := get_ipython():
+        InlineBackend.instance(parent=shell).figure_formats = set()
+        shell.display_formatter.formatters["text/html"].for_type(Figure, as_html)
+
+
+_show_themed()

@@ -27,6 +27,8 @@ from vtkit.judging.tags import Span, take_apart
 from vtkit.judging.verdict import right_choice
 from vtkit.models.prompts import is_prefilled
 from vtkit.report.page import visible
+from vtkit.runs.artifacts import make_missing
+from vtkit.runs.replay import replay_of
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
@@ -84,6 +86,8 @@ class Groups:
         """The training rows, encoded, as Arrow tables of one row; empty if not available."""
         from vtkit.data.rows import load_training_rows  # brings the datasets library: for pictures
 
+        if replay_of(self.run_dir):  # a run of one's own was trained on data that are there
+            make_missing(self.config, ["train_data"], quiet=True)
         source = _local(str(self.config["train_data"]))
         try:
             rows = load_training_rows(self.config, source) if source else None

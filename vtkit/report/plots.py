@@ -1,9 +1,11 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import cycle, zip_longest
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,18 +13,28 @@ from matplotlib.figure import Figure
 from vtkit.aha.reflection import by_step
 from vtkit.errors import UserError
 from vtkit.report import drawing
-from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, GREY, ORANGE, PURPLE, RED, SMALL, STYLE
-from vtkit.report.figure_1 import STYLES
+from vtkit.report.drawing import (
+    BLUE,
+    DARK_ORANGE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SMALL,
+    STYLE,
+    Line,
+)
+from vtkit.report.figure_1 import STYLES, figure_1
 from vtkit.runs import records
 from vtkit.runs.curves import LENGTH
 from vtkit.runs.folder import headless
 from vtkit.runs.rollouts import load_rollouts
 
-_REWARD = [
-    ("reward", "total", BLUE),
-    ("rewards/accuracy_reward/mean", "accuracy", GREEN),
-    ("rewards/format_reward/mean", "format", PURPLE),
-]
+__all__ = ["comparison", "figure_1", "lengths_by_outcome", "live", "live_plot", "training_curves"]
+_REWARD = [("reward", "total", BLUE)]  # and each reward of the run
+_REWARD_COLOURS = {"accuracy": GREEN, "format": PURPLE}
+_MORE_COLOURS = (DARK_ORANGE, RED, GREY, ORANGE)
 _LENGTHS = [
     ("completions/max_length", "max", ORANGE),
     (LENGTH, "mean", DARK_ORANGE),
@@ -33,6 +45,7 @@ _LIVE_PANELS = {
     "Reward": _REWARD,
     "Mean length (tokens)": [(LENGTH, "mean", DARK_ORANGE)],
     "Share of rollouts": STYLES,
+    "Loss": [("loss", "loss", BLUE)],
 }
 _PANELS = {
     "Reward": _REWARD,
@@ -49,40 +62,77 @@ _METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO
 
 
 def live(run_dir: str | Path) -> Figure:
-    """Draw reward, length and styles of a run that is still training, small enough for a cell."""
+    """Draw reward, length and styles (or the loss) of a run that is training, small enough for a
+    cell; UserError before its first step."""
+    metrics = records.load_metrics(run_dir)
+    panels = _logged(_LIVE_PANELS, metrics)[:3]
     with drawing.canvas(STYLE | SMALL):
         figure, axes = plt.subplots(1, 3, figsize=(12, 3))
-        if Path(run_dir, "metrics.csv").exists():
-            metrics = records.load_metrics(run_dir)
-            for axis, (title, lines) in zip(axes, _LIVE_PANELS.items(), strict=True):
-                drawing.draw_panel(axis, metrics, title, lines)
-        else:
-            figure.suptitle("waiting for the first training step")
+        _draw_panels(axes, metrics, panels)
         return drawing.save(figure, run_dir, "live", dpi=110)
 
 
 def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
-    """Show the plot of :func:`live` in a notebook; returns what draws it anew, None if headless."""
+    """Return what draws the plot of :func:`live` in a notebook, first and anew; None if headless.
+
+    Nothing is shown before the first step.
+    """
     if headless():
         return None
-    plot = display(live(run_dir), display_id=True)
-    return lambda: plot.update(live(run_dir))
+    plot = None
+
+    def draw() -> None:
+        nonlocal plot
+        if plot is not None:
+            plot.update(live(run_dir))
+        elif Path(run_dir, "metrics.csv").exists():
+            plot = display(live(run_dir), display_id=True)
+
+    return draw
 
 
 def training_curves(run_dir: str | Path) -> Figure:
     """Draw all logged metrics on one page; UserError if there are none."""
     metrics = records.load_metrics(run_dir)
-    logged = {title: any(column in metrics for column, *_ in _PANELS[title]) for title in _PANELS}
-    panels = [title for title in _PANELS if logged[title]]
+    panels = _logged(_PANELS, metrics)
     rows = -(-len(panels) // 3)
     with drawing.canvas(STYLE | SMALL):
         figure, axes = plt.subplots(rows, 3, figsize=(13, 2.8 * rows), squeeze=False)
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
-        for axis, title in zip(axes.flat, panels, strict=False):
-            drawing.draw_panel(axis, metrics, title, _PANELS[title])
+        _draw_panels(axes.flat, metrics, panels)
         figure.suptitle(records.describe_run(run_dir), x=0.01, ha="left", weight="bold")
         return drawing.save(figure, run_dir, "training_curves", dpi=100)
+
+
+def _logged(panels: dict[str, list[Line]], metrics: pd.DataFrame) -> list[tuple[str, list[Line]]]:
+    """The panels of which something was logged, with their titles."""
+    return [
+        (title, lines)
+        for title, lines in panels.items()
+        if any(column in metrics for column, *_ in lines)
+    ]
+
+
+def _draw_panels(
+    axes: Iterable[Axes], metrics: pd.DataFrame, panels: list[tuple[str, list[Line]]]
+) -> None:
+    """Draw panels into as many axes or more; the others are hidden."""
+    for axis, panel in zip_longest(axes, panels):
+        if panel is None:
+            axis.set_visible(False)
+        else:
+            title, lines = panel
+            drawing.draw_panel(axis, metrics, title, _with_rewards(lines, metrics))
+
+
+def _with_rewards(lines: list[Line], metrics: pd.DataFrame) -> list[Line]:
+    """The lines of a panel; that of the total reward also has each reward of the run."""
+    if lines is not _REWARD:
+        return lines
+    more = cycle(_MORE_COLOURS)
+    return lines + [
+        (column, name, _REWARD_COLOURS.get(name) or next(more))
+        for name, column in records.reward_columns(metrics).items()
+    ]
 
 
 def lengths_by_outcome(run_dir: str | Path) -> Figure:

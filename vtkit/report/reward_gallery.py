@@ -1,10 +1,10 @@
 """Show example completions with the rewards that each set of rules pays, and why.
 
 reward_gallery(judge_by_rules(load_completions()))      # a table, deciding words marked
-playground([" Hm. </think> <answer> left </answer>"], ["right", "left"], "left")
+playground({"mine": " Hm. </think> <answer> left </answer>"}, ["right", "left"], "left")
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,38 +114,43 @@ def reward_gallery(judged: pd.DataFrame, other: str = "paper") -> HTML:
 
 
 def playground(
-    completions: Sequence[str], choices: Sequence[str], answer: str, rules: str = "paper"
+    attempts: Mapping[str, str], choices: Sequence[str], answer: str, rules: str = "paper"
 ) -> Any:
     """Judge completions while they are typed, with the points of ``rules`` next to ours at first.
 
+    Args:
+        attempts: completions to choose from, by name.
+
     Returns:
-        A widget that starts with the first completion; without a live kernel the table of all.
+        A widget that starts with the first attempt; without a live kernel the table of all.
     """
     if headless():
-        return reward_gallery(judge_by_rules(_typed(completions, choices, answer)), rules)
+        return reward_gallery(judge_by_rules(_typed(attempts, choices, answer)), rules)
     import ipywidgets as widgets
 
     wide = widgets.Layout(width="95%")
+    attempt = widgets.Dropdown(options=[*attempts.items()], description="attempt")
     boxes = [
-        widgets.Textarea(completions[0], description="completion", rows=4, layout=wide),
+        widgets.Textarea(attempt.value, description="completion", rows=4, layout=wide),
         widgets.Text(" | ".join(choices), description="choices", layout=wide),
         widgets.Text(answer, description="right"),
-        widgets.Dropdown(options=rewards.RULES, value=rules, description="compare with"),
+        widgets.Dropdown(options=rewards.RULES, value=rules, description="rules"),
     ]
     verdict = widgets.HTML()
 
     def update(change: Any = None) -> None:
         completion, options, right, other = (box.value for box in boxes)
         named = [option.strip() for option in options.split("|") if option.strip()]
-        judged = judge_by_rules(_typed([completion], named, right))
+        judged = judge_by_rules(_typed({"yours": completion}, named, right))
         verdict.value = reward_gallery(judged, other).data
 
     for box in boxes:
         box.observe(update, "value")
+    widgets.dlink((attempt, "value"), (boxes[0], "value"))
     update()
-    return widgets.VBox([*boxes, verdict])
+    return widgets.VBox([attempt, *boxes, verdict])
 
 
-def _typed(completions: Sequence[str], choices: Sequence[str], answer: str) -> list[Completion]:
+def _typed(attempts: Mapping[str, str], choices: Sequence[str], answer: str) -> list[Completion]:
     asked = ("Typed in.", tuple(choices), answer)
-    return [Completion("typed", str(i), text, *asked) for i, text in enumerate(completions, 1)]
+    return [Completion("typed", name, text, *asked) for name, text in attempts.items()]

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vtkit.config.run_config import read_config
+from vtkit.config.run_config import MINIATURES, read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, write_json
 from vtkit.report import drawing
@@ -23,6 +23,7 @@ from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
+from vtkit.runs.places import require_seeds_place
 from vtkit.runs.records import MINIATURE, benchmark_name, load_metric
 from vtkit.stats import NOT_RUN, difference, percent, points, spread
 
@@ -73,8 +74,10 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     """Write ``summary.json``, ``figures/bands.png`` and ``report.html`` of several seeds.
 
     Raises:
-        UserError: a folder is not a run, has other settings than the first, or lacks its metrics.
+        UserError: a folder is not a run, has other settings than the first, or lacks its metrics;
+            or ``out`` has other files.
     """
+    require_seeds_place(out)
     _check_alike(run_dirs)
     summaries, out = [summarize(run) for run in run_dirs], Path(out)
     measures = {}
@@ -89,7 +92,7 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     page = render(
         "seeds.html",
         title=f"R1-Zero: {recipe}, profile {profile}, {len(seeds)} seeds",
-        miniature=MINIATURE if profile.startswith("mini") else None,
+        miniature=MINIATURE if profile in MINIATURES else None,
         results=table(summaries),
         bands=out / "figures" / "bands.png",
     )

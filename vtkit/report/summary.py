@@ -10,14 +10,15 @@ from typing import Any
 
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
-from vtkit.config.run_config import read_config
+from vtkit.config.run_config import MINIATURES, read_config
 from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.rendering import align
 from vtkit.report import figure_1, plots, tables, viewer
 from vtkit.report.page import parts, render
 from vtkit.runs import records
-from vtkit.runs.curves import summarize_length, summarize_share
+from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
+from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
 
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
@@ -37,12 +38,14 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     """Write ``summary.json``, the headline numbers that other tools read, and return it.
 
     Returns:
+        ``steps`` are those taken (``done``) and ``planned``; ``unfinished`` says what is not whole,
+        the baseline included, or None; ``replay`` is the kept run that this is a copy of, or None.
         ``accuracy``, ``accuracy_as_published`` (the same completions under the original's judge)
         and ``format_failures`` are ``{value, low, high, n}`` of the last scored step of ``base``,
         ``sft`` and ``grpo``; ``best`` has ``step`` and ``accuracy`` of the best one
         (:func:`vtkit.runs.records.best_scores`). Of lengths and shares, ``start`` is the mean over
         the first 3 training steps, ``end`` over the last 10, ``dip`` the minimum of the moving
-        average over 5 steps. What was not run is None.
+        average over 5 steps; ``rewards`` has the mean of each reward. What was not run is None.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -60,6 +63,9 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "recipe": config.recipe,
         "profile": config.profile,
         "seed": config.seed,
+        "steps": dict(zip(("done", "planned"), records.progress(run_dir), strict=True)),
+        "unfinished": records.unfinished(run_dir) or None,
+        "replay": replay_of(run_dir),
         "accuracy": each(itemgetter("accuracy")),
         "best": {
             name: best and {key: best[key] for key in ("step", "accuracy")}
@@ -70,6 +76,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "html_share": summarize_share(metrics, "html_share", per_step),
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
+        "rewards": summarize_rewards(metrics),
         "wall_seconds": read_json(manifest).get("wall_seconds") if manifest.exists() else None,
     }
     write_json(Path(run_dir) / "summary.json", summary)
@@ -81,7 +88,8 @@ def result_table(run_dir: str | Path) -> str:
     run, benchmark = records.describe_run(run_dir), records.benchmark_name(run_dir)
     blocks = (tables.benchmark_table(run_dir), tables.training_table(run_dir))
     shown = (align([header, *rows]) for header, rows in blocks)
-    return "\n\n".join([f"{run}: {benchmark}, greedy; 95% intervals in brackets", *shown])
+    title = f"{run}: {benchmark}, greedy; 95% intervals in brackets"
+    return "\n\n".join([*map("NOTE: {}".format, records.caveats(run_dir)), title, *shown])
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -107,7 +115,8 @@ def write_report(run_dir: str | Path) -> Path:
     ]
     values = {
         "title": f"R1-Zero: {records.describe_run(folder)}",
-        "miniature": records.MINIATURE if str(summary["profile"]).startswith("mini") else None,
+        "caveats": records.caveats(folder),
+        "miniature": records.MINIATURE if summary["profile"] in MINIATURES else None,
         "headline": _headline(folder, summary),
         "benchmark": records.benchmark_name(folder),
         "scores": tables.benchmark_table(folder),

@@ -13,16 +13,21 @@ from vtkit.aha.reflection import rates
 from vtkit.errors import UserError
 from vtkit.report.groups import evenly
 from vtkit.runs import records
-from vtkit.runs.curves import END_STEPS, LENGTH, START_STEPS, summarize_length, summarize_share
+from vtkit.runs.curves import (
+    END_STEPS,
+    LENGTH,
+    START_STEPS,
+    summarize_length,
+    summarize_rewards,
+    summarize_share,
+)
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.stats import NOT_RUN, at_step, difference, percent, points
 
 Table = tuple[list[str], list[list[str]]]  # header, and rows of as many cells
 METRIC_ROWS = 11
 _METRICS = {  # of metrics.csv: as TRL names them, as people read them
-    "reward": "reward",
-    "rewards/accuracy_reward/mean": "accuracy",
-    "rewards/format_reward/mean": "format",
+    "reward": "reward",  # and each reward of the run
     LENGTH: "tokens",
     "completions/clipped_ratio": "cut off",
     "html_share": "HTML",
@@ -95,6 +100,9 @@ def training_table(run_dir: str | Path) -> Table:
         cells = [f"{length[name]:.1f}" for name in ("start", "dip", "end")]
         cells[1] += f" (step {length['dip_step']})"
     rows = [["mean length (tokens)", *cells]]
+    for name, mean in summarize_rewards(metrics).items():
+        start, end = ("" if mean[at] is None else f"{mean[at]:.3g}" for at in ("start", "end"))
+        rows += [[f"{name} reward", start, "", end]] if name not in ("accuracy", "format") else []
     for name, column in (("HTML", "html_share"), ("reflective", "reflection_rate")):
         share = summarize_share(metrics, column, records.completions_per_step(run_dir))
         start, end = (percent(share["intervals"][when]) for when in ("start", "end"))
@@ -115,10 +123,12 @@ def metrics_table(run_dir: str | Path) -> Table:
     metrics = records.metrics_or_none(run_dir)
     if metrics is None:
         return ["step"], []
-    shown = metrics[[name for name in _METRICS if name in metrics]]
+    rewards = {column: name for name, column in records.reward_columns(metrics).items()}
+    labels = {"reward": _METRICS["reward"]} | rewards | _METRICS
+    shown = metrics[[name for name in labels if name in metrics]]
     shown = shown.iloc[evenly(range(len(shown)), METRIC_ROWS)]
     rows = [[f"{step}", *(f"{value:.3g}" for value in row)] for step, *row in shown.itertuples()]
-    return ["step", *(_METRICS[name] for name in shown)], rows
+    return ["step", *(labels[name] for name in shown)], rows
 
 
 def effects_table(effects: dict[str, dict[str, Any]]) -> Table:

@@ -5,35 +5,60 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vtkit.errors import UserError, nearest
-from vtkit.files import ROOT
+from vtkit.config.run_config import MODEL_TYPES, RunConfig
+from vtkit.errors import UserError, nearest, suggest
+from vtkit.files import ROOT, read_json
 from vtkit.hub import CV_BENCH_HUB, SAT_HUB, is_hub_id
+from vtkit.runs.leash import leash
+from vtkit.runs.places import require_run_place
 
-if TYPE_CHECKING:
-    from vtkit.config.run_config import RunConfig
 
-
-def require_origins(config: "RunConfig") -> None:
+def require_origins(config: RunConfig) -> None:
     """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
-    Only before a new run's folder keeps it. Whether a model's hub id exists is not checked.
+    Also a model of a type that cannot be trained, and a reward whose file cannot be used. Only
+    before a new run's folder keeps it, which may be no other's. Whether a model's hub id exists is
+    not checked.
     """
+    require_run_place(config.run_dir)
     if (Path(config.run_dir) / "config.yaml").exists():
         return
+    from vtkit.judging.rewards import get_rewards  # takes half a second
+
+    get_rewards(config.paid, config.reward_rules)
     for field in FIELDS:
         name = getattr(config, field)
-        if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
+        if not (name and os.path.exists(name)) and _made_as(name) not in MAKERS:
             _require_on_hub(config, field, name)
+    _require_known_type(config.model)
 
 
-def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
+def _require_known_type(model: str) -> None:
+    """Refuse a model whose config.json, in its folder or the hub's cache, has another type."""
+    path: Any = os.path.join(model, "config.json")
+    if not os.path.isfile(path) and is_hub_id(model):
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(model, "config.json")
+    if not isinstance(path, str) or not os.path.isfile(path):
+        return
+    values = read_json(path)
+    kind = values.get("model_type") if isinstance(values, dict) else None
+    if kind not in MODEL_TYPES:
+        near = suggest(str(kind), MODEL_TYPES)
+        raise UserError(
+            f"parameters: model: {model} is of type '{kind}', which this kit cannot train{near}"
+        )
+
+
+def _require_on_hub(config: RunConfig, field: str, name: str) -> None:
     hub = "" if field == "model" else _published(config, field)
     if is_hub_id(name) if field == "model" else name == hub:
         return
     kind = "models/" if field == "model" else "data/"
-    known = [one for one in MAKERS if one.startswith(kind) and config.profile == "mini"]
+    known = [one for one in MAKERS if one.startswith(kind) and config.is_miniature]
     known += [hub] if hub else []
     path = Path(name)
     by_last = {Path(one).name: one for one in (*known, *map(str, path.parent.glob("*")))}
@@ -47,7 +72,7 @@ def _require_on_hub(config: "RunConfig", field: str, name: str) -> None:
     raise UserError(f"parameters: {field}: no '{name}' here; {remedy}")
 
 
-def _published(config: "RunConfig", field: str) -> str:
+def _published(config: RunConfig, field: str) -> str:
     """The one data set of the hub that a field may name; "" if the format has none."""
     from vtkit.data.formats import FORMATS  # takes a second
 
@@ -57,30 +82,40 @@ def _published(config: "RunConfig", field: str) -> str:
 
 
 FIELDS = ("train_data", "benchmark_data", "model")  # of a configuration that name such folders
-_PROBLEMS = ("test.parquet", "vtkit.mini data problems")
+_PARTS = ("train.parquet", "test.parquet")
+_PROBLEMS = (_PARTS, "vtkit.mini data problems")
+_SAT = tuple(f"{name}.parquet" for name in ("SAT_train", "SAT_val", "test_2d", "test_3d"))
+_BASE, _TUNED = ("pretraining.json",), ("tuning.json",)
 _INSTRUCT = "vtkit.mini instruct --manner"
 _CONTROL = "vtkit.mini base --corpus"
 MAKERS = {
-    "data/mini": ("test_3d.parquet", "vtkit.mini data"),
+    "data/mini": (_SAT, "vtkit.mini data"),
     "data/mini/r1-v": _PROBLEMS,
     "data/mini/journey": _PROBLEMS,
     "data/mini/open-r1-multimodal": _PROBLEMS,
-    "data/mini/text": ("test.parquet", "vtkit.mini data text"),
-    "models/mini-base": ("pretraining.json", "vtkit.mini base"),
-    "models/mini-instruct": ("tuning.json", "vtkit.mini instruct"),
-    "models/mini-instruct-terse": ("tuning.json", f"{_INSTRUCT} terse"),
-    "models/mini-instruct-talkative": ("tuning.json", f"{_INSTRUCT} talkative"),
-    "models/mini-text": ("pretraining.json", "vtkit.mini text"),
-    "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
-    "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),
+    "data/mini/text": (_PARTS, "vtkit.mini data text"),
+    "models/mini-base": (_BASE, "vtkit.mini base"),
+    "models/mini-instruct": (_TUNED, "vtkit.mini instruct"),
+    "models/mini-instruct-terse": (_TUNED, f"{_INSTRUCT} terse"),
+    "models/mini-instruct-talkative": (_TUNED, f"{_INSTRUCT} talkative"),
+    "models/mini-text": (_BASE, "vtkit.mini text"),
+    "models/mini-no-long-traces": (_BASE, f"{_CONTROL} no_long_traces"),
+    "models/mini-long-traces-no-better": (_BASE, f"{_CONTROL} long_traces_no_better"),
 }
-"""By folder: the file that is written last, and the module (with its options) that writes it."""
+"""By folder: files that are there once it is whole, and the module (with its options) that writes
+it. No other folder is ever written to for what a run reads."""
 
 
 def maker(folder: str) -> list[str] | None:
     """The command that makes a missing or unfinished folder; None if none is needed or known."""
-    last, command = MAKERS.get(folder, ("", ""))
-    return command.split() if command and not (ROOT / folder / last).exists() else None
+    files, command = MAKERS.get(_made_as(folder), ((), ""))
+    missing = [name for name in files if not (ROOT / folder / name).exists()]
+    return command.split() if missing else None
+
+
+def _made_as(folder: str) -> str:
+    """A folder as :data:`MAKERS` names it: ``./data/mini`` and its whole path are data/mini too."""
+    return Path(os.path.relpath(ROOT / folder, ROOT)).as_posix()
 
 
 def make_missing(
@@ -98,7 +133,8 @@ def make_missing(
     for folder in dict.fromkeys(config[name] for name in fields):
         if command := maker(folder):
             run = [sys.executable, "-m", *command]
-            done = subprocess.run(run, cwd=ROOT, capture_output=quiet, text=True)
+            with leash() as variables:
+                done = subprocess.run(run, cwd=ROOT, capture_output=quiet, text=True, env=variables)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1:] if quiet else ["see above"]
                 raise UserError(f"{folder} is missing and could not be made; {' '.join(why)}")

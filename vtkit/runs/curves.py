@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from vtkit.runs.records import completions_per_step, load_metric
+from vtkit.runs.records import completions_per_step, load_metric, reward_columns
 from vtkit.stats import proportion
 
 START_STEPS = 3
@@ -93,3 +93,18 @@ def summarize_share(metrics: pd.DataFrame | None, column: str, per_step: int) ->
     parts = {"start": shares.head(START_STEPS), "end": shares.tail(END_STEPS)}
     intervals = {name: pooled_share(part, per_step) for name, part in parts.items()}
     return {name: each["value"] for name, each in intervals.items()} | {"intervals": intervals}
+
+
+def summarize_rewards(metrics: pd.DataFrame | None) -> dict[str, dict[str, float | None]]:
+    """The mean of each reward by its name, ``start`` and ``end``; None where it did not apply."""
+    columns = {} if metrics is None else reward_columns(metrics)
+    parts = {
+        name: {"start": metrics[column].head(START_STEPS), "end": metrics[column].tail(END_STEPS)}
+        for name, column in columns.items()
+    }
+    return {
+        name: {
+            when: float(part.mean()) if part.notna().any() else None for when, part in both.items()
+        }
+        for name, both in parts.items()
+    }

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vtkit.files import ROOT, environment, shown, write_json
+from vtkit.errors import Stopped, first_line
+from vtkit.files import ROOT, environment, shown
 from vtkit.runs.folder import HEADLESS
 from vtkit.runs.steps import Step
+
+_START_SECONDS = 300  # for a kernel; a loaded cluster's file system takes its time
 
 
 class StepFailed(Exception):
@@ -26,6 +29,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
 
     Raises:
         StepFailed: a cell raised, the kernel died, or a cell left early.
+        Stopped: somebody interrupted the kernel.
     """
     import nbclient.exceptions
     import papermill
@@ -33,31 +37,45 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     output = step.output(run_dir)
     partial = output.with_suffix(".partial.ipynb")
     kernel_log = output.parent / "kernel.log"
-    given = {name: value for name, value in parameters.items() if name in step.parameters}
-    # The kernel is the one of this environment, whatever kernels the user has installed elsewhere.
-    variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    # The kernel is the one of this environment, whatever kernels the user has installed elsewhere,
+    # and it draws into the notebook, whatever the shell was told to draw with.
+    variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": ""}
+    variables["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     options = {"kernel_name": "python3", "progress_bar": False, "autosave_cell_every": 30}
-    options |= {"stdout_file": _Lines(), "cwd": str(ROOT)}
-    start = time.monotonic()
+    options |= {"stdout_file": _Lines(), "cwd": str(ROOT), "start_timeout": _START_SECONDS}
+    start, stopped = time.monotonic(), None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with _quiet(kernel_log), environment(variables):
-            place = str(partial.resolve())
-            notebook = papermill.execute_notebook(str(step.path), place, given, **options)
+            source, place = (_literal(path) for path in (step.path, partial.resolve()))
+            notebook = papermill.execute_notebook(source, place, parameters, **options)
         problem = _left_early(notebook)
     except papermill.PapermillExecutionError as error:
         problem = _cell_failure(error)
+        if error.ename in ("Stopped", "KeyboardInterrupt"):
+            stopped = error.evalue
     except nbclient.exceptions.DeadKernelError:
         problem = f"its kernel died (out of memory?); its last words are in {shown(kernel_log)}"
     except OSError as error:
         problem = f"cannot write {shown(partial)}: {error.strerror or error}"
+    except RuntimeError as error:  # of jupyter_client: slow, or dead while starting
+        why = f"its kernel did not start ({first_line(error)})"
+        problem = f"{why}; repeat the command; its last words are in {shown(kernel_log)}"
     if partial.exists():
         os.replace(partial, output)
+        step.note(run_dir)
+    if stopped is not None:
+        raise Stopped(stopped)
     if problem:
         raise StepFailed(f"{shown(step.path)}: {problem}\nexecuted notebook: {shown(output)}")
     seconds = time.monotonic() - start
-    write_json(step.marker(run_dir), {"key": key, "seconds": round(seconds, 1)})
+    step.note(run_dir, key, seconds)
     return seconds
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which reads braces as templates."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _cell_failure(error: Any) -> str:

@@ -6,46 +6,53 @@ Its config.yaml is written once: no file in it comes from two settings.
 import contextlib
 import errno
 import os
-import random
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from vtkit import __version__
-from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import IDENTITY, PLACES, RunConfig, read_config, save_config
-from vtkit.errors import UserError
-from vtkit.files import ROOT, atomic_write, environment, read_json, remove_drafts, write_json
-from vtkit.runs.artifacts import make_missing, require_origins
-from vtkit.runs.manifest import file_hashes, new_manifest, now, package_versions, update_manifest
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from vtkit.config.run_config import (
+    NOTEBOOK_SETTINGS,
+    PLACES,
+    RunConfig,
+    read_config,
+    save_config,
+)
+from vtkit.errors import UserError, resumable
+from vtkit.files import environment, read_json, remove_drafts, write_json
+from vtkit.runs.artifacts import require_origins
+from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
+from vtkit.runs.places import require_run_place, written_parts
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
 _LOCK_OWNER = "VTKIT_LOCKED_RUN"
 HEADLESS = "VTKIT_HEADLESS"
+_HELD: set[str] = set()  # folders that this process itself holds
+_PATIENCE = 15  # seconds for the children of a killed holder: see vtkit.runs.leash
 
 
 def start_run(config: RunConfig) -> Path:
     """Create the run's folder, or accept the one that has exactly these settings.
 
     Raises:
-        UserError: the folder has other settings (they are named) or cannot be written.
+        UserError: the folder has other settings (they are named), or is not a run's, or cannot be
+            written.
     """
     require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
     if stored.exists():
-        changes = differences(read_config(stored), config)
-        if changes:
+        kept = read_config(stored)
+        if changes := differences(kept, config):
             raise UserError(
                 f"{stored} has other settings: {', '.join(changes)}; "
-                "choose another folder with --run-dir, or delete this one"
+                "choose another folder (run_dir), or delete this one"
             )
+        of_notebooks = {name: getattr(config, name) for name in NOTEBOOK_SETTINGS}
+        if (now_used := kept.replace(**of_notebooks)) != kept:
+            save_config(now_used, stored)
     else:
         save_config(config, stored)
     if not (folder / "manifest.json").exists():
@@ -53,44 +60,44 @@ def start_run(config: RunConfig) -> Path:
     return folder
 
 
-def setup(
-    recipe: str = "visualthinker",
-    profile: str = "mini",
-    seed: int = 0,
-    run_dir: str = "",
-    overrides: Mapping[str, Any] | None = None,
-    make: Sequence[str] = (),
-) -> RunConfig:
-    """First line of every notebook: settings, folder, seeds, and one line about the machine.
+@dataclass
+class Work:
+    """Work on a run; ``status`` is what manifest.json says of it once it ends without an error."""
 
-    Changes to the repository root. A notebook opened by hand on an existing folder takes that
-    folder's settings, and says so.
+    status: str = "finished"
 
-    Args:
-        run_dir: empty means ``runs/<recipe>-<profile>-s<seed>``.
-        make: fields (``train_data``, ``benchmark_data``, ``model``) whose folders of the miniature
-            are written if they are missing.
+
+@contextlib.contextmanager
+def work_on(config: RunConfig) -> Iterator[Work]:
+    """Hold a run's folder, and close manifest.json when the work ends, however it ends.
+
+    It then says "finished" (or what the block set), "stopped" or "failed"; the seconds add up, and
+    the files that were read are hashed. An interrupt becomes :class:`vtkit.errors.Stopped`. Inside
+    another such block of the same run, also a parent process's, only the last is done.
+
+    Raises:
+        UserError: as :func:`locked` and :func:`start_run`.
     """
-    import pandas
+    inner = _is_held(config.run_dir)
+    with locked(config.run_dir), resumable(lambda: stopped_at(config)):
+        start_run(config)
+        work, began = Work(), time.monotonic()
+        if inner:
+            yield work
+            return
+        update_manifest(config.run_dir, status="running", finished=None)
+        status = "failed"
+        try:
+            yield work
+            status = work.status
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        finally:
+            _finish(config, status, time.monotonic() - began)
 
-    os.chdir(ROOT)
-    overrides = dict(overrides or {})
-    own = [name for name in IDENTITY if name in overrides]
-    if own:
-        raise UserError(f"overrides: '{own[0]}' is a parameter of its own; set that instead")
-    config = resolve_config(recipe, profile, seed=seed, run_dir=run_dir or None, **overrides)
-    if not overrides:
-        config = _settings_of_folder(config)
-    start_run(config)
-    seed_everything(config.seed)
-    pandas.set_option("display.max_colwidth", None)  # tables show whole completions
-    print(describe_machine(config))
-    make_missing(config.to_dict(), make, quiet=True)
-    return config
 
-
-def finish_run(config: RunConfig, status: str, seconds: float) -> None:
-    """Close a session, "finished", "incomplete", "failed" or "stopped"; seconds add up."""
+def _finish(config: RunConfig, status: str, seconds: float) -> None:
     manifest = read_json(Path(config.run_dir) / "manifest.json")
     seconds, files = manifest["wall_seconds"] + seconds, file_hashes(config, manifest["files"])
     update_manifest(
@@ -98,50 +105,87 @@ def finish_run(config: RunConfig, status: str, seconds: float) -> None:
     )
 
 
+def stopped_at(config: RunConfig) -> str:
+    """How far the training of a run came, for who stops it: "after step 7 of 30"; or ""."""
+    from vtkit.runs.records import progress  # brings pandas
+
+    with contextlib.suppress(UserError):
+        done, planned = progress(config.run_dir)
+        if 0 < done < planned:
+            return f"after step {done} of {planned}"
+    return ""
+
+
+def _is_held(run_dir: str | Path) -> bool:
+    """Whether this process, or the one that started it, holds the folder already."""
+    return os.environ.get(_LOCK_OWNER) == str(Path(run_dir).resolve())
+
+
 @contextlib.contextmanager
 def locked(run_dir: str | Path) -> Iterator[None]:
-    """Hold a run's folder: one process (with its children) at a time writes to it.
+    """Hold a run's folder: one process, and one child that writes, at a time.
 
     The lock is freed when its holder ends, however it ends; half-written files of a killed holder
     are removed. On a file system without locks it is a file ``.lock.soft`` with the holder's
     number, which is taken over if that process is gone.
 
+    A child of the holder takes a lock of its own: it is refused while another one writes, and so is
+    who comes after a holder that was killed, until its last child is gone.
+
     Raises:
-        UserError: another process holds it, or the folder cannot be written.
+        UserError: another process holds it, or the folder is not a run's, or cannot be written.
     """
-    folder = Path(run_dir).resolve()
-    if os.environ.get(_LOCK_OWNER) == str(folder):
+    require_run_place(run_dir)
+    inner = _is_held(run_dir)
+    with hold(run_dir) as folder:
+        if not inner:
+            remove_drafts(*written_parts(folder))
         yield
+
+
+@contextlib.contextmanager
+def hold(place: str | Path) -> Iterator[Path]:
+    """Hold any folder as :func:`locked` does, whatever is in it; yields its resolved path."""
+    folder = Path(place).resolve()
+    if _is_held(folder) and str(folder) in _HELD:
+        yield folder
         return
+    child = folder / ".lock.child"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(folder / ".lock")
+        if _is_held(folder):
+            lock = _acquire(child, _PATIENCE)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _acquire(folder / ".lock")
+            if child.exists():
+                _acquire(child, _PATIENCE).release()
     except filelock.Timeout as error:
         raise UserError(
-            f"another run is using {run_dir} (process {_holder(error.lock_file)}); "
-            "wait for it, stop it, or choose another folder with --run-dir"
+            f"another run is using {place} (process {_holder(error.lock_file)}); "
+            "wait for it, stop it, or choose another folder (run_dir)"
         ) from None
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; choose another"
         ) from error
+    _HELD.add(str(folder))
     try:
-        remove_drafts(folder)
         with environment({_LOCK_OWNER: str(folder)}):
-            yield
+            yield folder
     finally:
+        _HELD.discard(str(folder))
         lock.release()
 
 
-def _acquire(path: Path) -> filelock.BaseFileLock:
-    """Lock a file without waiting; it then holds the number of this process."""
+def _acquire(path: Path, seconds: float = 0) -> filelock.BaseFileLock:
+    """Lock a file, waiting so long for it; it then holds the number of this process."""
     try:
-        lock = filelock.FileLock(path, blocking=False, fallback_to_soft=False)
+        lock = filelock.FileLock(path, timeout=seconds, fallback_to_soft=False)
         lock.acquire()
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        lock = filelock.SoftFileLock(path.with_name(".lock.soft"), blocking=False)
+        lock = filelock.SoftFileLock(path.with_name(f"{path.name}.soft"), timeout=seconds)
         lock.acquire()
     else:
         with open(path, "r+b") as handle:
@@ -161,60 +205,13 @@ def _holder(path: str) -> int | str:
     return "unknown"
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, on every device."""
-    import numpy
-    import torch
-
-    random.seed(seed)
-    numpy.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def describe_machine(config: RunConfig) -> str:
-    """One line: versions, device with the reason for it, seed and folder."""
-    from vtkit.models.devices import pick_device
-
-    versions = package_versions()
-    shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "trl"))
-    python = ".".join(map(str, sys.version_info[:3]))
-    device, reason = pick_device()
-    return (
-        f"vtkit {__version__} (Python {python}, {shown}) "
-        f"on {device} ({reason}; {os.cpu_count()} CPU cores); "
-        f"recipe {config.recipe}, profile {config.profile}, seed {config.seed}: {config.run_dir}"
-    )
-
-
-def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
-    """Write a table as CSV into the run folder, whole or not at all."""
-    path = Path(config.run_dir) / name
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
-    return path
-
-
 def headless() -> bool:
     """Whether ``run_all.sh`` runs the notebooks: print lines, no live plots."""
     return HEADLESS in os.environ
 
 
 def differences(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Where two configurations differ, as text; :data:`PLACES` do not count."""
-    old, new = stored.to_dict(), config.to_dict()
-    changed = [name for name in new if name not in PLACES and old[name] != new[name]]
+    """Where two configurations differ, as text, but for what no training depends on."""
+    old, new, free = stored.to_dict(), config.to_dict(), (*PLACES, *NOTEBOOK_SETTINGS)
+    changed = [name for name in new if name not in free and old[name] != new[name]]
     return [f"{name} is {old[name]} there and {new[name]} here" for name in changed]
-
-
-def _settings_of_folder(config: RunConfig) -> RunConfig:
-    """The folder's settings, if recipe, profile and seed are the same."""
-    path = Path(config.run_dir) / "config.yaml"
-    if not path.exists():
-        return config
-    stored = read_config(path).replace(run_dir=config.run_dir)
-    same = all(getattr(stored, name) == getattr(config, name) for name in IDENTITY)
-    changes = differences(stored, config)
-    if not (same and changes):
-        return config
-    print(f"settings of {path}: {'; '.join(changes)}")
-    return stored

@@ -12,7 +12,8 @@ from typing import Any
 
 from vtkit import __version__
 from vtkit.config.run_config import RunConfig
-from vtkit.files import ROOT, read_json, shown, write_json
+from vtkit.files import ROOT, read_json, shown, user_path, write_json
+from vtkit.judging.reward_files import versions
 
 # What a result depends on, and what a bug report needs.
 PACKAGES = (
@@ -76,19 +77,46 @@ def git_revision() -> str | None:
 
 
 def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
-    """Local data and model files that a run reads: ``{path: {sha256, bytes, mtime}}``.
+    """Local data, model and reward files that a run reads: ``{path: {sha256, bytes, mtime}}``.
 
     A file with the size and time that it has in ``known`` (an earlier result) is not read again.
     """
-    result = {}
+    result, paths = {}, []
     for name in ("train_data", "benchmark_data", "model"):
         pattern = "*.safetensors" if name == "model" else "*.parquet"
-        for path in sorted((ROOT / getattr(config, name)).glob(pattern)):
-            stat = path.stat()
-            entry = known.get(shown(path))
-            if not entry or (entry["bytes"], entry["mtime"]) != (stat.st_size, stat.st_mtime):
-                with open(path, "rb") as handle:
-                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
-                entry = {"sha256": digest, "bytes": stat.st_size, "mtime": stat.st_mtime}
-            result[shown(path)] = entry
+        paths += sorted((ROOT / getattr(config, name)).glob(pattern))
+    paths += [path for name in versions(config.paid) if (path := user_path(name)).is_file()]
+    for path in paths:
+        stat = path.stat()
+        entry = known.get(shown(path))
+        if not entry or (entry["bytes"], entry["mtime"]) != (stat.st_size, stat.st_mtime):
+            with open(path, "rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            entry = {"sha256": digest, "bytes": stat.st_size, "mtime": stat.st_mtime}
+        result[shown(path)] = entry
     return result
+
+
+def note_rewards(config: RunConfig, step: int) -> dict[str, list[dict[str, Any]]]:
+    """Note in the manifest what pays from ``step`` on; returns the versions of each reward file.
+
+    A version is ``{after_step, sha256}``; one of which no step is left is forgotten.
+    """
+    if not (now := versions(config.paid)):
+        return {}
+    known = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
+    noted = {}
+    for name, digest in now.items():
+        older = [one for one in known.get(name, []) if one["after_step"] < step]
+        same = bool(older) and older[-1]["sha256"] == digest
+        noted[name] = older if same else [*older, {"after_step": step, "sha256": digest}]
+    update_manifest(config.run_dir, rewards=noted)
+    return noted
+
+
+def changed_rewards(config: RunConfig) -> list[str]:
+    """The reward files that are not what a trained run was paid by last."""
+    if not (now := versions(config.paid)):
+        return []
+    noted = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
+    return [name for name in now if name in noted and noted[name][-1]["sha256"] != now[name]]

@@ -1,6 +1,7 @@
 """Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 from vtkit.config.run_config import RunConfig, read_config
 from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
+from vtkit.runs.replay import replay_of
 
 BENCHMARKS = {
     "sat": "CV-Bench",
@@ -44,6 +46,13 @@ def load_metric(run_dir: str | Path, column: str) -> pd.Series:
         path = Path(run_dir) / "metrics.csv"
         raise UserError(f"{path} has no column {column!r}; name the folder of a GRPO run")
     return metrics[column]
+
+
+def reward_columns(metrics: pd.DataFrame) -> dict[str, str]:
+    """The columns of rewards: ``rewards/brevity_reward/mean`` by the name ``brevity``."""
+    pattern = re.compile("rewards/(.*)_reward/mean")
+    found = {column: pattern.fullmatch(column) for column in metrics.columns}
+    return {match[1]: column for column, match in found.items() if match}
 
 
 def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
@@ -119,18 +128,51 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
 
 
 def describe_run(run_dir: str | Path) -> str:
-    """Name a run in one line, for figures and tables: recipe, profile and seed."""
+    """Name a run in one line, for figures and tables: recipe, profile, seed, and if it is whole."""
     config = config_of(run_dir)
-    cold = config.cold_start
-    more = f", after a cold start on {cold} examples" if cold else ""
-    return f"{config.recipe}, profile {config.profile}, seed {config.seed}{more}"
+    cold, missing = config.cold_start, unfinished(run_dir)
+    parts = [config.recipe, f"profile {config.profile}", f"seed {config.seed}"]
+    parts += [f"after a cold start on {cold} examples"] if cold else []
+    parts += [f"unfinished: {missing}"] if missing else []
+    parts += ["replay"] if replay_of(run_dir) else []
+    return ", ".join(parts)
+
+
+def progress(run_dir: str | Path) -> tuple[int, int]:
+    """The training steps that a run has taken, and all that its settings ask for."""
+    metrics = metrics_or_none(run_dir)
+    return 0 if metrics is None else int(metrics.index[-1]), config_of(run_dir).steps
+
+
+def unfinished(run_dir: str | Path) -> str:
+    """What was begun and not ended, such as "77 of 100 steps", the baseline's included; or ""."""
+    parts = []
+    for name, folder in reversed(_arms(run_dir).items()):
+        if folder and (folder / "config.yaml").exists():
+            done, planned = progress(folder)
+            label = "baseline: " if name == "sft" and folder != Path(run_dir) else ""
+            parts += [f"{label}{done} of {planned} steps"] if 0 < done < planned else []
+    return ", ".join(parts)
+
+
+def caveats(run_dir: str | Path) -> list[str]:
+    """What has to be said with each result of a run: that it is a replay, or unfinished."""
+    original, missing, said = replay_of(run_dir), unfinished(run_dir), []
+    if original:
+        said.append(
+            f"Replay: this is the committed run {original}, not one of yours. "
+            "Notebook 03 trains your own."
+        )
+    if missing:
+        said.append(f"Unfinished: {missing}. Run notebook 03 again to resume.")
+    return said
 
 
 def benchmark_name(run_dir: str | Path) -> str:
     """Name what the run was scored on: CV-Bench, or held-out problems of the training data."""
     config = config_of(run_dir)
     name = BENCHMARKS[config.train_format]
-    return f"miniature {name}" if config.profile.startswith("mini") else name
+    return f"miniature {name}" if config.is_miniature else name
 
 
 def completions_per_step(run_dir: str | Path) -> int:

@@ -1,39 +1,16 @@
-"""Notebooks as steps of a run: parameters (papermill only warns of unknown ones), what is done."""
+"""Notebooks as steps of a run: which there are, which to run, what is done."""
 
-import ast
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from pydantic import create_model
-
-from vtkit.config.run_config import RunConfig
-from vtkit.config.values import KINDS, Strict, read_given
-from vtkit.errors import UserError, suggest
-from vtkit.files import ROOT, read_json, shown
+from vtkit.config.run_config import NOTEBOOK_SETTINGS, RunConfig
+from vtkit.errors import UserError, first_line
+from vtkit.files import ROOT, read_json, shown, unused, write_json
 
 NOTEBOOKS = ROOT / "notebooks"
 REQUIRED = ("recipe", "profile", "seed", "run_dir", "overrides")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's cell tagged ``parameters``: ``name: type = default  # help``."""
-
-    name: str
-    type: str
-    default: str
-    help: str
-
-    @property
-    def kind(self) -> Any:
-        """Its type; without an annotation, the default's."""
-        name = self.type.split("[")[0]
-        return KINDS.get(name) or KINDS.get(type(ast.literal_eval(self.default)).__name__, str)
 
 
 @dataclass(frozen=True)
@@ -50,23 +27,18 @@ class Step:
     def number(self) -> str:
         return self.name[:2]
 
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """What its cell tagged ``parameters`` declares; a UserError if one is missing."""
+    def check(self) -> None:
+        """Require the parameters that a run sets; a UserError if the notebook cannot be read."""
         import papermill
 
         try:
             found = papermill.inspect_notebook(str(self.path))
         except Exception as error:  # nbformat and json have many ways to say it
-            raise UserError(f"{shown(self.path)} is not a notebook ({error})") from None
-        missing = [name for name in REQUIRED if name not in found]
-        if missing:
+            why = first_line(error)
+            raise UserError(f"{shown(self.path)} is not a notebook ({why})") from None
+        if missing := next((name for name in REQUIRED if name not in found), None):
             cell = f"{shown(self.path)}: its cell tagged 'parameters'"
-            raise UserError(f"{cell} does not set {missing[0]}")
-        return {
-            name: Parameter(name, item["inferred_type_name"], item["default"], item["help"])
-            for name, item in found.items()
-        }
+            raise UserError(f"{cell} does not set {missing}; restore it")
 
     def output(self, run_dir: Path) -> Path:
         """Where the executed notebook goes."""
@@ -76,14 +48,25 @@ class Step:
         """The file that says the step is done, and with what."""
         return run_dir / "notebooks" / ".done" / f"{self.name}.json"
 
-    def key(self, config: RunConfig, parameters: Mapping[str, Any]) -> str:
-        """Hash of all that a step's result depends on: cells, its parameters, settings."""
+    def note(self, run_dir: Path, key: str | None = None, seconds: float = 0) -> None:
+        """Write the marker; without a key it only tells later if the notebook was edited."""
+        value = {"key": key, "seconds": round(seconds, 1), "sha256": _sha256(self.output(run_dir))}
+        write_json(self.marker(run_dir), value)
+
+    def key(self, config: RunConfig) -> str:
+        """Hash of all that a step's result depends on: its cells and the run's settings.
+
+        A setting of one notebook counts in those that read it.
+        """
         import nbformat
 
-        parameters = {name: parameters[name] for name in parameters if name in self.parameters}
+        from vtkit.judging.reward_files import versions  # takes half a second
+
         cells = [(cell.cell_type, cell.source) for cell in nbformat.read(self.path, 4).cells]
-        place = {"run_dir": None}  # a run folder may be moved
-        content = [cells, {**parameters, **place}, {**config.to_dict(), **place}]
+        source = "\n".join(source for _, source in cells)
+        unread = [name for name in NOTEBOOK_SETTINGS if f"config.{name}" not in source]
+        content = [cells, {**config.to_dict(), **dict.fromkeys([*unread, "run_dir"])}]
+        content += [files] if (files := versions(config.paid)) else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def is_done(self, run_dir: Path, key: str) -> bool:
@@ -98,19 +81,28 @@ def discover(folder: Path = NOTEBOOKS) -> list[Step]:
     steps = [Step(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     if not steps:
         raise UserError(f"{shown(folder)} has no notebooks named like 00_name.ipynb")
+    for step in steps:
+        step.check()
     return steps
 
 
 def select(steps: list[Step], first: str | None = None, only: str | None = None) -> list[Step]:
     """The steps from number ``first`` on, or those listed in ``only`` (``"03,04"``)."""
     numbers = [step.number for step in steps]
-    wanted = [text.strip().zfill(2) for text in (only or first or "").split(",") if text.strip()]
-    for number in wanted:
-        if number not in numbers:
-            raise UserError(f"no notebook has number {number}; there are {', '.join(numbers)}")
-    if only:
-        return [step for step in steps if step.number in wanted]
-    return [step for step in steps if step.number >= wanted[0]] if wanted else steps
+    option = "--from" if only is None else "--only"
+    if first is None and only is None:
+        return steps
+    wanted = [text.strip() for text in (only or first or "").split(",")]
+    for text in wanted:
+        if text.zfill(2) not in numbers or not text:
+            there = ", ".join(numbers)
+            raise UserError(f"{option}: no notebook has number '{text}'; there are {there}")
+    wanted = [text.zfill(2) for text in wanted]
+    if only is None:
+        if len(wanted) > 1:
+            raise UserError(f"--from: one number, got {first}; use --only for several")
+        return [step for step in steps if step.number >= wanted[0]]
+    return [step for step in steps if step.number in wanted]
 
 
 def suited(steps: list[Step], config: RunConfig) -> list[Step]:
@@ -119,33 +111,18 @@ def suited(steps: list[Step], config: RunConfig) -> list[Step]:
     return [step for step in steps if step.number not in about_sat]
 
 
-def split_parameters(
-    given: Mapping[str, str], steps: list[Step], fields: Mapping[str, Any]
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Sort ``-p name value`` into overrides of the configuration and notebooks' own parameters.
-
-    Raises:
-        UserError: an unknown name (the nearest one is named), or a wrong type.
-    """
-    own = {p.name: p for step in steps for p in step.parameters.values() if p.name not in REQUIRED}
-    overrides, texts = {}, {}
-    for name, value in given.items():
-        if name in REQUIRED:
-            hint = "-p FIELD VALUE" if name == "overrides" else f"--{name.replace('_', '-')}"
-            raise UserError(f"parameters: '{name}' is not set with -p; use {hint}")
-        if name not in own and name not in fields:
-            near = suggest(name, [*own, *fields])
-            raise UserError(f"parameters: unknown parameter '{name}'{near} (--list shows all)")
-        if name in fields:
-            overrides[name] = value
-        if name in own:
-            texts[name] = value
-    kinds = {name: (own[name].kind, None) for name in texts}
-    own_values = create_model("NotebookParameters", __base__=Strict, **kinds)
-    return overrides, read_given(own_values, texts, "parameters", text=True)
-
-
 def forget(steps: list[Step], run_dir: Path) -> None:
-    """Take back that these steps are done."""
+    """Take back that these steps are done; what somebody wrote into their notebooks stays."""
     for step in steps:
-        step.marker(run_dir).unlink(missing_ok=True)
+        marker, output = step.marker(run_dir), step.output(run_dir)
+        wrote = read_json(marker).get("sha256") if marker.exists() else None
+        if wrote and output.exists() and wrote != _sha256(output):
+            kept = unused(output.with_suffix(".edited.ipynb"))
+            output.rename(kept)
+            print(f"{shown(output)} was edited: it is {kept.name} now", flush=True)
+        marker.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

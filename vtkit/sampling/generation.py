@@ -15,7 +15,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, resumable
 from vtkit.models.inputs import (
     batch_inputs,
     by_length,
@@ -178,21 +178,27 @@ def _inference(model: Any) -> Iterator[None]:
 
 @contextmanager
 def progress_bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show progress; yields a function to call with the number of rows just finished."""
-    if shown and not headless():
-        with tqdm(total=total, initial=done, desc="completions", unit="row", leave=False) as bar:
-            yield bar.update
-        return
-    began = printed = time.monotonic()
-    new = 0
+    """Show progress; yields a function to call with the number of rows just finished.
+
+    An interrupt inside becomes :class:`vtkit.errors.Stopped`, which says how many there are.
+    """
+    new, began = 0, time.monotonic()
+    printed = began
+    silent = not shown or headless()
+    bar = tqdm(
+        total=total, initial=done, desc="completions", unit="row", leave=False, disable=silent
+    )
 
     def advance(rows: int) -> None:
         nonlocal new, printed
         new += rows
+        bar.update(rows)
         now = time.monotonic()
-        if shown and now - printed > _SECONDS_BETWEEN_LINES and done + new < total:
+        late = now - printed > _SECONDS_BETWEEN_LINES
+        if shown and silent and late and done + new < total:
             left = (now - began) / new * (total - done - new) / 60
             print(f"completions: {done + new} of {total}, {left:.1f} min left", flush=True)
             printed = now
 
-    yield advance
+    with resumable(lambda: f"after {done + new} of {total} completions"), bar:
+        yield advance

@@ -1,6 +1,7 @@
 """Run studies; skip what is done, resume what was stopped."""
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,15 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["readme"]:
         return run(_readme_parser(), _readme, argv[1:])
+    if argv[:1] == ["laboratory"]:
+        program, description = "python -m vtkit.studies laboratory", "Keep notebook 02's runs."
+        return run(Parser(prog=program, description=description), _laboratory, argv[1:])
     studies = sorted(path.stem for path in (ROOT / "configs" / "studies").glob("*.yaml"))
     parser = Parser(
         prog="python -m vtkit.studies",
         description="Run studies; skip what is done, resume what was stopped.",
-        epilog="python -m vtkit.studies readme [RUN ...] keeps runs and writes the tables.",
+        epilog="python -m vtkit.studies readme [RUN ...] keeps runs and writes the tables; "
+        "python -m vtkit.studies laboratory makes the runs that notebook 02 replays again.",
         allow_abbrev=False,
     )
     parser.add_argument("names", nargs="*", metavar="STUDY", help=", ".join(studies))
@@ -69,6 +74,14 @@ def _readme(args: argparse.Namespace) -> None:
     for run_dir in args.run_dirs:
         print(f"kept: {shown(keep(run_dir))}")
     write_tables()
+
+
+def _laboratory(_: argparse.Namespace) -> None:
+    from vtkit.studies.reward_hacking import keep_runs
+
+    os.chdir(ROOT)
+    for path in keep_runs():
+        print(f"kept: {shown(path)}")
 
 
 if __name__ == "__main__":

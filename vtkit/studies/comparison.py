@@ -11,11 +11,14 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vtkit.config.run_config import MINIATURES
 from vtkit.errors import UserError, suggest
 from vtkit.files import read_json
-from vtkit.report import seeds
+from vtkit.report import drawing, seeds
 from vtkit.report.tables import Table
 from vtkit.runs.records import compared_scores
 from vtkit.runs.replay import kept_records, unpacked
@@ -27,6 +30,14 @@ from vtkit.studies.measures import Expectation, aha_direction, length_direction,
 
 MAIN_ROW = "visualthinker"  # of the study "rows": the main run
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
+DIRECTIONS_OF = {
+    "miniature": "rows",
+    "published loss": "published",
+    "terse start": "terse",
+    "talkative start": "talkative",
+}
+"""Columns of :func:`draw_directions`, and the studies that they show."""
+_WAYS = {"up": drawing.BLUE, "down": drawing.RED, "flat": drawing.GREY}
 _LENGTHS = ("length_start", "length_dip", "length_end")
 _REFLECTION = ("reflection_start", "reflection_end")
 
@@ -159,7 +170,9 @@ def _at_2b(recipe: str) -> list[dict[str, Any]]:
     """The summaries of kept runs of a recipe under a profile that is not the miniature's."""
     kept = kept_records(entries.RECORDS.parent / "reference").values()
     summaries = [run["summary.json"] for run in kept if "summary.json" in run]
-    return [one for one in summaries if one["recipe"] == recipe and one["profile"] != "mini"]
+    return [
+        one for one in summaries if one["recipe"] == recipe and one["profile"] not in MINIATURES
+    ]
 
 
 def _directions_at_2b(entry: Entry) -> str:
@@ -259,6 +272,48 @@ def draw_seeds(row: str, out: str | Path) -> Figure | None:
         raise UserError(f"row: no '{row}'{suggest(row, results)}")
     folders = results[row].folders.values()
     return seeds.bands([*folders], out) if folders else None
+
+
+def draw_directions(out: str | Path) -> Figure:
+    """An overview of the rows: an arrow a seed for length, and on how many seeds reflection rose.
+
+    Columns are the report and four studies; a cell is green if the length of most seeds goes as
+    reported, else orange. Saved as ``<out>/figures/directions.png``.
+    """
+    found = {title: load_results(study) for title, study in DIRECTIONS_OF.items()}
+    rows = load_results("rows")
+    with drawing.canvas(drawing.STYLE):
+        figure, axis = plt.subplots(figsize=(11, 0.9 * len(rows) + 0.7))
+        axis.set(xlim=(-0.5, len(found) + 0.5), ylim=(len(rows) - 0.45, -0.55))
+        axis.set_xticks(range(len(found) + 1), ["reported", *found])
+        axis.set_yticks(range(len(rows)), [one.entry.title for one in rows.values()])
+        axis.tick_params(length=0, labeltop=True, labelbottom=False)
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
+        for y, (name, row) in enumerate(rows.items()):
+            reported = row.entry.reported
+            _draw_cell(axis, 0, y, [reported["length"]], f"aha: {_yes(reported['aha'])}", None)
+            for x, results in enumerate(found.values(), 1):
+                if name in results and (ways := results[name].values("length")):
+                    aha = results[name].values("aha")
+                    same = fmean(way == reported["length"] for way in ways)
+                    words = f"aha: {aha.count('yes')} of {len(aha)}"
+                    _draw_cell(axis, x, y, ways, words, same)
+                else:
+                    _draw_cell(axis, x, y, [], NOT_RUN, None)
+        return drawing.save(figure, out, "directions", dpi=110)
+
+
+def _draw_cell(axis: Axes, x: int, y: int, ways: list[str], words: str, same: float | None) -> None:
+    """One cell of :func:`draw_directions`; ``same``: the share of seeds that go as reported."""
+    shade = "none" if same is None else drawing.GREEN if same > 0.5 else drawing.ORANGE
+    box = {"facecolor": shade, "alpha": 0.16, "lw": 0}
+    axis.add_patch(plt.Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, **box))
+    for place, way in enumerate(ways):
+        at = (x + 0.14 * (place - (len(ways) - 1) / 2), y - 0.1)
+        style = {"ha": "center", "va": "center", "fontsize": 20, "weight": "bold"}
+        axis.text(*at, ARROWS[way], color=_WAYS[way], **style)
+    axis.text(x, y + 0.3, words, ha="center", va="center", fontsize=10)
 
 
 def time_table() -> Table:

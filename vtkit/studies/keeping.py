@@ -46,9 +46,9 @@ def keep(run_dir: str | Path, target: Path | None = None) -> Path:
         if status != "finished":
             raise UserError(f"{manifest} says {status}; finish the run before keeping it")
         summarize(source)
-    files = _files(source, shown(target), whole)
+    files = files_of(source, shown(target), whole=whole)
     if whole and (source / "sft").exists():
-        sft = _files(source / "sft", f"{shown(target)}/sft", whole)
+        sft = files_of(source / "sft", f"{shown(target)}/sft", whole=whole)
         files |= {f"sft/{name}": content for name, content in sft.items()}
     replay.pack(target, files)
     if whole and target.name == SHOWN:
@@ -57,8 +57,8 @@ def keep(run_dir: str | Path, target: Path | None = None) -> Path:
     return target
 
 
-def _files(source: Path, name: str, whole: bool) -> dict[str, Content]:
-    """The contents of what is kept, by path in the run folder."""
+def files_of(source: Path, name: str, *, whole: bool) -> dict[str, Content]:
+    """The contents of what is kept of a run, by path in its folder; ``name``: of the kept run."""
     config = read_config(source / "config.yaml").to_dict() | {"run_dir": name}
     paths = [source / file for file in ALWAYS] + sorted(source.glob(SCORES))
     if whole:
@@ -67,7 +67,7 @@ def _files(source: Path, name: str, whole: bool) -> dict[str, Content]:
         paths += sorted({*judged[:1], *judged[-1:]})
     files = {"config.yaml": config}
     files |= {str(path.relative_to(source)): _content(path) for path in paths}
-    return files | (_rollouts(source, whole) if (source / "rollouts").is_dir() else {})
+    return files | (rollouts_of(source, whole=whole) if (source / "rollouts").is_dir() else {})
 
 
 def _content(path: Path) -> Content:
@@ -81,7 +81,8 @@ def _content(path: Path) -> Content:
         raise UserError(f"{path} cannot be kept ({error}); restore it and try again") from None
 
 
-def _rollouts(source: Path, whole: bool) -> dict[str, pa.Table]:
+def rollouts_of(source: Path, *, whole: bool) -> dict[str, pa.Table]:
+    """The rollouts that are kept of a run: of some steps, or without ``whole`` of two."""
     steps, most = load_rollouts(source).steps, None if whole else KEPT_ROLLOUTS
     every, last = -(-len(steps) // MOST_STEPS), steps[-1]
     kept = {steps[0], last}

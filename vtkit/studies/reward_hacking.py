@@ -14,19 +14,23 @@ from matplotlib.figure import Figure
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError
+from vtkit.files import ROOT, shown
 from vtkit.judging.rewards import accuracy_reward, length_reward
 from vtkit.report import drawing
+from vtkit.report.display import banner
 from vtkit.report.drawing import BLUE, DARK_ORANGE, PER_CENT, RED
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.curves import END_STEPS, START_STEPS, moving_average, moving_share
 from vtkit.runs.folder import start_run
-from vtkit.runs.records import config_of, load_evaluations
+from vtkit.runs.records import config_of, load_evaluations, unfinished
+from vtkit.runs.replay import pack, replay
 from vtkit.runs.rollouts import load_rollouts
-from vtkit.training.train import finished, train_and_finish
+from vtkit.studies.keeping import files_of, rollouts_of
+from vtkit.training.train import finished, train
 
 REWARDS_TO_HACK = {"sound": ["accuracy", "format"], "format": ["format"], "length": ["length"]}
 """What the runs are paid for: the sound reward, and two naive ones."""
+KEPT, KEPT_STEPS = ROOT / "results" / "laboratory", 40  # replayed where none was trained
 BENCHMARK_ROWS = 128  # scored before and after; more would take longer than the training
 SIZES = {
     "prompts_per_step": 4,
@@ -35,8 +39,7 @@ SIZES = {
     "learning_rate": 3e-4,
 }
 """Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:
-after 40 steps the sound run has 73 % of 128 questions right (seeds 0 and 1), with notebook 03's
-settings 60 %."""
+the kept sound run has 56 % of 128 questions right after 40 steps, and guessing 43 %."""
 # The run's own, if it is a miniature's.
 _KEPT = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
 _KEPT += ("train_subset", "train_types", "train_sample")
@@ -46,17 +49,17 @@ _LOOKS = {"sound": (BLUE, "-"), "format": (DARK_ORANGE, "--"), "length": (RED, "
 
 
 def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> RunConfig:
-    """The settings of one small run, in ``<run_dir>/laboratory/<name>``.
+    """The settings of one small run, in ``<run_dir>/laboratory/<name>-<steps>``.
 
     Always the miniature under the recipe ``visualthinker``, whatever ``run``, the notebook's, is;
     scored only before and after.
     """
-    kept = {key: getattr(run, key) for key in _KEPT} if run.profile == "mini" else {}
+    kept = {key: getattr(run, key) for key in _KEPT} if run.is_miniature else {}
     return resolve_config(
         "visualthinker",
         "mini",
         seed=run.seed,
-        run_dir=f"{run.run_dir}/laboratory/{name}",
+        run_dir=f"{run.run_dir}/laboratory/{name}-{steps}",
         **kept,
         **SIZES,
         rewards=rewards,
@@ -75,13 +78,51 @@ def train_missing(run: RunConfig, steps: int) -> None:
         make_missing(small.to_dict(), ["train_data", "benchmark_data"], quiet=True)
         if not finished(small):
             print(f"{name}: paid for {' + '.join(rewards)}")
-            train_and_finish(small)
+            train(small)
+
+
+def open_runs(run: RunConfig) -> dict[str, str | Path]:
+    """The small runs to look at, by name: those of ``run``, or else kept ones, under a banner."""
+    own = trained(run)
+    for name, folder in own.items():
+        if missing := unfinished(folder):
+            banner(f"Unfinished: {name} has {missing}. Run this again to resume.", alarm=True)
+    if own:
+        return {**own}
+    banner(
+        f"Replay: {shown(KEPT)} has committed runs of {KEPT_STEPS} steps, seed 0, not yours. "
+        'Set overrides = {"lab_steps": 40} to train your own.',
+        alarm=True,
+    )
+    place = Path(run.run_dir, "laboratory", "replay")
+    return {name: replay(KEPT / f"{name}-s0", place / name) for name in REWARDS_TO_HACK}
+
+
+def keep_runs() -> list[Path]:
+    """Train the small runs of seed 0 as notebook 02 does, and keep them; returns the kept runs."""
+    run = resolve_config(run_dir="runs/studies")
+    train_missing(run, KEPT_STEPS)
+    kept = []
+    for name, folder in trained(run).items():
+        source, target = Path(folder), KEPT / f"{name}-s0"
+        files = files_of(source, shown(target), whole=False) | rollouts_of(source, whole=True)
+        pack(target, files)
+        kept.append(target)
+    return kept
 
 
 def trained(run: RunConfig) -> dict[str, str]:
-    """The folders of the small runs that have completions to look at, by name."""
-    folders = {name: f"{run.run_dir}/laboratory/{name}" for name in REWARDS_TO_HACK}
-    return {name: at for name, at in folders.items() if Path(at, "metrics.csv").exists()}
+    """The folders of the small runs that have completions to look at, by name.
+
+    Those of ``lab_steps`` steps; if that is 0, those of the most.
+    """
+    found = {}
+    for name in REWARDS_TO_HACK:
+        places = Path(run.run_dir, "laboratory").glob(f"{name}-{run.lab_steps or '[0-9]*'}")
+        ended = [str(place) for place in places if (place / "metrics.csv").exists()]
+        if ended:
+            found[name] = max(ended, key=lambda place: int(place.rpartition("-")[2]))
+    return found
 
 
 def recount(run_dir: str | Path) -> pd.DataFrame:
@@ -120,10 +161,8 @@ def figure(run_dir: str | Path, folders: Mapping[str, str | Path]) -> Figure:
     """Draw pay, right completions (with Wilson bands) and length, one line a run, over five steps.
 
     Raises:
-        UserError: no run, or one without rollouts.
+        UserError: a run without rollouts.
     """
-    if not folders:
-        raise UserError(f"{run_dir}/laboratory has no runs; set lab_steps above 0 (notebook 02)")
     tables = {name: recount(folder) for name, folder in folders.items()}
     configs = [config_of(folder) for folder in folders.values()]
     limit = max(config.max_completion_length for config in configs)

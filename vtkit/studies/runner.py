@@ -20,7 +20,8 @@ from vtkit.config.values import as_text
 from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
-from vtkit.runs.folder import HEADLESS, finish_run, start_run
+from vtkit.runs.folder import HEADLESS, start_run
+from vtkit.runs.leash import leash
 from vtkit.runs.replay import kept_records
 from vtkit.studies.entries import Entry
 from vtkit.studies.keeping import keep
@@ -91,22 +92,20 @@ class _Runner:
                    "--seed", str(config.seed), "--run-dir", config.run_dir, *pairs]  # fmt: skip
         began = time.monotonic()
         status = self._call(command, _log(config))
-        seconds = time.monotonic() - began
-        finish_run(config, "failed" if status else "finished", seconds)
         if status:
             raise UserError(f"{_last_line(_log(config))} (see {_log(config)})")
-        return seconds
+        return time.monotonic() - began
 
     def _call(self, command: list[str], log: Path) -> int:
         """Run ``python -m`` with its output appended to ``log``; returns the exit status."""
         # One thread each: sums, and so sampled runs, depend on the number of threads.
-        environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
+        own = {HEADLESS: "1", "OMP_NUM_THREADS": "1"}
         if self.stopped:
             raise UserError("stopped before it began")
-        with open(log, "a", encoding="utf-8") as handle:
+        with open(log, "a", encoding="utf-8") as handle, leash() as variables:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                stdout=handle, stderr=handle, env=environment, cwd=ROOT,
+                stdout=handle, stderr=handle, env=variables | own, cwd=ROOT,
             )  # fmt: skip
             self.processes.add(process)
             try:

@@ -1,6 +1,7 @@
 """Train one recipe into a run folder, or write a run's model card."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -29,12 +30,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from vtkit.runs.leash import end_with_parent
+
+    end_with_parent()
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
-    from vtkit.training.train import is_main_process, train
+    from vtkit.training.train import is_main_process, train, train_or_launch
 
-    checkpoint = train(config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler, or of launch
+    checkpoint = train_or_launch(config) if config.launcher else train(config)
     if is_main_process():
         print(f"trained: {checkpoint}")
 

@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from vtkit.config.reward_names import reward_column
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
-from vtkit.runs.checkpoints import keep_best, mark_whole
+from vtkit.runs.checkpoints import begin, keep_best, keep_last, mark_whole
 from vtkit.runs.folder import headless
 from vtkit.runs.records import best_score, score_path
 
@@ -32,11 +33,25 @@ METRICS = (
 each rule found. Times are in timings.csv: they differ from run to run, metrics do not."""
 
 
-class MetricsLog(TrainerCallback):
-    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``."""
+_SECONDS_BETWEEN_DRAWINGS = 3.0
 
-    def __init__(self, folder: Path):
+
+class MetricsLog(TrainerCallback):
+    """Write one row a step to ``metrics.csv``, and its seconds to ``timings.csv``.
+
+    Args:
+        rewards: of the run. One that ``METRICS`` lacks gets a column, after those that it has; what
+            it logs, as ``brevity_reward/<name>``, comes last.
+    """
+
+    def __init__(self, folder: Path, rewards: Sequence[str] = ()):
         self.metrics, self.timings = folder / "metrics.csv", folder / "timings.csv"
+        names = list(map(reward_column, rewards))
+        means = [f"rewards/{name}/mean" for name in names]
+        at = METRICS.index("rewards/random_reward/mean") + 1
+        own = [column for column in means if column not in METRICS]
+        self.columns = [*METRICS[:at], *own, *METRICS[at:]]
+        self.logged = tuple(f"{name}/" for name in names)
         self.rows: list[dict[str, str]] = []
         self.seconds: list[dict[str, str]] = []
         self.began = 0.0
@@ -52,11 +67,13 @@ class MetricsLog(TrainerCallback):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         values = {"step": state.global_step, **logs}
-        self.rows.append({name: _cell(values.get(name)) for name in METRICS})
+        own = [name for name in logs if name.startswith(self.logged)]
+        self.rows.append({name: _cell(values.get(name)) for name in [*self.columns, *own]})
         seconds = f"{time.perf_counter() - self.began:.3f}"
         self.seconds.append({"step": str(state.global_step), "seconds": seconds})
-        _write_csv(self.metrics, self.rows, METRICS)
-        _write_csv(self.timings, self.seconds, ("step", "seconds"))
+        more = set().union(*self.rows).difference(self.columns)
+        _write_csv(self.metrics, self.rows, [*self.columns, *sorted(more)])
+        _write_csv(self.timings, self.seconds, ["step", "seconds"])
 
 
 def _cell(value: Any) -> str:
@@ -71,7 +88,7 @@ def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
 
 
-def _write_csv(path: Path, rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+def _write_csv(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
     with atomic_write(path) as handle:
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
@@ -105,7 +122,9 @@ class Evaluation(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Mark whole checkpoints and keep the best: a step with the best score so far is saved too.
+    """Mark checkpoints, keep the last and the best: a step with the best score so far is saved too.
+
+    The trainer's own limit counts, and removes, whatever is called ``checkpoint-*``.
 
     Args:
         evals: the folder of the scores. This callback comes after the one that writes them.
@@ -119,11 +138,14 @@ class Checkpoints(TrainerCallback):
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
+        if control.should_save and state.is_world_process_zero:
+            begin(Path(args.output_dir) / f"checkpoint-{step}")
 
     def on_save(self, args, state, control, **kwargs):
         PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_last(Path(args.output_dir), step=state.global_step)
             keep_best(Path(args.output_dir), self.evals, step=state.global_step)
 
 
@@ -131,13 +153,14 @@ class Progress(TrainerCallback):
     """Show a bar with reward, length and time left; headless, a line every few steps.
 
     Args:
-        draw: called as often as headless lines are printed.
+        draw: called after the first step, then every few seconds, and after the last.
     """
 
     def __init__(self, every: int = 10, draw: Callable[[], None] | None = None, unit: str = "step"):
         self.every, self.draw, self.unit = every, draw, unit
         self.headless = headless()
         self.bar: tqdm | None = None
+        self.next_drawing = 0.0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.began = state.global_step, time.perf_counter()
@@ -158,8 +181,9 @@ class Progress(TrainerCallback):
             place = f"{self.unit} {step:>{len(str(last))}}/{last}"
             times = [f"{seconds:.1f} s a step", f"{seconds * (last - step) / 60:.1f} min left"]
             print(", ".join([place, *shown, *times]), flush=True)
-        if self.draw and due:
+        if self.draw and (step == last or time.perf_counter() >= self.next_drawing):
             self.draw()
+            self.next_drawing = time.perf_counter() + _SECONDS_BETWEEN_DRAWINGS
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:

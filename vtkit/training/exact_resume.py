@@ -1,5 +1,6 @@
 """Make a resumed run end as an unbroken one, or tell why it cannot here."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -47,8 +48,18 @@ VLLM = (
 )
 
 
-def exactness(config: RunConfig, *, vllm: bool = False) -> dict[str, Any]:
-    """Tell whether resume is ``exact``, here and with or without vLLM, and the ``reason``."""
+def exactness(
+    config: RunConfig, *, vllm: bool = False, rewards: Mapping[str, Sequence[Any]] | None = None
+) -> dict[str, Any]:
+    """Tell whether resume is ``exact``, here and with or without vLLM, and the ``reason``.
+
+    Args:
+        rewards: versions of the reward files, of :func:`vtkit.runs.manifest.note_rewards`.
+    """
+    for name, found in (rewards or {}).items():
+        if len(found) > 1:
+            changed = f"{name} was changed after step {found[-1]['after_step']}"
+            return {"exact": False, "reason": f"{changed}: another version paid the steps before"}
     if config.algorithm == "grpo" and vllm:
         return {"exact": False, "reason": VLLM}
     if pick_device()[0] == "cuda":

@@ -8,15 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from vtkit.config.recipes import resolve_config
+from vtkit.config.recipes import changed_settings
 from vtkit.config.run_config import IDENTITY, RunConfig
 from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
+from vtkit.runs.leash import leash
 
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
@@ -37,6 +37,8 @@ def launch(
 ) -> Path:
     """Train ``config`` under ``accelerate launch``; returns the last checkpoint.
 
+    The processes end with this one, however it ends. The first of them holds the run's folder.
+
     Args:
         launcher: name of a file in configs/accelerate.
         processes: how many; 0 means what the file says.
@@ -48,10 +50,10 @@ def launch(
     command = launch_command(config, launcher, processes=processes)
     folder = start_run(config)
     print(f"training in separate processes; their output is in {folder / LOG}", flush=True)
-    with open(folder / LOG, "w", encoding="utf-8") as log:
+    with open(folder / LOG, "w", encoding="utf-8") as log, leash() as variables:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, HEADLESS: "1"},
+            env={**variables, HEADLESS: "1"},
         )  # fmt: skip
         try:
             _follow(process, folder / "metrics.csv", draw)
@@ -75,18 +77,12 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
         raise UserError(f"{launcher}: DeepSpeed is not installed; `pip install deepspeed`, or ddp")
     number = ["--num_processes", str(processes)] if processes else []
     pairs = [(f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY]
-    pairs += [("-p", name, as_text(value)) for name, value in changed_settings(config).items()]
+    changed = changed_settings(config).items()
+    pairs += [("-p", name, as_text(own)) for name, own in changed if name != "launcher"]
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path)),
         *(*number, "-m", "vtkit.training", *(str(text) for pair in pairs for text in pair)),
     ]
-
-
-def changed_settings(config: RunConfig) -> dict[str, Any]:
-    """Every setting that recipe and profile have otherwise, without the run's identity."""
-    plain = resolve_config(config.recipe, config.profile, seed=config.seed).to_dict()
-    items = config.to_dict().items()
-    return {name: own for name, own in items if name not in IDENTITY and own != plain[name]}
 
 
 def _follow(process: subprocess.Popen, metrics: Path, draw: Callable[[], None] | None) -> None:

@@ -8,7 +8,6 @@ Run it again after a crash and it resumes from the last whole checkpoint.
 import contextlib
 import gc
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 
 from vtkit.benchmark import evaluate
-from vtkit.config.recipes import resolve_config
+from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
-from vtkit.errors import UserError
-from vtkit.files import full_disk_is_a_user_error
-from vtkit.judging.rewards import get_rewards
+from vtkit.errors import UserError, resumable
+from vtkit.files import full_disk_is_a_user_error, read_json
+from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
@@ -30,14 +29,14 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import finish_run, locked, start_run
-from vtkit.runs.manifest import update_manifest
+from vtkit.runs.folder import locked, start_run, stopped_at, work_on
+from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
 from vtkit.training.exact_resume import describe_resume, exactness
-from vtkit.training.launch import changed_settings, launch
+from vtkit.training.launch import launch
 from vtkit.training.model_card import check_push, push, write_card
 from vtkit.training.trackers import tracking
 from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
@@ -50,7 +49,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
     Args:
-        draw: called every ten steps, for a live plot.
+        draw: called after the first step, every few seconds and at the end, for a live plot.
 
     Returns:
         The last checkpoint: weights, processor and chat template.
@@ -63,12 +62,16 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     checkpoints = folder / "checkpoints"
     # Stage 1: refuse what cannot work, before there is a folder.
     require_origins(config)
+    if not finished(config):
+        _rewards(config)
+    elif is_main_process():
+        _say_changed(config)
     if config.push_to_hub:
         check_push(config.push_to_hub)
+    gc.collect()  # an earlier trainer's memory
     # Stage 2: create the run folder, or open it to resume.
-    with locked(folder) if is_main_process() else contextlib.nullcontext():
+    with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
-            start_run(config)
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
@@ -78,7 +81,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                between = [MetricsLog(folder), _evaluation(config, trainer)]
+                between = [MetricsLog(folder, config.paid), _evaluation(config, trainer)]
                 for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
                     trainer.add_callback(callback)
                 _train(trainer, folder, checkpoints)
@@ -96,7 +99,9 @@ def _announce(config: RunConfig, trainer: Any) -> None:
     trained = adapters.count_trained(trainer.model)
     n = trained["language"] + trained["vision"]
     room = disk.needed(config, total=trained["total"], trained=n)
-    resume = exactness(config, vllm=getattr(trainer, "use_vllm", False))
+    last = last_checkpoint(Path(config.run_dir) / "checkpoints")
+    rewards = note_rewards(config, step_of(last) if last else 0)
+    resume = exactness(config, vllm=getattr(trainer, "use_vllm", False), rewards=rewards)
     print(adapters.describe_trained(trained, config))
     print(f"disk: {disk.describe_disk(room)}")
     print(describe_resume(resume), flush=True)
@@ -129,23 +134,32 @@ def finished(config: RunConfig) -> Path | None:
     return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
-def train_or_launch(
-    config: RunConfig, launcher: str = "", *, draw: Callable[[], None] | None = None
-) -> Path:
-    """Train in this process, or under the named launcher, unless the run is finished."""
+def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
+    """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
+    manifest = Path(config.run_dir) / "manifest.json"
+    closed = manifest.exists() and read_json(manifest)["status"] in ("finished", "incomplete")
+    return locked(start_run(config)) if closed and finished(config) else work_on(config)
+
+
+def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
+    """Train in this process, or under the run's launcher, unless the run is finished.
+
+    A process that a launcher started trains itself.
+    """
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
-        return done
-    return launch(config, launcher, draw=draw) if launcher else train(config, draw=draw)
+        _say_changed(config)
+        with _holding(config):
+            return done
+    with resumable(lambda: stopped_at(config)):
+        if config.launcher and "RANK" not in os.environ:
+            return launch(config, config.launcher, draw=draw)
+        return train(config, draw=draw)
 
 
-def train_and_finish(config: RunConfig) -> None:
-    """Train a run within another one, note its time and status, and free the trainer's memory."""
-    start_run(config)
-    began = time.monotonic()
-    train(config)
-    finish_run(config, "finished", time.monotonic() - began)
-    gc.collect()
+def _say_changed(config: RunConfig) -> None:
+    for name in changed_rewards(config):
+        print(f"{name} has changed since: this run was paid by the version before", flush=True)
 
 
 def train_baseline(run: RunConfig) -> Path | None:
@@ -161,10 +175,7 @@ def train_baseline(run: RunConfig) -> Path | None:
     settings = {name: changed[name] for name in changed if name not in other}
     folder = f"{run.run_dir}/sft"
     baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
-    if not finished(baseline):
-        gc.collect()  # the GRPO trainer's memory
-        train_and_finish(baseline)
-    return finished(baseline)
+    return finished(baseline) or train(baseline)
 
 
 def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:
@@ -175,7 +186,7 @@ def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completio
         folder: where its rollouts go.
         prompts, completions: how many questions a batch has, and completions each question.
     """
-    own = run.profile == "mini" and run.train_format == "sat"
+    own = run.is_miniature and run.train_format == "sat"
     paths = {"model": run.model, "train_data": run.train_data} if own else {}
     sizes = {"prompts_per_step": prompts, "num_generations": completions}
     sizes |= {"train_rows": 4 * prompts, "per_device_batch_size": prompts * completions}
@@ -220,12 +231,15 @@ def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: 
     common = dict(model=model, args=args, processing_class=processor, peft_config=lora)
     if config.algorithm == "sft":
         return BaselineSFTTrainer(train_dataset=_supervised(dataset, prefilled), **common)
-    rules, seed = config.reward_rules, config.seed
     return RolloutGRPOTrainer(
         train_dataset=dataset, prefilled=prefilled, spare=config.spare_prompts,
-        reward_funcs=get_rewards(config.rewards, rules, prefilled=prefilled, seed=seed),
-        rollouts=Path(config.run_dir) / "rollouts", **common,
+        reward_funcs=_rewards(config), rollouts=Path(config.run_dir) / "rollouts", **common,
     )  # fmt: skip
+
+
+def _rewards(config: RunConfig) -> list[Reward]:
+    rules, prefilled = config.reward_rules, is_prefilled(config.prompt)
+    return get_rewards(config.paid, rules, prefilled=prefilled, seed=config.seed)
 
 
 def _supervised(dataset: Any, prefilled: bool) -> Any:

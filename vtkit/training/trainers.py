@@ -3,6 +3,7 @@
 Everything else, the loss included, is TRL's.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from vtkit.training.shared_prompts import SharedPromptGRPOTrainer
 from vtkit.training.vllm_rollouts import OneTokenPerPicture
 
 
-class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
+class _NoCard:
+    """Leaves out TRL's card in ``checkpoints``; see :mod:`vtkit.training.model_card`."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class RolloutGRPOTrainer(_NoCard, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:
@@ -82,11 +90,17 @@ class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTraine
                 "finish_reason": "stop" if facts[i]["finished"] else "length",
                 **verdict_columns(verdicts[i]),
                 **{name: values[i] for name, values in rewards.items()},
-                "reward": sum(weights[name] * values[i] for name, values in rewards.items()),
+                "reward": _total([weights[name] * values[i] for name, values in rewards.items()]),
                 "advantage": advantages[i],
             }
             for i in range(n)
         ]
+
+
+def _total(rewards: list[float]) -> float:
+    """Their sum as in TRL: what does not apply, NaN, is left out; NaN if nothing does."""
+    paid = [reward for reward in rewards if not math.isnan(reward)]
+    return sum(paid) if paid else math.nan
 
 
 def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
@@ -94,5 +108,5 @@ def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_id": row["id"], **kept}
 
 
-class BaselineSFTTrainer(ExactResume, SFTTrainer):
+class BaselineSFTTrainer(_NoCard, ExactResume, SFTTrainer):
     """SFTTrainer with exact resume."""

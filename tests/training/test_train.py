@@ -323,7 +323,7 @@ def test_a_run_that_was_killed_at_its_very_end_is_closed_by_the_next_start(grpo,
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_where_it_was_and_is_resumed(tiny, tmp_path, monkeypatch):
+def test_an_interrupted_run_says_where_it_was(tiny, tmp_path, monkeypatch):
     """One step is enough: the second one is interrupted, as a notebook's kernel would be."""
     config = resolve_config(run_dir=tmp_path / "run", **tiny | {"max_steps": 2, "eval_steps": 9})
     interrupt = lambda self, args, state, control, **_: _interrupt_at(2, state)  # noqa: E731

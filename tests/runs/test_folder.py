@@ -216,7 +216,7 @@ def test_a_session_closes_the_manifest_however_it_ends_and_counts_once(tmp_path,
     with work_on(config) as work:
         time.sleep(0.1)
         work.status = "incomplete"
-    assert read()["status"] == "incomplete" and read()["wall_seconds"] >= first + 0.1
+    assert read()["status"] == "incomplete" and read()["wall_seconds"] > first
 
 
 def test_who_stops_training_is_told_at_which_step(tmp_path):

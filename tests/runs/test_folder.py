@@ -250,6 +250,30 @@ def test_one_process_at_a_time(tmp_path):
     assert other().stdout == "in\n"
 
 
+def test_a_killed_holder_leaves_its_place_once_its_children_are_gone(tmp_path, monkeypatch):
+    child = f"from vtkit.runs.folder import locked\nwith locked({str(tmp_path)!r}):\n"
+    holder = (
+        f"import subprocess, sys\n{child}    subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    )
+    writing = "    import os, time\n    print(os.getpid(), flush=True)\n    time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder, child + writing],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    pid = int(process.stdout.readline())
+    for start in (process.kill, lambda: os.kill(pid, signal.SIGKILL)):
+        monkeypatch.setattr("vtkit.runs.folder._PATIENCE", 0.3)
+        number = process.pid if process.poll() is None else pid
+        with pytest.raises(UserError, match=rf"is using .*\(process {number}\)"):
+            with locked(tmp_path):
+                pass
+        start()
+        process.wait()
+    monkeypatch.setattr("vtkit.runs.folder._PATIENCE", 15)
+    with locked(tmp_path):
+        pass
+
+
 def test_a_file_system_without_locks_has_a_file_instead(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")

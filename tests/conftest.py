@@ -26,8 +26,17 @@ SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
 
 
 LONGEST = (
-    "training/test_exact_resume.py",
+    "whole/test_lab.py",
     "whole/test_end_to_end.py",
+    "training/test_exact_resume.py",
+    "training/test_launch.py",
+    "report/test_browser.py",
+    "whole/test_failures.py",
+    "studies/test_entries.py",
+    "runs/test_folder.py",
+    "models/test_adapters.py",
+    "training/test_train.py",
+    "sampling/test_resumable.py",
 )
 """Files that come first where two processes share the tests, so that both end together."""
 

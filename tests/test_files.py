@@ -2,11 +2,12 @@
 
 import errno
 import os
+from contextlib import suppress
 
 import pytest
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, remove_drafts, write_json
+from vtkit.files import atomic_path, atomic_write, read_json, remove_drafts, write_json
 
 
 def fail_with_full_disk(*_):
@@ -32,12 +33,26 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path):
 
 
 def test_drafts_of_killed_processes_can_be_removed(tmp_path):
-    for name in ("a.csv", ".a.csv.123.part", "deep/er/.b.parquet.7.part", "deep/c.part"):
+    ours = (".a.csv.vtkit.123.part", "own/.b.parquet.vtkit.7.part")
+    others = ("a.csv", ".a.csv.123.part", "own/c.part", "own/deep/.b.parquet.vtkit.7.part")
+    for name in (*ours, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / ".d.vtkit.1.part").symlink_to("a.csv")
+    remove_drafts(tmp_path, tmp_path / "own")
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if not p.is_dir()}
+    assert left == {*others, ".d.vtkit.1.part"}
+
+
+def test_a_killed_writer_leaves_what_is_recognised_as_a_draft(tmp_path):
+    with suppress(ZeroDivisionError), atomic_path(tmp_path / "a.csv") as draft:
+        draft.write_text("half")
+        os.link(draft, tmp_path / "kept")
+        os.rename(tmp_path / "kept", draft.with_name(f"{draft.name[:-5]}9.part"))
+        raise ZeroDivisionError
+    assert len(os.listdir(tmp_path)) == 1
     remove_drafts(tmp_path)
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
-    assert left == ["a.csv", "deep/c.part"]
+    assert os.listdir(tmp_path) == []
 
 
 def test_readers_see_the_old_content_until_the_end(tmp_path):

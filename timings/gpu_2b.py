@@ -161,6 +161,9 @@ def speeds(watch: Watch, config: Any, card: str) -> dict[str, Any]:
 # --------------------------------------------------------------------------------- files and table
 
 
+TITLE = "# GRPO steps at Qwen2-VL-2B's shape"
+
+
 def write(row: dict[str, Any], out: Path) -> None:
     """Write one arm's file, and the table again."""
     name = "-".join((row["date"], row["card"], row["arm"]))
@@ -176,7 +179,7 @@ def table(folder: Path) -> str:
     rows += [{"arm": arm} for arm in ARMS if arm not in {row["arm"] for row in rows}]
     rows.sort(key=lambda row: (list(ARMS).index(row["arm"]), row.get("date", "")))
     lines = [
-        "# GRPO steps at Qwen2-VL-2B's shape",
+        TITLE,
         "",
         "Written by `python timings/gpu_2b.py`, which says what is measured and how. The JSON",
         "files in this folder have more: phases of a step, FLOPs, versions.",
@@ -216,6 +219,11 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     if args.tiny and args.out == HERE.parent / "results" / "gpu":
         print("error: --tiny: is not a result; name another folder with --out", file=sys.stderr)
+        return 2
+    page = args.out / "README.md"
+    if page.exists() and not page.read_text(encoding="utf-8").startswith(TITLE):
+        print(f"error: {page} is no table of this script; name another folder with --out",
+              file=sys.stderr)  # fmt: skip
         return 2
     with tempfile.TemporaryDirectory(dir=args.work) as work:
         return _arms(args, Path(work))

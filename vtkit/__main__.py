@@ -80,6 +80,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
     from vtkit.config.listing import list_settings
     from vtkit.config.recipes import resolve_config
     from vtkit.runs.artifacts import require_origins
+    from vtkit.runs.places import require_seeds_place
     from vtkit.runs.steps import discover, select, suited
 
     settings = config_settings(arguments)
@@ -101,13 +102,16 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
         raise UserError(f"{about}, and {data}; run 03 and later ones")
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
+    before, _, after = configs[0].run_dir.rpartition(f"-s{seeds[0]}")
+    together = f"{before}-seeds{after}"
+    if arguments.seeds:
+        require_seeds_place(together)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = 0
     for config in configs:
         status |= _run(steps, selected, config, list(arguments.parameters), arguments.force)
     if arguments.seeds and not status:
-        before, _, after = configs[0].run_dir.rpartition(f"-s{seeds[0]}")
-        _print_seeds([config.run_dir for config in configs], f"{before}-seeds{after}")
+        _print_seeds([config.run_dir for config in configs], together)
     return status
 
 

@@ -9,7 +9,16 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: one line with the file, the field and the remedy."""
+    """A mistake that the user can fix: one line with the file, the field and the remedy.
+
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``.
+    """
+
+    def __str__(self) -> str:
+        return "".join(
+            one if one.isprintable() else one.encode("unicode_escape").decode()
+            for one in super().__str__()
+        )
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]

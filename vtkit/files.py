@@ -1,8 +1,11 @@
 """Write files and folders that are either whole or absent: a kill leaves the old or the new one."""
 
 import errno
+import itertools
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +22,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         UserError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.vtkit.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
@@ -53,11 +56,35 @@ def full_disk_is_a_user_error(folder: str | Path) -> Iterator[None]:
         ) from error
 
 
-def remove_drafts(folder: str | Path) -> None:
-    """Remove the temporary files of killed processes; only for who has ``folder`` to itself."""
-    for draft in Path(folder).rglob(".*.part"):
-        if not draft.is_dir():
-            draft.unlink(missing_ok=True)
+def is_draft(path: Path) -> bool:
+    """Whether a file has the name of one that :func:`atomic_path` had not finished."""
+    named = re.fullmatch(r"\..+\.vtkit\.\d+\.part", path.name)
+    return named is not None and path.is_file() and not path.is_symlink()
+
+
+def remove_drafts(*folders: Path) -> None:
+    """Remove the drafts of killed processes, not those further down; only for who has ``folders``
+    to itself."""
+    for draft in (path for folder in folders for path in folder.glob(".*.part") if is_draft(path)):
+        draft.unlink(missing_ok=True)
+
+
+def require_name(name: str | Path, field: str = "folder") -> None:
+    """Refuse a path that no file system takes or that a terminal would not show as it is."""
+    text = str(name)
+    if any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in text):
+        wrong = "has a character that a terminal cannot show"
+    elif any(len(os.fsencode(part)) > 255 for part in Path(text).parts):
+        wrong = "has a part of more than 255 bytes"
+    elif len(os.fsencode(os.path.abspath(text))) > _LONGEST_PATH:
+        wrong = f"is longer than {_LONGEST_PATH:,} bytes"
+    else:
+        return
+    shown = text if len(text) <= 80 else f"{text[:40]}...{text[-30:]}"
+    raise UserError(f"{field}: '{shown}' {wrong}; choose another name")
+
+
+_LONGEST_PATH = 3800  # of a folder: Linux takes 4,095 bytes, with the file's name
 
 
 @contextmanager
@@ -100,6 +127,12 @@ def user_path(path: str | Path) -> Path:
 def shown(path: Path) -> str:
     """The path for messages: inside the repository, relative to it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def unused(path: Path) -> Path:
+    """The path, or where it is taken the first of ``name-2``, ``name-3`` and so on that is not."""
+    more = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], more) if not os.path.lexists(one))
 
 
 @contextmanager

@@ -52,7 +52,17 @@ def _downloading(what: str) -> Iterator[None]:
 
 def is_hub_id(name: str) -> bool:
     """Tell ``owner/name`` from a path below a folder of the working directory."""
-    owner = name.partition("/")[0]
-    ours = owner in ("data", "models", "results", "runs")  # some are made only later
-    is_id = re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) is not None
-    return is_id and not ours and not Path(owner).is_dir()
+    return may_be_hub_id(name) and not Path(name.partition("/")[0]).is_dir()
+
+
+def may_be_hub_id(name: str) -> bool:
+    """As :func:`is_hub_id`, whatever folders there are."""
+    ours = name.partition("/")[0] in ("data", "models", "results", "runs")  # some are made later
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) is not None and not ours
+
+
+@cache
+def say_local(name: str) -> None:
+    """Say, once a process, that a folder is read whose name could be a hub id."""
+    if may_be_hub_id(name):
+        print(f"{name}: reading the folder of that name here, nothing from the hub", flush=True)

@@ -49,6 +49,12 @@ def test_a_recipe_that_extends_another_wins_over_it(family):
     }
 
 
+def test_a_profile_that_extends_another_keeps_its_reasons_but_for_what_it_sets():
+    mini, quick = (find_reasons("visualthinker", name) for name in ("mini", "quick"))
+    assert quick["loss_type"] == mini["loss_type"]
+    assert quick["max_steps"] == "profile quick" != mini["max_steps"]
+
+
 @pytest.mark.parametrize("recipe", list_recipes())
 def test_whatever_a_shipped_profile_changes_has_its_reason(recipe):
     for profile in list_profiles():

@@ -375,7 +375,8 @@ def test_each_cv_bench_column_must_be_there(tmp_path, name):
 
 
 def test_cv_bench_file_mistakes(tmp_path):
-    assert "test_2d.parquet is missing" in refusal(load_cv_bench, tmp_path)
+    assert "test_2d.parquet" in (message := refusal(load_cv_bench, tmp_path))
+    assert "test_3d.parquet are missing; copy them from the data set nyu" in message
     write_cv(tmp_path)
     assert "holds 5 rows but 6" in refusal(load_cv_bench, tmp_path, rows=6)
     (tmp_path / "test_3d.parquet").unlink()

@@ -4,7 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.calls import refusal
 
@@ -87,7 +87,9 @@ def test_what_it_logs_is_under_its_name(own):
     paid(own(text.format("True")), log_metric=logged.__setitem__)
     assert logged == {"brevity_reward/short": 1.0}
     wrong = refusal(paid, own(text.format("float('nan')")))
-    assert "logged as 'short' nan, expected a number" in wrong and "line 2, at step 7" in wrong
+    assert (
+        "logged as 'short' nan, expected a finite number" in wrong and "line 2, at step 7" in wrong
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,9 @@ BAD_VALUES = {
     "[1, [2], 3]": "returned [2], expected a number",
     "[1, 2j, 3]": "returned 2j, expected a number",
     "{1: 1, 'b': 2, 'c': 3}": "returned 'b', expected a number",
-    "[1, float('nan'), 3]": "returned nan, expected a number of at most 1e+18",
-    "[1, -float('inf'), 3]": "returned -inf, expected a number of at most 1e+18",
-    "[1, 1e39, 3]": "returned 1e+39, expected a number of at most 1e+18",
+    "[1, float('nan'), 3]": "returned nan, expected a finite number below 1e+18",
+    "[1, -float('inf'), 3]": "returned -inf, expected a finite number below 1e+18",
+    "[1, 1e39, 3]": "returned 1e+39, expected a finite number below 1e+18",
     "[1, 10 ** 400, 3]": "expected a number",
     "[1 / 0]": "line 1, at step 7: ZeroDivisionError: division by zero",
     "missing": "NameError: name 'missing' is not defined",
@@ -249,6 +251,7 @@ def test_get_rewards_says_the_same():
     assert refusal(get_rewards, ["acuracy"]).startswith("rewards: no 'acuracy'; did you mean")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([*BUILT_IN[:4], "mine.py:brief", "~/a b/c.py:Kürze", "C:\\x.py:f_reward"]),

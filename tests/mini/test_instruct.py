@@ -15,7 +15,7 @@ from conftest import killed_at
 from vtkit.judging.rewards import accuracy_reward
 from vtkit.judging.styles import is_reflective, style
 from vtkit.judging.verdict import check_format
-from vtkit.mini import cards, pretraining
+from vtkit.mini import cards, measuring, pretraining
 from vtkit.mini.__main__ import main
 from vtkit.mini.replications import chats, instruct
 from vtkit.mini.replications.chat_styles import CHAT_STYLES
@@ -282,7 +282,7 @@ def test_interrupted_tuning_ends_with_the_same_bytes(random_base, tuned, tmp_pat
 
 
 def test_what_its_maker_looks_for_is_written(tuned):
-    assert (tuned / MAKERS["models/mini-instruct"][0]).is_file()
+    assert all((tuned / name).is_file() for name in MAKERS["models/mini-instruct"][0])
 
 
 def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
@@ -296,6 +296,8 @@ def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_card_is_measured_and_written(tuned, mini_data, tmp_path, monkeypatch):
     monkeypatch.setattr(cards.dataset, "FOLDER", mini_data)
+    monkeypatch.setattr(cards.files, "ROWS", {"train": 4, "test": 4})
+    monkeypatch.setattr(measuring, "MAX_NEW_TOKENS", 16)  # it seldom ends
     text = cards.write_card("instruct", tmp_path, tuned, limit=4).read_text()
     card = json.loads((tmp_path / "card.json").read_text())
     assert card["stated"] == json.loads(json.dumps(cards.stated()))

@@ -101,4 +101,5 @@ def test_scenes_are_not_those_of_sats_files(monkeypatch):
 
 
 def test_what_its_maker_looks_for_is_written(folder):
-    assert all((folder / world / MAKERS[f"data/mini/{world}"][0]).is_file() for world in WORLDS)
+    for world in WORLDS:
+        assert all((folder / world / name).is_file() for name in MAKERS[f"data/mini/{world}"][0])

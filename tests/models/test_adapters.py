@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import get_peft_model
-from shared.calls import start
+from shared.calls import train_here
 from transformers import PrinterCallback, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from vtkit.benchmark.evaluate import evaluate
@@ -177,10 +177,9 @@ def test_the_language_part_is_in_4_bits_and_nothing_else(settings, tmp_path):
 
 @pytest.fixture(scope="module")
 def run(settings, train_command, tmp_path_factory) -> Path:
-    """The folder of a run with adapters, from start to end by the command line."""
+    """The folder of a run with adapters, from start to end."""
     folder = tmp_path_factory.mktemp("adapters") / "run"
-    process = start(train_command(folder, settings), log(folder))
-    assert process.wait(timeout=300) == 0, log(folder).read_text()
+    train_here(train_command(folder, settings), log(folder))
     return folder
 
 

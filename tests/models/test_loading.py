@@ -16,7 +16,8 @@ from transformers import (
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.models.loading import count_parameters, load, load_model, load_processor, pick_device
+from vtkit.models.devices import pick_device
+from vtkit.models.loading import count_parameters, load, load_model, load_processor
 from vtkit.models.prompts import TEMPLATES
 
 MINI = {"prompt": "base", "min_pixels": 4096, "max_pixels": 4096}

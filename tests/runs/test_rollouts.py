@@ -305,7 +305,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_steps(tmp_path, short_blocks
 
 def test_half_written_and_foreign_files_are_left_out_and_the_first_are_counted(tmp_path):
     path = write(tmp_path, 1)
-    path.with_name(".step-000002.parquet.99.part").write_bytes(b"PAR1")
+    path.with_name(".step-000002.parquet.vtkit.99.part").write_bytes(b"PAR1")
     path.with_name("notes.txt").write_text("mine")
     path.with_name("step-2.parquet").write_bytes(b"PAR1")
     rollouts = load_rollouts(tmp_path)

@@ -100,7 +100,8 @@ def test_settings_of_single_notebooks_change_in_the_same_folder(run_dir):
     train(run_dir)
     config = setup(run_dir=run_dir, overrides={"pairs": 7, "with_sft": False})
     assert (config.run_dir, config.max_steps, config.pairs) == (run_dir, 20, 7)
-    assert not config.with_sft and setup(run_dir=run_dir).pairs != 7
+    assert not config.with_sft and read_config(Path(run_dir, "config.yaml")) == config
+    assert setup(run_dir=run_dir).max_steps == 20
 
 
 @pytest.mark.parametrize("text", ["{max_steps: 3}", '{"max_steps": 3}', {"max_steps": 3}])

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from vtkit.data.cv_bench import load_cv_bench
+from vtkit.errors import Stopped
 from vtkit.models.loading import load_model, load_processor
+from vtkit.runs.folder import HEADLESS
 from vtkit.sampling import generation
 from vtkit.sampling.decoding import decode
-from vtkit.sampling.generation import generate
+from vtkit.sampling.generation import generate, progress_bar
 from vtkit.sampling.sampler import Sampling
 
 N = 10
@@ -117,3 +119,16 @@ def test_draws_are_fair(model, processor, rows):
     for token, chance in zip(likely.indices.tolist(), likely.values.tolist(), strict=True):
         share = texts.count(processor.tokenizer.decode([token], skip_special_tokens=True)) / n
         assert abs(share - chance) < 4 * (chance * (1 - chance) / n) ** 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("headless", [False, True])
+def test_who_stops_sampling_is_told_how_far_it_was(headless, monkeypatch):
+    monkeypatch.delenv(HEADLESS, raising=False)
+    if headless:
+        monkeypatch.setenv(HEADLESS, "1")
+    with pytest.raises(Stopped) as stopped, progress_bar(12, 2, shown=True) as advance:
+        advance(4)
+        raise KeyboardInterrupt
+    assert str(stopped.value) == "after 6 of 12 completions"
+    with pytest.raises(ValueError, match="as it is"), progress_bar(12, 0, shown=False):
+        raise ValueError("as it is")

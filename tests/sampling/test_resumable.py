@@ -103,11 +103,18 @@ def test_a_torn_or_foreign_record_is_dropped_with_what_follows(
     assert counting.answered == N - 5
 
 
-def test_a_file_that_is_not_ours_is_started_over(model, processor, rows, whole, tmp_path):
+def test_a_torn_beginning_is_started_over_and_the_file_of_another_stays(
+    model, processor, rows, whole, tmp_path
+):
     path = tmp_path / "x.jsonl"
-    for content in (b"", b'{"weights": ', b"hello\n", b"[1, 2]\n"):
+    for content in (b"", b'{"we', b'{"weights": '):
         path.write_bytes(content)
         assert generate_resumable(path, model, processor, rows, **LIMITS) == whole
+    for content in (b"hello\n", b"[1, 2]\n", b'{"text": "hello"}\n'):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="no completions of the kit; move it away"):
+            generate_resumable(path, model, processor, rows, **LIMITS)
+        assert path.read_bytes() == content
 
 
 def test_other_settings_start_over_with_a_message(model, processor, rows, kept, capsys):

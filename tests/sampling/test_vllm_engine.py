@@ -96,11 +96,11 @@ def test_the_folder_has_the_weights_and_this_runs_limits(tmp_path):
 def test_weights_are_never_replaced(tmp_path):
     processor = load_processor(MINI, prompt="base")
     (tmp_path / "model.safetensors").write_bytes(b"mine")
-    with pytest.raises(UserError, match="is not a link"):
+    with pytest.raises(UserError, match="did not write, such as model.safetensors"):
         vllm_engine.write_folder(MINI, processor, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == b"mine"
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*choose another"):
+    with pytest.raises(UserError, match="cannot be made: .* is a file; choose a new"):
         vllm_engine.write_folder(MINI, processor, tmp_path / "file" / "engine")
 
 
@@ -129,7 +129,7 @@ def test_the_command_line_says_how_to_serve(tmp_path, capsys):
     assert "-p vllm server -p vllm_url http://HOST:8000" in said
     assert (tmp_path / "engine" / "config.json").is_symlink()
     assert sampling.main(["--out", "models/mini-base"]) == 2
-    assert "is not a link" in capsys.readouterr().err
+    assert "one of the checkout's; choose a new" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------- version

@@ -1,5 +1,6 @@
 """Calls that several test files make: a picture's bytes, a refused call, a started command."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -24,6 +25,17 @@ def refusal(function, *args, **kwargs):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def train_here(command: list[str], log: Path) -> None:
+    """Carry out a ``train_command`` in this process, which has imported all that it needs."""
+    from vtkit.training import __main__ as training
+
+    with pytest.MonkeyPatch.context() as patch, open(log, "w") as handle:
+        patch.setenv("VTKIT_HEADLESS", "1")
+        with contextlib.redirect_stdout(handle), contextlib.redirect_stderr(handle):
+            status = training.main(command[command.index("vtkit.training") + 1 :])
+    assert status == 0, log.read_text()
 
 
 def start(command: list[str], log: Path) -> subprocess.Popen:

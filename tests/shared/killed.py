@@ -31,7 +31,7 @@ from transformers.trainer_callback import CallbackHandler
 
 from vtkit.judging import judge
 from vtkit.judging.published import is_correct
-from vtkit.runs.checkpoints import is_whole
+from vtkit.runs.checkpoints import HALF, is_whole
 from vtkit.training import __main__ as training
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "shutil.rmtree")
@@ -71,7 +71,7 @@ class Watch:
     def on_file(self, event: str, path: object) -> None:
         path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
         if path.startswith(str(self.run_dir)) and "tensorboard" not in path:
-            name = re.sub(r"\.\d+\.part$", ".part", os.path.relpath(path, self.run_dir))
+            name = re.sub(r"\.vtkit\.\d+\.part$", ".part", os.path.relpath(path, self.run_dir))
             self.moment(f"{event} {name}")
 
     def moment(self, what: str) -> None:
@@ -90,6 +90,7 @@ class Watch:
         """Cut off what was written last of a checkpoint, as if it was still being written."""
         halves = [p for p in self.run_dir.glob("checkpoints/checkpoint-*") if not is_whole(p)]
         files = [path for half in halves for path in half.iterdir() if path.is_file()]
+        files = [path for path in files if path.name != HALF]  # which is written atomically
         if files:
             newest = max(files, key=lambda path: path.stat().st_mtime_ns)
             os.truncate(newest, newest.stat().st_size // 2)

@@ -42,13 +42,13 @@ def write_run(config, share_right, paid, tokens, steps=12):
         score = {"step": step, "accuracy": proportion(right, 100), "chance": 0.5}
         write_json(f"{config.run_dir}/evals/step-{step:06d}.json", score)
     with open(f"{config.run_dir}/metrics.csv", "w") as handle:
-        handle.write("step\n")
+        handle.write(f"step,loss\n{steps},0.1\n")
     return config.run_dir
 
 
 @pytest.fixture
 def run(tmp_path):
-    return resolve_config("visualthinker", "mini", run_dir=tmp_path)
+    return resolve_config("visualthinker", "mini", run_dir=tmp_path, lab_steps=0)
 
 
 @pytest.fixture
@@ -75,7 +75,13 @@ def test_the_small_runs_are_the_miniature_whatever_the_run_is(tmp_path):
     small = reward_hacking.hacking_config(big, "length", ["length"], 7)
     assert (small.profile, small.model, small.seed) == ("mini", "models/mini-base", 3)
     assert (small.rewards, small.max_steps, small.eval_steps) == (["length"], 7, 7)
-    assert small.run_dir == f"{tmp_path}/laboratory/length"
+    assert small.run_dir == f"{tmp_path}/laboratory/length-7"
+
+
+def test_other_steps_have_other_folders(folders, run):
+    assert all(folder.endswith("-12") for folder in folders.values())
+    assert reward_hacking.trained(run.replace(lab_steps=12)) == folders
+    assert reward_hacking.trained(run.replace(lab_steps=20)) == {}
 
 
 def test_a_miniature_run_lends_its_files_and_limits(tmp_path):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
@@ -27,6 +28,8 @@ from vtkit.runs.checkpoints import (
     BEST_RECORD,
     NOT_MODEL,
     WHOLE,
+    begin,
+    is_ours,
     keep_best,
     last_checkpoint,
     mark_whole,
@@ -151,7 +154,7 @@ def test_a_real_run_takes_less_than_its_bound(killed):
 def checkpoint(folder: Path, step: int, *, whole: bool = True) -> Path:
     """A checkpoint as the trainer leaves it, of a few bytes."""
     path = folder / f"checkpoint-{step}"
-    path.mkdir(parents=True)
+    begin(path)
     for name in ("model.safetensors", "optimizer.pt", "rng_state_0.pth", "README.md"):
         (path / name).write_text(f"{name} of {step}")
     if whole:
@@ -241,7 +244,7 @@ def test_a_best_that_was_interrupted_is_made_again(at, tmp_path, monkeypatch):
     settle_checkpoints(tmp_path, evals)
     assert step_of(tmp_path / BEST) == 4
     assert (tmp_path / BEST / "model.safetensors").read_text() == "model.safetensors of 4"
-    assert not list(tmp_path.glob(".best*"))
+    assert not list(tmp_path.glob(".vtkit*"))
 
 
 def test_a_better_step_is_saved_also_between_saves(tmp_path):
@@ -251,9 +254,13 @@ def test_a_better_step_is_saved_also_between_saves(tmp_path):
         if value:
             score(tmp_path, step, value)
         control.should_save = False
-        callback.on_step_end(None, namedtuple("State", "global_step")(step), control)
+        state = namedtuple("State", "global_step is_world_process_zero")(step, step < 6)
+        callback.on_step_end(SimpleNamespace(output_dir=tmp_path / "out"), state, control)
         asked.append(control.should_save)
     assert asked == [True, False, False, True]
+    # The process that writes marks it before the trainer does.
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoint-2"]
+    assert is_ours(tmp_path / "out" / "checkpoint-2")
 
 
 def new_control():

@@ -1,10 +1,15 @@
 """Several processes: the same numbers as one, started by accelerate or from a notebook."""
 
+import contextlib
 import csv
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +18,8 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from shared import completions
+from shared.calls import train_here
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
@@ -24,7 +31,6 @@ from vtkit.training.callbacks import Evaluation
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
 ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
 TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
-SCRIPT = str(Path(__file__).parents[1] / "shared" / "completions.py")
 
 
 def run(command: list[str]) -> None:
@@ -49,9 +55,11 @@ def one_and_two(tiny, train_command, tmp_path_factory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("processes")
     settings = {**tiny, "max_steps": 2, "benchmark_rows": 4, "per_device_batch_size": 8}
     settings |= {"loss_type": "dapo"}  # the one whose divisor all processes have to add up
-    for processes, launcher in ((1, []), (2, [*ACCELERATE, *TWO])):
-        python, *command = train_command(folder / str(processes), settings)
-        run([python, *launcher, SCRIPT, *command[2:]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "RolloutGRPOTrainer", completions.Written)
+        train_here(train_command(folder / "1", settings), folder / "1.log")
+    python, *command = train_command(folder / "2", settings)
+    run([python, *ACCELERATE, *TWO, completions.__file__, *command[2:]])
     return {processes: folder / str(processes) for processes in (1, 2)}
 
 
@@ -145,22 +153,34 @@ def test_slurm_starts_a_launcher_on_every_node(tmp_path, nodes, processes, batch
 # ------------------------------------------------------------------------------ from a notebook
 
 
+@pytest.fixture(scope="module")
+def followed(tiny, tmp_path_factory) -> SimpleNamespace:
+    """A run that this process started and followed, what it said, and how often it drew."""
+    place, drawn, said = tmp_path_factory.mktemp("followed"), [], io.StringIO()
+    settings = {**tiny, "max_steps": 3, "save_steps": 1, "eval_steps": 9}
+    settings |= {"benchmark_rows": 4, "spare_prompts": 2}
+    config = resolve_config(run_dir=place / "run", **settings)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(launch, "_SECONDS", 0.2)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        draw = lambda: drawn.append((place / "run").exists())  # noqa: E731
+        last = launch.launch(config, "ddp", processes=2, draw=draw)
+    return SimpleNamespace(
+        config=config, run_dir=place / "run", settings=settings, last=last, drawn=drawn,
+        said=said.getvalue(),
+    )  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "_SECONDS", 0.2)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    settings = {**tiny, "max_steps": 1, "benchmark_rows": 4, "spare_prompts": 2}
-    config = resolve_config(run_dir=tmp_path / "run", seed=3, **settings)
-    drawn = []
-    last = launch.launch(
-        config, "ddp", processes=2, draw=lambda: drawn.append((tmp_path / "run").exists())
-    )
-    assert last == tmp_path / "run" / "checkpoints" / "checkpoint-1" == train.finished(config)
-    assert drawn and "launch.log" in capsys.readouterr().out
-    assert "trained: " in (tmp_path / "run" / launch.LOG).read_text()
-    frame = load_rollouts(config.run_dir).to_pandas()
-    assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 4 and 2 spare ones
-    assert frame.prompt_id.nunique() == 6
+def test_a_notebook_starts_and_follows_a_run(followed):
+    last = followed.run_dir / "checkpoints" / "checkpoint-3"
+    assert followed.last == last == train.finished(followed.config)
+    assert followed.drawn and "launch.log" in followed.said
+    assert "trained: " in (followed.run_dir / launch.LOG).read_text()
+    for step in (1, 2, 3):
+        frame = load_rollouts(followed.run_dir, steps=[step]).to_pandas()
+        assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 2 spare ones
+        assert frame.prompt_id.nunique() == 6
 
 
 def test_the_command_line_means_the_same_configuration(tmp_path):
@@ -226,3 +246,117 @@ def test_where_weights_are_split_every_process_scores():
         state = SimpleNamespace(global_step=0, max_steps=10, is_world_process_zero=False)
         callback.on_train_begin(None, state, None)
         assert found == scored
+
+
+# ----------------------------------------------------------------- whoever started them is killed
+
+CHAIN = """\
+import os, subprocess, sys, time
+from vtkit.runs.leash import end_with_parent, leash
+who, place = sys.argv[1:]
+def start(other, **more):
+    command = [sys.executable, __file__, other, place]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return subprocess.Popen(command, start_new_session=True, **quiet, **more)
+if who == "rank":
+    end_with_parent()
+    open(os.path.join(place, str(os.getpid())), "w").close()
+    time.sleep(600)
+elif who == "launcher":
+    ranks = [start("rank"), start("rank")]
+    time.sleep(600)
+else:
+    with leash() as variables:
+        launcher = start("launcher", env=variables)
+        print(launcher.pid, flush=True)
+        sys.stdin.readline()
+"""
+
+
+def alive(pid: int) -> bool:
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return shown.stdout.strip()[:1] not in ("", "Z")
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert done()
+
+
+@pytest.mark.parametrize("victim", ["kernel", "launcher", "nobody"])
+def test_processes_end_with_who_started_them(victim, tmp_path):
+    """A kernel starts a launcher, which starts two ranks, each in a session of its own."""
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "chain.py").write_text(CHAIN)
+    launched = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here"}
+    kernel = subprocess.Popen(
+        [sys.executable, str(tmp_path / "chain.py"), "kernel", str(place)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **launched}, stderr=subprocess.DEVNULL,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    launcher = int(kernel.stdout.readline())
+    try:
+        wait_until(lambda: len(list(place.iterdir())) == 2, 60)
+        ranks = [int(path.name) for path in place.iterdir()]
+        time.sleep(1)
+        assert all(map(alive, ranks))
+        if victim == "kernel":
+            kernel.kill()
+        elif victim == "launcher":
+            os.kill(launcher, signal.SIGKILL)
+        else:
+            kernel.communicate("\n")
+        wait_until(lambda: not any(map(alive, ranks)), 20)
+    finally:
+        kernel.kill()
+        kernel.communicate()
+        if victim != "launcher":
+            os.kill(launcher, signal.SIGKILL)
+
+
+NOTEBOOK = """\
+from vtkit.config.run_config import read_config
+from vtkit.training.launch import launch
+launch(read_config(Path(run_dir, "config.yaml")).replace(run_dir=run_dir), "ddp", processes=2)"""
+
+
+@pytest.mark.slow
+def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one(
+    followed, tmp_path
+):
+    """Report K1: ./run_all.sh is killed while a notebook of it trains in two processes."""
+    from runs.test_folder import write_notebook
+
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path / "notebooks", "00_first", NOTEBOOK)
+    broken, settings = tmp_path / "broken", followed.settings.items()
+    pairs = [text for name, value in settings for text in ("-p", name, str(value))]
+
+    def start() -> subprocess.Popen:
+        code = (
+            "import sys; from pathlib import Path; from vtkit import __main__ as cli;"
+            f"sys.exit(cli.main({['--run-dir', str(broken), '--only', '00', *pairs]},"
+            f"notebooks=Path({str(tmp_path / 'notebooks')!r})))"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
+
+    def trainings() -> list[str]:
+        shown = subprocess.run(["ps", "-axwwo", "stat=,command="], capture_output=True, text=True)
+        return [line for line in shown.stdout.splitlines() if str(broken) in line]
+
+    process, seen = start(), broken / "metrics.csv"
+    try:
+        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
+        assert len(trainings()) == 4  # the command, the launcher and two ranks
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not trainings(), 30)
+    assert start().wait(600) == 0
+    assert "resuming from" in (broken / launch.LOG).read_text()
+    for name in ("metrics.csv", "checkpoints/checkpoint-3/model.safetensors"):
+        assert (broken / name).read_bytes() == (followed.run_dir / name).read_bytes(), name

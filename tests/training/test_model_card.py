@@ -13,7 +13,7 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.hub import HUB_REVISIONS
 from vtkit.runs import replay
-from vtkit.runs.checkpoints import NOT_MODEL, WHOLE
+from vtkit.runs.checkpoints import NOT_MODEL, WHOLE, begin, mark_whole
 from vtkit.runs.manifest import file_hashes
 from vtkit.runs.replay import unpacked
 from vtkit.training import __main__ as training
@@ -31,8 +31,8 @@ def run(tmp_path, mini_data):
     config = resolve_config(run_dir=tmp_path / "run", **paths)
     save_config(config, tmp_path / "run" / "config.yaml")
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-100"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / WHOLE).touch()
+    begin(checkpoint)
+    mark_whole(checkpoint)
     return SimpleNamespace(config=config, checkpoint=checkpoint)
 
 

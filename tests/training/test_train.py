@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from shared.calls import start
+from shared.calls import start, train_here
 
 from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
-from vtkit.errors import UserError
+from vtkit.errors import Stopped, UserError
 from vtkit.files import read_json
 from vtkit.judging import judge, shares
 from vtkit.judging.answers import RULES
@@ -21,10 +21,13 @@ from vtkit.models.loading import load
 from vtkit.models.prompts import TEMPLATES, conversation
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import start_run
+from vtkit.runs.manifest import update_manifest
+from vtkit.runs.records import unfinished
 from vtkit.runs.rollout_store import verdict_columns
 from vtkit.runs.rollouts import load_rollouts
+from vtkit.training import callbacks
 from vtkit.training.callbacks import METRICS, Evaluation, MetricsLog
-from vtkit.training.train import finished, make_trainer, train
+from vtkit.training.train import finished, make_trainer, train, train_or_launch
 
 BARE = " </think> <answer> {} </answer>"
 
@@ -36,17 +39,14 @@ def metrics(run_dir: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def unbroken(tiny, train_command, tmp_path_factory) -> dict[str, Path]:
-    """Run folders by recipe, each trained from start to end by the command line."""
+    """Run folders by recipe, each trained from start to end; GRPO's by a process of its own."""
     folder = tmp_path_factory.mktemp("unbroken")
-    runs = {
-        recipe: start(
-            train_command(folder / recipe, tiny, "--recipe", recipe), folder / f"{recipe}.log"
-        )
-        for recipe in ("visualthinker", "sft")
-    }
-    for recipe, process in runs.items():
-        assert process.wait(timeout=300) == 0, (folder / f"{recipe}.log").read_text()
-    return {recipe: folder / recipe for recipe in runs}
+    recipes = ("visualthinker", "sft")
+    commands = {name: train_command(folder / name, tiny, "--recipe", name) for name in recipes}
+    process = start(commands["visualthinker"], folder / "visualthinker.log")
+    train_here(commands["sft"], folder / "sft.log")
+    assert process.wait(timeout=300) == 0, (folder / "visualthinker.log").read_text()
+    return {name: folder / name for name in recipes}
 
 
 @pytest.fixture(scope="module")
@@ -303,10 +303,49 @@ def test_scoring_in_between_does_not_change_the_training(grpo, tiny, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["visualthinker", "sft"])
+def test_whoever_trains_closes_the_manifest(unbroken, recipe, mini_data):
+    manifest = read_json(unbroken[recipe] / "manifest.json")
+    assert manifest["status"] == "finished" and manifest["finished"] >= manifest["started"]
+    assert manifest["wall_seconds"] > 1
+    assert str(mini_data / "SAT_train.parquet") in manifest["files"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_very_end_is_closed_by_the_next_start(grpo, tiny):
+    config = resolve_config(run_dir=grpo, **tiny)
+    before = read_json(grpo / "manifest.json")
+    update_manifest(grpo, status="running", finished=None)
+    train_or_launch(config)
+    after = read_json(grpo / "manifest.json")
+    assert after["status"] == "finished" and after["finished"]
+    assert after["wall_seconds"] - before["wall_seconds"] < 1
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_where_it_was(tiny, tmp_path, monkeypatch):
+    """One step is enough: the second one is interrupted, as a notebook's kernel would be."""
+    config = resolve_config(run_dir=tmp_path / "run", **tiny | {"max_steps": 2, "eval_steps": 9})
+    interrupt = lambda self, args, state, control, **_: _interrupt_at(2, state)  # noqa: E731
+    monkeypatch.setattr(callbacks.Progress, "on_step_begin", interrupt, raising=False)
+    with pytest.raises(Stopped) as stopped:
+        train_or_launch(config)
+    assert stopped.value.line("again") == "stopped after step 1 of 2; again"
+    assert read_json(tmp_path / "run" / "manifest.json")["status"] == "stopped"
+    assert unfinished(tmp_path / "run") == "1 of 2 steps"
+
+
+def _interrupt_at(step, state):
+    if state.global_step == step - 1:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(grpo, tiny):
     before = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     config = resolve_config(run_dir=grpo, **tiny)
     start_run(config)
+    assert train_or_launch(config) == grpo / "checkpoints" / "checkpoint-6"
     assert train(config) == grpo / "checkpoints" / "checkpoint-6"
     after = {path: path.stat().st_mtime_ns for path in grpo.rglob("*.*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= {grpo / ".lock"}

@@ -10,6 +10,8 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +28,7 @@ from vtkit.files import ROOT
 from vtkit.mini import __main__ as mini
 from vtkit.mini import base_model, dataset
 from vtkit.runs import folder
-from vtkit.runs.checkpoints import WHOLE, last_checkpoint
+from vtkit.runs.checkpoints import WHOLE, begin, last_checkpoint
 from vtkit.runs.folder import locked, start_run
 from vtkit.training import __main__ as training
 from vtkit.training import train
@@ -43,6 +45,17 @@ def run(command: list[str], *, file_limit: int | None = None) -> subprocess.Comp
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, env=environment, preexec_fn=limit
     )
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """No file of this process can grow past so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def the_line(stderr: str, *parts: str) -> str:
@@ -126,7 +139,7 @@ def damaged(folder: Path, name: str, damage: str) -> None:
 
 
 DAMAGE = {
-    "missing": ["is missing", "run notebook 01"],
+    "missing": ["is missing", "which notebook 01 writes"],
     "garbage": ["cannot be read as parquet", "delete it and write or download it again"],
     "cut": ["cannot be read as parquet", "delete it and write or download it again"],
     "no column": ["is missing (found: "],
@@ -157,7 +170,7 @@ def arguments(run_dir: Path, settings: dict) -> list[str]:
     ("changes", "parts"),
     [
         ({"model": "models"}, ["models: no model there", "vtkit.mini base"]),
-        ({"train_data": "models"}, ["SAT_train.parquet is missing", "run notebook 01"]),
+        ({"train_data": "models"}, ["SAT_train.parquet is missing", "which notebook 01 writes"]),
         ({"train_rows": 999}, ["57 single-image rows but 999 are wanted; lower train_rows"]),
         ({"benchmark_rows": 999}, ["32 rows but 999 are wanted; lower benchmark_rows"]),
     ],
@@ -193,12 +206,12 @@ def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
 
 
 def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
-    run_dir = tmp_path / "run"
+    run_dir = start_run(resolve_config(run_dir=tmp_path / "run", **tiny))
     half = run_dir / "checkpoints" / "checkpoint-2"
-    half.mkdir(parents=True)
+    begin(half)
     (half / "model.safetensors").write_text("being written")
     with locked(run_dir):
-        (run_dir / ".metrics.csv.1.part").write_text("being written")
+        (run_dir / ".metrics.csv.vtkit.1.part").write_text("being written")
         environment = {k: v for k, v in os.environ.items() if k != "VTKIT_LOCKED_RUN"}
         result = subprocess.run(
             train_command(run_dir, tiny), cwd=ROOT, capture_output=True, text=True, env=environment
@@ -207,18 +220,20 @@ def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
         the_line(result.stderr, f"another run is using {run_dir} (process {os.getpid()})")
         # Nothing is taken for what a killed run left behind.
         assert (half / "model.safetensors").exists()
-        assert (run_dir / ".metrics.csv.1.part").exists()
+        assert (run_dir / ".metrics.csv.vtkit.1.part").exists()
 
 
 # ------------------------------------------------------------------------------- a full disk
 
 
 @pytest.mark.slow
-def test_a_disk_too_small_for_a_checkpoint(tiny, train_command, tmp_path):
+def test_a_disk_too_small_for_a_checkpoint(tiny, tmp_path, capsys, monkeypatch):
     run_dir = tmp_path / "run"
-    result = run(train_command(run_dir, tiny), file_limit=1_000_000)
-    assert result.returncode == 2
-    the_line(result.stderr, f"the disk of {run_dir} is full", "run the same command again")
+    monkeypatch.setenv("VTKIT_HEADLESS", "1")
+    with small_disk(1_000_000):
+        assert training.main(arguments(run_dir, tiny)) == 2
+    error = capsys.readouterr().err
+    the_line(error, f"the disk of {run_dir} is full", "run the same command again")
     assert not list((run_dir / "checkpoints").glob("checkpoint-*"))
     assert not list(run_dir.rglob("*.part"))
     assert len((run_dir / "metrics.csv").read_text().splitlines()) == 3  # whole, of two steps
@@ -301,20 +316,19 @@ def test_a_folder_that_data_cannot_be_written_to(tmp_path, monkeypatch, capsys):
         ("no column", DAMAGE["no column"]),
     ],
 )
-def test_a_notebook_that_cannot_go_on(damage, parts, tiny, mini_data, tmp_path):
+def test_a_notebook_that_cannot_go_on(damage, parts, tiny, mini_data, tmp_path, capsys):
     data = shutil.copytree(mini_data, tmp_path / "data")
     changes = {"train_data": str(data), "benchmark_data": str(data)}
     if damage:
         damaged(data, "SAT_train", damage)
     else:
         changes["model"] = "models"
-    command = [sys.executable, "-m", "vtkit", "--only", "01"]
-    result = run([*command, *arguments(tmp_path / "run", {**tiny, **changes})])
-    assert result.returncode == 1
-    lines = result.stderr.splitlines()
+    assert cli.main(["--only", "01", *arguments(tmp_path / "run", {**tiny, **changes})]) == 1
+    error = capsys.readouterr().err
+    lines = error.splitlines()
     assert lines[0].startswith("error: notebooks/01_data_prep.ipynb: ")
-    assert all(part in lines[0] for part in parts), result.stderr
-    assert result.stderr.count("error:") == 1 and "Traceback" not in result.stderr
+    assert all(part in lines[0] for part in parts), error
+    assert error.count("error:") == 1 and "Traceback" not in error
     executed = tmp_path / "run" / "notebooks" / "01_data_prep.ipynb"
     assert lines[1].startswith("(failed in cell") and str(executed) in lines[2]
     assert executed.exists() and not list(tmp_path.rglob("*.part"))

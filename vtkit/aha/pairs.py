@@ -63,11 +63,11 @@ def load_pairs(path: str | Path) -> pd.DataFrame:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException):
         table = None
-    about = table is not None and (table.schema.metadata or {}).get(b"vtkit")
-    if not about or not table.schema.equals(SCHEMA):
+    notes = table is not None and table.schema.metadata or {}
+    if table is None or not table.schema.equals(SCHEMA) or b"vtkit" not in notes:
         raise UserError(f"{path}: no pairs of interventions there; delete it and run them again")
     pairs = table.to_pandas()
-    pairs.attrs = json.loads(about)
+    pairs.attrs = json.loads(notes[b"vtkit"])
     return pairs
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtkit.commands import Parser, run
 from vtkit.errors import UserError
+from vtkit.files import require_name
 from vtkit.models.prompts import TEMPLATES
 from vtkit.rendering import align
 
@@ -27,12 +28,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _score(args: argparse.Namespace) -> None:
     from vtkit.benchmark.evaluate import evaluate
-    from vtkit.models.loading import load_model, load_processor, pick_device
+    from vtkit.models.devices import pick_device
+    from vtkit.models.loading import load_model, load_processor
     from vtkit.runs.checkpoints import step_of
-    from vtkit.runs.folder import locked
+    from vtkit.runs.folder import hold
     from vtkit.sampling.vllm_engine import CompletionEngine
 
     step = step_of(Path(args.model))
+    require_name(args.out, "--out")
     finished = Path(args.out) / f"step-{step:06d}.json"
     if finished.exists():
         raise UserError(f"{finished} is there already; name another folder with --out")
@@ -44,7 +47,7 @@ def _score(args: argparse.Namespace) -> None:
     else:
         model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
     print(f"{NAMES[args.benchmark]}: {len(rows)} questions, {reason}", flush=True)
-    with locked(args.out):
+    with hold(args.out):
         result = evaluate(
             model, processor, rows, args.out,
             step=step, prompt=args.prompt, batch_size=args.batch_size,

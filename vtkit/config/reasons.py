@@ -7,7 +7,7 @@ loss_type: dr_grpo        # `grpo` weighs a token of a 10-token answer six times
 import re
 from typing import Any
 
-from vtkit.config.recipes import CONFIGS, resolve_config
+from vtkit.config.recipes import CONFIGS, changed_settings, resolve_config
 from vtkit.config.run_config import HELP, RunConfig
 from vtkit.config.values import read_yaml
 
@@ -18,9 +18,17 @@ _MORE = re.compile(r" +# (?P<comment>.*)")
 def find_reasons(recipe: str, profile: str) -> dict[str, str]:
     """Find the reasons of all that a recipe and its parents change for a profile, by field.
 
-    Settings outside of the profile's section count in a recipe that extends another one.
+    Settings outside of the profile's section count in a recipe that extends another one. What a
+    profile that extends another one sets has that profile as its reason.
     """
-    path = CONFIGS / "recipes" / f"{recipe}.yaml"
+    path, scale = (
+        CONFIGS / kind / f"{name}.yaml"
+        for kind, name in (("recipes", recipe), ("profiles", profile))
+    )
+    larger = read_yaml(scale) if scale.exists() else {}
+    if "extends" in larger:
+        own = {name: f"profile {profile}" for name in larger if name in HELP}
+        return find_reasons(recipe, str(larger["extends"])) | own
     parent = read_yaml(path).get("extends")
     found = _comments(path.read_text(encoding="utf-8"))
     reasons = find_reasons(str(parent), profile) if parent else {}
@@ -56,16 +64,12 @@ def explain_changes(config: RunConfig) -> dict[str, dict[str, Any]]:
     Returns:
         Columns by name: ``original``, ``this run``, ``what`` and ``why``; each is a value by field.
     """
-    original, profile = (
-        resolve_config(config.recipe, name, seed=config.seed) for name in ("paper", config.profile)
-    )
-    differs, own = (
-        {name for name in HELP if getattr(other, name) != getattr(config, name)}
-        for other in (original, profile)
-    )
+    original = resolve_config(config.recipe, "paper", seed=config.seed)
+    differs = {name for name in HELP if getattr(original, name) != getattr(config, name)}
     reasons = find_reasons(config.recipe, config.profile)
     kept = reasons.keys() & (differs | {"num_generations"})
-    why = {name: reasons[name] for name in kept} | dict.fromkeys(own - {"run_dir"}, "set by you")
+    own = dict.fromkeys(changed_settings(config), "set by you")
+    why = {name: reasons[name] for name in kept} | own
     shown = [name for name in HELP if name in why]
     return {
         "original": {name: getattr(original, name) for name in shown},

@@ -56,7 +56,7 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
     """
     batches = []
     for name in CV_BENCH_FILES:
-        path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB])
+        path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB], of=CV_BENCH_FILES)
         for start, batch in read_batches(path, CV_BENCH_SCHEMA, may_be_empty=True):
             check_questions(batch, start, path, image="image", texts=_TEXTS)
             batches.append(batch)

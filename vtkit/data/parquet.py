@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from vtkit.errors import UserError, first_line
-from vtkit.hub import download, download_all
+from vtkit.hub import download, download_all, say_local
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """A picture as the library datasets stores it."""
@@ -29,22 +29,38 @@ _BUFFER_BYTES = 1 << 20
 
 
 def find_file(
-    source: str | Path, name: str, hub_id: str, revision: str, *, miniature: bool = True
+    source: str | Path,
+    name: str,
+    hub_id: str,
+    revision: str,
+    *,
+    miniature: bool = True,
+    of: Sequence[str] = (),
 ) -> Path:
     """Find file ``name`` in folder ``source``, or download it if ``source == hub_id``.
 
-    With ``miniature`` errors name notebook 01, which writes the miniature's file of that name.
+    Args:
+        miniature: errors name notebook 01, which writes a file of that name.
+        of: all files that are read; an error names those that are missing.
 
     Raises:
         UserError: no such folder, no such file in it, or the download failed.
     """
-    path = Path(source) / name
-    other = "run notebook 01 to write the miniature's files, or " if miniature else ""
-    if Path(source).is_dir():
-        if not path.is_file():
-            raise UserError(f"{path} is missing; {other}copy it from the data set {hub_id}")
-        return path
+    folder = Path(source)
+    if folder.is_dir():
+        missing = [one for one in of or (name,) if not (folder / one).is_file()]
+        if missing:
+            which = " and ".join(str(folder / one) for one in missing)
+            verb, them = ("are", "them") if len(missing) > 1 else ("is", "it")
+            other = ", or use data/mini, which notebook 01 writes" if miniature else ""
+            raise UserError(
+                f"{which} {verb} missing; copy {them} from the data set {hub_id}{other}"
+            )
+        if str(source) == hub_id:
+            say_local(hub_id)
+        return folder / name
     if str(source) != hub_id:
+        other = "run notebook 01 to write the miniature's files, or " if miniature else ""
         raise UserError(f"{source}: no such folder; {other}name {hub_id} to download it")
     return download(name, hub_id, revision)
 
@@ -61,6 +77,8 @@ def find_files(source: str | Path, split: str, hub_id: str, revision: str) -> li
             remedy = f"or name {hub_id} to download it" if hub_id else "which no hub has"
             raise UserError(f"{source}: no such folder; put the parquet files there, {remedy}")
         folder = download_all(hub_id, revision)
+    elif str(source) == hub_id:
+        say_local(hub_id)
     patterns = (f"{split}.parquet", f"{split}-*.parquet")
     places = [place.glob(name) for place in (folder, folder / "data") for name in patterns]
     return sorted(chain.from_iterable(places))

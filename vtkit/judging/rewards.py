@@ -216,5 +216,5 @@ def _number(value: Any, what: str = "returned") -> float:
         shown = " ".join(repr(value).split())
         raise _Wrong(f"{what} {shown:.60}, expected a number") from None
     if not abs(number) <= _LARGEST:
-        raise _Wrong(f"{what} {number}, expected a number of at most {_LARGEST:g}")
+        raise _Wrong(f"{what} {number}, expected a finite number below {_LARGEST:g}")
     return number

@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make(args: argparse.Namespace) -> None:
     # Here, not above: --help loads no library.
+    from vtkit.runs.leash import end_with_parent
+
+    end_with_parent()
     from vtkit.mini import base_model, cards, dataset
     from vtkit.mini.replications import files, instruct, text, text_base
 
@@ -41,7 +44,7 @@ def _make(args: argparse.Namespace) -> None:
         writers = (dataset.write_dataset, files.write_problems, text.write_files)
         write = dict(zip(DATA, writers, strict=True))[kind]
         for path in write(**options).values():
-            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+            print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     else:
         builders = (base_model.pretrain, instruct.tune, text_base.pretrain_text)
         print(f"saved {dict(zip(MODELS, builders, strict=True))[what](**options)}")

@@ -1,6 +1,6 @@
 """The miniature base model: a Qwen2-VL of a million parameters, pre-trained on generated pictures.
 
-    python -m vtkit.mini base        # rebuilds models/mini-base; resumes if interrupted
+    python -m vtkit.mini base        # builds models/mini-base; resumes if interrupted
 
 Three choices decide whether so small a model learns at all: weights start at about 1/sqrt(width)
 instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.

@@ -4,6 +4,7 @@ Only the base is in the repository. The cards of the others are, too (``card.jso
 ``README.md`` for readers), for comparison with a rebuilt model.
 """
 
+import os
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from PIL import Image
 from vtkit.benchmark.evaluate import evaluate
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.data.sat import load_sat
+from vtkit.errors import UserError
 from vtkit.files import atomic_write, read_json, write_json
 from vtkit.judging import judge
 from vtkit.mini import base_model, corpus, dataset
@@ -56,9 +58,16 @@ class Card(NamedTuple):
 def write_card(
     kind: str, folder: Path | None = None, model_folder: Path | None = None, **options: Any
 ) -> Path:
-    """Measure a model and write its card; :data:`CARDS` has the kinds and default folders."""
+    """Measure a model and write its card; :data:`CARDS` has the kinds and default folders.
+
+    Only in its default folder a card is replaced; elsewhere a file that is there is a UserError.
+    """
     folder = folder or CARDS[kind].folder
     model_folder = model_folder or CARDS[kind].model_folder or folder
+    names = ("README.md", "card.json") if folder != model_folder else ("README.md",)
+    for path in (folder / name for name in names if folder != CARDS[kind].folder):
+        if os.path.lexists(path):
+            raise UserError(f"{path} is there already; name another folder with --folder")
     card = CARDS[kind].measure(model_folder, **options)
     if folder != model_folder:
         write_json(folder / "card.json", card)
@@ -91,7 +100,7 @@ def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     pictures = [view.draw() for view in views]
     generate = partial(sample_completions, model, processor, pictures=pictures)
     _, sampled = style_table(generate, prompts, [view.question for view in views], rng)
-    dataset.ensure_dataset()
+    dataset.ensure_dataset(dataset.FOLDER)
     with tempfile.TemporaryDirectory() as out:
         greedy = evaluate(
             model, processor, load_cv_bench(dataset.FOLDER), out,
@@ -213,7 +222,7 @@ def stated() -> dict[str, Any]:
 
 def load_questions(limit: int | None = None) -> dict[tuple[str, str], list[PicturedQuestion]]:
     """Load test questions by subject and prompt: the replication's and ``instruct_direct``."""
-    dataset.ensure_dataset()
+    dataset.ensure_dataset(dataset.FOLDER)
     questions = {
         "sat": [
             PicturedQuestion(row["images"][0], row["question"], row["choices"], row["answer"])

@@ -5,11 +5,15 @@ static rows come before dynamic ones.
 """
 
 import io
+import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from filecmp import cmp
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from PIL import Image
@@ -18,6 +22,8 @@ from tqdm.auto import tqdm
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.data.writing import row_writer
+from vtkit.errors import UserError
+from vtkit.files import atomic_path
 from vtkit.mini import scenes
 from vtkit.mini.scenes import TASKS, Question, Scene, draw_scene
 
@@ -61,18 +67,23 @@ def write_dataset(
 ) -> dict[str, Path]:
     """Write ``SAT_train``, ``SAT_val``, ``test_2d`` and ``test_3d``; returns their paths by name.
 
-    The same seed gives the same bytes; no arrangement of objects is in two splits.
+    The same seed gives the same bytes; no arrangement of objects is in two splits. For files that
+    are there see :func:`write_missing`.
     """
-    world, paths = World(seed), _paths(folder)
+    paths = _paths(folder)
+    write_missing(_drawn_files(paths, World(seed)), progress)
+    return paths
+
+
+def _drawn_files(paths: dict[str, Path], world: World) -> Iterator["Drawn"]:
     for split, n in SAT_ROWS.items():
-        write_rows(paths[f"SAT_{split}"], _sat_rows(world, n), SAT_SCHEMA, n, progress)
+        yield Drawn(paths[f"SAT_{split}"], _sat_rows(world, n), SAT_SCHEMA, n)
     first = 0
     for name, kind in (("test_2d", "2D"), ("test_3d", "3D")):
         tasks = [task for task in TASKS for _ in range(CV_BENCH_ROWS[task]) if _kind(task) == kind]
         rows = _cv_bench_rows(world, tasks, first)
-        write_rows(paths[name], rows, CV_BENCH_SCHEMA, len(tasks), progress)
+        yield Drawn(paths[name], rows, CV_BENCH_SCHEMA, len(tasks))
         first += len(tasks)
-    return paths
 
 
 def _paths(folder: str | Path) -> dict[str, Path]:
@@ -80,19 +91,45 @@ def _paths(folder: str | Path) -> dict[str, Path]:
     return {name: Path(folder) / f"{name}.parquet" for name in names}
 
 
-def write_rows(
-    path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema, n: int, progress: bool
-) -> Path:
-    """Write ``n`` rows to ``path`` as one row group; UserError if that is impossible."""
-    name = f"{path.parent.name}/{path.name}"
-    with row_writer(path, schema, at_once=n) as add:
-        for row in tqdm(rows, total=n, desc=f"writing {name}", unit="row", disable=not progress):
-            add(row)
-    return path
+class Drawn(NamedTuple):
+    """A file of the miniature: where it is, its ``n`` rows as they are drawn, its columns."""
+
+    path: Path
+    rows: Iterable[dict[str, Any]]
+    schema: pa.Schema
+    n: int
+
+
+def write_missing(files: Iterable[Drawn], progress: bool) -> None:
+    """Write files, a row group each; one that is there stays, and has to be the same.
+
+    So a folder that was half written is completed, and nobody's file is replaced.
+
+    Raises:
+        UserError: a file is not the same, before any is written; or one cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        drawn = {}
+        for path, rows, schema, n in files:
+            new, name = Path(place, str(len(drawn))), f"{path.parent.name}/{path.name}"
+            shown = tqdm(rows, total=n, desc=f"drawing {name}", unit="row", disable=not progress)
+            with row_writer(new, schema, at_once=n) as add:
+                for row in shown:
+                    add(row)
+            if os.path.lexists(path) and not (path.is_file() and cmp(path, new, shallow=False)):
+                raise UserError(
+                    f"{path} is there and is not what this command writes (other rows, another "
+                    "seed or version); move it away, or name another folder"
+                )
+            drawn[path] = new
+        for path, new in drawn.items():
+            if not path.exists():
+                with atomic_path(path) as draft:
+                    shutil.copyfile(new, draft)
 
 
 def ensure_dataset(folder: str | Path = FOLDER) -> bool:
-    """Write the miniature's files if one of them is missing; returns whether it wrote them."""
+    """Write those of the miniature's files that are missing; returns whether any was."""
     missing = not all(path.is_file() for path in _paths(folder).values())
     if missing:
         write_dataset(folder)

@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from vtkit.errors import UserError, first_line
 from vtkit.files import atomic_path, full_disk_is_a_user_error
 from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.runs.places import require_own
 
 PIXELS = 64 * 64  # size at which the model sees a 256 x 256 picture
 PATCH, MERGE = 8, 2
@@ -102,10 +104,19 @@ def training_loop(
     """Train on all batches of ``corpus``; save model, processor and ``<name>.json`` in ``folder``.
 
     If interrupted, it resumes from the last state (``folder/<name>.pt``, removed at the end) and
-    ends with the same weights as an unbroken run. ``peak`` is the highest learning rate. UserError
-    if the folder cannot be written, or its disk is full.
+    ends with the same weights as an unbroken run. ``peak`` is the highest learning rate.
+
+    Raises:
+        UserError: the folder has other files or a finished model, cannot be written, or its disk is
+            full.
     """
     state_file = folder / f"{name}.pt"
+    if (folder / f"{name}.json").exists() and not state_file.exists():
+        raise UserError(
+            f"{folder} has a finished model; move or delete it to build it again, or name another "
+            "folder with --folder"
+        )
+    require_own(folder, lambda place: (place / state_file.name).is_file(), "model folder")
     with full_disk_is_a_user_error(folder):
         losses = _train(model, corpus, state_file, peak, save_steps)
         model.eval().save_pretrained(folder)
@@ -124,10 +135,9 @@ def _train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     losses = []
     if state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        losses = state["losses"]
+        losses = _load_state(state_file, model, optimizer)
+    else:  # tells now if it cannot be written, and that the folder is ours
+        _save_state(state_file, model, optimizer, losses)
     steps, shown = range(len(losses), len(corpus)), {"desc": state_file.stem, "unit": "step"}
     bar = tqdm(batches(corpus, steps), total=len(corpus), initial=len(losses), **shown)
     model.train()
@@ -142,10 +152,31 @@ def _train(
         losses.append(round(loss.item(), 4))
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
         if (step + 1) % save_steps == 0:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            with atomic_path(state_file) as draft:
-                torch.save(state | {"losses": losses}, draft)
+            _save_state(state_file, model, optimizer, losses)
     return losses
+
+
+def _save_state(
+    path: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]
+) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    with atomic_path(path) as draft:
+        torch.save(state | {"losses": losses}, draft)
+
+
+def _load_state(
+    path: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
+) -> list[float]:
+    try:
+        state = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return state["losses"]
+    except Exception as error:  # pickle's, torch's and Python's own have no common ancestor
+        raise UserError(
+            f"{path} is no state of this training ({first_line(error)}); name another folder with "
+            "--folder, or move that file away"
+        ) from None
 
 
 def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:

@@ -22,8 +22,9 @@ from transformers.utils import logging
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
-from vtkit.hub import is_hub_id
+from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
+from vtkit.models.devices import pick_device
 from vtkit.models.prompts import get_template, one_per_image
 
 try:
@@ -84,6 +85,8 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
 def require_model(path: str | Path) -> None:
     """Refuse a local model folder that does not exist or lacks its weights, or its base's."""
     folder = Path(path)
+    if folder.exists():
+        say_local(str(path))
     if base := adapters.base_of(folder):
         return _require_adapter(folder, base)
     if not folder.exists() and is_hub_id(str(path)):
@@ -194,13 +197,6 @@ def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
         folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
     )
     return loaded, processor
-
-
-def pick_device() -> tuple[str, str]:
-    """The device to use, and the reason in words."""
-    if torch.cuda.is_available():
-        return "cuda", f"CUDA device {torch.cuda.get_device_name()} found"
-    return "cpu", "no CUDA device found"
 
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:

@@ -134,7 +134,7 @@ def playground(
         widgets.Textarea(attempt.value, description="completion", rows=4, layout=wide),
         widgets.Text(" | ".join(choices), description="choices", layout=wide),
         widgets.Text(answer, description="right"),
-        widgets.Dropdown(options=rewards.RULES, value=rules, description="compare with"),
+        widgets.Dropdown(options=rewards.RULES, value=rules, description="rules"),
     ]
     verdict = widgets.HTML()
 

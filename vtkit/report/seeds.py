@@ -23,6 +23,7 @@ from vtkit.report.page import render
 from vtkit.report.summary import summarize
 from vtkit.report.tables import Table
 from vtkit.runs.curves import LENGTH, moving_average
+from vtkit.runs.places import require_seeds_place
 from vtkit.runs.records import MINIATURE, benchmark_name, load_metric
 from vtkit.stats import NOT_RUN, difference, percent, points, spread
 
@@ -73,8 +74,10 @@ def aggregate(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     """Write ``summary.json``, ``figures/bands.png`` and ``report.html`` of several seeds.
 
     Raises:
-        UserError: a folder is not a run, has other settings than the first, or lacks its metrics.
+        UserError: a folder is not a run, has other settings than the first, or lacks its metrics;
+            or ``out`` has other files.
     """
+    require_seeds_place(out)
     _check_alike(run_dirs)
     summaries, out = [summarize(run) for run in run_dirs], Path(out)
     measures = {}

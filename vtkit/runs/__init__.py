@@ -1,6 +1,8 @@
 """A run is a folder: everything in it, from the lock to the executed notebooks.
 
 - folder: create or reopen it, lock it
+- places: where a run may be written, and what there is the kit's own; leash: children of a process
+  that is killed end too
 - session: the first line of every notebook; copies of the notebooks to work in
 - manifest: versions, machine and hashes of the files that were read
 - records: metrics.csv, scores and configuration, read back

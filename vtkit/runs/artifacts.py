@@ -11,14 +11,18 @@ from vtkit.config.run_config import MODEL_TYPES, RunConfig
 from vtkit.errors import UserError, nearest, suggest
 from vtkit.files import ROOT, read_json
 from vtkit.hub import CV_BENCH_HUB, SAT_HUB, is_hub_id
+from vtkit.runs.leash import leash
+from vtkit.runs.places import require_run_place
 
 
 def require_origins(config: RunConfig) -> None:
     """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
     Also a model of a type that cannot be trained, and a reward whose file cannot be used. Only
-    before a new run's folder keeps it. Whether a model's hub id exists is not checked.
+    before a new run's folder keeps it, which may be no other's. Whether a model's hub id exists is
+    not checked.
     """
+    require_run_place(config.run_dir)
     if (Path(config.run_dir) / "config.yaml").exists():
         return
     from vtkit.judging.rewards import get_rewards  # takes half a second
@@ -26,7 +30,7 @@ def require_origins(config: RunConfig) -> None:
     get_rewards(config.paid, config.reward_rules)
     for field in FIELDS:
         name = getattr(config, field)
-        if not (name and os.path.exists(name)) and str(Path(name)) not in MAKERS:
+        if not (name and os.path.exists(name)) and _made_as(name) not in MAKERS:
             _require_on_hub(config, field, name)
     _require_known_type(config.model)
 
@@ -78,30 +82,40 @@ def _published(config: RunConfig, field: str) -> str:
 
 
 FIELDS = ("train_data", "benchmark_data", "model")  # of a configuration that name such folders
-_PROBLEMS = ("test.parquet", "vtkit.mini data problems")
+_PARTS = ("train.parquet", "test.parquet")
+_PROBLEMS = (_PARTS, "vtkit.mini data problems")
+_SAT = tuple(f"{name}.parquet" for name in ("SAT_train", "SAT_val", "test_2d", "test_3d"))
+_BASE, _TUNED = ("pretraining.json",), ("tuning.json",)
 _INSTRUCT = "vtkit.mini instruct --manner"
 _CONTROL = "vtkit.mini base --corpus"
 MAKERS = {
-    "data/mini": ("test_3d.parquet", "vtkit.mini data"),
+    "data/mini": (_SAT, "vtkit.mini data"),
     "data/mini/r1-v": _PROBLEMS,
     "data/mini/journey": _PROBLEMS,
     "data/mini/open-r1-multimodal": _PROBLEMS,
-    "data/mini/text": ("test.parquet", "vtkit.mini data text"),
-    "models/mini-base": ("pretraining.json", "vtkit.mini base"),
-    "models/mini-instruct": ("tuning.json", "vtkit.mini instruct"),
-    "models/mini-instruct-terse": ("tuning.json", f"{_INSTRUCT} terse"),
-    "models/mini-instruct-talkative": ("tuning.json", f"{_INSTRUCT} talkative"),
-    "models/mini-text": ("pretraining.json", "vtkit.mini text"),
-    "models/mini-no-long-traces": ("pretraining.json", f"{_CONTROL} no_long_traces"),
-    "models/mini-long-traces-no-better": ("pretraining.json", f"{_CONTROL} long_traces_no_better"),
+    "data/mini/text": (_PARTS, "vtkit.mini data text"),
+    "models/mini-base": (_BASE, "vtkit.mini base"),
+    "models/mini-instruct": (_TUNED, "vtkit.mini instruct"),
+    "models/mini-instruct-terse": (_TUNED, f"{_INSTRUCT} terse"),
+    "models/mini-instruct-talkative": (_TUNED, f"{_INSTRUCT} talkative"),
+    "models/mini-text": (_BASE, "vtkit.mini text"),
+    "models/mini-no-long-traces": (_BASE, f"{_CONTROL} no_long_traces"),
+    "models/mini-long-traces-no-better": (_BASE, f"{_CONTROL} long_traces_no_better"),
 }
-"""By folder: the file that is written last, and the module (with its options) that writes it."""
+"""By folder: files that are there once it is whole, and the module (with its options) that writes
+it. No other folder is ever written to for what a run reads."""
 
 
 def maker(folder: str) -> list[str] | None:
     """The command that makes a missing or unfinished folder; None if none is needed or known."""
-    last, command = MAKERS.get(folder, ("", ""))
-    return command.split() if command and not (ROOT / folder / last).exists() else None
+    files, command = MAKERS.get(_made_as(folder), ((), ""))
+    missing = [name for name in files if not (ROOT / folder / name).exists()]
+    return command.split() if missing else None
+
+
+def _made_as(folder: str) -> str:
+    """A folder as :data:`MAKERS` names it: ``./data/mini`` and its whole path are data/mini too."""
+    return Path(os.path.relpath(ROOT / folder, ROOT)).as_posix()
 
 
 def make_missing(
@@ -119,7 +133,8 @@ def make_missing(
     for folder in dict.fromkeys(config[name] for name in fields):
         if command := maker(folder):
             run = [sys.executable, "-m", *command]
-            done = subprocess.run(run, cwd=ROOT, capture_output=quiet, text=True)
+            with leash() as variables:
+                done = subprocess.run(run, cwd=ROOT, capture_output=quiet, text=True, env=variables)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1:] if quiet else ["see above"]
                 raise UserError(f"{folder} is missing and could not be made; {' '.join(why)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vtkit.errors import Stopped, first_line
-from vtkit.files import ROOT, environment, shown, write_json
+from vtkit.files import ROOT, environment, shown
 from vtkit.runs.folder import HEADLESS
 from vtkit.runs.steps import Step
 
@@ -63,12 +63,13 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
         problem = f"{why}; repeat the command; its last words are in {shown(kernel_log)}"
     if partial.exists():
         os.replace(partial, output)
+        step.note(run_dir)
     if stopped is not None:
         raise Stopped(stopped)
     if problem:
         raise StepFailed(f"{shown(step.path)}: {problem}\nexecuted notebook: {shown(output)}")
     seconds = time.monotonic() - start
-    write_json(step.marker(run_dir), {"key": key, "seconds": round(seconds, 1)})
+    step.note(run_dir, key, seconds)
     return seconds
 
 

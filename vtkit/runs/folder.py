@@ -24,28 +24,35 @@ from vtkit.errors import UserError, resumable
 from vtkit.files import environment, read_json, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
 from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
+from vtkit.runs.places import require_run_place, written_parts
 
 # Set for child processes: the run whose lock their parent holds, and that no person is watching.
 _LOCK_OWNER = "VTKIT_LOCKED_RUN"
 HEADLESS = "VTKIT_HEADLESS"
+_HELD: set[str] = set()  # folders that this process itself holds
+_PATIENCE = 15  # seconds for the children of a killed holder: see vtkit.runs.leash
 
 
 def start_run(config: RunConfig) -> Path:
     """Create the run's folder, or accept the one that has exactly these settings.
 
     Raises:
-        UserError: the folder has other settings (they are named) or cannot be written.
+        UserError: the folder has other settings (they are named), or is not a run's, or cannot be
+            written.
     """
     require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
     if stored.exists():
-        changes = differences(read_config(stored), config)
-        if changes:
+        kept = read_config(stored)
+        if changes := differences(kept, config):
             raise UserError(
                 f"{stored} has other settings: {', '.join(changes)}; "
-                "choose another folder with --run-dir, or delete this one"
+                "choose another folder (run_dir), or delete this one"
             )
+        of_notebooks = {name: getattr(config, name) for name in NOTEBOOK_SETTINGS}
+        if (now_used := kept.replace(**of_notebooks)) != kept:
+            save_config(now_used, stored)
     else:
         save_config(config, stored)
     if not (folder / "manifest.json").exists():
@@ -116,48 +123,69 @@ def _is_held(run_dir: str | Path) -> bool:
 
 @contextlib.contextmanager
 def locked(run_dir: str | Path) -> Iterator[None]:
-    """Hold a run's folder: one process (with its children) at a time writes to it.
+    """Hold a run's folder: one process, and one child that writes, at a time.
 
     The lock is freed when its holder ends, however it ends; half-written files of a killed holder
     are removed. On a file system without locks it is a file ``.lock.soft`` with the holder's
     number, which is taken over if that process is gone.
 
+    A child of the holder takes a lock of its own: it is refused while another one writes, and so is
+    who comes after a holder that was killed, until its last child is gone.
+
     Raises:
-        UserError: another process holds it, or the folder cannot be written.
+        UserError: another process holds it, or the folder is not a run's, or cannot be written.
     """
-    folder = Path(run_dir).resolve()
-    if _is_held(folder):
+    require_run_place(run_dir)
+    inner = _is_held(run_dir)
+    with hold(run_dir) as folder:
+        if not inner:
+            remove_drafts(*written_parts(folder))
         yield
+
+
+@contextlib.contextmanager
+def hold(place: str | Path) -> Iterator[Path]:
+    """Hold any folder as :func:`locked` does, whatever is in it; yields its resolved path."""
+    folder = Path(place).resolve()
+    if _is_held(folder) and str(folder) in _HELD:
+        yield folder
         return
+    child = folder / ".lock.child"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(folder / ".lock")
+        if _is_held(folder):
+            lock = _acquire(child, _PATIENCE)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _acquire(folder / ".lock")
+            if child.exists():
+                _acquire(child, _PATIENCE).release()
     except filelock.Timeout as error:
         raise UserError(
-            f"another run is using {run_dir} (process {_holder(error.lock_file)}); "
-            "wait for it, stop it, or choose another folder with --run-dir"
+            f"another run is using {place} (process {_holder(error.lock_file)}); "
+            "wait for it, stop it, or choose another folder (run_dir)"
         ) from None
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; choose another"
         ) from error
+    _HELD.add(str(folder))
     try:
-        remove_drafts(folder)
         with environment({_LOCK_OWNER: str(folder)}):
-            yield
+            yield folder
     finally:
+        _HELD.discard(str(folder))
         lock.release()
 
 
-def _acquire(path: Path) -> filelock.BaseFileLock:
-    """Lock a file without waiting; it then holds the number of this process."""
+def _acquire(path: Path, seconds: float = 0) -> filelock.BaseFileLock:
+    """Lock a file, waiting so long for it; it then holds the number of this process."""
     try:
-        lock = filelock.FileLock(path, blocking=False, fallback_to_soft=False)
+        lock = filelock.FileLock(path, timeout=seconds, fallback_to_soft=False)
         lock.acquire()
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        lock = filelock.SoftFileLock(path.with_name(".lock.soft"), blocking=False)
+        lock = filelock.SoftFileLock(path.with_name(f"{path.name}.soft"), timeout=seconds)
         lock.acquire()
     else:
         with open(path, "r+b") as handle:

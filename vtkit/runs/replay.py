@@ -1,15 +1,16 @@
 """Kept runs: the few files that ``results/`` holds of many finished runs, and their replay.
 
 A kept run is named like a folder, ``results/studies/rows/r1-v-s0``, but only the parent exists. Its
-``runs.json`` has all JSON and YAML files of each run, and the metadata of its tables;
-``metrics.parquet`` has the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the
-completions of all runs with seed 0; the columns ``run`` and ``file`` say where a row belongs.
+``runs.json`` has all JSON and YAML files of each run and the notes in its tables,
+``metrics.parquet`` the cells of ``metrics.csv`` as text, ``rollouts-s0.parquet`` the completions of
+all runs with seed 0, and so on; the columns ``run`` and ``file`` say where a row belongs.
 """
 
 import csv
 import functools
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -25,10 +26,10 @@ from filelock import FileLock
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
+from vtkit.runs.places import REPLAY, list_files, remove_files, require_own
 
 REFERENCE = ROOT / "results" / "reference"
-_ABOUT = b"vtkit"  # the metadata of a table: settings as JSON
-_MARK = "replay.json"  # in a replay: which kept run it is
+_WRITTEN_LATER = ("aha.json", "report.html", "summary.json")  # by notebooks 04 and 05
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
@@ -82,8 +83,8 @@ def pack(kept: Path, files: Mapping[str, Content]) -> None:
     for name in sorted(files.keys() - records.keys()):
         is_csv, path = name.endswith(".csv"), PurePath(name)
         table = _from_csv(name, files[name]) if is_csv else files[name]
-        if about := (table.schema.metadata or {}).get(_ABOUT):
-            records[name] = json.loads(about)
+        if notes := _notes(table):
+            records[name] = notes
         for column, value in (("file", name), ("run", run)):
             table = table.add_column(0, column, pa.array([value] * len(table), pa.string()))
         place = path.stem if is_csv else f"{path.parent.name}-{run.rpartition('-')[2]}"
@@ -115,9 +116,8 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
     records = kept_records(kept.parent)
     if kept.name not in records:
         raise UserError(f"{shown(kept.parent)} keeps no {kept.name}{suggest(kept.name, records)}")
-    own = records[kept.name]
-    for name, value in own.items():
-        if name.endswith(".parquet"):  # about the table: written with it
+    for name, value in records[kept.name].items():
+        if name.endswith(".parquet"):  # the notes of a table
             continue
         if name.endswith(".yaml"):
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
@@ -134,9 +134,14 @@ def unpack(kept: Path, target: Path, *, rows: bool = True) -> None:
             if name.endswith(".csv"):
                 _made(target, name).write_text(_to_csv(table), encoding="utf-8")
             else:
-                about = {_ABOUT: json.dumps(own[name])} if name in own else None
-                table = table.replace_schema_metadata(about)
+                table = table.replace_schema_metadata(records[kept.name].get(name))
                 pq.write_table(table, _made(target, name), compression="zstd")
+
+
+def _notes(table: pa.Table) -> dict[str, str]:
+    """What this kit wrote into a table's schema: settings, such as those of the causal test."""
+    found = table.schema.metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items() if key == b"vtkit"}
 
 
 def _tables_of(kept: Path) -> list[Path]:
@@ -201,18 +206,37 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
 
 
 def replay(kept: Path, target: Path) -> Path:
-    """Unpack a kept run anew, in place of an earlier replay, marked as what it is."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise UserError(f"{target} is not a folder; move it away: kept runs are replayed there")
-    shutil.rmtree(target, ignore_errors=True)
-    unpack(kept, target)
-    write_json(target / _MARK, {"run": shown(kept)})
+    """Unpack a kept run anew in place of an earlier replay; files of others in it stay.
+
+    Raises:
+        UserError: the folder, or a file in it, was not made by a replay; or it cannot be written.
+    """
+    mark, draft = target / REPLAY, target.with_name(f".vtkit-{target.name}")
+    if target.is_symlink():
+        raise UserError(f"{target} is a link; move it away: kept runs are replayed there")
+    require_own(target, lambda place: mark.is_file(), "folder of a replay")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        unpack(kept, draft)
+        names = list_files(draft)
+        if mark.is_file():
+            remove_files(target, {*read_json(mark)["files"], *_WRITTEN_LATER})
+        for name in names:
+            if os.path.lexists(target / name):
+                raise UserError(f"{target / name} is in the way of a replay; move it away")
+        write_json(mark, {"run": shown(kept), "files": names})
+        for name in names:
+            os.replace(draft / name, _made(target, name))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 
 def replay_of(run_dir: str | Path) -> str | None:
     """The kept run that a folder replays, as a path; None for a run of its own."""
-    mark = Path(run_dir) / _MARK
+    mark = Path(run_dir) / REPLAY
     return read_json(mark)["run"] if mark.exists() else None
 
 

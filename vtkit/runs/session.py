@@ -29,6 +29,7 @@ from vtkit.files import ROOT, atomic_write
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.folder import differences, locked, start_run
 from vtkit.runs.manifest import package_versions
+from vtkit.runs.places import require_run_place
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -124,6 +125,7 @@ def _assigned(source: str) -> tuple[str, dict[str, Any]]:
 
 def _in_own_folder(config: RunConfig, changed: Mapping[str, Any]) -> RunConfig:
     """The settings to use, in a folder that may hold a run with them."""
+    require_run_place(config.run_dir)
     folder = Path(config.run_dir)
     if not (folder / "config.yaml").is_file():
         return config
@@ -162,7 +164,7 @@ def seed_everything(seed: int) -> None:
 
 def describe_machine(config: RunConfig) -> str:
     """One line: versions, device with the reason for it, seed and folder."""
-    from vtkit.models.loading import pick_device
+    from vtkit.models.devices import pick_device
 
     versions = package_versions()
     shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "trl"))

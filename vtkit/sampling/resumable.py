@@ -19,6 +19,7 @@ from vtkit.errors import UserError
 from vtkit.sampling.generation import Completion, stream
 from vtkit.sampling.vllm_engine import CompletionEngine
 
+_BEGINNING = b'{"weights": '  # of every file of ours, or of a torn one all there is
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -96,13 +97,16 @@ def _questions_digest(dataset: Dataset) -> str:
 
 
 def _read(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]:
-    """Read the completions; cut the file after the last whole one, empty it if it is not ours."""
+    """Read the completions; cut the file after the last whole one, empty it if settings differ."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from error
+    start = b"".join(lines)[: len(_BEGINNING)]
+    if not _BEGINNING.startswith(start):
+        raise UserError(f"{path} has no completions of the kit; move it away")
     found: dict[int, Completion] = {}
     values = [_parse(line) for line in lines]
     whole = int(bool(values) and _is_ours(path, values[0], settings))  # lines that stay

@@ -22,6 +22,7 @@ from vtkit.models import adapters
 from vtkit.models.inputs import message
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import one_per_image
+from vtkit.runs.places import ENGINE, require_place
 from vtkit.sampling.generation import Completion, banned_of, progress_bar, to_completions
 
 SUPPORTED = ("0.22.0", "0.31.0")
@@ -84,12 +85,12 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
             f"{model}: is an adapter on {base}; vLLM takes whole weights only: use transformers"
         )
     source, folder = _local(model), Path(folder)
+    require_place(folder, lambda place: (place / ENGINE).is_file(), "engine folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ENGINE).touch()
         for path in (path for pattern in _LINKED for path in source.glob(pattern)):
             link = folder / path.name
-            if link.exists() and not link.is_symlink():
-                raise UserError(f"{link} is not a link; choose a folder without a model in it")
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
         processor.save_pretrained(folder)

@@ -49,7 +49,7 @@ _LOOKS = {"sound": (BLUE, "-"), "format": (DARK_ORANGE, "--"), "length": (RED, "
 
 
 def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) -> RunConfig:
-    """The settings of one small run, in ``<run_dir>/laboratory/<name>``.
+    """The settings of one small run, in ``<run_dir>/laboratory/<name>-<steps>``.
 
     Always the miniature under the recipe ``visualthinker``, whatever ``run``, the notebook's, is;
     scored only before and after.
@@ -59,7 +59,7 @@ def hacking_config(run: RunConfig, name: str, rewards: list[str], steps: int) ->
         "visualthinker",
         "mini",
         seed=run.seed,
-        run_dir=f"{run.run_dir}/laboratory/{name}",
+        run_dir=f"{run.run_dir}/laboratory/{name}-{steps}",
         **kept,
         **SIZES,
         rewards=rewards,
@@ -112,9 +112,17 @@ def keep_runs() -> list[Path]:
 
 
 def trained(run: RunConfig) -> dict[str, str]:
-    """The folders of the small runs that have completions to look at, by name."""
-    folders = {name: f"{run.run_dir}/laboratory/{name}" for name in REWARDS_TO_HACK}
-    return {name: at for name, at in folders.items() if Path(at, "metrics.csv").exists()}
+    """The folders of the small runs that have completions to look at, by name.
+
+    Those of ``lab_steps`` steps; if that is 0, those of the most.
+    """
+    found = {}
+    for name in REWARDS_TO_HACK:
+        places = Path(run.run_dir, "laboratory").glob(f"{name}-{run.lab_steps or '[0-9]*'}")
+        ended = [str(place) for place in places if (place / "metrics.csv").exists()]
+        if ended:
+            found[name] = max(ended, key=lambda place: int(place.rpartition("-")[2]))
+    return found
 
 
 def recount(run_dir: str | Path) -> pd.DataFrame:

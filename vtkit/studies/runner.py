@@ -21,6 +21,7 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json, shown
 from vtkit.runs.artifacts import maker
 from vtkit.runs.folder import HEADLESS, start_run
+from vtkit.runs.leash import leash
 from vtkit.runs.replay import kept_records
 from vtkit.studies.entries import Entry
 from vtkit.studies.keeping import keep
@@ -98,13 +99,13 @@ class _Runner:
     def _call(self, command: list[str], log: Path) -> int:
         """Run ``python -m`` with its output appended to ``log``; returns the exit status."""
         # One thread each: sums, and so sampled runs, depend on the number of threads.
-        environment = {**os.environ, HEADLESS: "1", "OMP_NUM_THREADS": "1"}
+        own = {HEADLESS: "1", "OMP_NUM_THREADS": "1"}
         if self.stopped:
             raise UserError("stopped before it began")
-        with open(log, "a", encoding="utf-8") as handle:
+        with open(log, "a", encoding="utf-8") as handle, leash() as variables:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                stdout=handle, stderr=handle, env=environment, cwd=ROOT,
+                stdout=handle, stderr=handle, env=variables | own, cwd=ROOT,
             )  # fmt: skip
             self.processes.add(process)
             try:

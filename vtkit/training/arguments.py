@@ -9,8 +9,7 @@ from trl import GRPOConfig, SFTConfig
 from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
-from vtkit.models.loading import pick_device
-from vtkit.runs.checkpoints import KEPT
+from vtkit.models.devices import pick_device
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
 
@@ -53,7 +52,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        logging_steps=1, save_strategy="steps", save_steps=config.save_steps, save_total_limit=KEPT,
+        logging_steps=1, save_strategy="steps", save_steps=config.save_steps,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
         ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture

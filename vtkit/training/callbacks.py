@@ -15,7 +15,7 @@ from vtkit.config.reward_names import reward_column
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
-from vtkit.runs.checkpoints import keep_best, mark_whole
+from vtkit.runs.checkpoints import begin, keep_best, keep_last, mark_whole
 from vtkit.runs.folder import headless
 from vtkit.runs.records import best_score, score_path
 
@@ -122,7 +122,9 @@ class Evaluation(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Mark whole checkpoints and keep the best: a step with the best score so far is saved too.
+    """Mark checkpoints, keep the last and the best: a step with the best score so far is saved too.
+
+    The trainer's own limit counts, and removes, whatever is called ``checkpoint-*``.
 
     Args:
         evals: the folder of the scores. This callback comes after the one that writes them.
@@ -136,11 +138,14 @@ class Checkpoints(TrainerCallback):
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
+        if control.should_save and state.is_world_process_zero:
+            begin(Path(args.output_dir) / f"checkpoint-{step}")
 
     def on_save(self, args, state, control, **kwargs):
         PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_last(Path(args.output_dir), step=state.global_step)
             keep_best(Path(args.output_dir), self.evals, step=state.global_step)
 
 

@@ -7,7 +7,6 @@ are training rows whose thinking part repeats the options. Step 0 scores the tun
 
 import math
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import adapters
 from vtkit.models.loading import load
 from vtkit.models.prompts import PREFILL, is_prefilled
-from vtkit.runs.checkpoints import is_whole, mark_whole
+from vtkit.runs.checkpoints import begin, discard, is_ours, is_whole, mark_whole
+from vtkit.runs.places import list_files
 from vtkit.training.callbacks import Progress
 from vtkit.training.trainers import BaselineSFTTrainer
 
@@ -43,6 +43,8 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
     folder = Path(config.run_dir) / FOLDER
     if is_whole(folder):
         return folder
+    if list_files(folder) and not is_ours(folder):
+        raise UserError(f"{folder} is in the way: this run did not write it; rename it")
     model, processor = load(config)
     adapters.freeze(model, config.freeze)
     trainer = BaselineSFTTrainer(
@@ -55,7 +57,9 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
     trainer.add_callback(Progress(unit="cold-start step"))
     trainer.train()
     if trainer.is_world_process_zero():
-        shutil.rmtree(folder, ignore_errors=True)
+        if is_ours(folder):
+            discard(folder)
+        begin(folder)
     PartialState().wait_for_everyone()
     with full_disk_is_a_user_error(folder.parent):
         trainer.save_model(str(folder))

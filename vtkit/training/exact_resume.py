@@ -6,8 +6,8 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from vtkit.config.run_config import RunConfig
+from vtkit.models.devices import pick_device
 from vtkit.models.inputs import tokenizer_of
-from vtkit.models.loading import pick_device
 
 
 class ExactResume:

@@ -16,6 +16,7 @@ from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
+from vtkit.runs.leash import leash
 
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
@@ -36,6 +37,8 @@ def launch(
 ) -> Path:
     """Train ``config`` under ``accelerate launch``; returns the last checkpoint.
 
+    The processes end with this one, however it ends. The first of them holds the run's folder.
+
     Args:
         launcher: name of a file in configs/accelerate.
         processes: how many; 0 means what the file says.
@@ -47,10 +50,10 @@ def launch(
     command = launch_command(config, launcher, processes=processes)
     folder = start_run(config)
     print(f"training in separate processes; their output is in {folder / LOG}", flush=True)
-    with open(folder / LOG, "w", encoding="utf-8") as log:
+    with open(folder / LOG, "w", encoding="utf-8") as log, leash() as variables:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, HEADLESS: "1"},
+            env={**variables, HEADLESS: "1"},
         )  # fmt: skip
         try:
             _follow(process, folder / "metrics.csv", draw)

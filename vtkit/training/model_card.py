@@ -3,6 +3,7 @@
 ``python -m vtkit.training card RUN`` writes it again; with ``--push user/name`` it uploads it.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,43 @@ from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError, first_line
 from vtkit.files import ROOT, atomic_write, read_json
-from vtkit.hub import HUB_REVISIONS
+from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
 from vtkit.rendering import markdown, templates
-from vtkit.runs.checkpoints import NOT_MODEL
+from vtkit.runs.checkpoints import CARD, NOT_MODEL
 from vtkit.runs.manifest import file_hashes, package_versions
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
 from vtkit.stats import at_step, percent
 
-CARD = "README.md"
+_SEAL = "\n<!-- vtkit: "
 _REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values() if kind.hub}
 
 
 def write_card(config: RunConfig, checkpoint: Path) -> Path:
-    """Write the card into ``checkpoint``, unless the same card is there already."""
-    path, text = checkpoint / CARD, card(config)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    """Write the card into ``checkpoint``, unless it is there, or was edited, which is said."""
+    path, text = checkpoint / CARD, _sealed(card(config))
+    there = path.read_text(encoding="utf-8") if path.is_file() else None
+    if there is not None and there != _sealed(there.rpartition(_SEAL)[0]):
+        print(f"{path} was not written by the kit, or edited since: it stays as it is", flush=True)
+    elif there != text:
         with atomic_write(path) as handle:
             handle.write(text)
     return path
 
 
+def _sealed(text: str) -> str:
+    """A card with a last line that tells later whether somebody edited it."""
+    return f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()[:16]} -->\n"
+
+
 def card(config: RunConfig) -> str:
     """The card of a trained run, in Markdown with the hub's YAML header."""
-    on_hub = not (ROOT / config.model).exists()
-    text_only = config.train_format in ("text", "countdown")
+    on_hub, text_only = _on_hub(config), config.train_format in ("text", "countdown")
     header = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation" if text_only else "image-text-to-text",
-        **({"base_model": config.model} if on_hub else {}),
-        **({"datasets": [config.train_data]} if config.train_data in _REVISIONS else {}),
+        **({"base_model": config.model} if config.model in on_hub else {}),
+        **({"datasets": [config.train_data]} if config.train_data in on_hub else {}),
         "tags": ["vtkit", config.algorithm, "r1-zero"],
     }
     environment = templates(Path(__file__).with_name("templates"))
@@ -79,18 +87,35 @@ def _scores(config: RunConfig) -> str | None:
 
 def _sources(config: RunConfig) -> list[str]:
     """A line for each hub repository and file that was read, with its revision or hash."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    known = read_json(manifest)["files"] if manifest.exists() else {}
-    revisions = [
-        f"- `{name}`, revision `{_REVISIONS[name]}`"
-        for name in (config.train_data, config.benchmark_data)
-        if name in _REVISIONS and not (ROOT / name).exists()
-    ]
-    files = [
+    on_hub, lines = _on_hub(config), []
+    for name in (config.model, config.train_data, config.benchmark_data):
+        if name in on_hub and name in _REVISIONS:
+            lines.append(f"- `{name}`, revision `{_REVISIONS[name]}`")
+        elif name not in on_hub and may_be_hub_id(name):
+            lines.append(f"- `{name}`: a folder of that name, not what the hub has under it")
+    return lines + [
         f"- `{Path(path).name}`, sha256 `{entry['sha256']}`"
-        for path, entry in file_hashes(config, known).items()
+        for path, entry in file_hashes(config, _files_read(config)).items()
     ]
-    return revisions + files
+
+
+def _files_read(config: RunConfig) -> dict[str, Any]:
+    """The local files that the run's manifest names."""
+    manifest = Path(config.run_dir) / "manifest.json"
+    return read_json(manifest)["files"] if manifest.exists() else {}
+
+
+def _on_hub(config: RunConfig) -> set[str]:
+    """What of model and data came from the hub: no folder of that name is here, or was read."""
+    names = {config.model, config.train_data, config.benchmark_data}
+    read = _files_read(config)
+    return {
+        name
+        for name in names
+        if (name in _REVISIONS or (name == config.model and may_be_hub_id(name)))
+        and not (ROOT / name).exists()
+        and not any(path.startswith(f"{name}/") for path in read)
+    }
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.folder import stopped_at, work_on
+from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
@@ -70,7 +70,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         check_push(config.push_to_hub)
     gc.collect()  # an earlier trainer's memory
     # Stage 2: create the run folder, or open it to resume.
-    with work_on(config) if is_main_process() else contextlib.nullcontext():
+    with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
         if not finished(config):  # resumed at its end, transformers takes one more step
@@ -134,6 +134,13 @@ def finished(config: RunConfig) -> Path | None:
     return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
+def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
+    """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
+    manifest = Path(config.run_dir) / "manifest.json"
+    closed = manifest.exists() and read_json(manifest)["status"] in ("finished", "incomplete")
+    return locked(start_run(config)) if closed and finished(config) else work_on(config)
+
+
 def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train in this process, or under the run's launcher, unless the run is finished.
 
@@ -142,10 +149,8 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
     if done := finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         _say_changed(config)
-        if read_json(Path(config.run_dir) / "manifest.json")["status"] == "running":
-            with work_on(config):  # killed between its last checkpoint and its end
-                return done
-        return done
+        with _holding(config):
+            return done
     with resumable(lambda: stopped_at(config)):
         if config.launcher and "RANK" not in os.environ:
             return launch(config, config.launcher, draw=draw)

@@ -19,7 +19,14 @@ from vtkit.training.shared_prompts import SharedPromptGRPOTrainer
 from vtkit.training.vllm_rollouts import OneTokenPerPicture
 
 
-class RolloutGRPOTrainer(ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
+class _NoCard:
+    """Leaves out TRL's card in ``checkpoints``; see :mod:`vtkit.training.model_card`."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class RolloutGRPOTrainer(_NoCard, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:
@@ -101,5 +108,5 @@ def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_id": row["id"], **kept}
 
 
-class BaselineSFTTrainer(ExactResume, SFTTrainer):
+class BaselineSFTTrainer(_NoCard, ExactResume, SFTTrainer):
     """SFTTrainer with exact resume."""

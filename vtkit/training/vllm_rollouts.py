@@ -15,7 +15,7 @@ from peft import PeftModel
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
-from vtkit.models.loading import pick_device
+from vtkit.models.devices import pick_device
 from vtkit.models.shapes import shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from vtkit.data.parquet import IMAGE
-from vtkit.mini.dataset import FOLDER, World, jpeg, write_rows
+from vtkit.mini.dataset import FOLDER, Drawn, World, jpeg, write_missing
 from vtkit.mini.replications.figures import Figure, Rod
 from vtkit.mini.replications.problems import CHOOSE, TASKS, WORLDS, Problem, make_problem
 from vtkit.mini.scenes import Scene
@@ -30,13 +30,19 @@ def write_problems(
 
     The same seed gives the same bytes; no scene and no figure is in two splits.
     """
-    written = {}
-    for (world, split), problems in draw_problems(seed):
-        rows = (_row(number, problem) for number, problem in enumerate(problems))
-        path, n = Path(folder) / world / f"{split}.parquet", len(problems)
-        schema = pa.schema({"image": IMAGE, **dict.fromkeys(_TEXT[world], pa.string())})
-        written[f"{world}/{split}"] = write_rows(path, rows, schema, n, progress)
-    return written
+    places = product(WORLDS, ROWS)
+    paths = {f"{w}/{split}": Path(folder) / w / f"{split}.parquet" for w, split in places}
+    files = (
+        Drawn(
+            paths[f"{world}/{split}"],
+            (_row(number, problem) for number, problem in enumerate(problems)),
+            pa.schema({"image": IMAGE, **dict.fromkeys(_TEXT[world], pa.string())}),
+            len(problems),
+        )
+        for (world, split), problems in draw_problems(seed)
+    )
+    write_missing(files, progress)
+    return paths
 
 
 def draw_problems(seed: int = 0) -> Iterator[tuple[tuple[str, str], list[Problem]]]:

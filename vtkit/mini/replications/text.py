@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vtkit.data.sat import sat_prompt
 from vtkit.mini.corpus import View, caption, completion, make_asking_view, notes
-from vtkit.mini.dataset import World, write_rows
+from vtkit.mini.dataset import Drawn, World, write_missing
 from vtkit.mini.scenes import TASKS, Question, Scene, sat_question
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING
 
@@ -71,15 +71,14 @@ def write_files(
     folder: str | Path = FOLDER, *, seed: int = 0, progress: bool = True
 ) -> dict[str, Path]:
     """Write the files ``train`` and ``test``; the same bytes for the same seed, no scene twice."""
-    world = World(seed)
-    return {
-        split: write_rows(Path(folder) / f"{split}.parquet", _rows(world, n), SCHEMA, n, progress)
-        for split, n in ROWS.items()
-    }
+    world, paths = World(seed), {split: Path(folder) / f"{split}.parquet" for split in ROWS}
+    files = (Drawn(paths[split], _rows(world, n), SCHEMA, n) for split, n in ROWS.items())
+    write_missing(files, progress)
+    return paths
 
 
 def ensure_files(folder: str | Path = FOLDER) -> bool:
-    """Write the files if one of them is missing; returns whether it wrote them."""
+    """Write those of the files that are missing; returns whether any was."""
     missing = not all((Path(folder) / f"{split}.parquet").is_file() for split in ROWS)
     if missing:
         write_files(folder)

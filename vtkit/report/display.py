@@ -19,7 +19,7 @@ from vtkit.rendering import align, markdown
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.folder import headless
 from vtkit.runs.records import caveats, config_of
-from vtkit.runs.replay import find_run
+from vtkit.runs.replay import find_run, replay_of
 
 if TYPE_CHECKING:
     from vtkit.config.run_config import RunConfig
@@ -48,7 +48,7 @@ def open_run(config: "RunConfig", part: str, make: Sequence[str] = ()) -> tuple[
     Arguments, return values and errors are those of :func:`vtkit.runs.replay.find_run`.
 
     Args:
-        make: as of :func:`vtkit.runs.folder.setup`, for a replay: a kept run has no pictures.
+        make: as of :func:`vtkit.runs.session.setup`, for a replay: a kept run has no pictures.
     """
     folder, replayed = find_run(config, part)
     remind(folder)
@@ -77,9 +77,9 @@ def text_table(header: list[str], rows: list[list[str]], *, fold: str = "") -> N
 
 
 def link(path: Path, text: str) -> HTML:
-    """A link to a file of a run that works in JupyterLab, and its path for everywhere else.
+    """A link to a file of a run that opens in the browser, and its path for everywhere else.
 
-    JupyterLab shows a page without its scripts; a browser opens it whole where it serves its files.
+    JupyterLab itself would show a page without its scripts, so its server's own address is named.
     """
     place = quote(_served(path) or os.path.relpath(path, _home(path)))
     return HTML(
@@ -102,7 +102,10 @@ def _served(path: Path) -> str | None:
 
 def _home(path: Path) -> Path:
     """The folder of the notebook that is running: executed ones lie in the run's ``notebooks``."""
-    return path.parent / "notebooks" if headless() else Path(get_ipython().user_ns["_dh"][0])
+    if headless():
+        run = path.parent
+        return (run.parent if replay_of(run) else run) / "notebooks"
+    return Path(get_ipython().user_ns["_dh"][0])
 
 
 def image_gallery(

@@ -84,7 +84,7 @@ def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
     for name in ("train_data", "benchmark_data", "model"):
         pattern = "*.safetensors" if name == "model" else "*.parquet"
         paths += sorted((ROOT / getattr(config, name)).glob(pattern))
-    paths += [path for name in versions(config.paid) if (path := user_path(name)).is_file()]
+    paths += [path for name in _reward_versions(config) if (path := user_path(name)).is_file()]
     for path in paths:
         stat = path.stat()
         entry = known.get(shown(path))

@@ -345,14 +345,16 @@ def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
 
     def trainings() -> list[str]:
-        shown = subprocess.run(["ps", "-axo", "stat=,command="], capture_output=True, text=True)
+        shown = subprocess.run(["ps", "-axwwo", "stat=,command="], capture_output=True, text=True)
         return [line for line in shown.stdout.splitlines() if str(broken) in line]
 
     process, seen = start(), broken / "metrics.csv"
-    wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
-    assert len(trainings()) == 4  # the command, the launcher and two ranks
-    process.kill()
-    process.wait()
+    try:
+        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
+        assert len(trainings()) == 4  # the command, the launcher and two ranks
+    finally:
+        process.kill()
+        process.wait()
     wait_until(lambda: not trainings(), 30)
     assert start().wait(600) == 0
     assert "resuming from" in (broken / launch.LOG).read_text()

@@ -22,6 +22,7 @@ from vtkit.judging import is_correct
 from vtkit.models.inputs import batch_inputs, message
 from vtkit.models.loading import ImageOnlyProcessor
 from vtkit.models.prompts import conversation, get_template
+from vtkit.sampling import resumable
 from vtkit.sampling.generation import Completion, generate
 
 SPECIAL = (
@@ -269,7 +270,7 @@ def test_evaluate_writes_rows_and_score(model, processor, questions, tmp_path, m
     completions = [
         Completion(texts[number % 3], 7 + number % 3) for number in range(len(questions))
     ]
-    monkeypatch.setattr(evaluate, "generate_resumable", lambda *args, **kwargs: completions)
+    monkeypatch.setattr(resumable, "generate_resumable", lambda *args, **kwargs: completions)
     options = dict(prompt="base", batch_size=4, max_new_tokens=8)
     result = evaluate.evaluate(model, processor, questions, tmp_path, step=12, **options)
     assert result == read_json(tmp_path / "step-000012.json")

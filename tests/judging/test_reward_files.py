@@ -4,7 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.calls import refusal
 
@@ -251,6 +251,7 @@ def test_get_rewards_says_the_same():
     assert refusal(get_rewards, ["acuracy"]).startswith("rewards: no 'acuracy'; did you mean")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([*BUILT_IN[:4], "mine.py:brief", "~/a b/c.py:Kürze", "C:\\x.py:f_reward"]),

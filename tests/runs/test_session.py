@@ -81,6 +81,17 @@ def test_an_untrained_folder_takes_new_settings(run_dir, capsys):
     assert "nothing was trained there" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "overrides", [{"rewards": ["no/mine.py:f"]}, {"train_data": "data/mni"}, {"model": "quen"}]
+)
+def test_an_untrained_folder_takes_no_settings_that_cannot_work(overrides, run_dir):
+    setup(run_dir=run_dir)
+    before = Path(run_dir, "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="no .* here"):
+        setup(run_dir=run_dir, overrides=overrides)
+    assert Path(run_dir, "config.yaml").read_bytes() == before
+
+
 def test_a_trained_folder_stays_and_the_changed_run_has_its_own(run_dir, capsys):
     first = setup(run_dir=run_dir, overrides={"max_steps": 20})
     before = train(run_dir)

@@ -18,7 +18,7 @@ from vtkit.files import ROOT
 
 MINUTES = 20  # for everything together; alone on two cores it takes less than four
 _CHECKOUT = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-# What is on the page, without outputs (light) or with them.
+# What is on the page; `whole`, a pattern, says of which cells with source and outputs.
 _STATE = """([path, whole]) => {
     const panel = [...jupyterapp.shell.widgets('main')].find(each => each.context?.path === path);
     if (!panel?.context.isReady || !panel.content.widgets.length) return null;
@@ -27,7 +27,7 @@ _STATE = """([path, whole]) => {
         const {id, type, executionCount, executionState} = each.model;
         each.node.dataset.cell = path + '#' + id;
         const light = {id, type, count: executionCount, busy: executionState === 'running'};
-        return whole ? {...light, ...each.model.toJSON()} : light;
+        return RegExp(whole).test(id) ? {...light, ...each.model.toJSON()} : light;
     });
     return {kernel: kernel?.id, status: kernel?.status, cells};
 }"""
@@ -61,6 +61,9 @@ def jupyterlab(chromium, place: Path, pictures: Path):
     """Start ``./run_all.sh lab``, without its set-up, in a clone without runs; opens its page."""
     clone, log = place / "vtkit", place / "server.log"
     copy_checkout(clone)
+    settings = place / "home/.jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)  # nobody is asked whether Jupyter's news are welcome
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     own = ("VTKIT", "JUPYTER", "IPYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     env |= {"PYTHONPATH": str(clone), "MPLCONFIGDIR": matplotlib.get_configdir()}
@@ -74,6 +77,7 @@ def jupyterlab(chromium, place: Path, pictures: Path):
         about = place / "runtime" / f"jpserver-{server.pid}.json"
         lab.until(lambda: about.exists() and about.read_text().endswith("}"), "the server starts")
         lab.page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+        lab.page.set_default_timeout(60_000 * MINUTES)
         lab.page.on("pageerror", lambda error: lab.noise.append(str(error)))
         address = json.loads(about.read_text())
         lab.page.goto(f"{address['url']}?token={address['token']}")
@@ -147,7 +151,8 @@ class Notebook:
     def __init__(self, lab: Lab, path: str):
         self.lab, self.path, self.first, self.before = lab, path, "", None
 
-    def state(self, *, whole: bool = False):
+    def state(self, whole: str = "(?!)"):
+        """Its kernel and cells as the page has them; None until it is open."""
         return self.lab.page.evaluate(_STATE, [self.path, whole])
 
     def is_ready(self) -> bool:
@@ -167,16 +172,13 @@ class Notebook:
         assert self[cell]["source"].splitlines()[line] == text
 
     def __getitem__(self, name: str) -> dict:
-        (cell,) = [cell for cell in self.state(whole=True)["cells"] if cell["id"] == name]
-        return cell
+        cells = self.state(f"^{name}$")["cells"]
+        return next(cell for cell in cells if cell["id"] == name)
 
     def run(self, *menu: str, first: str = "parameters") -> None:
         """Choose an entry of a menu that runs cells from ``first`` on."""
         self.first, self.before = first, self[first]["count"]
         self.lab.menu(*menu or ("Run", "Run All Cells"))
-
-    def code(self, *, whole: bool = False) -> list[dict]:
-        return [cell for cell in self.state(whole=whole)["cells"] if cell["type"] == "code"]
 
     def has_ended(self) -> bool:
         state = self.state()
@@ -190,10 +192,15 @@ class Notebook:
         """Wait until nothing runs any more."""
         self.lab.until(self.has_ended, f"{self.path} has run")
 
-    def outputs(self, kind: str = "") -> list[dict]:
-        cells = self.code(whole=True)
-        found = [{**output, "cell": cell["id"]} for cell in cells for output in cell["outputs"]]
-        return [output for output in found if not kind or output["output_type"] == kind]
+    def errors(self) -> list[str]:
+        """What went wrong, by cell."""
+        code = [cell for cell in self.state("")["cells"] if cell["type"] == "code"]
+        found = [(cell["id"], output) for cell in code for output in cell["outputs"]]
+        return [
+            f"{name}: {output['ename']}: {output['evalue']}"
+            for name, output in found
+            if output["output_type"] == "error"
+        ]
 
     def text(self, cell: str) -> str:
         """Everything that a cell shows as text."""
@@ -208,22 +215,23 @@ class Notebook:
     def pictures(self) -> int:
         """How many pictures its outputs have; each is really there."""
         drawn = self.lab.page.locator(f'[data-cell^="{self.path}#"] .jp-OutputArea img')
-        widths = drawn.evaluate_all("nodes => nodes.map(node => node.naturalWidth)")
-        assert all(widths), f"{self.path}: a broken picture"
-        return len(widths)
+        whole = "nodes => nodes.every(node => node.naturalWidth)"
+        self.lab.until(lambda: drawn.evaluate_all(whole), f"all pictures of {self.path} are whole")
+        return drawn.count()
 
     def describe(self) -> str:
         """Its first error, or what runs."""
         with suppress(Exception):
-            for error in self.outputs("error"):
-                return f"{error['cell']}: {error['ename']}: {error['evalue']}"
-            busy = [cell["id"] for cell in self.code() if cell["busy"]]
-            return f"no error, kernel {self.state()['status']}, runs {', '.join(busy) or 'nothing'}"
+            for error in self.errors():
+                return error
+            state = self.state()
+            busy = [cell["id"] for cell in state["cells"] if cell["busy"]]
+            return f"no error, kernel {state['status']}, runs {', '.join(busy) or 'nothing'}"
         return "not to be read"
 
     def check(self) -> None:
         """Nothing failed, and the last cell of its own checks said so."""
-        assert self.outputs("error") == [], self.lab.describe()
+        assert self.errors() == [], self.lab.describe()
         assert "checked" in self.text("check"), self.lab.describe()
 
     def cpu_seconds(self) -> float:

@@ -1,6 +1,8 @@
 """Several processes: the same numbers as one, started by accelerate or from a notebook."""
 
+import contextlib
 import csv
+import io
 import os
 import shutil
 import signal
@@ -151,22 +153,34 @@ def test_slurm_starts_a_launcher_on_every_node(tmp_path, nodes, processes, batch
 # ------------------------------------------------------------------------------ from a notebook
 
 
+@pytest.fixture(scope="module")
+def followed(tiny, tmp_path_factory) -> SimpleNamespace:
+    """A run that this process started and followed, what it said, and how often it drew."""
+    place, drawn, said = tmp_path_factory.mktemp("followed"), [], io.StringIO()
+    settings = {**tiny, "max_steps": 3, "save_steps": 1, "eval_steps": 9}
+    settings |= {"benchmark_rows": 4, "spare_prompts": 2}
+    config = resolve_config(run_dir=place / "run", **settings)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(launch, "_SECONDS", 0.2)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        draw = lambda: drawn.append((place / "run").exists())  # noqa: E731
+        last = launch.launch(config, "ddp", processes=2, draw=draw)
+    return SimpleNamespace(
+        config=config, run_dir=place / "run", settings=settings, last=last, drawn=drawn,
+        said=said.getvalue(),
+    )  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_notebook_starts_and_follows_a_run(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "_SECONDS", 0.2)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    settings = {**tiny, "max_steps": 1, "benchmark_rows": 4, "spare_prompts": 2}
-    config = resolve_config(run_dir=tmp_path / "run", seed=3, **settings)
-    drawn = []
-    last = launch.launch(
-        config, "ddp", processes=2, draw=lambda: drawn.append((tmp_path / "run").exists())
-    )
-    assert last == tmp_path / "run" / "checkpoints" / "checkpoint-1" == train.finished(config)
-    assert drawn and "launch.log" in capsys.readouterr().out
-    assert "trained: " in (tmp_path / "run" / launch.LOG).read_text()
-    frame = load_rollouts(config.run_dir).to_pandas()
-    assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 4 and 2 spare ones
-    assert frame.prompt_id.nunique() == 6
+def test_a_notebook_starts_and_follows_a_run(followed):
+    last = followed.run_dir / "checkpoints" / "checkpoint-3"
+    assert followed.last == last == train.finished(followed.config)
+    assert followed.drawn and "launch.log" in followed.said
+    assert "trained: " in (followed.run_dir / launch.LOG).read_text()
+    for step in (1, 2, 3):
+        frame = load_rollouts(followed.run_dir, steps=[step]).to_pandas()
+        assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 2 spare ones
+        assert frame.prompt_id.nunique() == 6
 
 
 def test_the_command_line_means_the_same_configuration(tmp_path):
@@ -310,37 +324,39 @@ launch(read_config(Path(run_dir, "config.yaml")).replace(run_dir=run_dir), "ddp"
 
 
 @pytest.mark.slow
-def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one(tiny, tmp_path):
+def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one(
+    followed, tmp_path
+):
     """Report K1: ./run_all.sh is killed while a notebook of it trains in two processes."""
     from runs.test_folder import write_notebook
 
     (tmp_path / "notebooks").mkdir()
     write_notebook(tmp_path / "notebooks", "00_first", NOTEBOOK)
-    settings = {**tiny, "max_steps": 3, "save_steps": 1, "eval_steps": 9, "benchmark_rows": 4}
-    pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
+    broken, settings = tmp_path / "broken", followed.settings.items()
+    pairs = [text for name, value in settings for text in ("-p", name, str(value))]
 
-    def start(name: str) -> subprocess.Popen:
+    def start() -> subprocess.Popen:
         code = (
             "import sys; from pathlib import Path; from vtkit import __main__ as cli;"
-            f"sys.exit(cli.main({['--run-dir', str(tmp_path / name), '--only', '00', *pairs]},"
+            f"sys.exit(cli.main({['--run-dir', str(broken), '--only', '00', *pairs]},"
             f"notebooks=Path({str(tmp_path / 'notebooks')!r})))"
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
 
     def trainings() -> list[str]:
-        shown = subprocess.run(["ps", "-axo", "stat=,command="], capture_output=True, text=True)
-        return [line for line in shown.stdout.splitlines() if f"{tmp_path}/broken" in line]
+        shown = subprocess.run(["ps", "-axwwo", "stat=,command="], capture_output=True, text=True)
+        return [line for line in shown.stdout.splitlines() if str(broken) in line]
 
-    assert start("unbroken").wait(600) == 0
-    process, seen = start("broken"), tmp_path / "broken" / "metrics.csv"
-    wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
-    assert len(trainings()) == 4  # the command, the launcher and two ranks
-    process.kill()
-    process.wait()
+    process, seen = start(), broken / "metrics.csv"
+    try:
+        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 1, 300)
+        assert len(trainings()) == 4  # the command, the launcher and two ranks
+    finally:
+        process.kill()
+        process.wait()
     wait_until(lambda: not trainings(), 30)
-    assert start("broken").wait(600) == 0
-    assert "resuming from" in (tmp_path / "broken" / launch.LOG).read_text()
+    assert start().wait(600) == 0
+    assert "resuming from" in (broken / launch.LOG).read_text()
     for name in ("metrics.csv", "checkpoints/checkpoint-3/model.safetensors"):
-        found = [(tmp_path / run / name).read_bytes() for run in ("broken", "unbroken")]
-        assert found[0] == found[1], name
+        assert (broken / name).read_bytes() == (followed.run_dir / name).read_bytes(), name

@@ -10,7 +10,7 @@ Next to each rate is the result of the original's own judge on the same completi
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,15 +23,15 @@ from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
 from vtkit.judging.verdict import answer_index, benchmark_solution
-from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
-from vtkit.sampling.generation import Completion
-from vtkit.sampling.resumable import generate_resumable
 from vtkit.stats import share
+
+if TYPE_CHECKING:
+    from vtkit.sampling.generation import Completion
 
 ROW_SCHEMA = pa.schema(
     [
@@ -86,6 +86,8 @@ def evaluate(
         UserError: no such prompt, a template that loses the picture, a full disk, or a file of the
             step that is there already.
     """
+    from vtkit.sampling.resumable import generate_resumable
+
     file = Path(out) / f"step-{step:06d}"
     kept = file.with_suffix(".completions.jsonl")
     for path in (file.with_suffix(".parquet"), file.with_suffix(".json")):
@@ -140,6 +142,8 @@ def _score_if_missing(run: RunConfig, step: int, weights: str | Path) -> str:
     evals = Path(run.run_dir) / "evals"
     if score_path(evals, step).exists():
         return "there"
+    from vtkit.models.loading import load  # takes seconds to import: not where all is scored
+
     evaluate(
         *load(run, weights), load_benchmark_rows(run.to_dict()), evals, step=step,
         prompt=run.prompt, batch_size=run.eval_batch_size, max_new_tokens=run.eval_max_new_tokens,
@@ -147,7 +151,7 @@ def _score_if_missing(run: RunConfig, step: int, weights: str | Path) -> str:
     return f"made now, with {weights}"
 
 
-def judged_row(row: dict[str, Any], completion: Completion, *, prefilled: bool) -> dict[str, Any]:
+def judged_row(row: dict[str, Any], completion: "Completion", *, prefilled: bool) -> dict[str, Any]:
     """A row of ``ROW_SCHEMA``: a question, its completion and the verdicts of both judges."""
     text, choices, answer = completion.text, row["choices"], row["answer"]
     verdict = judge(text, benchmark_solution(choices, answer), choices, prefilled=prefilled)

@@ -16,15 +16,18 @@ from vtkit.runs.places import require_run_place
 
 
 def require_origins(config: RunConfig) -> None:
+    """:func:`require_usable` before a new run's folder, which may be no other's, keeps a name."""
+    require_run_place(config.run_dir)
+    if not (Path(config.run_dir) / "config.yaml").exists():
+        require_usable(config)
+
+
+def require_usable(config: RunConfig) -> None:
     """Refuse a name that is neither a file or folder, a hub id, nor one of :data:`MAKERS`.
 
-    Also a model of a type that cannot be trained, and a reward whose file cannot be used. Only
-    before a new run's folder keeps it, which may be no other's. Whether a model's hub id exists is
-    not checked.
+    Also a model of a type that cannot be trained, and a reward whose file cannot be used. Whether a
+    model's hub id exists is not checked.
     """
-    require_run_place(config.run_dir)
-    if (Path(config.run_dir) / "config.yaml").exists():
-        return
     from vtkit.judging.rewards import get_rewards  # takes half a second
 
     get_rewards(config.paid, config.reward_rules)

@@ -13,7 +13,6 @@ from typing import Any
 from vtkit import __version__
 from vtkit.config.run_config import RunConfig
 from vtkit.files import ROOT, read_json, shown, user_path, write_json
-from vtkit.judging.reward_files import versions
 
 # What a result depends on, and what a bug report needs.
 PACKAGES = (
@@ -85,7 +84,7 @@ def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
     for name in ("train_data", "benchmark_data", "model"):
         pattern = "*.safetensors" if name == "model" else "*.parquet"
         paths += sorted((ROOT / getattr(config, name)).glob(pattern))
-    paths += [path for name in versions(config.paid) if (path := user_path(name)).is_file()]
+    paths += [path for name in _reward_versions(config) if (path := user_path(name)).is_file()]
     for path in paths:
         stat = path.stat()
         entry = known.get(shown(path))
@@ -102,7 +101,7 @@ def note_rewards(config: RunConfig, step: int) -> dict[str, list[dict[str, Any]]
 
     A version is ``{after_step, sha256}``; one of which no step is left is forgotten.
     """
-    if not (now := versions(config.paid)):
+    if not (now := _reward_versions(config)):
         return {}
     known = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
     noted = {}
@@ -116,7 +115,13 @@ def note_rewards(config: RunConfig, step: int) -> dict[str, list[dict[str, Any]]
 
 def changed_rewards(config: RunConfig) -> list[str]:
     """The reward files that are not what a trained run was paid by last."""
-    if not (now := versions(config.paid)):
+    if not (now := _reward_versions(config)):
         return []
     noted = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
     return [name for name in now if name in noted and noted[name][-1]["sha256"] != now[name]]
+
+
+def _reward_versions(config: RunConfig) -> dict[str, str]:
+    from vtkit.judging.reward_files import versions  # takes half a second
+
+    return versions(config.paid)

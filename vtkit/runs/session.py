@@ -26,7 +26,7 @@ from vtkit.config.run_config import (
 from vtkit.config.values import read_mapping
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, atomic_write
-from vtkit.runs.artifacts import make_missing
+from vtkit.runs.artifacts import make_missing, require_usable
 from vtkit.runs.folder import differences, locked, start_run
 from vtkit.runs.manifest import package_versions
 from vtkit.runs.places import require_run_place
@@ -139,6 +139,7 @@ def _in_own_folder(config: RunConfig, changed: Mapping[str, Any]) -> RunConfig:
             print(f"{folder} keeps its settings: {'; '.join(there)}")
         return stored.replace(**{name: getattr(config, name) for name in free})
     if not any(_holds_files(folder / name) for name in _TRAINED):
+        require_usable(config)
         with locked(folder):
             save_config(config, folder / "config.yaml")
         print(f"{folder}: nothing was trained there, so it takes the new settings")

@@ -44,7 +44,7 @@ def cv_bench_prompt(question: str, choices: Sequence[str]) -> str:
 def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0) -> Dataset:
     """Load CV-Bench with its published columns, 2D rows first, then 3D; or a sample of it.
 
-    One of the two files may have no rows.
+    One of the two files may have no rows, if :func:`vtkit.data.writing.write_cv_bench` wrote it.
 
     Args:
         source: folder with ``CV_BENCH_FILES``, or ``"nyu-visionx/CV-Bench"``.
@@ -57,7 +57,7 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
     batches = []
     for name in CV_BENCH_FILES:
         path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB], of=CV_BENCH_FILES)
-        for start, batch in read_batches(path, CV_BENCH_SCHEMA, may_be_empty=True):
+        for start, batch in read_batches(path, CV_BENCH_SCHEMA):
             check_questions(batch, start, path, image="image", texts=_TEXTS)
             batches.append(batch)
     if not batches:

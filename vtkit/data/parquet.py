@@ -23,6 +23,8 @@ from vtkit.hub import download, download_all, say_local
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """A picture as the library datasets stores it."""
 BATCH_ROWS = 256  # full-size photographs stay under 100 MB; reading more at once is not faster
+NO_ROWS = b"vtkit: no rows"
+"""Metadata of a file that is meant to have none: data of one's own of one kind only."""
 _PATIENCE = 3  # seconds before reading is worth a progress bar
 # Without a buffer size pyarrow loads a whole column of the row group before the first row.
 _BUFFER_BYTES = 1 << 20
@@ -106,26 +108,26 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} {wrong}; {remedy}") from error
 
 
-def read_batches(
-    path: Path, schema: pa.Schema, *, may_be_empty: bool = False
-) -> Iterator[tuple[int, pa.RecordBatch]]:
+def read_batches(path: Path, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield ``(number of the first row, batch)`` with exactly the columns and types of ``schema``.
 
     Types that hold the same values are cast: any width of integer or float, "large" strings and
     lists, an all-null column.
 
     Raises:
-        UserError: not a parquet file, damaged, without rows; a column missing or of another type.
+        UserError: not a parquet file, damaged; without rows, unless its metadata has
+            :data:`NO_ROWS`; a column missing or of another type.
     """
     with _readable(path), pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, schema, path)
         start, rows = 0, file.metadata.num_rows
+        meant = NO_ROWS in (file.metadata.metadata or {})
         with tqdm(total=rows, desc=f"reading {path.name}", unit="row", delay=_PATIENCE) as bar:
             for batch in file.iter_batches(BATCH_ROWS, columns=schema.names):
                 yield start, batch.select(schema.names).cast(schema)
                 start += len(batch)
                 bar.update(len(batch))
-    if start == 0 and not may_be_empty:
+    if start == 0 and not meant:
         raise UserError(f"{path} holds no rows; write or download it again")
 
 

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from vtkit.config.run_config import STATIC
 from vtkit.data.cv_bench import CV_BENCH_FILES, CV_BENCH_SCHEMA, cv_bench_prompt
 from vtkit.data.formats import LETTERS
-from vtkit.data.parquet import BATCH_ROWS
+from vtkit.data.parquet import BATCH_ROWS, NO_ROWS
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import atomic_path
@@ -117,10 +117,11 @@ def row_writer(
     Rows are written ``at_once`` to a row group, or fewer where their pictures are large.
     """
     held: list[Row] = []
-    size = 0
+    size, written = 0, False
 
     def flush() -> None:
-        nonlocal size
+        nonlocal size, written
+        written = True
         table = pa.Table.from_pylist(held, schema)
         file.write_table(table, row_group_size=max(1, len(held)))
         held.clear()
@@ -138,6 +139,8 @@ def row_writer(
         yield add
         if held:
             flush()
+        if not written:
+            file.add_key_value_metadata({NO_ROWS: b"meant"})
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from IPython.core.pylabtools import print_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib_inline.config import InlineBackend
 
 from vtkit.files import atomic_path
@@ -67,9 +67,10 @@ def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Li
         values = metrics[column]
         smooth = values.rolling(5, center=True, min_periods=1).mean()
         axis.plot(values.index, values, color=colour, lw=0.7, alpha=0.45)
-        axis.plot(smooth.index, smooth, color=colour)
+        axis.plot(smooth.index, smooth, color=colour, marker="o" if len(values) == 1 else "")
         ends.append((label, smooth.dropna().iloc[-1], colour))
     axis.set(title=title, xlabel="training step")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if drawn and all(metrics[column].min() >= 0 for column, _, _ in drawn):
         axis.set_ylim(0, None)
     if len(ends) > 1:

@@ -151,7 +151,13 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
         _say_changed(config)
         with _holding(config):
             return done
-    with resumable(lambda: stopped_at(config)):
+
+    def stopped() -> str:
+        if draw:
+            draw()  # the steps since it was drawn last
+        return stopped_at(config)
+
+    with resumable(stopped):
         if config.launcher and "RANK" not in os.environ:
             return launch(config, config.launcher, draw=draw)
         return train(config, draw=draw)

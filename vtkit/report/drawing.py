@@ -70,7 +70,7 @@ def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Li
         axis.plot(smooth.index, smooth, color=colour, marker="o" if len(values) == 1 else "")
         ends.append((label, smooth.dropna().iloc[-1], colour))
     axis.set(title=title, xlabel="training step")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if drawn and all(metrics[column].min() >= 0 for column, _, _ in drawn):
         axis.set_ylim(0, None)
     if len(ends) > 1:

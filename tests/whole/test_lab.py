@@ -89,7 +89,7 @@ def test_notebooks_run_side_by_side(lab):
         (0, 'recipe: str = "visualthinkr"', "did you mean 'visualthinker'?"),
         (1, 'profile: str = "quik"', "did you mean 'quick'?"),
         (2, 'seed: int = "one"', "seed"),
-        (3, 'run_dir: str = "~"', "home folder"),
+        (3, 'run_dir: str = "~"', "is your home"),
         (4, 'overrides: dict = {"max_step": 6}', "did you mean 'max_steps'?"),
         (4, 'overrides: dict = {"max_steps": "six"}', "max_steps"),
     ],

@@ -180,7 +180,7 @@ def test_a_notebook_starts_and_follows_a_run(followed):
     for step in (1, 2, 3):
         frame = load_rollouts(followed.run_dir, steps=[step]).to_pandas()
         assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 2 spare ones
-        assert step > 1 or frame.prompt_id.nunique() == 6  # later ones may draw a spare one twice
+        assert step > 1 or frame.prompt_id.nunique() == 6  # a spare one may be the other process's
 
 
 def test_the_command_line_means_the_same_configuration(tmp_path):

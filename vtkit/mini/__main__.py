@@ -33,21 +33,29 @@ def _make(args: argparse.Namespace) -> None:
     from vtkit.runs.leash import end_with_parent
 
     end_with_parent()
-    from vtkit.mini import base_model, cards, dataset
-    from vtkit.mini.replications import files, instruct, text, text_base
-
     options = {name: value for name, value in vars(args).items() if value is not None}
     what, kind = options.pop("what"), options.pop("kind", None)
+    if (what, kind) == ("data", DATA[0]):  # most often, and without models, which take seconds
+        from vtkit.mini.dataset import write_dataset
+
+        _show(write_dataset(**options))
+        return
+    from vtkit.mini import base_model, cards
+    from vtkit.mini.replications import files, instruct, text, text_base
+
     if what == "card":
         print(f"wrote {cards.write_card(kind, **options)}")
     elif what == "data":
-        writers = (dataset.write_dataset, files.write_problems, text.write_files)
-        write = dict(zip(DATA, writers, strict=True))[kind]
-        for path in write(**options).values():
-            print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+        writers = (files.write_problems, text.write_files)
+        _show(dict(zip(DATA[1:], writers, strict=True))[kind](**options))
     else:
         builders = (base_model.pretrain, instruct.tune, text_base.pretrain_text)
         print(f"saved {dict(zip(MODELS, builders, strict=True))[what](**options)}")
+
+
+def _show(paths: dict[str, Path]) -> None:
+    for path in paths.values():
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _parser() -> Parser:

@@ -3,7 +3,7 @@
 #
 # Two functions of one library read the names differently. What resumes (get_last_checkpoint) takes
 # "checkpoint-<digits>" alone. What rotates (sort_checkpoints) takes every folder that begins so,
-# "checkpoint-1-keep" too, reads its first number as its step, and deletes the smallest.
+# "checkpoint-1-keep" too, and deletes the oldest, by the time of the folder or else by its number.
 #
 # Seen with transformers 5.23.0, accelerate 1.15.0, torch 2.13.0 on 2026-11-29:
 #   before: ['checkpoint-1-keep']; the last checkpoint by transformers: None

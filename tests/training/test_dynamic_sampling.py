@@ -127,7 +127,7 @@ def test_the_higher_clip_is_idle_with_one_update_a_batch(tiny, tmp_path):
     settings = {**tiny, "max_steps": 2, "benchmark_rows": 4}
     for name, limit in (("low", 0.2), ("high", 0.28)):
         config = resolve_config(run_dir=tmp_path / name, **settings, epsilon_high=limit)
-        assert make_trainer(config.replace(run_dir=tmp_path / "made")).epsilon_high == limit
+        assert make_trainer(config.replace(run_dir=str(tmp_path / "made"))).epsilon_high == limit
         train(config)
     low, high = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("low", "high"))
     assert low == high

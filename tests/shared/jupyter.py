@@ -175,8 +175,8 @@ class Notebook:
         cells = self.state(f"^{name}$")["cells"]
         return next(cell for cell in cells if cell["id"] == name)
 
-    def run(self, *menu: str, first: str = "parameters") -> None:
-        """Choose an entry of a menu that runs cells from ``first`` on."""
+    def run(self, *menu: str, first: str = "setup") -> None:
+        """Choose an entry of a menu that runs cells; ``first`` is the one whose number must change."""
         self.first, self.before = first, self[first]["count"]
         self.lab.menu(*menu or ("Run", "Run All Cells"))
 

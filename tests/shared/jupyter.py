@@ -176,7 +176,7 @@ class Notebook:
         return next(cell for cell in cells if cell["id"] == name)
 
     def run(self, *menu: str, first: str = "setup") -> None:
-        """Choose an entry of a menu that runs cells; ``first`` is the one whose number must change."""
+        """Choose an entry of a menu that runs cells, ``first`` among them."""
         self.first, self.before = first, self[first]["count"]
         self.lab.menu(*menu or ("Run", "Run All Cells"))
 

@@ -1,6 +1,7 @@
 """Write files and folders that are either whole or absent: a kill leaves the old or the new one."""
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -122,6 +123,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def user_path(path: str | Path) -> Path:
     """A path as people give it: ``~`` is their home, and a relative one starts at the checkout."""
     return ROOT / os.path.expanduser(path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def shown(path: Path) -> str:

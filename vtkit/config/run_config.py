@@ -17,6 +17,7 @@ from vtkit.config.values import (
     split_names,
     write_yaml,
 )
+from vtkit.files import ROOT
 
 # Options of a command, never set in a YAML file: a run's folder name cannot lie.
 IDENTITY = ("recipe", "profile", "seed", "run_dir")
@@ -24,6 +25,7 @@ IDENTITY = ("recipe", "profile", "seed", "run_dir")
 PLACES = ("run_dir", "trackers", "push_to_hub", "vllm_url")
 # What a single notebook does around the training; they may change in the folder of a trained run.
 NOTEBOOK_SETTINGS = ("samples", "lab_steps", "with_sft", "launcher", "pairs")
+LAUNCHERS = tuple(sorted(path.stem for path in ROOT.glob("configs/accelerate/*.yaml")))
 MINIATURES = ("mini", "quick")
 """The profiles of the miniature."""
 
@@ -147,7 +149,7 @@ class RunConfig(Strict):
     samples: int = _about("notebook 00: completions of the base model to sample", 512, ge=8)
     lab_steps: int = _about("notebook 02: steps of each small run; 0: replay kept ones", 40, ge=0)
     with_sft: bool = _about("notebook 03: train the supervised baseline too", True)
-    launcher: Literal["", "ddp", "fsdp2", "multi_node", "zero2"] = _about(
+    launcher: Literal[("", *LAUNCHERS)] = _about(
         "notebook 03: file of configs/accelerate that starts several processes; empty: this one", ""
     )
     pairs: int = _about(

@@ -15,7 +15,7 @@ from typing import Any
 
 from vtkit.config.reward_names import from_file
 from vtkit.errors import UserError, first_line, nearest, suggest
-from vtkit.files import user_path
+from vtkit.files import sha256, user_path
 
 GIVEN = (
     *("completions", "completion_ids", "prompts", "question", "choices", "answer", "solution"),
@@ -55,10 +55,7 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     """The sha256 of each file that rewards come from, by its name in the settings; "" if gone."""
     files = sorted({own.file for name in names if (own := from_file(name))})
     found = {name: user_path(name) for name in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        for name, path in found.items()
-    }
+    return {name: sha256(path) if path.is_file() else "" for name, path in found.items()}
 
 
 def line_in(path: Path, error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The run folder: create or reopen it, lock it, close it.
 
-Its config.yaml is written once: no file in it comes from two settings.
+Once something was trained in it, only settings of single notebooks change in its config.yaml: no
+two of its files come from two trainings.
 """
 
 import contextlib

@@ -1,6 +1,5 @@
 """manifest.json: the versions, machine and files that a run was made with."""
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -12,7 +11,7 @@ from typing import Any
 
 from vtkit import __version__
 from vtkit.config.run_config import RunConfig
-from vtkit.files import ROOT, read_json, shown, user_path, write_json
+from vtkit.files import ROOT, read_json, sha256, shown, user_path, write_json
 
 # What a result depends on, and what a bug report needs.
 PACKAGES = (
@@ -89,9 +88,7 @@ def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
         stat = path.stat()
         entry = known.get(shown(path))
         if not entry or (entry["bytes"], entry["mtime"]) != (stat.st_size, stat.st_mtime):
-            with open(path, "rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            entry = {"sha256": digest, "bytes": stat.st_size, "mtime": stat.st_mtime}
+            entry = {"sha256": sha256(path), "bytes": stat.st_size, "mtime": stat.st_mtime}
         result[shown(path)] = entry
     return result
 

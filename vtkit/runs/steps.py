@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vtkit.config.run_config import NOTEBOOK_SETTINGS, RunConfig
 from vtkit.errors import UserError, first_line
-from vtkit.files import ROOT, read_json, shown, unused, write_json
+from vtkit.files import ROOT, read_json, sha256, shown, unused, write_json
 
 NOTEBOOKS = ROOT / "notebooks"
 REQUIRED = ("recipe", "profile", "seed", "run_dir", "overrides")
@@ -50,7 +50,7 @@ class Step:
 
     def note(self, run_dir: Path, key: str | None = None, seconds: float = 0) -> None:
         """Write the marker; without a key it only tells later if the notebook was edited."""
-        value = {"key": key, "seconds": round(seconds, 1), "sha256": _sha256(self.output(run_dir))}
+        value = {"key": key, "seconds": round(seconds, 1), "sha256": sha256(self.output(run_dir))}
         write_json(self.marker(run_dir), value)
 
     def key(self, config: RunConfig) -> str:
@@ -116,13 +116,8 @@ def forget(steps: list[Step], run_dir: Path) -> None:
     for step in steps:
         marker, output = step.marker(run_dir), step.output(run_dir)
         wrote = read_json(marker).get("sha256") if marker.exists() else None
-        if wrote and output.exists() and wrote != _sha256(output):
+        if wrote and output.exists() and wrote != sha256(output):
             kept = unused(output.with_suffix(".edited.ipynb"))
             output.rename(kept)
             print(f"{shown(output)} was edited: it is {kept.name} now", flush=True)
         marker.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

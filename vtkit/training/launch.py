@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vtkit.config.recipes import changed_settings
-from vtkit.config.run_config import IDENTITY, RunConfig
+from vtkit.config.run_config import IDENTITY, LAUNCHERS, RunConfig
 from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
@@ -21,11 +21,6 @@ from vtkit.runs.leash import leash
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
 _SECONDS = 2.0  # between looks at metrics.csv
-
-
-def list_launchers() -> list[str]:
-    """Names of the files in ``configs/accelerate``."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
 def launch(
@@ -68,9 +63,8 @@ def launch(
 
 def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> list[str]:
     """The command line that trains exactly ``config``."""
-    launchers = list_launchers()
-    if launcher not in launchers:
-        raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, launchers)}")
+    if launcher not in LAUNCHERS:
+        raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, LAUNCHERS)}")
     path = CONFIGS / f"{launcher}.yaml"
     needs_deepspeed = read_yaml(path)["distributed_type"] == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:

@@ -228,5 +228,5 @@ def test_a_benchmark_without_any_row_is_refused(tmp_path):
     for name in ("test_2d", "test_3d"):
         empty = pq.ParquetWriter(tmp_path / f"{name}.parquet", CV_BENCH_SCHEMA)
         empty.close()
-    with pytest.raises(UserError, match="holds no rows; write or download its files again"):
+    with pytest.raises(UserError, match="holds no rows; write or download it again"):
         load_cv_bench(tmp_path)

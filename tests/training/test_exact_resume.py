@@ -17,11 +17,12 @@ from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
+from shared.records import write_score
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT, read_json, write_json
+from vtkit.files import ROOT, read_json
 from vtkit.planning import disk
 from vtkit.runs.checkpoints import (
     BEST,
@@ -163,9 +164,7 @@ def checkpoint(folder: Path, step: int, *, whole: bool = True) -> Path:
 
 
 def score(evals: Path, step: int, value: float) -> None:
-    evals.mkdir(exist_ok=True)
-    accuracy = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 100}
-    write_json(evals / f"step-{step:06d}.json", {"step": step, "accuracy": accuracy})
+    write_score(evals, step, round(100 * value))
 
 
 @pytest.mark.parametrize(

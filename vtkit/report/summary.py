@@ -11,12 +11,14 @@ from typing import Any
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
 from vtkit.config.run_config import MINIATURES, read_config
+from vtkit.config.values import read_record
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, write_json
+from vtkit.files import atomic_write, write_json
 from vtkit.rendering import align
 from vtkit.report import figure_1, plots, tables, viewer
 from vtkit.report.page import parts, render
 from vtkit.runs import records
+from vtkit.runs.contents import Audit, read_manifest
 from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
@@ -77,7 +79,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
         "rewards": summarize_rewards(metrics),
-        "wall_seconds": read_json(manifest).get("wall_seconds") if manifest.exists() else None,
+        "wall_seconds": read_manifest(run_dir)["wall_seconds"] if manifest.exists() else None,
     }
     write_json(Path(run_dir) / "summary.json", summary)
     return summary
@@ -150,11 +152,11 @@ def _audit(folder: Path) -> dict[str, Any] | None:
     """The verdict, each number with a link to its section of notebook 04, and the causal test."""
     if not (folder / "aha.json").exists():
         return None
-    audit = read_json(folder / "aha.json")
+    audit = read_record(Audit, folder / "aha.json")
     notebook = "notebooks/04_aha_moment.ipynb"
     there = (folder / notebook).exists()
     pieces = [
-        (words, f"{notebook}{SECTIONS[section]}" if section and there else "")
+        (words, f"{notebook}{SECTIONS[section]}" if section in SECTIONS and there else "")
         for words, section in audit["pieces"]
     ]
     return {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from vtkit.errors import UserError, first_line
+from vtkit.errors import UserError
 from vtkit.files import atomic_write, shown, user_path
 from vtkit.runs.records import config_of, load_evaluations, metrics_or_none
 
@@ -46,8 +46,6 @@ def tidy(patterns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
                     parts[run] = _long(run)
                 except UserError as error:
                     problems.append(str(error))
-                except (KeyError, TypeError, ValueError) as error:
-                    problems.append(f"{shown(run)} is damaged ({first_line(error)}); restore it")
     tables = [parts[run] for run in parts]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(
         columns=COLUMNS
@@ -83,7 +81,7 @@ def _long(run: Path) -> pd.DataFrame:
     if metrics is not None:
         logged = metrics.melt(var_name="metric", ignore_index=False).reset_index()
         table = pd.concat([logged, table], ignore_index=True) if len(table) else logged
-    table = table.dropna(subset="value").assign(value=lambda rows: pd.to_numeric(rows["value"]))
+    table = table.dropna(subset="value")
     if table.empty:
         raise UserError(f"{shown(run)} has no metrics and no scores yet; train it first")
     same = {name: getattr(config, name) for name in ("recipe", "profile", "seed")}

@@ -22,8 +22,9 @@ from vtkit.config.run_config import (
     save_config,
 )
 from vtkit.errors import UserError, resumable
-from vtkit.files import environment, read_json, remove_drafts, write_json
+from vtkit.files import environment, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
+from vtkit.runs.contents import read_manifest
 from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
 from vtkit.runs.places import require_run_place, written_parts
 
@@ -99,7 +100,7 @@ def work_on(config: RunConfig) -> Iterator[Work]:
 
 
 def _finish(config: RunConfig, status: str, seconds: float) -> None:
-    manifest = read_json(Path(config.run_dir) / "manifest.json")
+    manifest = read_manifest(config.run_dir)
     seconds, files = manifest["wall_seconds"] + seconds, file_hashes(config, manifest["files"])
     update_manifest(
         config.run_dir, status=status, finished=now(), wall_seconds=round(seconds, 1), files=files

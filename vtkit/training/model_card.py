@@ -13,11 +13,12 @@ from vtkit.config.reward_names import from_file
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError, first_line
-from vtkit.files import ROOT, atomic_write, read_json
+from vtkit.files import ROOT, atomic_write
 from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
 from vtkit.rendering import markdown, templates
 from vtkit.runs.checkpoints import CARD, NOT_MODEL
+from vtkit.runs.contents import read_manifest
 from vtkit.runs.manifest import file_hashes, package_versions
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
 from vtkit.stats import at_step, percent
@@ -101,8 +102,8 @@ def _sources(config: RunConfig) -> list[str]:
 
 def _files_read(config: RunConfig) -> dict[str, Any]:
     """The local files that the run's manifest names."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    return read_json(manifest)["files"] if manifest.exists() else {}
+    there = (Path(config.run_dir) / "manifest.json").exists()
+    return read_manifest(config.run_dir)["files"] if there else {}
 
 
 def _on_hub(config: RunConfig) -> set[str]:

@@ -20,7 +20,7 @@ from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError, resumable
-from vtkit.files import full_disk_is_a_user_error, read_json
+from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.loading import load
@@ -29,6 +29,7 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
+from vtkit.runs.contents import read_manifest
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
@@ -136,8 +137,8 @@ def finished(config: RunConfig) -> Path | None:
 
 def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
     """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    closed = manifest.exists() and read_json(manifest)["status"] in ("finished", "incomplete")
+    there = (Path(config.run_dir) / "manifest.json").exists()
+    closed = there and read_manifest(config.run_dir)["status"] in ("finished", "incomplete")
     return locked(start_run(config)) if closed and finished(config) else work_on(config)
 
 

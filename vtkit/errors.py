@@ -16,10 +16,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        return "".join(
-            one if one.isprintable() else one.encode("unicode_escape").decode()
-            for one in super().__str__()
-        )
+        return printable(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]
@@ -66,6 +63,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's message; its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def printable(text: str) -> str:
+    """One line for a terminal: what steers it, line breaks included, is spelt out: ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 _LONGEST = 80  # characters of a value in a message

@@ -104,7 +104,7 @@ def write_report(run_dir: str | Path) -> Path:
         UserError: the folder is not a run, a file is damaged, or the disk is full.
     """
     folder = Path(run_dir)
-    summary = summarize(folder)
+    summary, audit = summarize(folder), _audit(folder)
     notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
     figures = [
         (
@@ -124,7 +124,7 @@ def write_report(run_dir: str | Path) -> Path:
         "scores": tables.benchmark_table(folder),
         "training": tables.training_table(folder),
         "judges": tables.judges_table(folder),
-        "audit": _audit(folder),
+        "audit": audit,
         "figures": figures,
         "metrics": tables.metrics_table(folder),
         "reflections": _attempt(lambda: first_reflections(folder).to_dict("records")),

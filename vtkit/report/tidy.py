@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, shown, user_path
+from vtkit.files import shown, user_path
+from vtkit.runs.columns import write_csv
 from vtkit.runs.records import config_of, load_evaluations, metrics_or_none
 
 COLUMNS = ["run", "recipe", "profile", "seed", "step", "metric", "value"]
@@ -57,8 +58,7 @@ def write_tidy(table: pd.DataFrame, path: str | Path) -> Path:
     path = user_path(path)
     if path.exists() and not _is_ours(path):
         raise UserError(f"{path} is there and is no such table; move it away, or name another file")
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
+    write_csv(path, table)
     return path
 
 

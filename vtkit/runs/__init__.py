@@ -6,6 +6,7 @@
 - session: the first line of every notebook; copies of the notebooks to work in
 - manifest: versions, machine and hashes of the files that were read
 - records: metrics.csv, scores and configuration, read back
+- contents: what its JSON files must hold; columns: its tables, CSV and parquet
 - curves: averages, dip and phases of the metrics
 - rollouts: every completion of training; rollout_store has the files
 - checkpoints: which are whole, which is best, which are kept

@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vtkit.errors import UserError, first_line, quote, shorten
-from vtkit.files import read_text
+from vtkit.files import atomic_write, read_text
 
 _TRAIN_AGAIN = "restore it, or train again (notebook 03) in another folder"
 ROW_SCHEMA = pa.schema(
@@ -36,6 +37,21 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 """Columns of ``evals/step-*.parquet``: one row a question."""
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table with the words of models and data, whole or not at all.
+
+    A spreadsheet takes text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break for
+    a formula (OWASP, "CSV injection"): it gets an apostrophe first, which it shows as text.
+    """
+    with atomic_write(path) as handle:
+        table.map(_no_formula).to_csv(handle, index=False)
+
+
+def _no_formula(value: Any) -> Any:
+    risky = isinstance(value, str) and re.match(r"[=+\-@\t\r\n]", value)
+    return f"'{value}" if risky and not re.fullmatch(r"[-+]?\d+(\.\d+)?", value) else value
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -34,7 +34,8 @@ def require_seeds_place(folder: str | Path) -> None:
 
     def has_seeds(place: Path) -> bool:
         path = place / "summary.json"
-        return path.is_file() and "seeds" in read_json(path)
+        found = read_json(path) if path.is_file() else None
+        return isinstance(found, dict) and "seeds" in found
 
     require_place(folder, has_seeds, "folder of the seeds' summary")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from vtkit.config.run_config import RunConfig, read_config
-from vtkit.errors import UserError
+from vtkit.errors import UserError, printable
 from vtkit.runs.columns import ROW_SCHEMA, read_curves, read_parquet
 from vtkit.runs.contents import read_scores
 from vtkit.runs.replay import replay_of
@@ -134,7 +134,7 @@ def describe_run(run_dir: str | Path) -> str:
     parts += [f"after a cold start on {cold} examples"] if cold else []
     parts += [f"unfinished: {missing}"] if missing else []
     parts += ["replay"] if replay_of(run_dir) else []
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def progress(run_dir: str | Path) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from vtkit.config.run_config import (
 )
 from vtkit.config.values import read_mapping
 from vtkit.errors import UserError, suggest
-from vtkit.files import ROOT, atomic_write
+from vtkit.files import ROOT
 from vtkit.runs.artifacts import make_missing, require_usable
 from vtkit.runs.folder import differences, locked, start_run
 from vtkit.runs.manifest import package_versions
@@ -180,7 +180,8 @@ def describe_machine(config: RunConfig) -> str:
 
 def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
     """Write a table as CSV into the run folder, whole or not at all."""
+    from vtkit.runs.columns import write_csv
+
     path = Path(config.run_dir) / name
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
+    write_csv(path, table)
     return path

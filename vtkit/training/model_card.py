@@ -16,7 +16,7 @@ from vtkit.errors import UserError, first_line
 from vtkit.files import ROOT, atomic_write
 from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
-from vtkit.rendering import markdown, templates
+from vtkit.rendering import markdown, plain, templates
 from vtkit.runs.checkpoints import CARD, NOT_MODEL
 from vtkit.runs.contents import read_manifest
 from vtkit.runs.manifest import file_hashes, package_versions
@@ -83,7 +83,7 @@ def _scores(config: RunConfig) -> str | None:
         shares += [score["tasks"].get(task) for task in tasks]
         step, n = str(score["step"]), str(score["accuracy"]["n"])
         rows.append([names[name], step, n, *map(percent, shares)])
-    return markdown(["", "step", "n", "accuracy", "no answer found", *tasks], rows)
+    return markdown(["", "step", "n", "accuracy", "no answer found", *map(plain, tasks)], rows)
 
 
 def _sources(config: RunConfig) -> list[str]:

@@ -3,6 +3,7 @@
 Everything is recomputed from the files of the run folder; what was not run is reported as such.
 """
 
+import os
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
@@ -18,7 +19,7 @@ from vtkit.rendering import align
 from vtkit.report import figure_1, plots, tables, viewer
 from vtkit.report.page import parts, render
 from vtkit.runs import records
-from vtkit.runs.contents import Audit, read_manifest
+from vtkit.runs.contents import Audit, manifest_or_none
 from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
@@ -54,7 +55,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     """
     config = read_config(Path(run_dir) / "config.yaml")
     scores = records.compared_scores(run_dir)
-    manifest = Path(run_dir) / "manifest.json"
+    manifest = manifest_or_none(run_dir)
     metrics = records.metrics_or_none(run_dir)
     per_step = records.completions_per_step(run_dir)
 
@@ -79,7 +80,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
         "rewards": summarize_rewards(metrics),
-        "wall_seconds": read_manifest(run_dir)["wall_seconds"] if manifest.exists() else None,
+        "wall_seconds": manifest and manifest["wall_seconds"],
     }
     write_json(Path(run_dir) / "summary.json", summary)
     return summary
@@ -150,7 +151,7 @@ def _attempt(function: Callable, *args: Any) -> tuple[Any, str]:
 
 def _audit(folder: Path) -> dict[str, Any] | None:
     """The verdict, each number with a link to its section of notebook 04, and the causal test."""
-    if not (folder / "aha.json").exists():
+    if not os.path.lexists(folder / "aha.json"):
         return None
     audit = read_record(Audit, folder / "aha.json")
     notebook = "notebooks/04_aha_moment.ipynb"

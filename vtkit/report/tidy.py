@@ -5,6 +5,7 @@ table[table.metric == "eval/accuracy"].pivot(index="step", columns="run", values
 """
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("config.yaml", "manifest.json", "metrics.csv"))
+    return any(
+        os.path.lexists(folder / name) for name in ("config.yaml", "manifest.json", "metrics.csv")
+    )
 
 
 def _long(run: Path) -> pd.DataFrame:

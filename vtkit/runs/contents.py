@@ -4,6 +4,7 @@ A file may hold more: another version wrote it. One that is damaged, or not what
 one line with the file, the field and the remedy.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -142,6 +143,11 @@ class Done(Record):
     remedy: ClassVar[str] = "delete it: the notebook then runs again"
     key: str | None
     sha256: str | None = None
+
+
+def manifest_or_none(run_dir: str | Path) -> dict[str, Any] | None:
+    """As :func:`read_manifest`; None if there is none."""
+    return read_manifest(run_dir) if os.path.lexists(Path(run_dir) / "manifest.json") else None
 
 
 def read_manifest(run_dir: str | Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def start_run(config: RunConfig) -> Path:
     require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
-    if stored.exists():
+    if os.path.lexists(stored):
         kept = read_config(stored)
         if changes := differences(kept, config):
             raise UserError(
@@ -57,7 +57,7 @@ def start_run(config: RunConfig) -> Path:
             save_config(now_used, stored)
     else:
         save_config(config, stored)
-    if not (folder / "manifest.json").exists():
+    if not os.path.lexists(folder / "manifest.json"):
         write_json(folder / "manifest.json", new_manifest(config))
     return folder
 

@@ -1,6 +1,7 @@
 """Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -34,10 +35,10 @@ def load_metrics(run_dir: str | Path) -> pd.DataFrame:
         UserError: a file is missing, damaged, or has no rows.
     """
     path, timings = (Path(run_dir) / name for name in ("metrics.csv", "timings.csv"))
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"{path} is missing; run the training step (notebook 03) first")
     metrics = read_curves(path).dropna(axis="columns", how="all")
-    if timings.exists():
+    if os.path.lexists(timings):
         metrics["step_time"] = read_curves(timings, "seconds")["seconds"]
     return metrics
 
@@ -147,7 +148,7 @@ def unfinished(run_dir: str | Path) -> str:
     """What was begun and not ended, such as "77 of 100 steps", the baseline's included; or ""."""
     parts = []
     for name, folder in reversed(_arms(run_dir).items()):
-        if folder and (folder / "config.yaml").exists():
+        if folder and os.path.lexists(folder / "config.yaml"):
             done, planned = progress(folder)
             label = "baseline: " if name == "sft" and folder != Path(run_dir) else ""
             parts += [f"{label}{done} of {planned} steps"] if 0 < done < planned else []
@@ -206,4 +207,4 @@ MINIATURE = (
 
 def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
     """``metrics.csv`` (see :func:`load_metrics`), or None before training."""
-    return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None
+    return load_metrics(run_dir) if os.path.lexists(Path(run_dir, "metrics.csv")) else None

@@ -237,7 +237,7 @@ def replay(kept: Path, target: Path) -> Path:
 def replay_of(run_dir: str | Path) -> str | None:
     """The kept run that a folder replays, as a path; None for a run of its own."""
     mark = Path(run_dir) / REPLAY
-    return read_record(Replay, mark)["run"] if mark.exists() else None
+    return read_record(Replay, mark)["run"] if os.path.lexists(mark) else None
 
 
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:

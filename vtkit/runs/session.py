@@ -127,7 +127,7 @@ def _in_own_folder(config: RunConfig, changed: Mapping[str, Any]) -> RunConfig:
     """The settings to use, in a folder that may hold a run with them."""
     require_run_place(config.run_dir)
     folder = Path(config.run_dir)
-    if not (folder / "config.yaml").is_file():
+    if not os.path.lexists(folder / "config.yaml"):
         return config
     stored = read_config(folder / "config.yaml").replace(run_dir=config.run_dir)
     free, plain = (*PLACES, *NOTEBOOK_SETTINGS), resolve_config()

@@ -20,7 +20,7 @@ from vtkit.config.values import as_text
 from vtkit.errors import UserError
 from vtkit.files import ROOT, shown
 from vtkit.runs.artifacts import maker
-from vtkit.runs.contents import read_manifest
+from vtkit.runs.contents import manifest_or_none, read_manifest
 from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.leash import leash
 from vtkit.runs.replay import kept_records
@@ -123,8 +123,8 @@ class _Runner:
 
 def is_finished(run_dir: str | Path) -> bool:
     """Check whether the run's manifest says so."""
-    there = (Path(run_dir) / "manifest.json").exists()
-    return there and read_manifest(run_dir)["status"] == "finished"
+    manifest = manifest_or_none(run_dir)
+    return manifest is not None and manifest["status"] == "finished"
 
 
 def _keep_once(entry: Entry, seed: int) -> Path:

@@ -18,7 +18,7 @@ from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
 from vtkit.rendering import markdown, plain, templates
 from vtkit.runs.checkpoints import CARD, NOT_MODEL
-from vtkit.runs.contents import read_manifest
+from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.manifest import file_hashes, package_versions
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
 from vtkit.stats import at_step, percent
@@ -102,8 +102,7 @@ def _sources(config: RunConfig) -> list[str]:
 
 def _files_read(config: RunConfig) -> dict[str, Any]:
     """The local files that the run's manifest names."""
-    there = (Path(config.run_dir) / "manifest.json").exists()
-    return read_manifest(config.run_dir)["files"] if there else {}
+    return (manifest_or_none(config.run_dir) or {"files": {}})["files"]
 
 
 def _on_hub(config: RunConfig) -> set[str]:

@@ -29,7 +29,7 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
-from vtkit.runs.contents import read_manifest
+from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
@@ -137,8 +137,8 @@ def finished(config: RunConfig) -> Path | None:
 
 def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
     """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
-    there = (Path(config.run_dir) / "manifest.json").exists()
-    closed = there and read_manifest(config.run_dir)["status"] in ("finished", "incomplete")
+    manifest = manifest_or_none(config.run_dir)
+    closed = manifest and manifest["status"] in ("finished", "incomplete")
     return locked(start_run(config)) if closed and finished(config) else work_on(config)
 
 

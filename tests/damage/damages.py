@@ -128,7 +128,8 @@ YAML = {
     "a list": replaced(b"[1, 2]\n"), "a number": replaced(b"3\n"), "cut": cut,
     "aliases": replaced(ALIASES.encode()),
     "nested deeply": replaced(b"a: " + b"[" * 5_000 + b"]" * 5_000),
-    "a list as a key": replaced(b"? [a]\n: 1\n"), "a mapping as a key": replaced(b"? {a: 1}\n: 1\n"),
+    "a list as a key": replaced(b"? [a]\n: 1\n"),
+    "a mapping as a key": replaced(b"? {a: 1}\n: 1\n"),
     "a tag of Python": replaced(b"seed: !!python/object/apply:os.getpid []\n"),
     "an impossible date": replaced(b"seed: 2026-13-45\n"),
 }  # fmt: skip

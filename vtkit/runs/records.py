@@ -70,7 +70,7 @@ def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
 def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
     """The benchmark questions, completions and verdicts of one evaluation."""
     path = Path(run_dir) / "evals" / f"step-{step:06d}.parquet"
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"{path} is missing; run the evaluation (notebook 05) first")
     may_lack = ("style", "found", "choice", "rule", "source", "type", "choices")
     table = read_parquet(path, ROW_SCHEMA, "delete it and evaluate again", may_lack=may_lack)
@@ -120,7 +120,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
     """Compute what guessing scores: ``total``, and each task if there are rows of step 0."""
     results = [result for result in compared_scores(run_dir).values() if result]
     total = {"total": results[0]["chance"]} if results else {}
-    if not Path(run_dir, "evals", "step-000000.parquet").exists():
+    if not os.path.lexists(Path(run_dir, "evals", "step-000000.parquet")):
         return total
     rows = load_evaluated_rows(run_dir, 0)
     per_task = (1 / rows["choices"].map(len).replace(0, math.inf)).groupby(rows["task"]).mean()

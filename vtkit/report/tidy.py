@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, printable
 from vtkit.files import shown, user_path
 from vtkit.runs.columns import write_csv
 from vtkit.runs.records import config_of, load_evaluations, metrics_or_none
@@ -103,4 +103,4 @@ def _scores(run: Path) -> Iterator[tuple[int, str, Any]]:
             "mean_tokens": found["mean_tokens"],
             **{f"tasks/{name}": task["value"] for name, task in sorted(found["tasks"].items())},
         }
-        yield from ((found["step"], f"eval/{name}", value) for name, value in named.items())
+        yield from ((found["step"], f"eval/{printable(name)}", value) for name, value in named.items())

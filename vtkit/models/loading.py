@@ -1,6 +1,7 @@
 """Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
-from vtkit.models.devices import pick_device
+from vtkit.models.devices import is_out_of_memory, pick_device
 from vtkit.models.prompts import get_template, one_per_image
 
 try:
@@ -168,21 +169,63 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
     base, device = adapters.base_of(model), pick_device()[0]
     own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
     where = {"device_map": {"": own}} if quantization else {}  # it cannot be moved later
-    try:
-        loaded = MODELS[model_type(model)].from_pretrained(
-            base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
-        )
+    with reading_weights(model):
+        loaded = read_weights(
+            MODELS[model_type(model)], base or model,
+            dtype=getattr(torch, dtype), quantization_config=quantization, **where,
+        )  # fmt: skip
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
         if base:  # not merged: rounding the sum would lose most of so small a difference
             from peft import PeftModel  # slow to import
 
-            loaded = PeftModel.from_pretrained(loaded, str(model))
+            with warnings.catch_warnings(action="ignore"):  # of tensors, which are checked below
+                loaded = PeftModel.from_pretrained(loaded, str(model), ignore_mismatched_sizes=True)
+            loaded.name_or_path = str(model)
+            adapters.require_tensors(loaded, model)
+        return loaded if quantization else loaded.to(device)
+
+
+@contextmanager
+def reading_weights(folder: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a folder's weights are loaded into one line about it."""
+    try:
+        yield
+    except UserError:
+        raise
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
-        raise UserError(
-            f"{model}: cannot load its weights ({first_line(error)}); restore or rebuild the folder"
-        ) from error
-    return loaded if quantization else loaded.to(device)
+        why = f"{folder}: cannot load its weights ({first_line(error)})"
+        remedy = "restore or rebuild the folder"
+        if is_out_of_memory(error):
+            why = f"{folder}: too little memory to load its weights"
+            remedy = "free some, or choose a smaller profile or an adapter"
+        raise UserError(f"{why}; {remedy}") from error
+
+
+def read_weights(kind: Any, folder: str | Path, **options: Any) -> Any:
+    """Load a model of class ``kind``; a UserError names tensors that are missing or do not fit.
+
+    Args:
+        options: of transformers' ``from_pretrained``.
+    """
+    with _quiet():  # it would draw fresh weights for what is missing, and only say so
+        model, found = kind.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    mismatched = [name for name, *_ in found["mismatched_keys"]]
+    adapters.refuse_tensors(folder, found["missing_keys"], found["unexpected_keys"], mismatched)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of transformers inside the block."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from vtkit.config.recipes import resolve_config
@@ -257,7 +258,8 @@ def test_a_better_step_is_saved_also_between_saves(tmp_path):
             score(tmp_path, step, value)
         control.should_save = False
         state = namedtuple("State", "global_step is_world_process_zero")(step, step < 6)
-        callback.on_step_end(SimpleNamespace(output_dir=tmp_path / "out"), state, control)
+        where = SimpleNamespace(output_dir=tmp_path / "out")
+        callback.on_log(where, state, control, logs={"loss": 0.1}, model=torch.nn.Linear(1, 1))
         asked.append(control.should_save)
     assert asked == [True, False, False, True]
     # The process that writes marks it before the trainer does.

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
@@ -26,7 +26,8 @@ from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import is_out_of_memory, pick_device
-from vtkit.models.prompts import get_template, one_per_image
+from vtkit.models.inputs import tokenizer_of
+from vtkit.models.prompts import get_template, name_of, one_per_image
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -158,6 +159,35 @@ def load_processor(
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
 
 
+def choose_prompt(model: str | Path, asked: str | None = None) -> str:
+    """The prompt to sample from a model with: ``asked``, or the one that it was saved with.
+
+    A note is printed if they differ. Of a template that is none of ours, such as the hub's models
+    have, the prompt is ``base``.
+    """
+    require_model(model)
+    quietly = ("missing_entries", "connection_errors", "gated_repo")
+    options = {f"_raise_exceptions_for_{what}": False for what in quietly}
+    path = cached_file(str(model), "chat_template.jinja", **options)
+    own = path and name_of(Path(path).read_text(encoding="utf-8", errors="replace"))
+    if asked and own and asked != own:
+        print(f"prompt: {model} was saved with {own}, and {asked} is asked for", flush=True)
+    return asked or own or "base"
+
+
+def require_tokenizer(model: Any, processor: Any, folder: str | Path) -> None:
+    """Refuse a tokenizer that is not the model's: it has more tokens, or others for pictures."""
+    tokens, known = len(tokenizer_of(processor)), model.get_input_embeddings().num_embeddings
+    image = getattr(processor, "image_token_id", None)
+    if tokens > known:
+        wrong = f"has {tokens:,} tokens and the model {known:,}"
+    elif image is not None and image != model.config.image_token_id:
+        wrong = f"has {image} for a picture and the model {model.config.image_token_id}"
+    else:
+        return
+    raise UserError(f"{folder}: its tokenizer {wrong}; restore tokenizer.json of this model")
+
+
 def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
     """Load a Qwen2-VL or text-only Qwen2 model from a folder or the hub.
 
@@ -231,6 +261,8 @@ def _quiet() -> Iterator[None]:
 def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
     """Load model and processor of a run, or of its checkpoint ``model``."""
     folder = model or config.model
+    if str(folder) != config.model:
+        choose_prompt(folder, config.prompt)
     processor = load_processor(
         folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
     )
@@ -239,6 +271,7 @@ def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
     loaded = load_model(
         folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
     )
+    require_tokenizer(loaded, processor, folder)
     return loaded, processor
 
 

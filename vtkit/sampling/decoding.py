@@ -24,7 +24,8 @@ class NotFinite(UserError):
 
     def __init__(self, what: str, model: Any):
         name = getattr(model, "name_or_path", "") or "the model"
-        super().__init__(f"{name}: {what}; use another checkpoint, or dtype float32")
+        why = "its weights are damaged, or of a training that diverged; use another checkpoint"
+        super().__init__(f"{name}: {what}: {why}")
         self.what = what
 
 
@@ -35,7 +36,7 @@ def require_finite(model: Any, logits: torch.Tensor) -> None:
         NotFinite: names the model's folder.
     """
     if not logits.sum(dtype=torch.float32).isfinite():
-        raise NotFinite("logits are nan or infinite, as weights are or are too large", model)
+        raise NotFinite("the logits are nan or infinite", model)
 
 
 @contextmanager

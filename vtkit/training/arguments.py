@@ -61,7 +61,8 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        logging_steps=1, logging_nan_inf_filter=False, save_strategy="steps", save_steps=config.save_steps,
+        logging_steps=1, logging_nan_inf_filter=False,
+        save_strategy="steps", save_steps=config.save_steps,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
         ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
-from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.runs.checkpoints import last_checkpoint, set_aside, step_of
 from vtkit.sampling.decoding import NotFinite
 
 _NAMES = {"loss": "loss", "grad_norm": "gradient norm"}
@@ -30,7 +30,7 @@ class Finite(TrainerCallback):
             value = logs.get(name, 0.0)
             scaled = name == "grad_norm" and args.fp16  # the scaler skips such a step
             if not math.isfinite(value) and not scaled:
-                raise NotFinite(f"{words} is {value}", model)
+                raise NotFinite(f"the {words} is {value}", model)
 
 
 def require_finite(model: torch.nn.Module) -> None:
@@ -41,7 +41,7 @@ def require_finite(model: torch.nn.Module) -> None:
     for name, weight in model.named_parameters():
         own = weight.to_local() if hasattr(weight, "to_local") else weight
         if weight.requires_grad and not own.isfinite().all():
-            raise NotFinite(f"weights are nan or infinite, such as {name}", model)
+            raise NotFinite(f"the weights are nan or infinite, such as {name}", model)
 
 
 @contextmanager
@@ -50,15 +50,20 @@ def divergence_is_a_user_error(config: RunConfig, trainer: Any) -> Iterator[None
     try:
         yield
     except NotFinite as error:
-        last = last_checkpoint(Path(trainer.args.output_dir))
-        left = f"{last} is the last good checkpoint" if last else "there is no checkpoint before it"
+        folder, step = Path(trainer.args.output_dir), trainer.state.global_step
+        if step == 0:  # the model was so before
+            raise
+        last, said = last_checkpoint(folder), []
+        if last and step_of(last) == step and trainer.is_world_process_zero():
+            said = [f"{last} has these weights, {set_aside(last)}"]
+            last = last_checkpoint(folder)
+        said += [f"{last} is the last good checkpoint" if last else "no earlier checkpoint is left"]
         supervised = type(trainer).__name__.endswith("SFTTrainer")
         rate = "sft_learning_rate" if supervised else "learning_rate"
         changes = [f"a smaller {rate} (here {getattr(config, rate)})"]
         changes += [f"beta (here {config.beta})"] if config.beta and not supervised else []
         changes += ["dtype bfloat16 or float32"] if config.dtype == "float16" else []
         raise UserError(
-            f"{config.run_dir}: training diverged: after step {trainer.state.global_step} "
-            f"the model's {error.what}; "
-            f"{left}; start again in another folder (run_dir) with {' or '.join(changes)}"
+            f"{config.run_dir}: training diverged: after step {step} {error.what}; "
+            f"{'; '.join(said)}; start in another folder (run_dir) with {' or '.join(changes)}"
         ) from error

@@ -97,7 +97,6 @@ def of_another_size(path: Path) -> None:
 
 REFUSED = {
     "code for moments": ("none", "optimizer.pt", pickled, "cannot read optimizer.pt"),
-    "code for the rate": ("none", "scheduler.pt", pickled, "cannot read optimizer.pt, scheduler"),
     "code for chance": ("none", "rng_state.pth", pickled, "cannot read rng_state"),
     "a tensor less": ("none", "model.safetensors", without_one, "missing (lm_head.weight, "),
     "a tensor's size": ("none", "model.safetensors", of_another_size, "1 of other sizes ("),

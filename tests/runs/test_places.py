@@ -28,8 +28,9 @@ from vtkit.mini.pretraining import training_loop
 from vtkit.models.loading import load_processor
 from vtkit.report.seeds import aggregate
 from vtkit.runs import artifacts, checkpoints, places, replay
-from vtkit.runs.checkpoints import BEST, begin, keep_best, keep_last, mark_whole, settle_checkpoints
+from vtkit.runs.checkpoints import BEST, keep_best, keep_last, settle_checkpoints
 from vtkit.runs.folder import locked, start_run
+from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.session import setup
 from vtkit.runs.steps import NOTEBOOKS, Step, forget
 from vtkit.sampling import vllm_engine

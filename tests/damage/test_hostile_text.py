@@ -12,7 +12,7 @@ from vtkit.config.recipes import resolve_config
 from vtkit.rendering import align, markdown, plain
 from vtkit.report import __main__ as report
 from vtkit.runs import session
-from vtkit.runs.checkpoints import begin, mark_whole
+from vtkit.runs.marks import begin, mark_whole
 from vtkit.training import __main__ as training
 
 TASKS = {

@@ -20,7 +20,7 @@ from vtkit.files import read_json, write_json
 from vtkit.planning import __main__ as planning
 from vtkit.report import __main__ as report
 from vtkit.report import plots, viewer
-from vtkit.runs import checkpoints, records, replay, session, steps
+from vtkit.runs import checkpoints, marks, records, replay, session, steps
 from vtkit.runs.folder import work_on
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.studies import keeping
@@ -61,7 +61,7 @@ READERS: dict[str, Callable[[Path], int]] = {
     "rollouts": function(lambda run: load_rollouts(run).to_pandas()),
     "keep": function(lambda run: keeping.files_of(run, "kept", whole=True)),
     "best": function(
-        lambda run: checkpoints.keep_best(run / "checkpoints", run / "evals", step=STEPS)
+        lambda run: checkpoints.settle_checkpoints(run / "checkpoints", run / "evals")
     ),
     "pairs": function(lambda run: pairs.load_pairs(run / "interventions" / "base.parquet")),
     "replay": function(lambda run: records.caveats(run / "replay")),
@@ -118,9 +118,9 @@ def whole(tmp_path_factory):
     effect = {"n": 20, "treated": 0.5, "control": 0.4, "value": 0.1, "low": -0.1, "high": 0.3}
     write_json(run / "aha.json", {"pieces": [["It rose.", ""]], "effects": {"force": effect}})
     last = run / "checkpoints" / f"checkpoint-{STEPS}"
-    checkpoints.begin(last)
+    marks.begin(last)
     (last / "model.safetensors").write_bytes(b"weights")
-    checkpoints.mark_whole(last)
+    marks.mark_whole(last)
     checkpoints.keep_best(run / "checkpoints", run / "evals", step=STEPS)
     best = run / "checkpoints" / "best"
     best.mkdir(exist_ok=True)

@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_named_kept_and_left_for_an_older_one(
     for file, bytes_ in kept.items():
         moved = aside / file.relative_to(run / "checkpoints" / "checkpoint-4")
         assert moved.read_bytes() == bytes_
-    # The run goes on: it is not one of the two that are kept, and nothing removes it.
+    # The run resumes: it is not one of the two that are kept, and nothing removes it.
     for step in (4, 6):
         save(run, step)
         keep_last(run / "checkpoints", step=step)

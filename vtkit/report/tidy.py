@@ -103,4 +103,6 @@ def _scores(run: Path) -> Iterator[tuple[int, str, Any]]:
             "mean_tokens": found["mean_tokens"],
             **{f"tasks/{name}": task["value"] for name, task in sorted(found["tasks"].items())},
         }
-        yield from ((found["step"], f"eval/{printable(name)}", value) for name, value in named.items())
+        yield from (
+            (found["step"], f"eval/{printable(name)}", value) for name, value in named.items()
+        )

@@ -12,8 +12,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from vtkit.config.values import read_record
 from vtkit.errors import UserError
-from vtkit.files import read_json, unused, write_json
+from vtkit.files import unused, write_json
+from vtkit.runs.contents import Best
 from vtkit.runs.marks import CARD, HALF, WHOLE, damage, is_ours, is_whole, read_mark
 from vtkit.runs.places import list_files, remove_files
 from vtkit.runs.records import best_score
@@ -62,8 +64,8 @@ def step_of(checkpoint: Path) -> int:
     """The training step of ``checkpoint-100`` or of ``best``; 0 for any other folder."""
     numbered = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
     record = checkpoint / BEST_RECORD
-    if not numbered and record.is_file():
-        return read_json(record)["step"]
+    if not numbered and os.path.lexists(record):
+        return read_record(Best, record)["step"]
     return int(numbered[1]) if numbered else 0
 
 
@@ -108,7 +110,7 @@ def _leave_damaged(folder: Path) -> None:
     if damaged and len(damaged) == len(whole):
         path, wrong = damaged[0]
         raise UserError(
-            f"{path}: {wrong}, and there is no older one to go on from; restore the file, or train "
+            f"{path}: {wrong}, and there is no older one to resume from; restore the file, or train "
             "from the start in another folder (run_dir)"
         )
     for path, wrong in damaged:
@@ -119,7 +121,7 @@ def _leave_damaged(folder: Path) -> None:
 def _leave_best(best: Path, step: int) -> None:
     """Rename ``best`` if it is damaged like the checkpoint of its step: their files are links."""
     if _is_best(best) and step_of(best) == step:
-        files = read_json(best / BEST_RECORD)["files"]
+        files = read_record(Best, best / BEST_RECORD).get("files")
         if isinstance(files, dict) and (wrong := damage(best, files)):
             print(f"{best}: {wrong}; {set_aside(best)}", flush=True)
 
@@ -151,7 +153,7 @@ def keep_last(folder: Path, *, step: int) -> None:
 
 
 def _is_best(path: Path) -> bool:
-    return path.name == BEST and (path / BEST_RECORD).is_file() and not path.is_symlink()
+    return path.name == BEST and os.path.lexists(path / BEST_RECORD) and not path.is_symlink()
 
 
 def keep_best(folder: Path, evals: Path, *, step: int) -> None:
@@ -188,8 +190,8 @@ def keep_best(folder: Path, evals: Path, *, step: int) -> None:
 def _retire(old: Path) -> None:
     """Remove what was ``best`` before; files that others put into it stay, in ``best-older``."""
     record = old / BEST_RECORD
-    if record.is_file():
-        _clear(old, read_json(record).get("files", ()), BEST_RECORD)
+    if os.path.lexists(record):
+        _clear(old, read_record(Best, record).get("files", ()), BEST_RECORD)
     with suppress(OSError):
         old.rmdir()
     if old.is_dir():

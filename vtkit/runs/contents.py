@@ -126,7 +126,7 @@ class Best(Record):
     remedy: ClassVar[str] = "move the folder away"
     step: Count
     accuracy: Proportion
-    files: list[str] = []
+    files: dict[str, Any] | list[str] = []
 
 
 class Replay(Record):

@@ -92,7 +92,7 @@ def exactness(
 
     Args:
         rewards: versions of the reward files, of :func:`vtkit.runs.manifest.note_rewards`.
-        checkpoint: that the run goes on from.
+        checkpoint: that the run resumes from.
     """
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if checkpoint and (parts := unproven(checkpoint, processes)):

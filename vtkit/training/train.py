@@ -75,7 +75,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
-        wait_for_others()  # all go on from the checkpoint that is left
+        wait_for_others()  # all resume from the checkpoint that is left
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
                 # Stage 3: load model, data and rewards into a trainer.
@@ -151,11 +151,10 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
 
     A process that a launcher started trains itself.
     """
-    if done := finished(config):
+    if done := _still_finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         _say_changed(config)
-        with _holding(config):
-            return done
+        return done
 
     def stopped() -> str:
         if draw:
@@ -166,6 +165,14 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
         if config.launcher and "RANK" not in os.environ:
             return launch(config, config.launcher, draw=draw)
         return train(config, draw=draw)
+
+
+def _still_finished(config: RunConfig) -> Path | None:
+    """The final checkpoint of a complete run, if nothing in it is damaged."""
+    if finished(config):
+        with _holding(config):
+            settle_checkpoints(Path(config.run_dir) / "checkpoints", Path(config.run_dir) / "evals")
+    return finished(config)
 
 
 def _say_changed(config: RunConfig) -> None:

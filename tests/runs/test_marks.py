@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shared.records import write_score
 
 from vtkit.errors import UserError
 from vtkit.files import read_json, write_json
@@ -50,8 +51,7 @@ def run(tmp_path) -> Path:
     """A run folder with whole checkpoints of steps 2 and 4, the best of them 4."""
     save(tmp_path, 2)
     save(tmp_path, 4)
-    accuracy = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    write_json(tmp_path / "evals/step-000004.json", {"step": 4, "accuracy": accuracy})
+    write_score(tmp_path / "evals", 4, 50)
     keep_best(tmp_path / "checkpoints", tmp_path / "evals", step=4)
     return tmp_path
 

@@ -110,8 +110,8 @@ def _leave_damaged(folder: Path) -> None:
     if damaged and len(damaged) == len(whole):
         path, wrong = damaged[0]
         raise UserError(
-            f"{path}: {wrong}, and there is no older one to resume from; restore the file, or train "
-            "from the start in another folder (run_dir)"
+            f"{path}: {wrong}, and there is no older one to resume from; restore the file, or "
+            "train from the start in another folder (run_dir)"
         )
     for path, wrong in damaged:
         print(f"{path}: {wrong}; {set_aside(path)}, and an older one is used", flush=True)

@@ -25,7 +25,7 @@ from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import pick_device
-from vtkit.models.prompts import get_template, one_per_image
+from vtkit.models.prompts import TextStaysText, get_template, one_per_image
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -37,7 +37,7 @@ MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM
 logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
 
 
-class ImageOnlyProcessor(Qwen2VLProcessor):
+class ImageOnlyProcessor(TextStaysText, Qwen2VLProcessor):
     """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
 
     What it saves names the stock classes: ``AutoProcessor`` and vLLM load the folder.
@@ -145,6 +145,8 @@ def load_processor(
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not pictured:
             tokenizer.chat_template = template
+            kind = type(tokenizer)  # its name is saved with it
+            tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:

@@ -253,7 +253,7 @@ def _supervised(dataset: Any, prefilled: bool) -> Any:
     form = " </think> <answer> {} </answer>" if prefilled else "{}"
     texts = map(form.format, dataset["answer"])
     answers = [[{"role": "assistant", "content": text}] for text in texts]
-    columns = [name for name in ("images", "prompt") if name in dataset.column_names]
+    columns = [name for name in ("id", "images", "prompt") if name in dataset.column_names]
     return dataset.select_columns(columns).add_column("completion", answers)
 
 

@@ -146,7 +146,7 @@ WRONG = [
     ({"question": None}, "question is None; write it as text"),
     ({"question": "\ud800"}, "question '\\ud800' is not valid Unicode; read the file as UTF-8"),
     ({"picture": "no/such.png"}, "picture 'no/such.png' cannot be read ([Errno 2] No such file"),
-    ({"picture": b"no picture"}, "picture b'no picture' is no picture (PNG, JPEG, WEBP, GIF, BMP"),
+    ({"picture": b"no picture"}, "picture b'no picture' is no PNG, JPEG, WEBP, GIF, BMP or TIFF"),
     ({"picture": None}, "picture None cannot be read (memoryview: a bytes-like object is required"),
     ({"picture": png((6000, 28))}, "is 6000 x 28; one side may be 200 times the other; replace"),
     ({"type": 3}, "type is 3; write it as text"),

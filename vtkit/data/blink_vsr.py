@@ -15,8 +15,8 @@ from datasets import Dataset, Features, List, Value
 from vtkit.data.bad_rows import text_flaw
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.data.dataset import sample, to_dataset
-from vtkit.data.decoding import Picture, picture_flaw
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches, row_error
+from vtkit.data.picture_files import Picture, picture_flaw
 from vtkit.errors import UserError
 from vtkit.hub import BLINK_HUB, BLINK_REVISION, VSR_HUB, VSR_REVISION
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 from datasets import Dataset, Features
 
 from vtkit.data.dataset import sample, to_dataset
-from vtkit.data.decoding import Picture
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches
+from vtkit.data.picture_files import Picture
 from vtkit.errors import UserError
 from vtkit.hub import CV_BENCH_HUB, HUB_REVISIONS
 

@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetInfo, Features, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
-from vtkit.data.decoding import Picture
+from vtkit.data.picture_files import Picture
 from vtkit.errors import UserError
 
 _COLUMNS = {

@@ -8,8 +8,8 @@ from datasets import Features
 
 from vtkit.data.bad_rows import text_flaw
 from vtkit.data.dataset import training_columns
-from vtkit.data.decoding import picture_flaw
 from vtkit.data.parquet import IMAGE
+from vtkit.data.picture_files import picture_flaw
 from vtkit.judging.countdown import Task, question, read_task
 from vtkit.judging.verdict import solution_text
 

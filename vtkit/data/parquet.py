@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from vtkit.data.bad_rows import text_flaw
-from vtkit.data.decoding import picture_flaw
+from vtkit.data.picture_files import picture_flaw
 from vtkit.errors import UserError, first_line
 from vtkit.hub import download, download_all, say_local
 

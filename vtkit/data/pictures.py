@@ -11,7 +11,7 @@ from datasets import Dataset, List
 from datasets.fingerprint import generate_random_fingerprint
 from PIL import Image
 
-from vtkit.data.decoding import Picture, UnreadablePicture, opened
+from vtkit.data.picture_files import Picture, UnreadablePicture, opened
 from vtkit.errors import UserError
 
 GREY = (128, 128, 128)
@@ -85,16 +85,17 @@ def naming_rows(dataset: Dataset) -> Iterator[None]:
     """Name the row of a picture that cannot be decoded in the block: a file that went, a bad disk.
 
     Raises:
-        UserError: for a :class:`vtkit.data.decoding.UnreadablePicture`.
+        UserError: for a :class:`vtkit.data.picture_files.UnreadablePicture`.
     """
     try:
         yield
     except UnreadablePicture as error:
         row = next(n for n, cells in enumerate(encoded_images(dataset)) if error.cell in cells)
-        name = next((name for name in ("idx", "id") if name in dataset.column_names), None)
-        number = dataset[name][row] if name else row
+        name = next((name for name in ("idx", "id") if name in dataset.column_names), "row")
+        number = row if name == "row" else dataset[name][row]
+        where = f"{dataset.info.dataset_name or 'the data'}: {name} {number}"
         picture = error.cell["path"] or "its picture"
         raise UserError(
-            f"{dataset.info.dataset_name or 'the data'}: row {number}: {picture} cannot be decoded "
-            f"({error.reason}); restore the file, or leave the row out"
+            f"{where}: {picture} cannot be decoded ({error.reason}); restore the file, or leave "
+            "the row out"
         ) from error

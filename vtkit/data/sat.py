@@ -18,8 +18,8 @@ from datasets import Dataset
 
 from vtkit.data.bad_rows import BadRow, BadRows, text_flaw
 from vtkit.data.dataset import memory_mapped, to_dataset, training_columns
-from vtkit.data.decoding import picture_flaw
 from vtkit.data.parquet import find_file, read_batches, readable_rows
+from vtkit.data.picture_files import picture_flaw
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, suggest
 from vtkit.hub import HUB_REVISIONS, SAT_HUB

@@ -20,9 +20,9 @@ from tqdm.auto import tqdm
 from vtkit.config.run_config import STATIC
 from vtkit.data.bad_rows import text_flaw
 from vtkit.data.cv_bench import CV_BENCH_FILES, CV_BENCH_SCHEMA, cv_bench_prompt
-from vtkit.data.decoding import eight_bit, picture_flaw
 from vtkit.data.formats import LETTERS
 from vtkit.data.parquet import BATCH_ROWS, NO_ROWS
+from vtkit.data.picture_files import eight_bit, picture_flaw
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import atomic_path

@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
 
-from vtkit.data.decoding import opened
+from vtkit.data.picture_files import opened
 from vtkit.data.pictures import encoded_images
 from vtkit.models.prompts import check_rendering, conversation, one_per_image
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from vtkit.aha.reflection import annotate
 from vtkit.config.run_config import read_config
-from vtkit.data.decoding import UnreadablePicture, decoded
+from vtkit.data.picture_files import UnreadablePicture, decoded
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.judging.phrases import find_reflections

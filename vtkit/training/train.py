@@ -214,7 +214,7 @@ def make_trainer(config: RunConfig, **changes: Any) -> Any:
     model, processor = load(config, start if config.adapter == "none" else None)
     adapters.freeze(model, config.freeze)
     pictures = int("images" in dataset.column_names)
-    check_rendering(processor, dataset[:2]["question"], pictures=pictures)
+    check_rendering(processor, dataset["question"][:2], pictures=pictures)
     trainer = vllm_rollouts.build_trainer(
         lambda: _trainer(config, args, dataset, model, processor),
         args, config, model, processor, dataset, this_machine()[1],

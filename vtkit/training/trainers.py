@@ -30,6 +30,10 @@ class _NoCard:
 class _NamesRows:
     """A trainer that names the row of a picture that it cannot decode."""
 
+    def __init__(self, *args: Any, train_dataset: Any, **kwargs: Any):
+        with naming_rows(train_dataset):  # it looks at the first row
+            super().__init__(*args, train_dataset=train_dataset, **kwargs)
+
     def train(self, *args: Any, **kwargs: Any) -> Any:
         data = self.train_dataset
         with naming_rows(data.rows if isinstance(data, RepeatedRows) else data):

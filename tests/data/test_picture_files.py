@@ -2,7 +2,6 @@
 
 import io
 import json
-import zlib
 
 import datasets
 import numpy as np
@@ -13,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 from shared import problems
-from shared.calls import png, refusal
+from shared.calls import png, png_without_pixels, refusal
 
 from vtkit.data.blink_vsr import BLINK_SCHEMA, load_blink, load_vsr
 from vtkit.data.cv_bench import load_cv_bench
-from vtkit.data.decoding import FORMATS, MOST_PIXELS, decoded, picture_flaw
+from vtkit.data.picture_files import FORMATS, MOST_PIXELS, decoded, picture_flaw
 from vtkit.data.pictures import encoded_images, naming_rows, replaced
 from vtkit.data.replications import load_problems
 from vtkit.data.sat import load_sat
@@ -35,38 +34,26 @@ def encoded(kind, picture=None, **options):
     return out.getvalue()
 
 
-def chunk(kind, data):
-    sum_ = zlib.crc32(kind + data)
-    return len(data).to_bytes(4) + kind + data + sum_.to_bytes(4)
-
-
-def png_of(*chunks, size=(80, 60)):
-    header = b"".join(side.to_bytes(4) for side in size) + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks)
-
-
 def spoilt(data, place):
     return data[:place] + bytes([data[place] ^ 0xFF] * 40) + data[place + 40 :]
 
 
 WHOLE = {kind: encoded(kind) for kind in FORMATS}
-NO_PIXELS = chunk(b"IDAT", b"no deflated data"), chunk(b"IEND", b"")  # but the sums are right
-UNSEEN = png_of(*NO_PIXELS)
 BAD = {
     **{f"half a {kind}": (data[: len(data) // 2], "is a dama") for kind, data in WHOLE.items()},
     "broken body": (spoilt(WHOLE["PNG"], 5000), "is a damaged picture"),
-    "no IDAT": (png_of(chunk(b"IEND", b"")), "is a damaged picture"),
+    "no IDAT": (WHOLE["PNG"][:33] + WHOLE["PNG"][-12:], "is a damaged picture"),
     "cut progressive": (encoded("JPEG", progressive=True)[:-30], "is a damaged picture"),
     "no end": (WHOLE["JPEG"][:-2], "is a damaged picture"),
     "too long": (png((201, 1)), "is 201 x 1; one side may be 200 times the other"),
     "too large": (
-        png_of(*NO_PIXELS, size=(8193, 8192)),
+        png_without_pixels((8193, 8192)),
         "is 8193 x 8192, more than 67,108,8",
     ),
-    "bomb": (png_of(*NO_PIXELS, size=(20_000, 20_000)), "has more than 67,108,864 pixels"),
-    "text": (b"<svg></svg>", "is no picture (PNG, JPEG, WEBP, GIF, BMP, TIFF)"),
-    "eps": (encoded("EPS"), "is no picture"),
-    "ico": (encoded("ICO"), "is no picture"),
+    "bomb": (png_without_pixels((20_000, 20_000)), "has more than 67,108,864 pixels"),
+    "text": (b"<svg></svg>", "is no PNG, JPEG, WEBP, GIF, BMP or TIFF picture"),
+    "eps": (encoded("EPS"), "is no PNG, "),
+    "ico": (encoded("ICO"), "is no PNG, "),
 }
 TOO_LONG = "x" * 8001
 
@@ -255,12 +242,12 @@ def test_own_data_are_checked_alike(tmp_path):
 def broken_later(folder):
     """Rows of a file whose third one no structure gives away, and its name."""
     path = write_sat([row_of(png())] * 5, folder, progress=False)
-    return load_sat(changed(path, 2, "image_bytes", [UNSEEN])), path
+    return load_sat(changed(path, 2, "image_bytes", [png_without_pixels()])), path
 
 
 def test_a_picture_that_fails_when_used_is_one_line(tmp_path):
     rows, path = broken_later(tmp_path)
-    with pytest.raises(UserError, match=f"{path}: row 2: its picture cannot be decoded"):
+    with pytest.raises(UserError, match=f"{path}: id 2: its picture cannot be decoded"):
         with naming_rows(rows):
             list(rows.select([4, 2]))
     folder = tmp_path / "vsr"
@@ -271,7 +258,7 @@ def test_a_picture_that_fails_when_used_is_one_line(tmp_path):
     with pytest.raises(UserError) as caught, naming_rows(rows):
         rows[1]
     said = str(caught.value)
-    assert said.startswith(f"{folder / 'test.jsonl'}: row 1: {folder / 'images' / '1.jpg'} cannot")
+    assert said.startswith(f"{folder / 'test.jsonl'}: idx 1: {folder / 'images' / '1.jpg'} cannot")
     assert "No such file" in said and "restore the file" in said
 
 
@@ -298,5 +285,5 @@ def test_no_step_loses_the_way_of_decoding(tmp_path):
 
 
 def test_limits_are_as_stated():
-    assert picture_flaw(png_of(*NO_PIXELS, size=(8192, 8192))) is None
+    assert picture_flaw(png_without_pixels((8192, 8192))) is None
     assert MOST_PIXELS == 8192 * 8192

@@ -25,7 +25,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_UNEVEN = 200
 """Times that a side may be as long as the other: Qwen2-VL's processor refuses more."""
 MOST_PIXELS = 1 << 26
-"""Of a picture: 67 million, more than cameras make. Decoded they are 200 MB, at every use."""
+"""Of a picture: 67 million; few cameras make more. Decoded they are 200 MB, at every use."""
 _LEVELS = 257  # of 16 bits to one of 8: 65535 becomes 255
 
 # Pillow warns of pictures that are refused here.

@@ -34,7 +34,8 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
         raise UserError(f"pictures: the data have none to be {pictures}; set it to original")
     cells = list(encoded_images(dataset))
     if pictures == "blank":
-        cells = [[_blank(cell) for cell in row] for row in cells]
+        with naming_rows(dataset):
+            cells = [[_blank(cell) for cell in row] for row in cells]
     else:
         if len(cells) < 2:
             raise UserError("pictures: one row cannot have another's picture; read more rows")

@@ -181,7 +181,11 @@ def _require_pictures(lines: list[dict[str, Any]], folder: Path, path: Path) -> 
             "into that folder, or name another one as images"
         )
     for name in names:
-        if flaw := picture_flaw((folder / name).read_bytes()):
+        try:
+            flaw = picture_flaw((folder / name).read_bytes())
+        except OSError as error:
+            flaw = f"cannot be read ({error.strerror})"
+        if flaw:
             raise UserError(f"{folder / name} {flaw}; download it again")
 
 

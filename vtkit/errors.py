@@ -4,6 +4,7 @@ IPython shows what ``_render_traceback_`` returns in place of a traceback; paper
 """
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -15,10 +16,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        return "".join(
-            one if one.isprintable() else one.encode("unicode_escape").decode()
-            for one in super().__str__()
-        )
+        return printable(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]
@@ -58,10 +56,34 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def suggest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` when a known name is near, else the whole list of names."""
     known = sorted(known)
-    near = nearest(name, known)
+    near = nearest(shorten(name), known)
     return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
 
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message; its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def printable(text: str) -> str:
+    """One line for a terminal: what steers it, line breaks included, is spelt out: ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+_LONGEST = 80  # characters of a value in a message
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _LONGEST
+
+
+def shorten(text: str) -> str:
+    """Text for a message: of more than 80 characters, the first and last ones."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 33]}...{text[-30:]}"
+
+
+def quote(value: object) -> str:
+    """A value as Python writes it, in at most 80 characters, however large or nested it is."""
+    return shorten(_REPR.repr(value))

@@ -28,8 +28,9 @@ from vtkit.files import ROOT
 from vtkit.mini import __main__ as mini
 from vtkit.mini import base_model, dataset
 from vtkit.runs import folder
-from vtkit.runs.checkpoints import WHOLE, begin, last_checkpoint
+from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import locked, start_run
+from vtkit.runs.marks import WHOLE, begin
 from vtkit.training import __main__ as training
 from vtkit.training import train
 

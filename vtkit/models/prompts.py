@@ -99,6 +99,12 @@ def get_template(name: str) -> str:
         raise UserError(f"prompt: {name!r} is not one of {', '.join(TEMPLATES)}") from None
 
 
+def name_of(template: str) -> str | None:
+    """The name of a chat template, also of one that :func:`one_per_image` made; None of others."""
+    found = (name for name, own in TEMPLATES.items() if template in (own, one_per_image(own)))
+    return next(found, None)
+
+
 def one_per_image(template: str) -> str:
     """The template that renders every picture in a turn's list of parts instead of exactly one."""
     each = (

@@ -20,7 +20,7 @@ from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError, resumable
-from vtkit.files import full_disk_is_a_user_error, read_json
+from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.loading import load
@@ -29,12 +29,14 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
+from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.training import cold_start, vllm_rollouts
-from vtkit.training.arguments import trainer_arguments
+from vtkit.training.arguments import trainer_arguments, wait_for_others
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
+from vtkit.training.divergence import Finite, divergence_is_a_user_error
 from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.launch import launch
 from vtkit.training.model_card import check_push, push, write_card
@@ -73,6 +75,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
+        wait_for_others()  # all go on from the checkpoint that is left
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
                 # Stage 3: load model, data and rewards into a trainer.
@@ -81,10 +84,11 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                between = [MetricsLog(folder, config.paid), _evaluation(config, trainer)]
+                between = [MetricsLog(folder, config.paid), Finite(), _evaluation(config, trainer)]
                 for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
                     trainer.add_callback(callback)
-                _train(trainer, folder, checkpoints)
+                with divergence_is_a_user_error(config, trainer):
+                    _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.
         checkpoint = last_checkpoint(checkpoints)
         if is_main_process():
@@ -101,7 +105,8 @@ def _announce(config: RunConfig, trainer: Any) -> None:
     room = disk.needed(config, total=trained["total"], trained=n)
     last = last_checkpoint(Path(config.run_dir) / "checkpoints")
     rewards = note_rewards(config, step_of(last) if last else 0)
-    resume = exactness(config, vllm=getattr(trainer, "use_vllm", False), rewards=rewards)
+    vllm = getattr(trainer, "use_vllm", False)
+    resume = exactness(config, vllm=vllm, rewards=rewards, checkpoint=last)
     print(adapters.describe_trained(trained, config))
     print(f"disk: {disk.describe_disk(room)}")
     print(describe_resume(resume), flush=True)
@@ -117,7 +122,7 @@ def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
     try:
         with full_disk_is_a_user_error(folder):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except UserError:  # the disk is full: free it of the half checkpoint
+    except UserError:  # the disk is full, say: free it of the half checkpoint
         if is_main_process():
             remove_halves(checkpoints)
         raise
@@ -136,8 +141,8 @@ def finished(config: RunConfig) -> Path | None:
 
 def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
     """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    closed = manifest.exists() and read_json(manifest)["status"] in ("finished", "incomplete")
+    manifest = manifest_or_none(config.run_dir)
+    closed = manifest and manifest["status"] in ("finished", "incomplete")
     return locked(start_run(config)) if closed and finished(config) else work_on(config)
 
 

@@ -76,7 +76,7 @@ def evaluate(
     get_template(prompt)
     pictures = {"image", "images"} & set(dataset.column_names)
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
-    questions = dataset.select_columns(["prompt", *pictures])
+    questions = dataset.select_columns(["idx", "prompt", *pictures])
     limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     completions = generate_resumable(kept, model, processor, questions, progress=progress, **limits)
     facts = dataset.select_columns(list(_COPIED)).to_list()

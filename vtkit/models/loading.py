@@ -27,7 +27,7 @@ from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import is_out_of_memory, pick_device
 from vtkit.models.inputs import tokenizer_of
-from vtkit.models.prompts import get_template, name_of, one_per_image
+from vtkit.models.prompts import TextStaysText, get_template, name_of, one_per_image
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -39,7 +39,7 @@ MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM
 logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
 
 
-class ImageOnlyProcessor(Qwen2VLProcessor):
+class ImageOnlyProcessor(TextStaysText, Qwen2VLProcessor):
     """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
 
     What it saves names the stock classes: ``AutoProcessor`` and vLLM load the folder.
@@ -147,6 +147,8 @@ def load_processor(
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not pictured:
             tokenizer.chat_template = template
+            kind = type(tokenizer)  # its name is saved with it
+            tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:

@@ -110,7 +110,7 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
     opening = "" if is_prefilled(prompt) else PREFILL
     texts = map(completion, chosen["choices"], chosen["answer"])
     completions = [[{"role": "assistant", "content": opening + text}] for text in texts]
-    return chosen.select_columns(["images", "prompt"]).add_column("completion", completions)
+    return chosen.select_columns(["id", "images", "prompt"]).add_column("completion", completions)
 
 
 def completion(choices: Sequence[str], answer: str) -> str:

@@ -226,7 +226,7 @@ def make_trainer(config: RunConfig, **changes: Any) -> Any:
     model, processor = load(config, start if config.adapter == "none" else None)
     adapters.freeze(model, config.freeze)
     pictures = int("images" in dataset.column_names)
-    check_rendering(processor, dataset[:2]["question"], pictures=pictures)
+    check_rendering(processor, dataset["question"][:2], pictures=pictures)
     trainer = vllm_rollouts.build_trainer(
         lambda: _trainer(config, args, dataset, model, processor),
         args, config, model, processor, dataset, this_machine()[1],
@@ -265,7 +265,7 @@ def _supervised(dataset: Any, prefilled: bool) -> Any:
     form = " </think> <answer> {} </answer>" if prefilled else "{}"
     texts = map(form.format, dataset["answer"])
     answers = [[{"role": "assistant", "content": text}] for text in texts]
-    columns = [name for name in ("images", "prompt") if name in dataset.column_names]
+    columns = [name for name in ("id", "images", "prompt") if name in dataset.column_names]
     return dataset.select_columns(columns).add_column("completion", answers)
 
 

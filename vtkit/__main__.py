@@ -82,6 +82,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
     from vtkit.runs.artifacts import require_origins
     from vtkit.runs.places import require_seeds_place
     from vtkit.runs.steps import discover, select, suited
+    from vtkit.runs.surroundings import require_surroundings
 
     settings = config_settings(arguments)
     place, seeds = settings["run_dir"], arguments.seeds or [settings["seed"]]
@@ -100,6 +101,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
         data = f"recipe {configs[0].recipe} has other data (train_format {configs[0].train_format})"
         about = "notebooks 00 to 02 are about SAT and its base model"
         raise UserError(f"{about}, and {data}; run 03 and later ones")
+    require_surroundings()
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
     before, _, after = configs[0].run_dir.rpartition(f"-s{seeds[0]}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from vtkit.errors import Stopped, UserError, suggest
-from vtkit.files import ROOT
+from vtkit.files import ROOT, environment
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,7 +87,8 @@ def run(
     """
     try:
         arguments = parser.parse_args(argv)
-        with contextlib.chdir(ROOT):  # relative paths mean the same in every command
+        # Relative paths mean the same in every command, and none draws on a screen.
+        with contextlib.chdir(ROOT), environment({"MPLBACKEND": "Agg"}):
             return command(arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

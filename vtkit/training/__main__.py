@@ -32,8 +32,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     from vtkit.runs.leash import end_with_parent
+    from vtkit.runs.surroundings import require_surroundings
 
     end_with_parent()
+    require_surroundings(alone=False)
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports

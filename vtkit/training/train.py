@@ -32,6 +32,7 @@ from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkp
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
+from vtkit.runs.surroundings import is_launched
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
@@ -158,7 +159,7 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
         return stopped_at(config)
 
     with resumable(stopped):
-        if config.launcher and "RANK" not in os.environ:
+        if config.launcher and not is_launched():
             return launch(config, config.launcher, draw=draw)
         return train(config, draw=draw)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from vtkit.errors import Stopped, UserError, suggest
+from vtkit.errors import Stopped, UserError, first_line, suggest
 from vtkit.files import ROOT, environment
 
 
@@ -83,7 +83,7 @@ def run(
 ) -> int:
     """Run a command in the repository root; returns the exit status.
 
-    It is 2 after a UserError, which is printed as one line.
+    It is 2 after a UserError, or where memory does not suffice: either is printed as one line.
     """
     try:
         arguments = parser.parse_args(argv)
@@ -92,6 +92,10 @@ def run(
             return command(arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        why = first_line(error)
+        print(f"error: this machine has too little memory ({why}); free some", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         stopped = stop if isinstance(stop, Stopped) else Stopped()

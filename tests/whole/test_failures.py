@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import ROOT
 from vtkit.mini import __main__ as mini
 from vtkit.mini import base_model, dataset
+from vtkit.models.devices import out_of_memory_is_a_user_error
 from vtkit.runs import folder
 from vtkit.runs.checkpoints import WHOLE, begin, last_checkpoint
 from vtkit.runs.folder import locked, start_run
@@ -303,6 +305,66 @@ def test_a_folder_that_data_cannot_be_written_to(tmp_path, monkeypatch, capsys):
     line = capsys.readouterr().err.splitlines()[-1]
     the_line(line, f"cannot write {tmp_path / 'file' / 'data' / 'SAT_train.parquet'}")
     assert files_of(tmp_path) == {"file"}
+
+
+# -------------------------------------------------------------------------- too little memory
+
+
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+CPU_FULL = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate")
+
+
+@pytest.mark.parametrize("error", [CUDA_FULL, CPU_FULL, MemoryError()])
+def test_too_little_memory_is_one_line_and_lets_go_of_what_there_was(error):
+    kept = []
+
+    def work():
+        large = torch.zeros(1)
+        kept.append(weakref.ref(large))
+        raise error
+
+    with pytest.raises(errors.UserError) as caught:
+        with out_of_memory_is_a_user_error("scoring", "ask less"):
+            work()
+    assert str(caught.value).startswith("scoring: too little memory (")
+    assert str(caught.value).endswith("); ask less") and "more lines" not in str(caught.value)
+    assert kept[0]() is None
+
+
+def test_other_errors_are_not_about_memory():
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_is_a_user_error("x", "y"):
+        raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.slow
+def test_memory_that_does_not_suffice_keeps_the_checkpoints(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VTKIT_HEADLESS", "1")
+    run_dir, step, room = tmp_path / "run", train.RolloutGRPOTrainer.training_step, [2]
+
+    def too_large(*arguments, **options):
+        room[0] -= 1
+        if room[0] < 0:
+            raise CUDA_FULL
+        return step(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.RolloutGRPOTrainer, "training_step", too_large)
+        settings = {**tiny, "max_steps": 3, "save_steps": 1, "per_device_batch_size": 16}
+        assert training.main(arguments(run_dir, settings)) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    the_line(line, "training: too little memory (", "per_device_batch_size", "smaller profile")
+    assert "\n" not in line and folder.read_json(run_dir / "manifest.json")["status"] == "failed"
+    assert last_checkpoint(run_dir / "checkpoints").name == "checkpoint-2"
+    assert training.main(arguments(run_dir, settings)) == 0  # with more memory, it resumes
+
+
+def test_a_command_without_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(dataset, "write_dataset", full)
+    assert mini.main(["data", "--folder", str(tmp_path)]) == 2
+    the_line(capsys.readouterr().err, "this machine has too little memory")
 
 
 # ------------------------------------------------------------------------ inside a notebook

@@ -23,6 +23,7 @@ from vtkit.errors import UserError, resumable
 from vtkit.files import full_disk_is_a_user_error, read_json
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
+from vtkit.models.devices import out_of_memory_is_a_user_error
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
@@ -46,6 +47,11 @@ from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
 
+@out_of_memory_is_a_user_error(
+    "training",
+    "lower per_device_batch_size, num_generations or max_completion_length, or choose a smaller "
+    "profile, in a new run folder (python -m vtkit.planning says what fits); checkpoints stay",
+)
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
@@ -56,8 +62,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         The last checkpoint: weights, processor and chat template.
 
     Raises:
-        UserError: model, data or configuration unusable, the disk is full, or the upload failed;
-            the last whole checkpoint stays.
+        UserError: model, data or configuration unusable, disk or memory full, or the upload
+            failed; the last whole checkpoint stays.
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"

@@ -46,10 +46,9 @@ def _require_no_leftovers() -> None:
     else:
         return
     shown = ", ".join(f"{name}={found[name][:80]}" for name in names)
-    raise UserError(
-        f"{shown} {'is' if len(names) == 1 else 'are'} set, {why}: left over from a launcher? `unset {' '.join(found)}`, "
-        "or start training with accelerate launch"
-    )
+    shown += " is set" if len(names) == 1 else " are set"
+    remedy = f"`unset {' '.join(found)}`, or start training with accelerate launch"
+    raise UserError(f"{shown}, {why}: left over from a launcher? {remedy}")
 
 
 def _is_number(text: str) -> bool:

@@ -4,6 +4,7 @@ IPython shows what ``_render_traceback_`` returns in place of a traceback; paper
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -11,13 +12,14 @@ from contextlib import contextmanager
 class UserError(Exception):
     """A mistake that the user can fix: one line with the file, the field and the remedy.
 
-    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``.
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Of a word
+    too long for a file's name only both ends are shown.
     """
 
     def __str__(self) -> str:
+        text = re.sub(r"[^\s/]{256,}", lambda word: _ends(word[0]), super().__str__())
         return "".join(
-            one if one.isprintable() else one.encode("unicode_escape").decode()
-            for one in super().__str__()
+            one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
         )
 
     def _render_traceback_(self) -> list[str]:
@@ -43,6 +45,10 @@ def resumable(place: Callable[[], str] | None = None) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         known = str(stop) if isinstance(stop, Stopped) else ""
         raise Stopped((place and place()) or known) from None
+
+
+def _ends(word: str) -> str:
+    return f"{word[:40]}...{word[-30:]}"
 
 
 def _red(line: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vtkit import __version__
-from vtkit.commands import Parser, add_config_arguments, config_settings, run
+from vtkit.commands import Parser, add_config_arguments, config_settings, guarded, run
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
     """Entry point of ``python -m vtkit``; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["lab"]:
-        return _lab(argv[1:])
+        return guarded(lambda: _lab(argv[1:]))
     return run(_parser(), lambda arguments: _main(arguments, notebooks), argv)
 
 

@@ -97,16 +97,25 @@ def run(
     command: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run a command in the repository root; returns the exit status.
+    """Read the options and run a command as :func:`guarded` does; returns the exit status."""
+
+    def work() -> int | None:
+        arguments = parser.parse_args(argv)
+        _require_names(arguments)
+        return command(arguments)
+
+    return guarded(work)
+
+
+def guarded(work: Callable[[], int | None]) -> int:
+    """Do a command's work in the repository root; returns the exit status.
 
     It is 2 after a UserError, or where memory does not suffice: either is printed as one line.
     """
     try:
-        arguments = parser.parse_args(argv)
-        _require_names(arguments)
         # Relative paths mean the same in every command, and none draws on a screen.
         with contextlib.chdir(ROOT), environment({"MPLBACKEND": "Agg"}):
-            return command(arguments) or 0
+            return work() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -96,6 +97,13 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[Any]:
         yield handle
 
 
+def read_text(path: str | Path) -> str:
+    """The text of a regular file in UTF-8; of what is none, a device say, an OSError at once."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return Path(path).read_text(encoding="utf-8")
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_write(path) as handle:
@@ -106,7 +114,7 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; a UserError says that it is missing or not JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it first") from None
     except OSError as error:

@@ -29,7 +29,8 @@ def _plan(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 < value < 1e12:
             option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option}: {value}: give a number above 0 and below 1e12")
+            shown = str(value).removesuffix(".0")
+            raise UserError(f"{option}: {shown}: give a number above 0 and below 1e12")
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports

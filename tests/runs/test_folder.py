@@ -436,17 +436,30 @@ def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebook
 
 
 @pytest.mark.slow
-def test_the_kernel_is_this_environment_s_and_braces_are_letters(run, tmp_path, monkeypatch):
-    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads paths as templates."""
+@pytest.mark.parametrize("backend", ["module://not_there", "Agg"])
+def test_the_kernel_is_this_environment_s_and_draws(run, notebooks, tmp_path, monkeypatch, backend):
+    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads braces as templates."""
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     site = {"argv": ["false", "{connection_file}"], "display_name": "site", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(site))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    monkeypatch.setenv("MPLBACKEND", "module://not_there")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", backend)
+    write_notebook(notebooks, "00_first", "from matplotlib import pyplot\npyplot.plot([1, 2]);")
     folder = tmp_path / "nb {x} 100%"
     status, out, err = run("--run-dir", str(folder), "--only", "00")
-    assert (status, err) == (0, "") and (folder / "notebooks" / "00_first.ipynb").exists()
+    assert (status, err) == (0, "")
+    assert "image/png" in (folder / "notebooks" / "00_first.ipynb").read_text()
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_without_a_word_is_named(run, notebooks):
+    """Where memory runs out, IPython may fail to show what failed."""
+    write_notebook(notebooks, "00_first", "get_ipython()._showtraceback = print\n1 / 0")
+    status, _, err = run("--only", "00")
+    assert status == 1 and "failed in cell In [4] without a message; out of memory?" in err
+    assert "kernel.log" in err and len(err.splitlines()) == 2
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ _LINKED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generati
 
 def require() -> None:
     """Refuse a machine without a vLLM that TRL can drive; the error says how to install it."""
-    remedy = "`pip install -e '.[vllm]'` in a separate environment (it brings transformers 5.17)"
+    remedy = "`pip install -c requirements-vllm.lock -e '.[vllm]'` in a separate environment"
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
     try:

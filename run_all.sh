@@ -42,9 +42,9 @@ make_venv() {
 
 installed() { [[ -f "$1/.vtkit-installed" || -f "$1/.vtkit-installed[dev]" ]]; }
 
-# set_up EXTRAS: afterwards $python has the versions of pyproject.toml.
+# set_up EXTRAS: afterwards $python has the versions of pyproject.toml, and its packages' packages those of the lock.
 set_up() {
-    local extras="$1" env stamp wanted
+    local extras="$1" env lock stamp wanted
     env="$(environment)"
     python="$env/bin/python"
     if [[ "$env" == "$root/.venv" ]]; then
@@ -53,14 +53,17 @@ set_up() {
     "$python" -c "$supported" 2>/dev/null || fail "$env has $("$python" --version 2>&1 || true), and 3.11 or 3.12 is" \
         "needed; deactivate it (or delete it, if it is .venv) and run the same command again"
 
-    # The stamp names the checkout and what pyproject.toml said when the installation succeeded.
+    lock=requirements.lock # vLLM has versions of its own
+    if compgen -G "$env/lib/python3.*/site-packages/vllm" >/dev/null; then lock=requirements-vllm.lock; fi
+
+    # The stamp names the checkout and what pyproject.toml and the lock said when the installation succeeded.
     stamp="$env/.vtkit-installed$extras"
-    wanted="$root $(cksum < "$root/pyproject.toml")"
+    wanted="$root $(cat pyproject.toml "$lock" | cksum)"
     if [[ "$(cat "$stamp" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
     if [[ -z "$extras" && "$(cat "$env/.vtkit-installed[dev]" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
-    say "set-up: installing the packages of pyproject.toml$extras into $env (once; a few minutes)"
+    say "set-up: installing the packages of pyproject.toml$extras, as in $lock, into $env (once; a few minutes)"
     rm -f "$env"/.vtkit-installed*
-    "$python" -m pip install --quiet --disable-pip-version-check -e "$root$extras" ||
+    "$python" -m pip install --quiet --disable-pip-version-check -c "$lock" -e "$root$extras" ||
         fail "pip could not install the packages (its message is above); run the same command again"
     printf '%s\n' "$wanted" > "$stamp"
     say "set-up: done"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vtkit import __version__
-from vtkit.commands import Parser, add_config_arguments, config_settings, run
+from vtkit.commands import Parser, add_config_arguments, config_settings, guarded, run
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, *, notebooks: Path = ROOT / "noteboo
     """Entry point of ``python -m vtkit``; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["lab"]:
-        return _lab(argv[1:])
+        return guarded(lambda: _lab(argv[1:]))
     return run(_parser(), lambda arguments: _main(arguments, notebooks), argv)
 
 
@@ -82,6 +82,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
     from vtkit.runs.artifacts import require_origins
     from vtkit.runs.places import require_seeds_place
     from vtkit.runs.steps import discover, select, suited
+    from vtkit.runs.surroundings import require_surroundings
 
     settings = config_settings(arguments)
     place, seeds = settings["run_dir"], arguments.seeds or [settings["seed"]]
@@ -100,6 +101,7 @@ def _main(arguments: argparse.Namespace, folder: Path) -> int:
         data = f"recipe {configs[0].recipe} has other data (train_format {configs[0].train_format})"
         about = "notebooks 00 to 02 are about SAT and its base model"
         raise UserError(f"{about}, and {data}; run 03 and later ones")
+    require_surroundings()
     for config in configs:  # all of them before the first has a folder
         require_origins(config)
     before, _, after = configs[0].run_dir.rpartition(f"-s{seeds[0]}")

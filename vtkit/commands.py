@@ -7,10 +7,11 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from vtkit.errors import Stopped, UserError, suggest
-from vtkit.files import ROOT
+from vtkit.errors import Stopped, UserError, first_line, suggest
+from vtkit.files import ROOT, environment, require_name
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,6 +64,13 @@ def seed_list(text: str) -> list[int]:
     return seeds
 
 
+def seed_number(text: str) -> int:
+    """A seed as a number, for argparse: one that every library takes."""
+    if not (text.isdecimal() and len(text) <= 10 and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {2**32 - 1}, got '{text}'")
+    return int(text)
+
+
 def config_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options of :func:`add_config_arguments` as arguments of ``resolve_config``."""
     own = {name: getattr(args, name) for name in ("recipe", "profile", "seed", "run_dir")}
@@ -76,21 +84,44 @@ def config_settings(args: argparse.Namespace) -> dict[str, Any]:
     return own | parameters
 
 
+def _require_names(arguments: argparse.Namespace) -> None:
+    """Refuse a name, of a folder say, that no file system takes, wherever one is given."""
+    for option, given in vars(arguments).items():
+        for text in given if isinstance(given, list) else [given]:
+            if isinstance(text, str | Path):
+                require_name(text, option.replace("_", "-"))
+
+
 def run(
     parser: Parser,
     command: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run a command in the repository root; returns the exit status.
+    """Read the options and run a command as :func:`guarded` does; returns the exit status."""
 
-    It is 2 after a UserError, which is printed as one line.
+    def work() -> int | None:
+        arguments = parser.parse_args(argv)
+        _require_names(arguments)
+        return command(arguments)
+
+    return guarded(work)
+
+
+def guarded(work: Callable[[], int | None]) -> int:
+    """Do a command's work in the repository root; returns the exit status.
+
+    It is 2 after a UserError, or where memory does not suffice: either is printed as one line.
     """
     try:
-        arguments = parser.parse_args(argv)
-        with contextlib.chdir(ROOT):  # relative paths mean the same in every command
-            return command(arguments) or 0
+        # Relative paths mean the same in every command, and none draws on a screen.
+        with contextlib.chdir(ROOT), environment({"MPLBACKEND": "Agg"}):
+            return work() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        why = first_line(error)
+        print(f"error: this machine has too little memory ({why}); free some", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         stopped = stop if isinstance(stop, Stopped) else Stopped()

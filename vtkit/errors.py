@@ -4,6 +4,7 @@ IPython shows what ``_render_traceback_`` returns in place of a traceback; paper
 """
 
 import difflib
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from contextlib import contextmanager
 class UserError(Exception):
     """A mistake that the user can fix: one line with the file, the field and the remedy.
 
-    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``.
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Of a word
+    too long for a file's name only both ends are shown.
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        text = re.sub(r"[^\s/]{256,}", lambda word: shorten(word[0]), super().__str__())
+        return printable(text)
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]

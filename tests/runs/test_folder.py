@@ -436,28 +436,101 @@ def test_results_that_are_missing_fail_only_a_complete_run(run, report, notebook
 
 
 @pytest.mark.slow
-def test_the_kernel_is_this_environment_s_and_braces_are_letters(run, tmp_path, monkeypatch):
-    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads paths as templates."""
+@pytest.mark.parametrize("backend", ["module://not_there", "Agg"])
+def test_the_kernel_is_this_environment_s_and_draws(run, notebooks, tmp_path, monkeypatch, backend):
+    """A cluster may set JUPYTER_PATH and MPLBACKEND; papermill reads braces as templates."""
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     site = {"argv": ["false", "{connection_file}"], "display_name": "site", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(site))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    monkeypatch.setenv("MPLBACKEND", "module://not_there")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", backend)
+    write_notebook(notebooks, "00_first", "from matplotlib import pyplot\npyplot.plot([1, 2]);")
     folder = tmp_path / "nb {x} 100%"
     status, out, err = run("--run-dir", str(folder), "--only", "00")
-    assert (status, err) == (0, "") and (folder / "notebooks" / "00_first.ipynb").exists()
+    assert (status, err) == (0, "")
+    assert "image/png" in (folder / "notebooks" / "00_first.ipynb").read_text()
 
 
-def test_a_kernel_that_does_not_start_is_one_line(run, monkeypatch):
-    def dead(*arguments, start_timeout, **options):
-        assert start_timeout >= 300
-        raise RuntimeError("Kernel died before replying to kernel_info")
-
-    monkeypatch.setattr("papermill.execute_notebook", dead)
+@pytest.mark.slow
+def test_a_cell_that_fails_without_a_word_is_named(run, notebooks):
+    """Where memory runs out, IPython may fail to show what failed."""
+    write_notebook(notebooks, "00_first", "get_ipython()._showtraceback = print\n1 / 0")
     status, _, err = run("--only", "00")
-    assert status == 1 and "its kernel did not start (Kernel died before replying" in err
-    assert "kernel.log" in err and "Traceback" not in err
+    assert status == 1 and "failed in cell In [4] without a message; out of memory?" in err
+    assert "kernel.log" in err and len(err.splitlines()) == 2
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """``kernel("exit 1")``: what this environment's kernel runs first, in a shell."""
+    from ipykernel import kernelspec
+
+    real = kernelspec.get_kernel_dict()
+
+    def starts(script: str) -> None:
+        argv = ["sh", "-c", f'{script}; exec "$@"', "kernel", *real["argv"]]
+        monkeypatch.setattr(kernelspec, "get_kernel_dict", lambda *_: {**real, "argv": argv})
+
+    return starts
+
+
+@pytest.mark.slow
+def test_a_kernel_that_dies_while_starting_is_tried_once_more(run, kernel, tmp_path):
+    kernel(f"[ -e {tmp_path}/twice ] || {{ touch {tmp_path}/twice; exit 1; }}")
+    status, out, err = run("--only", "00")
+    assert (status, err) == (0, "")
+    assert out.count("the kernel did not start (Kernel died before replying") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo broken >&2; exit 1", "Kernel died before replying to kernel_info"),
+        ("echo broken >&2; sleep 60", "Kernel didn't respond in 1 seconds"),
+    ],
+)
+def test_a_kernel_that_does_not_start_is_one_line(run, kernel, tmp_path, monkeypatch, script, why):
+    monkeypatch.setenv("VTKIT_KERNEL_SECONDS", "1")
+    kernel(script)
+    status, _, err = run("--only", "00")
+    line, executed = err.splitlines()
+    assert status == 1 and f"00_first.ipynb: its kernel did not start ({why})" in line
+    assert "VTKIT_KERNEL_SECONDS=4" in line and executed.startswith("executed notebook: ")
+    (log,) = tmp_path.rglob("kernel.log")
+    assert str(log) in line and log.read_text().count("broken") == 2
+
+
+def test_a_kernel_that_cannot_be_started_is_one_line(run, monkeypatch):
+    from ipykernel import kernelspec
+
+    spec = {"argv": ["/not/there"], "display_name": "gone", "language": "python"}
+    monkeypatch.setattr(kernelspec, "get_kernel_dict", lambda *_: spec)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "its kernel did not start (/not/there: No such file" in err
+    assert "kernel.log" in err and len(err.splitlines()) == 2
+
+
+def test_what_a_library_raises_on_the_way_is_one_line(run, monkeypatch, tmp_path):
+    def lost(*_, on_notebook_start, **__):
+        on_notebook_start()
+        raise TimeoutError("no word from the kernel")
+
+    monkeypatch.setattr("papermill.execute_notebook", lost)
+    status, _, err = run("--only", "00")
+    assert status == 1 and "(TimeoutError: no word from the kernel); repeat" in err
+    (log,) = tmp_path.rglob("kernel.log")
+    assert len(err.splitlines()) == 2 and "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize("text", ["soon", "-3", "0", "9" * 400])
+def test_a_patience_that_is_no_number_is_one_line(run, monkeypatch, text):
+    monkeypatch.setenv("VTKIT_KERNEL_SECONDS", text)
+    status, _, err = run("--only", "00")
+    assert status == 2 and "VTKIT_KERNEL_SECONDS=" in err and "no number of seconds" in err
+    assert len(err) < 250
 
 
 @pytest.mark.slow

@@ -108,6 +108,7 @@ def attempt(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        place["TORCHELASTIC_RUN_ID"] = "none"  # as accelerate's own launcher sets it
     children = {}
     for rank in range(processes):
         if pid := os.fork():

@@ -291,7 +291,7 @@ def test_processes_end_with_who_started_them(victim, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     (tmp_path / "chain.py").write_text(CHAIN)
-    launched = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here"}
+    launched = {"TORCHELASTIC_RUN_ID": "none"}
     kernel = subprocess.Popen(
         [sys.executable, str(tmp_path / "chain.py"), "kernel", str(place)],
         env={**os.environ, "PYTHONPATH": str(ROOT), **launched}, stderr=subprocess.DEVNULL,

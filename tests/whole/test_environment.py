@@ -1,5 +1,6 @@
 """The ways to install the kit agree with each other, and cheap things stay cheap."""
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from vtkit.config.listing import list_settings
 from vtkit.config.recipes import resolve_config
@@ -37,8 +41,9 @@ def test_conda_installs_what_pyproject_pins():
     (python,) = [name for name in packages if name.startswith("python=")]
     assert "pip" in packages
     assert python == "python=3.11" and PROJECT["requires-python"] == ">=3.11,<3.13"
-    # One place for versions: the pip block installs this folder and names nothing else.
-    (editable,) = pip
+    # The pip block installs this folder with the locked versions, and names nothing else.
+    lock, editable = pip
+    assert lock == "-c requirements.lock"
     extras = re.fullmatch(r"-e \.\[([\w,]+)\]", editable).group(1).split(",")
     assert set(extras) <= set(PROJECT["optional-dependencies"])
 
@@ -50,19 +55,71 @@ def test_versions_are_pinned_exactly():
     assert all("<=" in line for line in loose)
 
 
-def test_the_installed_versions_are_the_pinned_ones():
-    from importlib.metadata import version
+def locked(name: str) -> list[Requirement]:
+    """The lines of a lock; a package has several where platforms differ."""
+    lines = (ROOT / name).read_text().splitlines()
+    assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", line)]
+    return [Requirement(line) for line in lines]
 
-    from packaging.requirements import Requirement
 
-    for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
-        requirement = Requirement(line)
-        assert requirement.specifier.contains(version(requirement.name)), line
+def installed(name: str) -> Version | None:
+    try:
+        return Version(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+LOCKS = {"requirements.lock": ("dev", "gpu", "trackers"), "requirements-vllm.lock": ("vllm",)}
+LOCK = LOCKS.keys() - {f"requirements{'' if installed('vllm') else '-vllm'}.lock"}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_locks_have_what_pyproject_asks_for(name):
+    lines = locked(name)
+    wanted = [*PROJECT["dependencies"]]
+    wanted += [line for extra in LOCKS[name] for line in PROJECT["optional-dependencies"][extra]]
+    for asked in map(Requirement, wanted):
+        own = [line for line in lines if line.name == canonicalize_name(asked.name)]
+        mine = [line for line in own if line.marker is None or line.marker.evaluate()]
+        assert len(mine) == 1, f"{asked.name} is missing: renew the lock (docs/development.md)"
+        (version,) = (pin.version for pin in mine[0].specifier)
+        assert asked.specifier.contains(version), f"{asked}: the lock has {version}; renew it"
+
+
+def test_the_installed_versions_are_the_locked_ones():
+    (name,) = LOCK
+    other = {}
+    for line in locked(name):
+        (pin,) = line.specifier
+        there = installed(line.name)
+        if (
+            there
+            and (line.marker is None or line.marker.evaluate())
+            and there.public != pin.version
+        ):
+            other[line.name] = f"{there}, locked {pin.version}"
+    assert not other, "run ./run_all.sh test, or renew the lock (docs/development.md)"
+
+
+def test_the_lock_has_every_package_below_the_kit():
+    (name,) = LOCK
+    known, todo, seen = {line.name for line in locked(name)}, [("vtkit", LOCKS[name][0])], set()
+    while todo:
+        package, extra = todo.pop()
+        seen.add((package, extra))
+        for line in map(Requirement, importlib.metadata.requires(package) or ()):
+            if line.marker is None or line.marker.evaluate({"extra": extra}):
+                assert canonicalize_name(line.name) in known, f"{package} needs {line.name}"
+                more = (
+                    {(line.name, one) for one in ("", *line.extras)}
+                    if installed(line.name)
+                    else set()
+                )
+                todo += more - seen
+    assert len(seen) > 100
 
 
 def test_transformers_is_one_of_the_two_tested_releases():
-    from packaging.requirements import Requirement
-
     (line,) = [line for line in PROJECT["dependencies"] if line.startswith("transformers")]
     specifier = Requirement(line).specifier
     allowed = [f"5.{minor}.0" for minor in range(10, 30) if f"5.{minor}.0" in specifier]
@@ -107,7 +164,7 @@ def checkout(tmp_path):
     root = tmp_path / "kit"
     shutil.copytree(ROOT / "vtkit", root / "vtkit", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "configs", root / "configs")
-    for name in ("run_all.sh", "pyproject.toml"):
+    for name in ("run_all.sh", "pyproject.toml", *LOCKS):
         shutil.copy(ROOT / name, root / name)
     return root
 
@@ -134,19 +191,27 @@ def calls(environment: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_set_up_installs_once_per_pyproject(checkout, tmp_path):
+def test_set_up_installs_once_per_pyproject_and_lock(checkout, tmp_path):
     env = fake_environment(tmp_path / "env")
     for _ in range(2):
         result = shell("./run_all.sh", "--seed", "1", cwd=checkout, VIRTUAL_ENV=str(env))
         assert result.returncode == 0, result.stderr
     installs = [call for call in calls(env) if "pip install" in call]
-    assert len(installs) == 1 and installs[0].endswith(f"-e {checkout}")
+    assert len(installs) == 1 and installs[0].endswith(f" -c requirements.lock -e {checkout}")
     assert calls(env)[-1] == "-m vtkit --seed 1"
 
-    with open(checkout / "pyproject.toml", "a") as handle:
-        handle.write("# a new pin\n")
+    for times, name in enumerate(("pyproject.toml", "requirements.lock"), 2):
+        with open(checkout / name, "a") as handle:
+            handle.write("# a new pin\n")
+        shell("./run_all.sh", cwd=checkout, VIRTUAL_ENV=str(env))
+        assert len([call for call in calls(env) if "pip install" in call]) == times
+
+
+def test_an_environment_with_vllm_keeps_the_versions_that_vllm_needs(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    (env / "lib" / "python3.11" / "site-packages" / "vllm").mkdir(parents=True)
     shell("./run_all.sh", cwd=checkout, VIRTUAL_ENV=str(env))
-    assert len([call for call in calls(env) if "pip install" in call]) == 2
+    assert f" -c requirements-vllm.lock -e {checkout}" in calls(env)[0]
 
 
 def test_tests_are_set_up_with_the_dev_extra_which_serves_runs_too(checkout, tmp_path):

@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,19 +19,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from shared.fake_run import write_fake_run
 
 from vtkit import __main__ as cli
 from vtkit import errors
+from vtkit.benchmark import __main__ as benchmark
 from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.files import ROOT
 from vtkit.mini import __main__ as mini
 from vtkit.mini import base_model, dataset
+from vtkit.models.devices import out_of_memory_is_a_user_error
+from vtkit.planning import __main__ as planning
+from vtkit.report import __main__ as report
 from vtkit.runs import folder
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import locked, start_run
 from vtkit.runs.marks import WHOLE, begin
+from vtkit.sampling import __main__ as sampling
+from vtkit.studies import __main__ as studies
 from vtkit.training import __main__ as training
 from vtkit.training import train
 
@@ -91,6 +99,11 @@ MISTAKES = [
     (["-p", "gradient_checkpointing", "maybe"], "gradient_checkpointing: expected true or false"),
     (["-p", "per_device_batch_size", "7"], "cannot be split into batches of 7"),
     (["-p", "min_pixels", "9999"], "min_pixels 9999 is above max_pixels 4096"),
+    (["--seed", "9" * 20], "seed: 99999999999999999999 is too large; at most 4294967295"),
+    (["-p", "lora_rank", "100000"], "lora_rank: 100000 is too large; at most 4096"),
+    (["-p", "max_completion_length", "1000000000"], "1000000000 is too large; at most 32768"),
+    (["-p", "max_steps", "9" * 400], "9999...9999"),
+    (["-p", "learning_rate", "9" * 5000], "9999...9999"),
 ]
 
 
@@ -99,7 +112,7 @@ MISTAKES = [
 def test_mistakes_in_the_command(command, arguments, message, tmp_path, capsys):
     assert command([*arguments, "--run-dir", str(tmp_path / "run")]) == 2
     out, err = capsys.readouterr()
-    the_line(err, message)
+    assert len(the_line(err, message)) < 400
     assert out == "" and files_of(tmp_path) == set()
 
 
@@ -111,6 +124,97 @@ def test_mistakes_in_the_command_line_itself(module, tmp_path):
     assert result.returncode == 2 and result.stdout == ""
     the_line(result.stderr, "'max_step'; did you mean 'max_steps'?")
     assert not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------- names and places of no use
+
+NO_NAMES = {
+    "long": "a" * 300,
+    "deep": "/".join(["d" * 200] * 30),
+    "NUL": "a\0b",
+    "colours": "a\x1b[1mb",
+}
+BENCHMARK = ["--model", "models/mini-base", "--data", "data/mini", "--out", "scores", "--rows", "1"]
+PLACES = {  # a command, and what comes before the name
+    "run": (cli.main, ["--run-dir"]),
+    "train": (training.main, ["--run-dir"]),
+    "card": (training.main, ["card"]),
+    "report": (report.main, []),
+    "table": (report.main, ["--all", "run", "--out"]),
+    "benchmark": (benchmark.main, [*BENCHMARK[2:], "--model"]),
+    "its data": (benchmark.main, [*BENCHMARK, "--data"]),
+    "its scores": (benchmark.main, [*BENCHMARK, "--out"]),
+    "its pictures": (benchmark.main, [*BENCHMARK, "--benchmark", "vsr", "--images"]),
+    "engine": (sampling.main, ["--out"]),
+    "plan": (planning.main, ["--like"]),
+    "data": (mini.main, ["data", "--folder"]),
+    "base": (mini.main, ["base", "--folder"]),
+    "tuned": (mini.main, ["instruct", "--base"]),
+    "mini's card": (mini.main, ["card", "text", "--model"]),
+    "keep": (studies.main, ["readme"]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NAMES)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_name_that_no_disk_takes(place, kind, capsys):
+    command, options = PLACES[place]
+    assert command([*options, NO_NAMES[kind]]) == 2
+    out, err = capsys.readouterr()
+    the_line(err, "choose another name")
+    assert out == "" and "\x1b" not in err and len(err) < 250
+
+
+@pytest.mark.parametrize("given", ["/dev/zero", "file", "circle"])
+@pytest.mark.parametrize("place", ["train", "run", "card", "report", "engine"])
+def test_a_place_that_is_no_folder(place, given, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    command, options = PLACES[place]
+    name = str(tmp_path / given)  # an absolute name stays what it is
+    assert command([*options, name]) == 2
+    the_line(capsys.readouterr().err, name)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_device_is_not_read_to_its_end():
+    with pytest.raises(errors.UserError, match=r"/dev/zero cannot be read \(no regular file\)"):
+        folder.read_json("/dev/zero")
+
+
+def test_a_finished_run_on_a_disk_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    run_dir = write_fake_run(tmp_path / "run", steps=2, sft=False)
+
+    def read_only(path, *_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(os, "replace", read_only)
+    assert report.main([str(run_dir)]) == 2
+    out, err = capsys.readouterr()
+    assert "accuracy" in out and "report:" not in out  # the table is shown all the same
+    the_line(err, f"cannot write {run_dir / 'summary.json'}: Read-only file system")
+
+
+def test_copies_of_notebooks_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "lab").write_text("mine")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert cli.main(["lab"]) == 2
+    the_line(capsys.readouterr().err, f"cannot write {tmp_path / 'lab'}")
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://ipympl.backend_nbagg", "TkAgg"])
+def test_commands_draw_whatever_the_shell_draws_with(backend, tmp_path):
+    """A command of its own: matplotlib reads the variable once."""
+    code = (
+        "import sys; from vtkit.commands import Parser, run;"
+        "draw = lambda _: __import__('matplotlib.pyplot').pyplot.figure().savefig(sys.argv[1]);"
+        "sys.exit(run(Parser(), draw, []))"
+    )
+    environment = {**os.environ, "MPLBACKEND": backend}
+    path = tmp_path / "drawn.png"
+    command = [sys.executable, "-c", code, str(path)]
+    subprocess.run(command, env=environment, check=True, cwd=ROOT)
+    assert path.stat().st_size > 0
 
 
 # ------------------------------------------------------------------------- what training reads
@@ -304,6 +408,66 @@ def test_a_folder_that_data_cannot_be_written_to(tmp_path, monkeypatch, capsys):
     line = capsys.readouterr().err.splitlines()[-1]
     the_line(line, f"cannot write {tmp_path / 'file' / 'data' / 'SAT_train.parquet'}")
     assert files_of(tmp_path) == {"file"}
+
+
+# -------------------------------------------------------------------------- too little memory
+
+
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+CPU_FULL = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate")
+
+
+@pytest.mark.parametrize("error", [CUDA_FULL, CPU_FULL, MemoryError()])
+def test_too_little_memory_is_one_line_and_lets_go_of_what_there_was(error):
+    kept = []
+
+    def work():
+        large = torch.zeros(1)
+        kept.append(weakref.ref(large))
+        raise error
+
+    with pytest.raises(errors.UserError) as caught:
+        with out_of_memory_is_a_user_error("scoring", "ask less"):
+            work()
+    assert str(caught.value).startswith("scoring: too little memory (")
+    assert str(caught.value).endswith("); ask less") and "more lines" not in str(caught.value)
+    assert kept[0]() is None
+
+
+def test_other_errors_are_not_about_memory():
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_is_a_user_error("x", "y"):
+        raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.slow
+def test_memory_that_does_not_suffice_keeps_the_checkpoints(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VTKIT_HEADLESS", "1")
+    run_dir, step, room = tmp_path / "run", train.RolloutGRPOTrainer.training_step, [2]
+
+    def too_large(*arguments, **options):
+        room[0] -= 1
+        if room[0] < 0:
+            raise CUDA_FULL
+        return step(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.RolloutGRPOTrainer, "training_step", too_large)
+        settings = {**tiny, "max_steps": 3, "save_steps": 1, "per_device_batch_size": 16}
+        assert training.main(arguments(run_dir, settings)) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    the_line(line, "training: too little memory (", "per_device_batch_size", "smaller profile")
+    assert "\n" not in line and folder.read_json(run_dir / "manifest.json")["status"] == "failed"
+    assert last_checkpoint(run_dir / "checkpoints").name == "checkpoint-2"
+    assert training.main(arguments(run_dir, settings)) == 0  # with more memory, it resumes
+
+
+def test_a_command_without_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(dataset, "write_dataset", full)
+    assert mini.main(["data", "--folder", str(tmp_path)]) == 2
+    the_line(capsys.readouterr().err, "this machine has too little memory")
 
 
 # ------------------------------------------------------------------------ inside a notebook

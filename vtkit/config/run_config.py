@@ -36,6 +36,8 @@ SAMPLES = ("first", "random")
 MODEL_TYPES = ("qwen2_vl", "qwen2")
 """``model_type`` of the models that can be trained: with pictures, and text only."""
 Rewards = Annotated[Names, AfterValidator(check_names)]
+# So many that nothing can need more; a number typed wrong is refused, not waited for.
+_MANY, _TOKENS, _PIXELS = 10**9, 2**15, 2**28
 Trackers = Annotated[list[Literal["tensorboard", "wandb", "trackio"]], BeforeValidator(split_names)]
 
 
@@ -62,7 +64,7 @@ class RunConfig(Strict):
         "sat",
     )
     train_data: Folder = _about("training data: folder or hub id")
-    train_rows: int = _about("rows to train on; 0 = all", ge=0)
+    train_rows: int = _about("rows to train on; 0 = all", ge=0, le=_MANY)
     train_subset: Literal[SUBSETS] = _about(
         "static questions, as published, or those in which something moves, or both", "static"
     )
@@ -70,9 +72,9 @@ class RunConfig(Strict):
         "the first rows of the file, as published, or random ones of all", "first"
     )
     train_types: Names = _about("only these question types; empty = all", [])
-    max_images: int = _about("rows with more pictures are left out", 1, ge=1)
+    max_images: int = _about("rows with more pictures are left out", 1, ge=1, le=100)
     benchmark_data: Folder = _about("benchmark: folder or hub id")
-    benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", ge=0)
+    benchmark_rows: int = _about("questions of the benchmark to score; 0 = all", ge=0, le=_MANY)
     rewards: Rewards = _about(
         "reward functions, added up: accuracy, format, length, random, countdown, or FILE.py:NAME",
         min_length=1,
@@ -81,39 +83,41 @@ class RunConfig(Strict):
         "whose rules accuracy and format follow"
     )
 
-    max_steps: int = _about("optimizer steps", ge=1)
-    num_generations: int = _about("completions per prompt (the group)", ge=2)
-    prompts_per_step: int = _about("prompts a step; SFT: this x num_generations", ge=1)
-    per_device_batch_size: int = _about("completions per forward pass", ge=1)
+    max_steps: int = _about("optimizer steps", ge=1, le=_MANY)
+    num_generations: int = _about("completions per prompt (the group)", ge=2, le=2**16)
+    prompts_per_step: int = _about("prompts a step; SFT: this x num_generations", ge=1, le=2**16)
+    per_device_batch_size: int = _about("completions per forward pass", ge=1, le=2**16)
     learning_rate: float = _about("peak learning rate of GRPO", ge=0)
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = _about(
         "shape of the learning rate"
     )
-    warmup_steps: int = _about("steps of linear warm-up", ge=0)
+    warmup_steps: int = _about("steps of linear warm-up", ge=0, le=_MANY)
     max_grad_norm: float = _about("gradient norm is clipped to this", ge=0)
     sft_learning_rate: float = _about("peak learning rate of the supervised baseline", ge=0)
-    sft_steps: int = _about("optimizer steps of the supervised baseline", ge=1)
+    sft_steps: int = _about("optimizer steps of the supervised baseline", ge=1, le=_MANY)
 
-    cold_start: int = _about("format examples to learn before GRPO; 0 = none", 0, ge=0)
+    cold_start: int = _about("format examples to learn before GRPO; 0 = none", 0, ge=0, le=_MANY)
     beta: float = _about("weight of the KL term; 0 = no reference model", ge=0)
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = (
         _about("how token losses are averaged")
     )
     scale_rewards: Literal["group", "none"] = _about("divide advantages by the group's std")
     epsilon_high: float = _about("upper clip of the probability ratio", 0.2, ge=0)
-    spare_prompts: int = _about("prompts sampled on top, to replace groups without spread", 0, ge=0)
-    temperature: float = _about("sampling temperature of rollouts", ge=0.01)
-    top_k: int = _about("sample among the k likeliest tokens; 0 = all", ge=0)
-    max_completion_length: int = _about("tokens a rollout may have", ge=1)
-
-    eval_steps: int = _about("score the benchmark every so many steps", ge=1)
-    eval_batch_size: int = _about(
-        "questions per batch when scoring; 0 = the most that fit in memory", ge=0
+    spare_prompts: int = _about(
+        "prompts sampled on top, to replace groups without spread", 0, ge=0, le=2**16
     )
-    eval_max_new_tokens: int = _about("tokens an answer may have when scoring", ge=1)
-    save_steps: int = _about("write a checkpoint every so many steps", ge=1)
-    max_pixels: int = _about("larger pictures are shrunk to this many pixels", ge=1)
-    min_pixels: int = _about("smaller pictures are enlarged to this many pixels", ge=1)
+    temperature: float = _about("sampling temperature of rollouts", ge=0.01)
+    top_k: int = _about("sample among the k likeliest tokens; 0 = all", ge=0, le=_MANY)
+    max_completion_length: int = _about("tokens a rollout may have", ge=1, le=_TOKENS)
+
+    eval_steps: int = _about("score the benchmark every so many steps", ge=1, le=_MANY)
+    eval_batch_size: int = _about(
+        "questions per batch when scoring; 0 = the most that fit in memory", ge=0, le=2**16
+    )
+    eval_max_new_tokens: int = _about("tokens an answer may have when scoring", ge=1, le=_TOKENS)
+    save_steps: int = _about("write a checkpoint every so many steps", ge=1, le=_MANY)
+    max_pixels: int = _about("larger pictures are shrunk to this many pixels", ge=1, le=_PIXELS)
+    min_pixels: int = _about("smaller pictures are enlarged to this many pixels", ge=1, le=_PIXELS)
     dtype: Literal["float32", "bfloat16", "float16"] = _about(
         "precision of forward passes; weights that train stay float32"
     )
@@ -122,8 +126,8 @@ class RunConfig(Strict):
     adapter: Literal["none", "lora", "qlora"] = _about(
         "all weights train, or low-rank adapters, or these on a base in 4 bits", "none"
     )
-    lora_rank: int = _about("rank of the adapters", 16, ge=1)
-    lora_alpha: int = _about("adapters count lora_alpha / lora_rank times", 32, ge=1)
+    lora_rank: int = _about("rank of the adapters", 16, ge=1, le=2**12)
+    lora_alpha: int = _about("adapters count lora_alpha / lora_rank times", 32, ge=1, le=2**16)
     freeze: Literal["none", "vision", "language"] = _about(
         "part that stays as it is, adapters included", "none"
     )
@@ -139,21 +143,25 @@ class RunConfig(Strict):
     vllm_url: str = _about("address of the vLLM server (python -m vtkit.sampling)", "")
     vllm_memory: float = _about(
         "share of a GPU for a colocated vLLM; 0 = what weights and a step's keys and values take",
-        0.0, ge=0,
+        0.0, ge=0, le=1,
     )  # fmt: skip
     trackers: Trackers = _about(
         "who else gets the metrics; TensorBoard always does, where installed", []
     )
     push_to_hub: str = _about("repository for the final checkpoint, as user/name", "")
 
-    samples: int = _about("notebook 00: completions of the base model to sample", 512, ge=8)
-    lab_steps: int = _about("notebook 02: steps of each small run; 0: replay kept ones", 40, ge=0)
+    samples: int = _about(
+        "notebook 00: completions of the base model to sample", 512, ge=8, le=_MANY
+    )
+    lab_steps: int = _about(
+        "notebook 02: steps of each small run; 0: replay kept ones", 40, ge=0, le=_MANY
+    )
     with_sft: bool = _about("notebook 03: train the supervised baseline too", True)
     launcher: Literal[("", *LAUNCHERS)] = _about(
         "notebook 03: file of configs/accelerate that starts several processes; empty: this one", ""
     )
     pairs: int = _about(
-        "notebook 04: pairs in each arm of the causal test; 0: leave it out", 200, ge=0
+        "notebook 04: pairs in each arm of the causal test; 0: leave it out", 200, ge=0, le=_MANY
     )
 
     @property

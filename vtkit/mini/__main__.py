@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vtkit.commands import Parser, run
+from vtkit.commands import Parser, run, seed_number
 from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT
 
 DATA = ("scenes", "problems", "text")
@@ -68,7 +68,9 @@ def _parser() -> Parser:
         "(default: %(default)s)",
     )  # fmt: skip
     data.add_argument("--folder", type=Path, help="where to write (default: under data/mini)")
-    data.add_argument("--seed", type=int, default=0, help="another world (default: %(default)s)")
+    data.add_argument(
+        "--seed", type=seed_number, default=0, help="another world (default: %(default)s)"
+    )
     for name, (folder, about) in MODELS.items():
         model = commands.add_parser(name, help=f"build {about}")
         model.add_argument(
@@ -76,7 +78,7 @@ def _parser() -> Parser:
             help=f"where to save it (default: {folder or 'its own, under models/'})",
         )  # fmt: skip
         model.add_argument(
-            "--seed", type=int, default=0,
+            "--seed", type=seed_number, default=0,
             help="seed of weights and documents (default: %(default)s)",
         )  # fmt: skip
         if name == "base":

@@ -1,6 +1,12 @@
 """The device to use. Apart from :mod:`vtkit.models.loading`, which takes seconds to import."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+
+from vtkit.errors import UserError, first_line
 
 # How torch's allocator for CPUs and the operating system say it; neither has a class of its own.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "an't allocate memory", "annot allocate memory")
@@ -20,3 +26,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (RuntimeError, OSError)) and any(
         words in str(error) for words in _OUT_OF_MEMORY
     )
+
+
+@contextmanager
+def out_of_memory_is_a_user_error(what: str, remedy: str) -> Iterator[None]:
+    """Turn "out of memory" in the block into one line, and free what the block held.
+
+    Args:
+        what: needed the memory, as in "training"; ``remedy``: what to change.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        why = f"{what}: too little memory ({first_line(error)[:120]}); {remedy}"
+        traceback.clear_frames(error.__traceback__)
+        torch.cuda.empty_cache()
+        raise UserError(why) from error

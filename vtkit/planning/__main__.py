@@ -1,7 +1,6 @@
 """Estimate memory, time and cost of a run before it starts."""
 
 import argparse
-import math
 import sys
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
@@ -28,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
 def _plan(args: argparse.Namespace) -> None:
     for name in ("memory_gb", "price", "tokens_per_second", "processes"):
         value = getattr(args, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise UserError(f"--{name.replace('_', '-')}: {value:g}: give a number above 0")
+        if value is not None and not 0 < value < 1e12:
+            option = f"--{name.replace('_', '-')}"
+            shown = str(value).removesuffix(".0")
+            raise UserError(f"{option}: {shown}: give a number above 0 and below 1e12")
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports

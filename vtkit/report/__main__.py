@@ -6,7 +6,6 @@ import sys
 
 from vtkit.commands import Parser, run
 from vtkit.errors import UserError
-from vtkit.files import require_name
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,8 +28,8 @@ def _report(args: argparse.Namespace) -> None:
     if args.out:
         raise UserError("--out is the file of the table of --all; a report is in its run's folder")
     for run_dir in args.run_dirs:
-        require_name(run_dir, "RUN")
-        print(result_table(run_dir), f"report: {write_report(run_dir)}", sep="\n\n")
+        print(f"{result_table(run_dir)}\n", flush=True)  # also where nothing can be written
+        print(f"report: {write_report(run_dir)}")
 
 
 def _table(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 - folder: create or reopen it, lock it
 - places: where a run may be written, and what there is the kit's own; leash: children of a process
   that is killed end too
+- surroundings: a launcher's leftovers and low limits, refused before anything is written
 - session: the first line of every notebook; copies of the notebooks to work in
 - manifest: versions, machine and hashes of the files that were read
 - records: metrics.csv, scores and configuration, read back

@@ -5,21 +5,27 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vtkit.errors import Stopped, first_line
+from vtkit.errors import Stopped, UserError, first_line
 from vtkit.files import ROOT, environment, shown
 from vtkit.runs.folder import HEADLESS
 from vtkit.runs.steps import Step
 
-_START_SECONDS = 300  # for a kernel; a loaded cluster's file system takes its time
+PATIENCE = "VTKIT_KERNEL_SECONDS"  # for a kernel to start; a loaded cluster's disk takes its time
+_PATIENCE = 180
 
 
 class StepFailed(Exception):
     """A notebook did not run to its end; the message is for the reader."""
+
+
+class _NotStarted(Exception):
+    """The kernel, before it ran anything."""
 
 
 def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) -> float:
@@ -30,6 +36,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     Raises:
         StepFailed: a cell raised, the kernel died, or a cell left early.
         Stopped: somebody interrupted the kernel.
+        UserError: :data:`PATIENCE` is no number of seconds.
     """
     import nbclient.exceptions
     import papermill
@@ -37,30 +44,34 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     output = step.output(run_dir)
     partial = output.with_suffix(".partial.ipynb")
     kernel_log = output.parent / "kernel.log"
-    # The kernel is the one of this environment, whatever kernels the user has installed elsewhere,
-    # and it draws into the notebook, whatever the shell was told to draw with.
-    variables = {HEADLESS: "1", "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": ""}
-    variables["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    options = {"kernel_name": "python3", "progress_bar": False, "autosave_cell_every": 30}
-    options |= {"stdout_file": _Lines(), "cwd": str(ROOT), "start_timeout": _START_SECONDS}
-    start, stopped = time.monotonic(), None
+    words = f"its last words are in {shown(kernel_log)}"
+    start, stopped, patience = time.monotonic(), None, _patience()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with _quiet(kernel_log), environment(variables):
-            source, place = (_literal(path) for path in (step.path, partial.resolve()))
-            notebook = papermill.execute_notebook(source, place, parameters, **options)
+        with _quiet(kernel_log):
+            try:
+                notebook = _run(step.path, partial.resolve(), parameters, patience)
+            except _NotStarted as error:  # another process may have taken its ports meanwhile
+                print(f"   | the kernel did not start ({error}); once more", flush=True)
+                notebook = _run(step.path, partial.resolve(), parameters, patience)
         problem = _left_early(notebook)
     except papermill.PapermillExecutionError as error:
-        problem = _cell_failure(error)
+        problem = _cell_failure(error, words)
         if error.ename in ("Stopped", "KeyboardInterrupt"):
             stopped = error.evalue
     except nbclient.exceptions.DeadKernelError:
-        problem = f"its kernel died (out of memory?); its last words are in {shown(kernel_log)}"
-    except OSError as error:
-        problem = f"cannot write {shown(partial)}: {error.strerror or error}"
-    except RuntimeError as error:  # of jupyter_client: slow, or dead while starting
-        why = f"its kernel did not start ({first_line(error)})"
-        problem = f"{why}; repeat the command; its last words are in {shown(kernel_log)}"
+        problem = f"its kernel died or was killed; out of memory? {words}"
+    except _NotStarted as error:
+        problem = f"its kernel did not start ({error}); repeat the command, or let it have more "
+        problem += f"than {patience} seconds: {PATIENCE}={4 * patience}; {words}"
+    except Exception as error:  # of papermill, nbclient and jupyter_client, on the way
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            problem = f"cannot write {shown(partial)}: {error.strerror or error}"
+        else:
+            with open(kernel_log, "a", encoding="utf-8") as handle:
+                traceback.print_exc(file=handle)
+            why = f"{type(error).__name__}: {first_line(error)}"
+            problem = f"papermill could not continue ({why}); repeat the command; {words}"
     if partial.exists():
         os.replace(partial, output)
         step.note(run_dir)
@@ -73,14 +84,64 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
     return seconds
 
 
+def _patience() -> int:
+    """How many seconds a kernel has to start."""
+    text = os.environ.get(PATIENCE, str(_PATIENCE))
+    if not (text.isdecimal() and 0 < len(text) < 7 and int(text)):
+        raise UserError(f"{PATIENCE}={text[:80]} is set, and is no number of seconds; unset it")
+    return int(text)
+
+
+def _run(source: Path, target: Path, parameters: Mapping[str, Any], patience: int) -> Any:
+    """Run a notebook in a kernel of this environment; returns it with its outputs.
+
+    Raises:
+        _NotStarted: the kernel did not come up in so many seconds. Else what papermill raises.
+    """
+    import papermill
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Kernel(AsyncKernelManager):
+        """Knows no kernel but that of this environment, whatever else is installed."""
+
+        def _kernel_spec_manager_default(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])
+
+        async def start_kernel(self, **options: Any) -> None:
+            try:
+                await super().start_kernel(**options)
+            except OSError as error:
+                place = f"{error.filename}: " if error.filename else ""
+                raise _NotStarted(f"{place}{error.strerror or error}") from error
+
+    ready: list[bool] = []
+    options = {"kernel_name": "python3", "progress_bar": False, "autosave_cell_every": 30}
+    options |= {"stdout_file": _Lines(), "cwd": str(ROOT), "start_timeout": patience}
+    options |= {"kernel_manager_class": Kernel, "on_notebook_start": lambda **_: ready.append(True)}
+    # It draws into the notebook, whatever the shell was told to draw with.
+    variables = {HEADLESS: "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    try:
+        with environment(variables):
+            return papermill.execute_notebook(
+                _literal(source), _literal(target), parameters, **options
+            )
+    except Exception as error:
+        if ready or isinstance(error, OSError | _NotStarted):
+            raise
+        raise _NotStarted(first_line(error)) from error
+
+
 def _literal(path: Path) -> str:
     """A path for papermill, which reads braces as templates."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _cell_failure(error: Any) -> str:
+def _cell_failure(error: Any, words: str) -> str:
     """Cell number, an excerpt of its source, and the error's last line."""
     where = f"failed in cell In [{error.exec_count}]"
+    if not error.traceback:  # IPython could not even say what
+        return f"{where} without a message; out of memory? {words}"
     if error.ename == "UserError":
         return f"{error.evalue}\n({where})"
     source = error.source.splitlines()

@@ -120,7 +120,7 @@ def stopped_at(config: RunConfig) -> str:
 
 def _is_held(run_dir: str | Path) -> bool:
     """Whether this process, or the one that started it, holds the folder already."""
-    return os.environ.get(_LOCK_OWNER) == str(Path(run_dir).resolve())
+    return os.environ.get(_LOCK_OWNER) == os.path.realpath(run_dir)
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def locked(run_dir: str | Path) -> Iterator[None]:
 @contextlib.contextmanager
 def hold(place: str | Path) -> Iterator[Path]:
     """Hold any folder as :func:`locked` does, whatever is in it; yields its resolved path."""
-    folder = Path(place).resolve()
+    folder = Path(os.path.realpath(place))  # Path.resolve() gives up on links in a circle
     if _is_held(folder) and str(folder) in _HELD:
         yield folder
         return

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 
 import filelock
 
+from vtkit.runs.surroundings import is_launched
+
 LEASH = "VTKIT_LEASH"
-_LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"}
 _SECONDS = 0.5
 
 
@@ -34,7 +35,7 @@ def end_with_parent() -> None:
     Called first, before there is anything to lose: it ends as if killed.
     """
     path, parent = os.environ.get(LEASH), os.getppid()
-    if not _LAUNCHED <= os.environ.keys():  # whoever it was may go: "nohup ... &"
+    if not is_launched():  # whoever it was may go: "nohup ... &"
         parent = None
     if path or parent:
         threading.Thread(target=_watch, args=(path, parent), daemon=True).start()

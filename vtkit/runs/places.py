@@ -63,7 +63,7 @@ def require_own(folder: str | Path, is_ours: Callable[[Path], bool], what: str) 
     """
     require_name(folder, what)
     place = Path(os.path.realpath(folder))
-    there = next(path for path in (place, *place.parents) if os.path.exists(path))
+    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not there.is_dir():
         why = f"cannot be made: {there} is a file"
     elif place == there and (other := _foreign(place, is_ours)):

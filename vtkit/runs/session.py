@@ -30,6 +30,7 @@ from vtkit.runs.artifacts import make_missing, require_usable
 from vtkit.runs.folder import differences, locked, start_run
 from vtkit.runs.manifest import package_versions
 from vtkit.runs.places import require_run_place
+from vtkit.runs.surroundings import require_surroundings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,11 +62,13 @@ def setup(
             are written if they are missing.
 
     Raises:
-        UserError: an unknown or ill-typed setting, or a folder that cannot be used.
+        UserError: an unknown or ill-typed setting, a folder that cannot be used, or what
+            :func:`vtkit.runs.surroundings.require_surroundings` refuses.
     """
     import pandas
 
     os.chdir(ROOT)
+    require_surroundings()
     changed = read_mapping(overrides or {}, "overrides") | injected_settings()
     if own := next((name for name in IDENTITY if name in changed), None):
         raise UserError(f"overrides: '{own}' is a parameter of its own; set that instead")

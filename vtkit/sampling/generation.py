@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from vtkit.data.pictures import naming_rows
 from vtkit.errors import UserError, resumable
+from vtkit.models.devices import is_out_of_memory
 from vtkit.models.inputs import (
     batch_inputs,
     by_length,
@@ -124,8 +125,8 @@ def _unless_too_large(work: Callable[..., list[bool]], *arguments: Any) -> list[
     """The result of ``work``, or None if it did not fit in memory, which is then free again."""
     try:
         return work(*arguments)
-    except RuntimeError as error:
-        if not should_reduce_batch_size(error):
+    except (RuntimeError, MemoryError) as error:
+        if not (should_reduce_batch_size(error) or is_out_of_memory(error)):
             raise
     # Only here, behind the except block, has the traceback let go of the tensors.
     torch.cuda.empty_cache()

@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from vtkit.data.pictures import encoded_images, naming_rows
 from vtkit.errors import UserError, first_line
+from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import adapters
 from vtkit.models.inputs import message
 from vtkit.models.loading import load_processor
@@ -35,7 +36,7 @@ _LINKED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generati
 
 def require() -> None:
     """Refuse a machine without a vLLM that TRL can drive; the error says how to install it."""
-    remedy = "`pip install -e '.[vllm]'` in a separate environment (it brings transformers 5.17)"
+    remedy = "`pip install -c requirements-vllm.lock -e '.[vllm]'` in a separate environment"
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
     try:
@@ -93,7 +94,8 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
             link = folder / path.name
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
-        processor.save_pretrained(folder)
+        with full_disk_is_a_user_error(folder):  # tokenizers has no class of error for it
+            processor.save_pretrained(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
     return folder

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vtkit.commands import Parser, add_config_arguments, config_settings, run
 from vtkit.errors import UserError
-from vtkit.files import require_name
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,8 +31,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     from vtkit.runs.leash import end_with_parent
+    from vtkit.runs.surroundings import require_surroundings
 
     end_with_parent()
+    require_surroundings(alone=False)
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
@@ -50,7 +51,6 @@ def _card(args: argparse.Namespace) -> None:
     from vtkit.runs.checkpoints import last_checkpoint
     from vtkit.training.model_card import push, write_card
 
-    require_name(args.run_dir, "RUN")
     folder = Path(args.run_dir)
     config = read_config(folder / "config.yaml").replace(run_dir=str(folder))
     checkpoint = last_checkpoint(folder / "checkpoints")

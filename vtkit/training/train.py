@@ -23,6 +23,7 @@ from vtkit.errors import UserError, resumable
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
+from vtkit.models.devices import out_of_memory_is_a_user_error
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
@@ -33,6 +34,7 @@ from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
+from vtkit.runs.surroundings import is_launched
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments, wait_for_others
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
@@ -47,6 +49,11 @@ from vtkit.training.trainers import BaselineSFTTrainer, RolloutGRPOTrainer
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
 
+@out_of_memory_is_a_user_error(
+    "training",
+    "lower per_device_batch_size, num_generations or max_completion_length, or choose a smaller "
+    "profile, in a new run folder (python -m vtkit.planning says what fits); checkpoints stay",
+)
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
@@ -57,8 +64,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         The last checkpoint: weights, processor and chat template.
 
     Raises:
-        UserError: model, data or configuration unusable, the disk is full, or the upload failed;
-            the last whole checkpoint stays.
+        UserError: model, data or configuration unusable, disk or memory full, or the upload
+            failed; the last whole checkpoint stays.
     """
     folder = Path(config.run_dir)
     checkpoints = folder / "checkpoints"
@@ -162,7 +169,7 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
         return stopped_at(config)
 
     with resumable(stopped):
-        if config.launcher and "RANK" not in os.environ:
+        if config.launcher and not is_launched():
             return launch(config, config.launcher, draw=draw)
         return train(config, draw=draw)
 

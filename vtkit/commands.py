@@ -5,6 +5,7 @@ Only the standard library is imported: ``--help`` works before any set-up.
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -115,7 +116,9 @@ def guarded(work: Callable[[], int | None]) -> int:
     try:
         # Relative paths mean the same in every command, and none draws on a screen.
         with contextlib.chdir(ROOT), environment({"MPLBACKEND": "Agg"}):
-            return work() or 0
+            status = work() or 0
+            sys.stdout.flush()
+            return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -123,6 +126,9 @@ def guarded(work: Callable[[], int | None]) -> int:
         why = first_line(error)
         print(f"error: this machine has too little memory ({why}); free some", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell has it
     except KeyboardInterrupt as stop:
         stopped = stop if isinstance(stop, Stopped) else Stopped()
         print(stopped.line("repeat the command to resume"), file=sys.stderr)

@@ -1,7 +1,6 @@
 """Write the result table and the report of finished runs, or one table over many runs."""
 
 import argparse
-import os
 import sys
 
 from vtkit.commands import Parser, run
@@ -44,11 +43,7 @@ def _table(args: argparse.Namespace) -> int:
         path = write_tidy(table, args.out)
         print(f"{path}: {len(table):,} numbers of {table['run'].nunique()} runs")
         return int(bool(problems))
-    try:
-        table.to_csv(sys.stdout, index=False)
-        sys.stdout.flush()
-    except BrokenPipeError:  # of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    table.to_csv(sys.stdout, index=False)
     return int(bool(problems))
 
 

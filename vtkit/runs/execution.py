@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vtkit.errors import Stopped, UserError, first_line
+from vtkit.errors import Stopped, UserError, first_line, printable
 from vtkit.files import ROOT, environment, shown
 from vtkit.runs.folder import HEADLESS
 from vtkit.runs.steps import Step
@@ -166,7 +166,10 @@ def _left_early(notebook: Any) -> str | None:
 
 
 class _Lines:
-    """Prints a notebook's output indented and in whole lines; of a progress bar, its last state."""
+    """Prints a notebook's output indented and in whole lines; of a progress bar, its last state.
+
+    What the text of data or a model would have a terminal do is spelt out.
+    """
 
     def __init__(self) -> None:
         self._rest = ""
@@ -174,7 +177,8 @@ class _Lines:
     def write(self, text: str) -> None:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            print(f"   | {line.rstrip().rsplit(chr(13), 1)[-1]}")
+            shown = line.rstrip().rsplit("\r", 1)[-1].expandtabs()
+            print(f"   | {printable(shown)}")
 
     def flush(self) -> None:
         sys.stdout.flush()

@@ -5,22 +5,23 @@ IPython shows what ``_render_traceback_`` returns in place of a traceback; paper
 
 import difflib
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+
+
+_LONG_WORD = re.compile(r"[^\s/]{256,}")
 
 
 class UserError(Exception):
     """A mistake that the user can fix: one line with the file, the field and the remedy.
 
-    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Of a word
-    too long for a file's name only both ends are shown.
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Words too
+    long for the name of a file are shortened.
     """
 
     def __str__(self) -> str:
-        text = re.sub(r"[^\s/]{256,}", lambda word: _ends(word[0]), super().__str__())
-        return "".join(
-            one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-        )
+        return printable(_LONG_WORD.sub(lambda word: shorten(word[0]), super().__str__()))
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]
@@ -47,10 +48,6 @@ def resumable(place: Callable[[], str] | None = None) -> Iterator[None]:
         raise Stopped((place and place()) or known) from None
 
 
-def _ends(word: str) -> str:
-    return f"{word[:40]}...{word[-30:]}"
-
-
 def _red(line: str) -> str:
     return f"\x1b[31m{line}\x1b[0m"
 
@@ -64,10 +61,34 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def suggest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` when a known name is near, else the whole list of names."""
     known = sorted(known)
-    near = nearest(name, known)
+    near = nearest(shorten(name), known)
     return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
 
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message; its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def printable(text: str) -> str:
+    """One line for a terminal: what steers it, line breaks included, is spelt out: ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+_LONGEST = 80  # characters of a value in a message
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _LONGEST
+
+
+def shorten(text: str) -> str:
+    """Text for a message: of more than 80 characters, the first and last ones."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 33]}...{text[-30:]}"
+
+
+def quote(value: object) -> str:
+    """A value as Python writes it, in at most 80 characters, however large or nested it is."""
+    return shorten(_REPR.repr(value))

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vtkit.errors import UserError
+from vtkit.errors import UserError, first_line, shorten
 
 
 @contextmanager
@@ -82,8 +82,7 @@ def require_name(name: str | Path, field: str = "folder") -> None:
         wrong = f"is longer than {_LONGEST_PATH:,} bytes"
     else:
         return
-    shown = text if len(text) <= 80 else f"{text[:40]}...{text[-30:]}"
-    raise UserError(f"{field}: '{shown}' {wrong}; choose another name")
+    raise UserError(f"{field}: '{shorten(text)}' {wrong}; choose another name")
 
 
 _LONGEST_PATH = 3800  # of a folder: Linux takes 4,095 bytes, with the file's name
@@ -97,13 +96,6 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[Any]:
         yield handle
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a regular file in UTF-8; of what is none, a device say, an OSError at once."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    return Path(path).read_text(encoding="utf-8")
-
-
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_write(path) as handle:
@@ -111,18 +103,37 @@ def write_json(path: str | Path, value: Any) -> None:
         handle.write("\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a UserError says that it is missing or not JSON."""
+def read_text(path: str | Path, *, most_bytes: int = 100_000_000) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        UserError: missing, a folder or device, larger than ``most_bytes``, unreadable, other text.
+    """
     try:
-        return json.loads(read_text(path))
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise UserError(f"{path} cannot be read (it is {what}); name a file")
+        if found.st_size > most_bytes:
+            raise UserError(
+                f"{path} cannot be read ({found.st_size / 1e6:,.1f} MB, and no such file of the "
+                f"kit has over {most_bytes / 1e6:,.0f}); name another file"
+            )
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it first") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); name a file") from None
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}); delete it and run the step again"
-        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not readable text; restore it, as UTF-8") from None
+
+
+def read_json(path: str | Path, remedy: str = "delete it and run the step again") -> Any:
+    """Read a JSON file; a UserError says that it is missing or not JSON."""
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({first_line(error)}); {remedy}") from None
 
 
 ROOT = Path(__file__).resolve().parents[1]

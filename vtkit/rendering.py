@@ -3,23 +3,31 @@
 templates(Path(__file__).with_name("templates")).get_template("card.md").render(card=card)
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from vtkit.errors import printable
 from vtkit.stats import percent
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown, which its cells may hold; names from data go through :func:`plain`."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(printable, line))} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown, HTML in it and mathematics leave as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#$~!&])", r"\\\1", printable(text))
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Rows as plain text in columns, for a terminal."""
+    rows = [[*map(printable, row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(padded)
@@ -42,5 +50,5 @@ def templates(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": format, "percent": percent, "repr": repr}
+    environment.filters |= {"number": format, "percent": percent, "plain": plain, "repr": repr}
     return environment

@@ -14,6 +14,7 @@ from vtkit.data.blink_vsr import BLINK_SUBSETS, load_blink, load_vsr
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.files import read_json, write_json
 from vtkit.hub import BLINK_HUB
+from vtkit.stats import proportion
 
 READ = ("idx", "task", "source", "type", "question", "choices", "answer", "prompt")
 # BLINK as published: an explanation too, pictures that are not there are null.
@@ -249,6 +250,6 @@ def test_a_checkpoint_is_scored_at_its_step(random_base, mini_data, tmp_path):
 
 def test_the_best_checkpoint_is_scored_at_the_step_it_is_of(random_base, mini_data, tmp_path):
     best = shutil.copytree(random_base, tmp_path / "checkpoints" / "best")
-    write_json(best / "best.json", {"step": 75, "accuracy": {"value": 0.9}})
+    write_json(best / "best.json", {"step": 75, "accuracy": proportion(9, 10)})
     assert score(best, tmp_path / "out", "cv_bench", mini_data, "--rows", 4) == 0
     assert read_json(tmp_path / "out" / "step-000075.json")["step"] == 75

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shared.calls import png, refusal
+from shared.calls import png, png_without_pixels, refusal
 
 from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA, load_cv_bench
@@ -100,11 +100,11 @@ def test_multi_image_rows_are_skipped_and_counted(tmp_path):
 
 
 def test_images_stay_encoded_until_used(tmp_path):
-    header = PNG[:45]  # what follows is looked at only when the picture is needed
-    path = write(tmp_path / "x.parquet", [sat_row(image_bytes=[header])], SAT_SCHEMA)
+    wrong = png_without_pixels()
+    path = write(tmp_path / "x.parquet", [sat_row(image_bytes=[wrong])], SAT_SCHEMA)
     dataset = load_sat(path)
-    assert dataset.with_format("arrow")[0]["images"][0][0]["bytes"].as_py() == header
-    with pytest.raises(OSError, match="truncated"):
+    assert dataset.with_format("arrow")[0]["images"][0][0]["bytes"].as_py() == wrong
+    with pytest.raises(UserError, match="a picture: cannot be decoded"):
         dataset[0]
 
 

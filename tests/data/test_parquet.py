@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vtkit.data.bad_rows import BadRow, BadRows
 from vtkit.data.dataset import memory_mapped
-from vtkit.data.parquet import is_picture, readable_rows
+from vtkit.data.parquet import readable_rows
 from vtkit.errors import UserError
 
 SCHEMA = pa.schema([("bytes", pa.binary())])
@@ -43,12 +43,6 @@ def test_rows_are_those_of_arrow_with_bad_text_left_empty(texts):
             assert row["text"] is row["texts"] is None
         else:
             assert [row["text"]] == row["texts"] == [expected]
-
-
-@given(st.binary(max_size=40))
-@settings(deadline=None)
-def test_noise_is_no_picture(noise):
-    assert is_picture(noise) is False
 
 
 # ----------------------------------------------------------------------------- mapped tables

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import get_peft_model
+from safetensors.torch import load_file, save_file
 from shared.calls import train_here
 from transformers import PrinterCallback, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
@@ -271,6 +272,26 @@ def test_adapter_weights_that_cannot_be_read_are_one_line(adapter):
     weights.unlink()
     with pytest.raises(UserError, match="adapter_model.safetensors is missing"):
         load_model(adapter)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda all_: dict([*all_.items()][1:]), "1 missing (base_model."),
+        (lambda all_: {**all_, "mine": torch.zeros(2)}, "1 not the model's (mine)"),
+        (lambda all_: {**all_, [*all_][0]: torch.zeros(2)}, "1 of other sizes (base_model."),
+    ],
+    ids=["one less", "one more", "another size"],
+)
+def test_tensors_that_are_not_the_adapters_are_named(change, said, adapter, recwarn):
+    path = adapter / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path)
+    with pytest.raises(UserError) as caught:
+        load_model(adapter)
+    assert f"{adapter}: its weights are not those of" in one_line(caught) and said in str(
+        caught.value
+    )
+    assert not any("adapter keys" in str(warning.message) for warning in recwarn)
 
 
 def test_an_adapter_is_no_base(adapter, settings, tmp_path):

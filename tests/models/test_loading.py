@@ -1,15 +1,18 @@
 """Models and processors: what is saved is stock Qwen2-VL, what cannot be loaded is one line."""
 
+import json
 import shutil
 
 import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoTokenizer,
+    Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
 )
 
@@ -17,8 +20,14 @@ from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.models.devices import pick_device
-from vtkit.models.loading import count_parameters, load, load_model, load_processor
-from vtkit.models.prompts import TEMPLATES
+from vtkit.models.loading import (
+    choose_prompt,
+    count_parameters,
+    load,
+    load_model,
+    load_processor,
+)
+from vtkit.models.prompts import TEMPLATES, one_per_image
 
 MINI = {"prompt": "base", "min_pixels": 4096, "max_pixels": 4096}
 
@@ -119,6 +128,29 @@ def test_a_run_loads_its_model_or_one_of_its_checkpoints(random_base, copy, tmp_
     assert not weights.any()
 
 
+def test_a_model_is_asked_as_it_was_trained(copy, tmp_path, capsys):
+    def saved(template):
+        (copy / "chat_template.jinja").write_text(template)
+
+    for name, template in TEMPLATES.items():
+        for own in (template, one_per_image(template)):
+            saved(own)
+            assert choose_prompt(copy) == choose_prompt(copy, name) == name
+    assert capsys.readouterr().out == ""
+    saved(TEMPLATES["instruct"])
+    assert choose_prompt(copy, "base_direct") == "base_direct"
+    note = f"prompt: {copy} was saved with instruct, and base_direct is asked for\n"
+    assert capsys.readouterr().out == note
+    load(resolve_config(run_dir=tmp_path, prompt="base_direct"), copy)  # such as a checkpoint
+    assert capsys.readouterr().out == note
+    load(resolve_config(run_dir=tmp_path, model=str(copy), prompt="base_direct"))  # a base
+    assert capsys.readouterr().out == ""
+    saved("{{ messages }}")
+    assert (choose_prompt(copy), choose_prompt(copy, "instruct")) == ("base", "instruct")
+    (copy / "chat_template.jinja").unlink()
+    assert choose_prompt(copy) == "base" and capsys.readouterr().out == ""
+
+
 def test_parameters_are_counted_once(random_base):
     model = load_model(random_base)
     counts = count_parameters(model)
@@ -162,6 +194,76 @@ def test_damaged_weights_are_one_line(copy, damage):
     ) as caught:
         load_model(copy)
     one_line(caught)
+
+
+def less(tensors):
+    return {name: value for name, value in tensors.items() if name != "model.norm.weight"}
+
+
+TENSORS = {
+    "one less": (less, "1 missing (model.language_model.norm.weight)"),
+    "one more": (lambda all_: {**all_, "mine": torch.zeros(2)}, "1 not the model's (mine)"),
+    "another size": (
+        lambda all_: {**all_, "model.norm.weight": torch.zeros(2)},
+        "1 of other sizes (model.language_model.norm.weight)",
+    ),
+    "another model": (
+        lambda all_: {f"other.{name}": value for name, value in all_.items()},
+        "missing (lm_head.weight, model.language_model.embed_tokens.weight, ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), TENSORS.values(), ids=TENSORS)
+def test_tensors_that_are_not_the_models_are_named(change, said, copy, capfd):
+    path = copy / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+    with pytest.raises(UserError) as caught:
+        load_model(copy)
+    line = one_line(caught)
+    assert line.startswith(f"{copy}: its weights are not those of the model") and said in line
+    assert "restore or rebuild the folder" in line
+    assert capfd.readouterr().err == ""  # nor does the library's table appear
+
+
+def test_tied_weights_may_be_saved_twice(copy):
+    path = copy / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert torch.equal(load_model(copy).lm_head.weight.cpu(), tensors["lm_head.weight"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        OSError("Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_is_not_blamed_on_the_folder(error, copy, monkeypatch):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Qwen2VLForConditionalGeneration, "from_pretrained", full)
+    with pytest.raises(UserError, match="model: too little memory to load its weights") as caught:
+        load_model(copy)
+    assert "restore" not in one_line(caught) and "profile" in one_line(caught)
+
+
+def test_another_models_tokenizer_is_one_line(copy, tmp_path):
+    config = resolve_config(run_dir=tmp_path, model=str(copy))
+    path = copy / "tokenizer.json"
+    said = read_json(path)
+    last = max(said["model"]["vocab"].values(), default=0)
+    known = load_model(copy).get_input_embeddings().num_embeddings
+    for number in range(last + 1, last + 3 + known):
+        said["model"]["vocab"][f"more{number}"] = number + known
+    path.write_text(json.dumps(said))
+    with pytest.raises(UserError, match="model: its tokenizer has .* restore tokenizer.json"):
+        load(config)
 
 
 @pytest.mark.parametrize("content", ["{", '{"model_type": "none"}'])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from shared.records import write_manifest, write_score
 
 from vtkit import __main__ as cli
 from vtkit.benchmark.evaluate import evaluate
@@ -27,8 +28,9 @@ from vtkit.mini.pretraining import training_loop
 from vtkit.models.loading import load_processor
 from vtkit.report.seeds import aggregate
 from vtkit.runs import artifacts, checkpoints, places, replay
-from vtkit.runs.checkpoints import BEST, begin, keep_best, keep_last, mark_whole, settle_checkpoints
+from vtkit.runs.checkpoints import BEST, keep_best, keep_last, settle_checkpoints
 from vtkit.runs.folder import locked, start_run
+from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.session import setup
 from vtkit.runs.steps import NOTEBOOKS, Step, forget
 from vtkit.sampling import vllm_engine
@@ -225,8 +227,7 @@ def run(tmp_path) -> Path:
 
 def save(folder: Path, step: int, value: float) -> None:
     """What a run does when it saves, with a trainer's files of a few bytes."""
-    accuracy = {"value": value, "low": value, "high": value, "n": 9}
-    write_json(folder / f"evals/step-{step:06d}.json", {"step": step, "accuracy": accuracy})
+    write_score(folder / "evals", step, round(100 * value))
     made = folder / "checkpoints" / f"checkpoint-{step}"
     begin(made)
     for name in ("model.safetensors", "optimizer.pt"):
@@ -429,7 +430,7 @@ def test_a_card_that_somebody_edited_stays(tmp_path, mini_data, capsys):
     mark_whole(made)
     path = model_card.write_card(config, made)
     ours = path.read_text()
-    write_json(tmp_path / "run/manifest.json", {"files": {}})
+    write_manifest(tmp_path / "run")
     other = config.replace(beta=0.5)
     assert model_card.write_card(other, made).read_text() != ours  # scores came, say
     for text in (ours.replace("## Settings", "## My settings"), "mine", ""):
@@ -544,8 +545,8 @@ def test_the_card_names_what_was_read(tmp_path, monkeypatch):
     for name in names:
         assert f"- `{name}`: a folder of that name, not what the hub has under it" in text
     # Later, without the folders, by what the run noted.
-    read = {f"{name}/test_2d.parquet": {} for name in names}
-    write_json(tmp_path / "run" / "manifest.json", {"files": read})
+    entry = {"sha256": "0" * 64, "bytes": 9, "mtime": 0.0}
+    write_manifest(tmp_path / "run", files={f"{name}/test_2d.parquet": entry for name in names})
     for name in names:
         shutil.rmtree(tmp_path / name)
     assert "base_model:" not in (text := model_card.card(config)) and "datasets:" not in text

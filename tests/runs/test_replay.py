@@ -167,7 +167,9 @@ def test_keeping_draws_the_figure_of_the_readme(run_dir, places, tmp_path, monke
 
 def test_an_unfinished_run_is_not_kept(tmp_path):
     run_dir = write_fake_run(tmp_path, steps=2, sft=False)
-    (run_dir / "manifest.json").write_text(json.dumps({"status": "failed"}))
+    (run_dir / "manifest.json").write_text(
+        json.dumps({"status": "failed", "wall_seconds": 1.0, "files": {}})
+    )
     with pytest.raises(UserError, match="failed; finish the run"):
         keeping.keep(run_dir)
 
@@ -309,7 +311,7 @@ def test_records_that_are_lost_or_damaged_never_empty_a_table(run_dir, places, t
         unpack(group / "visualthinker-mini-s7", tmp_path / "out")
     (group / "runs.json").write_text("{")
     before = (group / "metrics.parquet").read_bytes()
-    with pytest.raises(UserError, match="runs.json is damaged .*; restore it"):
+    with pytest.raises(UserError, match="runs.json is not valid JSON .*; restore it"):
         pack_run(run_dir, group / "visualthinker-mini-s1")
     assert (group / "metrics.parquet").read_bytes() == before
     (group / "runs.json").unlink()

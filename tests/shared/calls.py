@@ -4,6 +4,8 @@ import contextlib
 import io
 import os
 import subprocess
+import zlib
+from itertools import starmap
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ def png(size=(28, 28)):
     out = io.BytesIO()
     Image.new("RGB", size, "white").save(out, "PNG")
     return out.getvalue()
+
+
+def png_without_pixels(size=(28, 28)):
+    """A PNG whose structure is whole, check sums included; it cannot be decoded."""
+    header = b"".join(side.to_bytes(4) for side in size) + bytes([8, 2, 0, 0, 0])
+    chunks = (b"IHDR", header), (b"IDAT", b"nothing deflated"), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(starmap(_chunk, chunks))
+
+
+def _chunk(kind, data):
+    return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
 
 def refusal(function, *args, **kwargs):

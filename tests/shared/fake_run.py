@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyarrow.parquet import read_table
+import pyarrow as pa
+from pyarrow.parquet import read_table, write_table
 
 from vtkit.benchmark.evaluate import score
 from vtkit.config.recipes import resolve_config
@@ -19,6 +20,7 @@ from vtkit.config.values import read_yaml
 from vtkit.files import read_json
 from vtkit.judging.styles import shares, style
 from vtkit.runs import replay
+from vtkit.runs.columns import ROW_SCHEMA
 from vtkit.runs.rollout_store import RolloutWriter
 
 TASKS = {"Count": 4, "Relation": 2, "Depth": 2, "Distance": 2}  # task: number of choices
@@ -175,7 +177,8 @@ def _write_evaluation(run_dir: Path, step: int, mix: dict, rng: np.random.Genera
     frame = pd.DataFrame([_judged_row(idx, mix, rng) for idx in range(400)])
     folder = run_dir / "evals"
     folder.mkdir(exist_ok=True)
-    frame.to_parquet(folder / f"step-{step:06d}.parquet")
+    table = pa.Table.from_pandas(frame, ROW_SCHEMA, preserve_index=False)
+    write_table(table, folder / f"step-{step:06d}.parquet")
     result = {"step": step, **score(frame.to_dict("records"))}
     result["mean_tokens"] = float(frame["tokens"].mean())
     (folder / f"step-{step:06d}.json").write_text(json.dumps(result))

@@ -31,7 +31,7 @@ from transformers.trainer_callback import CallbackHandler
 
 from vtkit.judging import judge
 from vtkit.judging.published import is_correct
-from vtkit.runs.checkpoints import HALF, is_whole
+from vtkit.runs.marks import HALF, is_whole
 from vtkit.training import __main__ as training
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "shutil.rmtree")

@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from shared.fake_run import cut_short
+from shared.records import write_manifest, write_score
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
-from vtkit.files import write_json
 from vtkit.judging.rewards import get_rewards
 from vtkit.runs.records import load_evaluations
 from vtkit.runs.replay import replay, replay_of
 from vtkit.runs.rollout_store import RolloutWriter
-from vtkit.stats import proportion
 from vtkit.studies import reward_hacking
 
 RIGHT, WRONG = (f" Hm. </think> <answer> {word} </answer>" for word in ("left", "right"))
@@ -39,8 +38,7 @@ def write_run(config, share_right, paid, tokens, steps=12):
         writer.write(step, rows)
     save_config(config, f"{config.run_dir}/config.yaml")
     for step, right in ((0, 30), (steps, round(100 * share_right(steps)))):
-        score = {"step": step, "accuracy": proportion(right, 100), "chance": 0.5}
-        write_json(f"{config.run_dir}/evals/step-{step:06d}.json", score)
+        write_score(f"{config.run_dir}/evals", step, right)
     with open(f"{config.run_dir}/metrics.csv", "w") as handle:
         handle.write(f"step,loss\n{steps},0.1\n")
     return config.run_dir
@@ -187,7 +185,7 @@ def test_where_none_was_trained_kept_ones_are_replayed_under_a_banner(run, said)
 
 def test_small_runs_are_kept_with_all_that_is_shown_of_them(folders, run, tmp_path, monkeypatch):
     for folder in folders.values():
-        write_json(f"{folder}/manifest.json", {"status": "finished"})
+        write_manifest(folder)
         Path(folder, "metrics.csv").write_text("step,loss\n12,0.1\n")
     monkeypatch.setattr(reward_hacking, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(reward_hacking, "resolve_config", lambda **_: run)

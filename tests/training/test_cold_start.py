@@ -22,7 +22,7 @@ def rows(mini_data):
 @pytest.mark.parametrize(("prompt", "prefilled"), [("base", True), ("instruct", False)])
 def test_examples_earn_both_rewards(rows, prompt, prefilled):
     made = cold_start.examples(rows, 6, seed=0, prompt=prompt)
-    assert len(made) == 6 and made.column_names == ["images", "prompt", "completion"]
+    assert len(made) == 6 and made.column_names == ["id", "images", "prompt", "completion"]
     by_question = {row["prompt"][0]["content"]: row for row in rows.remove_columns("images")}
     for example in made.remove_columns("images"):
         row = by_question[example["prompt"][0]["content"]]

@@ -16,27 +16,26 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from shared.records import write_score
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import read_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT, read_json, write_json
+from vtkit.files import ROOT, read_json
 from vtkit.planning import disk
 from vtkit.runs.checkpoints import (
     BEST,
     BEST_RECORD,
     NOT_MODEL,
-    WHOLE,
-    begin,
-    is_ours,
     keep_best,
     last_checkpoint,
-    mark_whole,
     remove_halves,
     settle_checkpoints,
     step_of,
 )
+from vtkit.runs.marks import WHOLE, begin, is_ours, mark_whole, read_mark
 from vtkit.runs.records import best_score
 from vtkit.training import exact_resume
 from vtkit.training.callbacks import Checkpoints
@@ -113,7 +112,12 @@ def test_a_killed_run_ends_like_an_unbroken_one(path, killed):
     )
     assert files == wanted
     for file in files:
-        if file.name not in DIFFER:
+        if file.name == WHOLE:
+            ours, theirs = (read_mark((run / file).parent) for run in (broken, unbroken))
+            assert ours.files.keys() == theirs.files.keys()
+            same = ours.files.keys() - DIFFER
+            assert all(ours.files[name] == theirs.files[name] for name in same), file
+        elif file.name not in DIFFER:
             assert (broken / file).read_bytes() == (unbroken / file).read_bytes(), file
     names = {file.name for file in files}
     assert {"metrics.csv", "step-000003.json" if "cold" not in path else "step-000002.json"} < names
@@ -163,9 +167,7 @@ def checkpoint(folder: Path, step: int, *, whole: bool = True) -> Path:
 
 
 def score(evals: Path, step: int, value: float) -> None:
-    evals.mkdir(exist_ok=True)
-    accuracy = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 100}
-    write_json(evals / f"step-{step:06d}.json", {"step": step, "accuracy": accuracy})
+    write_score(evals, step, round(100 * value))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,8 @@ def test_a_better_step_is_saved_also_between_saves(tmp_path):
             score(tmp_path, step, value)
         control.should_save = False
         state = namedtuple("State", "global_step is_world_process_zero")(step, step < 6)
-        callback.on_step_end(SimpleNamespace(output_dir=tmp_path / "out"), state, control)
+        where = SimpleNamespace(output_dir=tmp_path / "out")
+        callback.on_log(where, state, control, logs={"loss": 0.1}, model=torch.nn.Linear(1, 1))
         asked.append(control.should_save)
     assert asked == [True, False, False, True]
     # The process that writes marks it before the trainer does.

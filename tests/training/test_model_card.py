@@ -13,8 +13,9 @@ from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
 from vtkit.hub import HUB_REVISIONS
 from vtkit.runs import replay
-from vtkit.runs.checkpoints import NOT_MODEL, WHOLE, begin, mark_whole
+from vtkit.runs.checkpoints import NOT_MODEL
 from vtkit.runs.manifest import file_hashes
+from vtkit.runs.marks import WHOLE, begin, mark_whole
 from vtkit.runs.replay import unpacked
 from vtkit.training import __main__ as training
 from vtkit.training import model_card, train

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared.records import write_manifest
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.run_config import save_config
-from vtkit.files import read_json, write_json
+from vtkit.files import read_json
 from vtkit.report.groups import Groups
 from vtkit.report.summary import summarize
 from vtkit.report.tables import metrics_table, training_table
@@ -141,7 +142,7 @@ def test_a_finished_run_stays_and_says_that_the_file_has_changed(own, tiny, caps
 def test_versions_are_noted_by_the_steps_that_they_paid(tmp_path):
     path = tmp_path / "mine.py"
     config = resolve_config(run_dir=tmp_path / "run", rewards=f"accuracy,{path}:f")
-    write_json(tmp_path / "run" / "manifest.json", {"files": {}})
+    write_manifest(tmp_path / "run")
 
     def noted(text, step):
         path.write_text(text)

@@ -371,7 +371,8 @@ def test_when_the_benchmark_is_scored(begin, there, scored):
     callback.on_train_begin(None, state, None)
     while state.global_step < 10:
         state.global_step += 1
-        callback.on_step_end(None, state, None)
+        callback.on_log(None, state, None, {"loss": 0.1})
+    callback.on_log(None, state, None, {"train_runtime": 1.0})  # Trainer's closing words
     assert found == scored
 
 
@@ -383,7 +384,8 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
         for step in steps:
             state.global_step = step
             callback.on_step_begin(None, state, None)
-            callback.on_log(None, state, None, {"loss": 0.1 * step, "kl": float("nan")})
+            nan = dict.fromkeys(("kl", "rewards/length_reward/mean"), float("nan"))
+            callback.on_log(None, state, None, {"loss": 0.1 * step, **nan})
             callback.on_log(None, state, None, {"train_runtime": 1.0})  # Trainer's closing words
 
     log(range(1, 6), 0)
@@ -391,7 +393,9 @@ def test_metrics_after_the_checkpoint_are_dropped_and_numbers_kept_exactly(tmp_p
     log(range(4, 6), 3)
     assert (tmp_path / "metrics.csv").read_bytes() == before
     rows = metrics(tmp_path)
-    assert float(rows[2]["loss"]) == 0.1 * 3 and rows[2]["kl"] == "" == rows[2]["reward"]
+    assert float(rows[2]["loss"]) == 0.1 * 3 and rows[2]["reward"] == ""
+    # A reward that applied to no completion has no value; anything else that is nan says so.
+    assert (rows[2]["kl"], rows[2]["rewards/length_reward/mean"]) == ("nan", "")
 
 
 def test_columns_follow_the_rewards_and_stay_for_the_usual_ones(tmp_path):

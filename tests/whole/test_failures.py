@@ -34,8 +34,9 @@ from vtkit.models.devices import out_of_memory_is_a_user_error
 from vtkit.planning import __main__ as planning
 from vtkit.report import __main__ as report
 from vtkit.runs import folder
-from vtkit.runs.checkpoints import WHOLE, begin, last_checkpoint
+from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import locked, start_run
+from vtkit.runs.marks import WHOLE, begin
 from vtkit.sampling import __main__ as sampling
 from vtkit.studies import __main__ as studies
 from vtkit.training import __main__ as training

@@ -5,14 +5,16 @@ A pair is two completions that differ in the text put in at a cut (:mod:`vtkit.a
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from vtkit.errors import UserError
+from vtkit.config.values import Record, check_record
 from vtkit.files import atomic_path
+from vtkit.runs.columns import read_parquet
 from vtkit.stats import paired_difference
 
 ARMS = {
@@ -48,6 +50,8 @@ SCHEMA = pa.schema(
     ]
 )
 """One row a pair; ``idx`` and ``task`` are the benchmark's."""
+_MAY_LACK = ("task", "treated_answer", "control_answer")
+_REMEDY = "delete it and run the interventions (notebook 04) again"
 
 
 def save_pairs(path: str | Path, pairs: pd.DataFrame) -> None:
@@ -59,16 +63,30 @@ def save_pairs(path: str | Path, pairs: pd.DataFrame) -> None:
 
 def load_pairs(path: str | Path) -> pd.DataFrame:
     """Read the pairs that :func:`save_pairs` wrote; a UserError if the file holds none."""
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException):
-        table = None
-    notes = table is not None and table.schema.metadata or {}
-    if table is None or not table.schema.equals(SCHEMA) or b"vtkit" not in notes:
-        raise UserError(f"{path}: no pairs of interventions there; delete it and run them again")
+    table = read_parquet(Path(path), SCHEMA, _REMEDY, may_lack=_MAY_LACK)
     pairs = table.to_pandas()
-    pairs.attrs = json.loads(notes[b"vtkit"])
+    notes = (table.schema.metadata or {}).get(b"vtkit", b"null")
+    pairs.attrs = check_record(_Notes, json.loads(notes), path)
     return pairs
+
+
+class _Settings(Record):
+    n: Annotated[int, Field(ge=0)]
+    arms: list[Literal[tuple(ARMS)]]
+
+
+class _Notes(Record):
+    """What a file of pairs says of them."""
+
+    remedy: ClassVar[str] = _REMEDY
+    settings: _Settings
+    completions: int
+    own: bool
+    after: int | None
+    inserted: str
+    inserted_tokens: int
+    placebo: str
+    placebo_tokens: int
 
 
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:

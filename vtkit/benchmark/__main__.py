@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 def _score(args: argparse.Namespace) -> None:
     from vtkit.benchmark.evaluate import evaluate
     from vtkit.models.devices import pick_device
-    from vtkit.models.loading import load_model, load_processor
+    from vtkit.models.loading import choose_prompt, load_model, load_processor, require_tokenizer
     from vtkit.runs.checkpoints import step_of
     from vtkit.runs.folder import hold
     from vtkit.sampling.vllm_engine import CompletionEngine
@@ -41,16 +41,19 @@ def _score(args: argparse.Namespace) -> None:
         raise UserError(f"{finished} is there already; name another folder with --out")
     rows = _rows(args)
     device, reason = pick_device()
-    processor = load_processor(args.model, prompt=args.prompt, max_pixels=args.max_pixels)
+    prompt = choose_prompt(args.model, args.prompt)
+    processor = load_processor(args.model, prompt=prompt, max_pixels=args.max_pixels)
     if args.engine == "vllm":
         model = CompletionEngine(args.model, processor, Path(args.out) / "engine")
     else:
         model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
-    print(f"{NAMES[args.benchmark]}: {len(rows)} questions, {reason}", flush=True)
+        require_tokenizer(model, processor, args.model)
+    questions = f"{len(rows)} questions with prompt {prompt}"
+    print(f"{NAMES[args.benchmark]}: {questions}, {reason}", flush=True)
     with hold(args.out):
         result = evaluate(
             model, processor, rows, args.out,
-            step=step, prompt=args.prompt, batch_size=args.batch_size,
+            step=step, prompt=prompt, batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
         )  # fmt: skip
     print(table(result))
@@ -108,7 +111,8 @@ def _parser() -> Parser:
     parser.add_argument("--data", required=True, help="folder of the benchmark, or its hub id")
     parser.add_argument("--out", required=True, help="folder for the scores")
     parser.add_argument("--benchmark", choices=NAMES, default="cv_bench")
-    parser.add_argument("--prompt", choices=TEMPLATES, default="base", help="chat template")
+    about = "chat template; default the one that the model was saved with, else base"
+    parser.add_argument("--prompt", choices=TEMPLATES, help=about)
     parser.add_argument("--rows", type=_count, default=0, help="questions to ask; default all")
     parser.add_argument(
         "--engine", choices=("transformers", "vllm"), default="transformers",

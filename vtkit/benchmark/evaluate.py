@@ -26,6 +26,7 @@ from vtkit.judging.verdict import answer_index, benchmark_solution
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.checkpoints import last_checkpoint, step_of
+from vtkit.runs.columns import ROW_SCHEMA
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
 from vtkit.stats import share
@@ -33,27 +34,6 @@ from vtkit.stats import share
 if TYPE_CHECKING:
     from vtkit.sampling.generation import Completion
 
-ROW_SCHEMA = pa.schema(
-    [
-        ("idx", pa.int64()),
-        ("task", pa.string()),
-        ("source", pa.string()),
-        ("type", pa.string()),
-        ("question", pa.string()),
-        ("choices", pa.list_(pa.string())),
-        ("answer", pa.string()),
-        ("completion", pa.string()),
-        ("tokens", pa.int64()),
-        ("found", pa.string()),  # the words that decided
-        ("choice", pa.int64()),  # the choice they name
-        ("rule", pa.string()),
-        ("correct", pa.bool_()),
-        ("paper_correct", pa.bool_()),  # by the original's judge
-        ("parsed", pa.bool_()),
-        ("style", pa.string()),
-    ]
-)
-"""Columns of ``evals/step-*.parquet``: one row a question."""
 _COPIED = ("idx", "task", "source", "type", "question", "choices", "answer")
 
 
@@ -96,7 +76,7 @@ def evaluate(
     get_template(prompt)
     pictures = {"image", "images"} & set(dataset.column_names)
     check_rendering(processor, dataset["prompt"][:1], pictures=len(pictures))
-    questions = dataset.select_columns(["prompt", *pictures])
+    questions = dataset.select_columns(["idx", "prompt", *pictures])
     limits = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     completions = generate_resumable(kept, model, processor, questions, progress=progress, **limits)
     facts = dataset.select_columns(list(_COPIED)).to_list()

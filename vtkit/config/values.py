@@ -1,19 +1,20 @@
-"""Read YAML files and command lines strictly, with pydantic; a mistake is one line.
+"""Read YAML, JSON and command lines strictly, with pydantic; a mistake is one line.
 
 In a file each value has its type (an int passes for a float; no bool for an int, no number in
 quotes); a command line's text is read as the field's type.
 """
 
+import functools
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from vtkit.errors import UserError, suggest
-from vtkit.files import atomic_write, shown
+from vtkit.errors import UserError, first_line, quote, shorten, suggest
+from vtkit.files import atomic_write, read_json, read_text, shown
 
 
 class Strict(BaseModel):
@@ -22,13 +23,41 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Record(BaseModel):
+    """What a JSON file of the kit must hold; it may hold more, from another version.
+
+    ``remedy``: what to do with a file that is otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+    remedy: ClassVar[str] = "delete it and run the step again"
+
+
+def read_record(model: type[Record], path: str | Path) -> dict[str, Any]:
+    """Read a JSON file as it is written, once ``model`` has checked it.
+
+    Raises:
+        UserError: no such file, no JSON, or a field missing or of another kind, which is named.
+    """
+    return check_record(model, read_json(path, model.remedy), path)
+
+
+def check_record(model: type[Record], value: Any, path: str | Path) -> dict[str, Any]:
+    """Return a value of the file ``path`` once ``model`` has checked it, as :func:`read_record`."""
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected fields and their values; {model.remedy}")
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        raise _user_error(error, model, str(path), model.remedy) from None
+    return value
+
+
 def _parsed(value: Any) -> Any:
     """``"[a, b]"`` or ``"{a: 1}"``; anything else, bad YAML included, as it is."""
-    import yaml
-
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
+        return _load_yaml(value) if isinstance(value, str) else value
+    except _BadYaml:
         return value
 
 
@@ -99,7 +128,7 @@ def read_mapping(value: Mapping[str, Any] | str, name: str) -> dict[str, Any]:
     """A mapping, or its text as YAML; a UserError about parameter ``name`` if it is neither."""
     found = _parsed(value)
     if not isinstance(found, Mapping):
-        raise UserError(f'parameters: {name}: expected {{"name": value}}, got {value!r}')
+        raise UserError(f'parameters: {name}: expected {{"name": value}}, got {quote(value)}')
     return dict(found)
 
 
@@ -137,64 +166,112 @@ def _user_error(
     found = error.errors()
     mistakes = [each for each in found if each["type"] != "missing"]
     if not mistakes:
-        names = ", ".join(str(each["loc"][-1]) for each in found)
-        return UserError(f"{source}: does not say {names}; {remedy}")
+        names = ", ".join(": ".join(map(str, each["loc"])) for each in found)
+        return UserError(f"{source}: does not say {shorten(names)}; {remedy}")
     mistake = mistakes[0]
     kind, value, context = mistake["type"], mistake["input"], mistake.get("ctx", {})
     *above, key = mistake["loc"] or ("",)
     if kind in ("extra_forbidden", "invalid_key"):
         field = model.model_fields[above[0]].annotation if above else None
         known = field.__annotations__ if field else model.model_fields
-        return UserError(f"{_path(source, *above)}: unknown key '{key}'{suggest(str(key), known)}")
-    where = _path(source, *mistake["loc"])
+        unknown = f"unknown key '{shorten(str(key))}'{suggest(str(key), known)}"
+        return UserError(f"{_path(source, *above)}: {unknown}")
+    where, ending = _path(source, *mistake["loc"]), ""
+    if issubclass(model, Record):
+        ending = f"; {remedy}"
     if kind == "literal_error" and isinstance(value, str):
         known = re.findall("'([^']*)'", context["expected"])
-        return UserError(f"{where}: no '{value}'{suggest(value, known)}")
+        return UserError(f"{where}: no '{shorten(value)}'{suggest(value, known)}{ending}")
     if kind == "greater_than_equal":
-        return UserError(f"{where}: {value} is too small; at least {context['ge']:g}")
+        least = f"{quote(value)} is too small; at least {context['ge']:g}"
+        return UserError(f"{where}: {least}{ending}")
     if kind == "less_than_equal":
-        return UserError(f"{where}: {value} is too large; at most {context['le']}")
+        return UserError(f"{where}: {quote(value)} is too large; at most {context['le']}{ending}")
     if kind == "value_error":
-        return UserError(f"{where}: {context['error']}")
-    return UserError(f"{where}: expected {_EXPECTED[kind.split('_')[0]]}, got {value!r}")
+        return UserError(f"{where}: {context['error']}{ending}")
+    expected = _EXPECTED.get(kind.split("_")[0], mistake["msg"])
+    return UserError(f"{where}: expected {expected}, got {quote(value)}{ending}")
 
 
 def _path(source: str, *keys: Any) -> str:
     """Source and keys; numbers of items in a list are left out."""
-    return ": ".join([source, *(str(key) for key in keys if not isinstance(key, int))])
+    names = (shorten(str(key)) for key in keys if not isinstance(key, int))
+    return ": ".join([source, *names])
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; a UserError names the file, and the line that is wrong."""
-    import yaml
+    """Read a YAML mapping; a UserError names the file, and the line that is wrong.
 
-    class Loader(yaml.SafeLoader):
-        """Refuses a key that is given twice instead of keeping the last one."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    twice = f"'{key.value}' is set twice"
-                    raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    _read_exponents(Loader)
+    Numbers are decimal: YAML 1.1 would read ``010`` as 8 and ``1:30`` as 90. There are no aliases:
+    a few lines of them can stand for more values than fit in memory.
+    """
+    text = read_text(path, most_bytes=_MOST_YAML)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the step that writes it first") from None
-    except OSError as error:
-        raise UserError(f"{shown(path)} cannot be read ({error.strerror}); name a file") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or "not readable text"
-        raise UserError(f"{shown(path)}{line}: bad YAML ({reason}); fix that line") from None
+        content = _load_yaml(text)
+    except _BadYaml as error:
+        raise UserError(f"{shown(path)}{error}; fix that line") from None
     if not isinstance(content, dict):
         raise UserError(f"{shown(path)}: expected 'key: value' lines")
     return content
+
+
+_MOST_YAML = 1_000_000  # bytes; PyYAML reads some hundred kB a second
+
+
+class _BadYaml(ValueError):
+    """Where and why text is no YAML of the kit: ", line 3: bad YAML (why)"."""
+
+
+def _load_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_loader())
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or first_line(error)
+        raise _BadYaml(f"{line}: bad YAML ({shorten(reason)})") from None
+
+
+@functools.cache
+def _loader() -> type:
+    """PyYAML's safe loader, without what :func:`read_yaml` refuses."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                self._refuse("aliases are not read: write the value out", self.peek_event())
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+            """Refuse a key that is given twice instead of keeping the last one."""
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    self._refuse("a key must be a name", key)
+                if key.value in seen:
+                    self._refuse(f"'{key.value}' is set twice", key)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+        def construct_decimal(self, node: Any) -> int | float:
+            if not re.fullmatch(_DECIMAL, node.value, re.IGNORECASE):
+                self._refuse(f"{shorten(node.value)} is no plain decimal number", node)
+            kind = "int" if node.tag.endswith("int") else "float"
+            return getattr(self, f"construct_yaml_{kind}")(node)
+
+        def _refuse(self, problem: str, at: Any) -> None:
+            raise yaml.constructor.ConstructorError(None, None, problem, at.start_mark)
+
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_decimal)
+    _read_exponents(Loader)
+    return Loader
+
+
+_DECIMAL = r"[-+]?((0|[1-9][\d_]*)(\.[\d_]*)?|\.\d[\d_]*)(e[-+]?\d+)?|[-+]?\.inf|\.nan"
 
 
 def write_yaml(path: str | Path, content: Mapping[str, Any]) -> None:

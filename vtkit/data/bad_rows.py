@@ -12,6 +12,9 @@ from vtkit.errors import UserError
 logger = logging.getLogger(__name__)
 MOST_BAD = 0.01
 """Largest share of bad rows that is skipped; more means that the file is wrong."""
+MOST_TEXT = 8_000
+"""Characters of a question with its options, or of an answer: at worst as many tokens, for which
+memory grows with every completion. SAT's longest have a few hundred."""
 
 
 class BadRow(NamedTuple):
@@ -25,6 +28,13 @@ class BadRow(NamedTuple):
     def __str__(self) -> str:
         place = f"row {self.row} of {self.file}" if self.file else f"row {self.row}"
         return f"column {self.column!r}, {place} {self.what}"
+
+
+def text_flaw(*texts: str) -> str | None:
+    """Why texts that are asked or judged together are too long; None if they are not."""
+    if (n := sum(map(len, texts))) > MOST_TEXT:
+        return f"has {n:,} characters, more than {MOST_TEXT:,}"
+    return None
 
 
 @dataclass
@@ -52,7 +62,8 @@ class BadRows:
             )
 
     def describe(self, dataset: Dataset) -> None:
-        """Write the dataset's description and log it, as a warning if rows are bad."""
+        """Write the dataset's name and description; log this, as a warning if rows are bad."""
+        dataset.info.dataset_name = str(self.path)
         what = f"{len(dataset)} rows of {self.path.name}"
         dataset.info.description = ", ".join(filter(None, (what, self.left_out())))
         logger.log(logging.WARNING if self.bad else logging.INFO, dataset.info.description)

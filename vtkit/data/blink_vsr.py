@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, Features, List, Value
 
+from vtkit.data.bad_rows import text_flaw
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches, row_error
+from vtkit.data.picture_files import Picture, picture_flaw
 from vtkit.errors import UserError
 from vtkit.hub import BLINK_HUB, BLINK_REVISION, VSR_HUB, VSR_REVISION
 
@@ -41,7 +43,7 @@ _TEXTS = ("id", "task", "source", "type", "question", "answer", "prompt")
 _FEATURES = Features(
     {
         "idx": Value("int64"),
-        "images": List(Image()),
+        "images": List(Picture()),
         "choices": List(Value("string")),
         **{name: Value("string") for name in _TEXTS},
     }
@@ -81,7 +83,7 @@ def load_blink(
                 hidden = "the answers of BLINK's test split are hidden (EvalAI scores it)"
                 raise UserError(f"{path}: {hidden}; use val")
             filled = "idx", "question", "prompt"
-            check_questions(batch, start, path, image=_PICTURES[0], texts=filled)
+            check_questions(batch, start, path, images=_PICTURES, texts=filled)
             found += [_blink_row(row, subset) for row in batch.to_pylist()]
     numbered = (row | {"idx": number} for number, row in enumerate(found))
     kept = [row for row in numbered if multi_image or len(row["images"]) == 1]
@@ -156,6 +158,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
                 raise UserError(f"{path}: row {number} has no {name!r}; is this the right file?")
             if type(line[name]) is not kind or line[name] == "":
                 raise row_error(path, name, number, f"is {line[name]!r}, expected {kind.__name__}")
+        if flaw := text_flaw(line["caption"]):
+            raise row_error(path, "caption", number, flaw)
         if line["label"] not in (0, 1):
             raise row_error(path, "label", number, f"is {line['label']!r}, not 0 or 1")
     if not lines:
@@ -176,6 +180,13 @@ def _require_pictures(lines: list[dict[str, Any]], folder: Path, path: Path) -> 
             f"{missing[0]} ({link}); VSR has links only: download its column image_link (COCO) "
             "into that folder, or name another one as images"
         )
+    for name in names:
+        try:
+            flaw = picture_flaw((folder / name).read_bytes())
+        except OSError as error:
+            flaw = f"cannot be read ({error.strerror})"
+        if flaw:
+            raise UserError(f"{folder / name} {flaw}; download it again")
 
 
 def _vsr_row(line: dict[str, Any], number: int, folder: Path) -> dict[str, Any]:

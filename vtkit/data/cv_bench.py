@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image
+from datasets import Dataset, Features
 
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches
+from vtkit.data.picture_files import Picture
 from vtkit.errors import UserError
 from vtkit.hub import CV_BENCH_HUB, HUB_REVISIONS
 
@@ -52,16 +53,16 @@ def load_cv_bench(source: str | Path, *, rows: int | None = None, seed: int = 0)
 
     Raises:
         UserError: file missing, damaged or empty; column missing or of another type; a row without
-            picture, question or choices, or whose answer is not the letter of a choice.
+            usable picture, question or choices, or whose answer is not the letter of a choice.
     """
     batches = []
     for name in CV_BENCH_FILES:
         path = find_file(source, name, CV_BENCH_HUB, HUB_REVISIONS[CV_BENCH_HUB], of=CV_BENCH_FILES)
         for start, batch in read_batches(path, CV_BENCH_SCHEMA):
-            check_questions(batch, start, path, image="image", texts=_TEXTS)
+            check_questions(batch, start, path, images=["image"], texts=_TEXTS)
             batches.append(batch)
     if not batches:
         raise UserError(f"{source} holds no rows; write or download its files again")
     features = Features.from_arrow_schema(CV_BENCH_SCHEMA)
-    features["image"] = Image()
+    features["image"] = Picture()
     return sample(to_dataset(pa.Table.from_batches(batches), features), rows, seed, source)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import datasets
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features, Image, List, Value
+from datasets import Dataset, DatasetInfo, Features, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable
 
+from vtkit.data.picture_files import Picture
 from vtkit.errors import UserError
 
 _COLUMNS = {
     "id": Value("int64"),
-    "images": List(Image()),
+    "images": List(Picture()),
     "question": Value("string"),
     "choices": List(Value("string")),
     "answer": Value("string"),
@@ -62,9 +63,10 @@ def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Ta
 def sample(dataset: Dataset, rows: int | None, seed: int, source: str | Path) -> Dataset:
     """Draw ``rows`` (None or 0: all) with equal shares of the tasks, in file order.
 
-    With the same seed a larger sample contains the smaller one. UserError (about ``source``) if
-    ``rows`` is negative or more than there are.
+    With the same seed a larger sample contains the smaller one. ``source`` becomes its name.
+    UserError (about ``source``) if ``rows`` is negative or more than there are.
     """
+    dataset.info.dataset_name = str(source)
     if not rows or rows == len(dataset):
         return dataset
     if rows < 0:

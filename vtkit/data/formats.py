@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datasets import Features
 
+from vtkit.data.bad_rows import text_flaw
 from vtkit.data.dataset import training_columns
-from vtkit.data.parquet import IMAGE, is_picture
+from vtkit.data.parquet import IMAGE
+from vtkit.data.picture_files import picture_flaw
 from vtkit.judging.countdown import Task, question, read_task
 from vtkit.judging.verdict import solution_text
 
@@ -80,14 +82,18 @@ def flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:
         return _task_flaw(row["target"], row["nums"] or [])
     if kind.pictured and not (row["image"] and row["image"]["bytes"]):
         return "image", "is empty"
-    if kind.pictured and not is_picture(row["image"]["bytes"]):
-        return "image", "is no picture"
+    if kind.pictured and (wrong := picture_flaw(row["image"]["bytes"])):
+        return "image", wrong
     if not row["problem"]:
         return "problem", "is empty"
+    if wrong := text_flaw(row["problem"], *filter(None, row.get("choices") or [])):
+        return "problem", wrong
     answer = solution_text(row["solution"] or "")
     tagged = "<answer>" in (row["solution"] or "")
     if not answer or "<answer>" in answer or (kind.pictured and not tagged):
         return "solution", "has no answer in <answer> </answer>"
+    if wrong := text_flaw(answer):
+        return "solution", wrong
     return _choices_flaw(row.get("choices") or [], answer)
 
 
@@ -111,7 +117,8 @@ def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str]
         return "nums", "has no two numbers to use"
     if read_task(str(Task(target, tuple(numbers)))) is None:
         return "nums", f"{numbers} has a sign or more than nine digits"
-    return None
+    wrong = text_flaw(question(Task(target, tuple(numbers))))
+    return ("nums", wrong) if wrong else None
 
 
 def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 import io
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from datasets import Dataset, List
-from datasets import Image as ImageFeature
 from datasets.fingerprint import generate_random_fingerprint
 from PIL import Image
 
+from vtkit.data.picture_files import Picture, UnreadablePicture, opened
 from vtkit.errors import UserError
 
 GREY = (128, 128, 128)
@@ -33,7 +34,8 @@ def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
         raise UserError(f"pictures: the data have none to be {pictures}; set it to original")
     cells = list(encoded_images(dataset))
     if pictures == "blank":
-        cells = [[_blank(cell) for cell in row] for row in cells]
+        with naming_rows(dataset):
+            cells = [[_blank(cell) for cell in row] for row in cells]
     else:
         if len(cells) < 2:
             raise UserError("pictures: one row cannot have another's picture; read more rows")
@@ -56,7 +58,7 @@ def _derangement(n: int, seed: int) -> Sequence[int]:
 
 
 def _blank(cell: dict[str, Any]) -> dict[str, Any]:
-    with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
+    with opened(cell) as picture:
         return {"bytes": _grey(picture.size), "path": None}
 
 
@@ -69,7 +71,7 @@ def _grey(size: tuple[int, int]) -> bytes:
 
 def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
     """Yield the pictures of each row as stored: ``{"bytes", "path"}``, one of them None."""
-    encoded = ImageFeature(decode=False)
+    encoded = Picture(decode=False)
     if "images" in dataset.column_names:
         yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]
     elif "image" in dataset.column_names:
@@ -77,3 +79,24 @@ def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
         yield from ([cell] for cell in cells)
     else:
         yield from ([] for _ in range(len(dataset)))
+
+
+@contextmanager
+def naming_rows(dataset: Dataset) -> Iterator[None]:
+    """Name the row of a picture that cannot be decoded in the block: a file that went, a bad disk.
+
+    Raises:
+        UserError: for a :class:`vtkit.data.picture_files.UnreadablePicture`.
+    """
+    try:
+        yield
+    except UnreadablePicture as error:
+        row = next(n for n, cells in enumerate(encoded_images(dataset)) if error.cell in cells)
+        name = next((name for name in ("idx", "id") if name in dataset.column_names), "row")
+        number = row if name == "row" else dataset[name][row]
+        where = f"{dataset.info.dataset_name or 'the data'}: {name} {number}"
+        picture = error.cell["path"] or "its picture"
+        raise UserError(
+            f"{where}: {picture} cannot be decoded ({error.reason}); restore the file, or leave "
+            "the row out"
+        ) from error

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from vtkit.data.bad_rows import BadRow, BadRows
+from vtkit.data.bad_rows import BadRow, BadRows, text_flaw
 from vtkit.data.dataset import memory_mapped, to_dataset, training_columns
-from vtkit.data.parquet import find_file, is_picture, read_batches, readable_rows
+from vtkit.data.parquet import find_file, read_batches, readable_rows
+from vtkit.data.picture_files import picture_flaw
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, suggest
 from vtkit.hub import HUB_REVISIONS, SAT_HUB
@@ -155,14 +156,16 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
     """Column and reason why a row cannot be used; None if it can."""
     if not row["image_bytes"] or not all(row["image_bytes"]):
         return "image_bytes", "is empty"
-    if not all(map(is_picture, row["image_bytes"])):
-        return "image_bytes", "is no picture"
+    if flaw := next(filter(None, map(picture_flaw, row["image_bytes"])), None):
+        return "image_bytes", flaw
     if not row["question"]:
         return "question", "is empty"
     if not row["answers"] or not all(row["answers"]):
         return "answers", "has no choices or an empty one"
     if row["correct_answer"] not in row["answers"]:
         return "correct_answer", f"{row['correct_answer']!r} is not among the answers"
+    if flaw := text_flaw(row["question"], *row["answers"]):
+        return "question", f"{flaw} with its answers"
     return None
 
 

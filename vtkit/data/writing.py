@@ -18,15 +18,16 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from vtkit.config.run_config import STATIC
+from vtkit.data.bad_rows import text_flaw
 from vtkit.data.cv_bench import CV_BENCH_FILES, CV_BENCH_SCHEMA, cv_bench_prompt
 from vtkit.data.formats import LETTERS
 from vtkit.data.parquet import BATCH_ROWS, NO_ROWS
+from vtkit.data.picture_files import eight_bit, picture_flaw
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import atomic_path
 
 _BYTES = 64 << 20  # of pictures that are held before they are written
-_MOST_UNEVEN = 200  # Qwen2-VL's processor refuses a picture whose sides differ more
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _FIELDS = ("picture", "question", "choices", "answer")
 _KINDS = ("2D", "3D")
@@ -188,6 +189,8 @@ def _asked(row: Row, number: int, more: Sequence[str]) -> tuple[str, list[str], 
             both = f"has {_short(seen[key])} and {_short(choice)}"
             raise _wrong(number, "choices", both, "no judge can tell them apart: change one")
         seen[key] = choice
+    if flaw := text_flaw(question, *choices):
+        raise _wrong(number, "question", f"{flaw} with its choices", "shorten it")
     answer = _text(row["answer"], number, "answer")
     if answer not in choices:
         remedy = f"write one of {_short(choices)} as it is there"
@@ -214,30 +217,18 @@ def _encoded(picture: Any, number: int) -> bytes:
         if isinstance(picture, str | os.PathLike):
             data = Path(picture).expanduser().read_bytes()
         elif isinstance(picture, Image.Image):
-            plain = (
-                picture if picture.mode in _PNG_MODES or _deep(picture) else picture.convert("RGB")
-            )
+            plain = eight_bit(picture)
             buffer = io.BytesIO()
-            plain.save(buffer, "PNG")
+            (plain if plain.mode in _PNG_MODES else plain.convert("RGB")).save(buffer, "PNG")
             data = buffer.getvalue()
         else:
             data = bytes(memoryview(picture))
-        with Image.open(io.BytesIO(data)) as found:
-            found.load()
     except Exception as error:  # damaged pictures end in errors of all kinds
         what = f"{_short(picture)} cannot be read ({first_line(error)})"
         raise _wrong(number, "picture", what, "give a path, a PIL image or encoded bytes") from None
-    if _deep(found):
-        what = f"{_short(picture)} has more than 8 bits a channel, of which models see white"
-        raise _wrong(number, "picture", what, "convert it to 8 bits")
-    if max(found.size) > _MOST_UNEVEN * min(found.size):
-        what = f"{_short(picture)} is {found.width} x {found.height}, too narrow for the model"
-        raise _wrong(number, "picture", what, f"one side may be {_MOST_UNEVEN} times the other")
+    if flaw := picture_flaw(data, thorough=True):
+        raise _wrong(number, "picture", f"{_short(picture)} {flaw}", "replace it")
     return data
-
-
-def _deep(picture: Image.Image) -> bool:
-    return picture.mode.startswith(("I", "F"))
 
 
 def _check_type(value: Any, kind: pa.DataType, number: int, field: str) -> None:

@@ -6,6 +6,7 @@ part in 4 bits. What trains is float32.
 
 import importlib.util
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,48 @@ def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> No
             model.get_base_model().disable_input_require_grads()
     check_trained(model, config)
     if start:
-        from peft import load_peft_weights, set_peft_model_state_dict
+        load_adapter(model, start)
 
-        set_peft_model_state_dict(model, load_peft_weights(str(start), device="cpu"))
+
+def load_adapter(model: Any, folder: str | Path) -> None:
+    """Give a model with adapters those of a folder, all of them.
+
+    Raises:
+        UserError: the folder lacks some, has others, or of other sizes.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    require_tensors(model, folder)
+    set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+
+
+def require_tensors(model: Any, folder: str | Path) -> None:
+    """Refuse a folder whose adapter has other tensors than ``model``'s; peft only warns of some."""
+    from peft import get_peft_model_state_dict, load_peft_weights
+
+    saved = {name: value.shape for name, value in load_peft_weights(str(folder), "cpu").items()}
+    wanted = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
+    mismatched = {name for name in saved.keys() & wanted.keys() if saved[name] != wanted[name]}
+    refuse_tensors(folder, wanted.keys() - saved.keys(), saved.keys() - wanted.keys(), mismatched)
+
+
+def refuse_tensors(
+    folder: str | Path,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    mismatched: Collection[str],
+) -> None:
+    """Raise a UserError that names the first of these tensors; none, if there are none."""
+    kinds = {"missing": missing, "not the model's": unexpected, "of other sizes": mismatched}
+    wrong = []
+    for kind, found in kinds.items():
+        names = ", ".join([*sorted(found)[:3], *(["..."] if len(found) > 3 else [])])
+        wrong += [f"{len(found)} {kind} ({names})"] if found else []
+    if wrong:
+        raise UserError(
+            f"{folder}: its weights are not those of the model that its config describes: tensors "
+            f"{', '.join(wrong)}; restore or rebuild the folder"
+        )
 
 
 def count_trained(model: torch.nn.Module) -> dict[str, int]:

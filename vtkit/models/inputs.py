@@ -1,15 +1,14 @@
 """Turn questions with pictures into padded model inputs, and sort them by length."""
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from datasets import Dataset
-from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
+from vtkit.data.picture_files import opened
 from vtkit.data.pictures import encoded_images
 from vtkit.models.prompts import check_rendering, conversation, one_per_image
 
@@ -22,7 +21,7 @@ def tokenizer_of(processor: Any) -> Any:
 def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> list[int]:
     """Row numbers by tokens of prompt and beginning, longest first; ties in row order."""
     texts = [_question(prompt) for prompt in dataset["prompt"]]
-    words = [len(tokens) for tokens in tokenizer_of(processor)(texts)["input_ids"]]
+    words = map(len, tokens_of(processor, texts))
     patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
     lengths = [sum(parts) for parts in zip(words, patches, map(len, begun), strict=True)]
     return sorted(range(len(lengths)), key=lambda row: -lengths[row])
@@ -36,10 +35,10 @@ def message(row: dict[str, Any]) -> list[dict]:
     return [{**turn, "content": [*content, {"type": "text", "text": turn["content"]}]}]
 
 
-def tokens_of(processor: Any, beginnings: Sequence[str]) -> list[list[int]]:
-    """Tokens of completions' beginnings; a special token that is spelled out in them stays text."""
+def tokens_of(processor: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Tokens of texts outside any turn; a special token that is spelled out in them stays text."""
     found = tokenizer_of(processor)(
-        list(beginnings), add_special_tokens=False, split_special_tokens=True
+        list(texts), add_special_tokens=False, split_special_tokens=True
     )
     return found["input_ids"]
 
@@ -95,7 +94,7 @@ def _patches(processor: Any, cells: Sequence[dict]) -> int:
     """Tokens that pictures take up, from their headers alone; none is decoded."""
     total = 0
     for cell in cells:
-        with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as picture:
+        with opened(cell) as picture:
             size = picture.height, picture.width
         total += processor.image_processor.get_number_of_image_patches(*size)
     return total // processor.image_processor.merge_size**2 if cells else 0

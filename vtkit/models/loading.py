@@ -1,6 +1,7 @@
 """Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +18,16 @@ from transformers import (
 )
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
-from vtkit.models.devices import pick_device
-from vtkit.models.prompts import get_template, one_per_image
+from vtkit.models.devices import is_out_of_memory, pick_device
+from vtkit.models.inputs import tokenizer_of
+from vtkit.models.prompts import TextStaysText, get_template, name_of, one_per_image
 
 try:
     from transformers import Qwen2VLImageProcessorPil
@@ -37,7 +39,7 @@ MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM
 logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
 
 
-class ImageOnlyProcessor(Qwen2VLProcessor):
+class ImageOnlyProcessor(TextStaysText, Qwen2VLProcessor):
     """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
 
     What it saves names the stock classes: ``AutoProcessor`` and vLLM load the folder.
@@ -145,6 +147,8 @@ def load_processor(
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not pictured:
             tokenizer.chat_template = template
+            kind = type(tokenizer)  # its name is saved with it
+            tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
     except (OSError, ValueError) as error:
@@ -155,6 +159,35 @@ def load_processor(
         "longest_edge": max_pixels or own["longest_edge"],
     }
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
+
+
+def choose_prompt(model: str | Path, asked: str | None = None) -> str:
+    """The prompt to sample from a model with: ``asked``, or the one that it was saved with.
+
+    A note is printed if they differ. Of a template that is none of ours, such as the hub's models
+    have, the prompt is ``base``.
+    """
+    require_model(model)
+    quietly = ("missing_entries", "connection_errors", "gated_repo")
+    options = {f"_raise_exceptions_for_{what}": False for what in quietly}
+    path = cached_file(str(model), "chat_template.jinja", **options)
+    own = path and name_of(Path(path).read_text(encoding="utf-8", errors="replace"))
+    if asked and own and asked != own:
+        print(f"prompt: {model} was saved with {own}, and {asked} is asked for", flush=True)
+    return asked or own or "base"
+
+
+def require_tokenizer(model: Any, processor: Any, folder: str | Path) -> None:
+    """Refuse a tokenizer that is not the model's: it has more tokens, or others for pictures."""
+    tokens, known = len(tokenizer_of(processor)), model.get_input_embeddings().num_embeddings
+    image = getattr(processor, "image_token_id", None)
+    if tokens > known:
+        wrong = f"has {tokens:,} tokens and the model {known:,}"
+    elif image is not None and image != model.config.image_token_id:
+        wrong = f"has {image} for a picture and the model {model.config.image_token_id}"
+    else:
+        return
+    raise UserError(f"{folder}: its tokenizer {wrong}; restore tokenizer.json of this model")
 
 
 def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
@@ -168,26 +201,70 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
     base, device = adapters.base_of(model), pick_device()[0]
     own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
     where = {"device_map": {"": own}} if quantization else {}  # it cannot be moved later
-    try:
-        loaded = MODELS[model_type(model)].from_pretrained(
-            base or model, dtype=getattr(torch, dtype), quantization_config=quantization, **where
-        )
+    with reading_weights(model):
+        loaded = read_weights(
+            MODELS[model_type(model)], base or model,
+            dtype=getattr(torch, dtype), quantization_config=quantization, **where,
+        )  # fmt: skip
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
         if base:  # not merged: rounding the sum would lose most of so small a difference
             from peft import PeftModel  # slow to import
 
-            loaded = PeftModel.from_pretrained(loaded, str(model))
+            with warnings.catch_warnings(action="ignore"):  # of tensors, which are checked below
+                loaded = PeftModel.from_pretrained(loaded, str(model), ignore_mismatched_sizes=True)
+            loaded.name_or_path = str(model)
+            adapters.require_tensors(loaded, model)
+        return loaded if quantization else loaded.to(device)
+
+
+@contextmanager
+def reading_weights(folder: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a folder's weights are loaded into one line about it."""
+    try:
+        yield
+    except UserError:
+        raise
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
-        raise UserError(
-            f"{model}: cannot load its weights ({first_line(error)}); restore or rebuild the folder"
-        ) from error
-    return loaded if quantization else loaded.to(device)
+        why = f"{folder}: cannot load its weights ({first_line(error)})"
+        remedy = "restore or rebuild the folder"
+        if is_out_of_memory(error):
+            why = f"{folder}: too little memory to load its weights"
+            remedy = "free some, or choose a smaller profile or an adapter"
+        raise UserError(f"{why}; {remedy}") from error
+
+
+def read_weights(kind: Any, folder: str | Path, **options: Any) -> Any:
+    """Load a model of class ``kind``; a UserError names tensors that are missing or do not fit.
+
+    Args:
+        options: of transformers' ``from_pretrained``.
+    """
+    with _quiet():  # it would draw fresh weights for what is missing, and only say so
+        model, found = kind.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    mismatched = [name for name, *_ in found["mismatched_keys"]]
+    adapters.refuse_tensors(folder, found["missing_keys"], found["unexpected_keys"], mismatched)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of transformers inside the block."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
     """Load model and processor of a run, or of its checkpoint ``model``."""
     folder = model or config.model
+    if str(folder) != config.model:
+        choose_prompt(folder, config.prompt)
     processor = load_processor(
         folder, prompt=config.prompt, min_pixels=config.min_pixels, max_pixels=config.max_pixels
     )
@@ -196,6 +273,7 @@ def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
     loaded = load_model(
         folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
     )
+    require_tokenizer(loaded, processor, folder)
     return loaded, processor
 
 

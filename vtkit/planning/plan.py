@@ -1,6 +1,5 @@
 """Plan a run before you spend money: memory, disk, time and cost, and whether it fits."""
 
-import csv
 import os
 import statistics
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from vtkit.models.shapes import Shape, load_shape
 from vtkit.planning import disk
 from vtkit.planning import memory as parts
 from vtkit.planning.memory import GB, RESERVE, Batch
+from vtkit.runs.columns import read_curves
 
 TEXT_TOKENS = 128  # of a prompt without its picture: the wording has 70, SAT's questions up to 50
 ANSWER_TOKENS = 16  # of the supervised baseline
@@ -208,11 +208,4 @@ def _timings(run: Path, config: RunConfig) -> list[float]:
             f"{run / 'config.yaml'}: {', '.join(other)}: other than planned, and so is the "
             "time of its steps; measure a few steps of this plan"
         )
-    try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            seconds = [float(row["seconds"]) for row in csv.DictReader(handle)]
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: seconds: not numbers; measure again") from None
-    if not seconds:
-        raise UserError(f"{path}: no step yet; wait for the first")
-    return seconds
+    return read_curves(path, "seconds")["seconds"].dropna().tolist()

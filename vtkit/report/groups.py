@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 from vtkit.aha.reflection import annotate
 from vtkit.config.run_config import read_config
+from vtkit.data.picture_files import UnreadablePicture, decoded
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.judging.phrases import find_reflections
@@ -170,8 +170,8 @@ def _local(source: str) -> Path | str | None:
 
 def _thumbnail(encoded: bytes) -> str | None:
     try:
-        picture = Image.open(io.BytesIO(encoded)).convert("RGB")
-    except (OSError, Image.DecompressionBombError):
+        picture = decoded({"bytes": encoded, "path": None}).convert("RGB")
+    except UnreadablePicture:
         return None
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     small = io.BytesIO()

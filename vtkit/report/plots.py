@@ -1,5 +1,6 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
+import os
 from collections.abc import Callable, Iterable
 from itertools import cycle, zip_longest
 from pathlib import Path
@@ -85,7 +86,7 @@ def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
         nonlocal plot
         if plot is not None:
             plot.update(live(run_dir))
-        elif Path(run_dir, "metrics.csv").exists():
+        elif os.path.lexists(Path(run_dir, "metrics.csv")):
             plot = display(live(run_dir), display_id=True)
 
     return draw

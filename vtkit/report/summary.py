@@ -3,6 +3,7 @@
 Everything is recomputed from the files of the run folder; what was not run is reported as such.
 """
 
+import os
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from vtkit.aha.audit import SECTIONS
 from vtkit.aha.reflection import first_reflections
 from vtkit.config.run_config import MINIATURES, read_config
+from vtkit.config.values import read_record
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, write_json
+from vtkit.files import atomic_write, write_json
 from vtkit.rendering import align
 from vtkit.report import figure_1, plots, tables, viewer
 from vtkit.report.page import parts, render
 from vtkit.runs import records
+from vtkit.runs.contents import Audit, manifest_or_none
 from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
@@ -52,7 +55,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     """
     config = read_config(Path(run_dir) / "config.yaml")
     scores = records.compared_scores(run_dir)
-    manifest = Path(run_dir) / "manifest.json"
+    manifest = manifest_or_none(run_dir)
     metrics = records.metrics_or_none(run_dir)
     per_step = records.completions_per_step(run_dir)
 
@@ -77,7 +80,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
         "rewards": summarize_rewards(metrics),
-        "wall_seconds": read_json(manifest).get("wall_seconds") if manifest.exists() else None,
+        "wall_seconds": manifest and manifest["wall_seconds"],
     }
     write_json(Path(run_dir) / "summary.json", summary)
     return summary
@@ -102,7 +105,7 @@ def write_report(run_dir: str | Path) -> Path:
         UserError: the folder is not a run, a file is damaged, or the disk is full.
     """
     folder = Path(run_dir)
-    summary = summarize(folder)
+    summary, audit = summarize(folder), _audit(folder)
     notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
     figures = [
         (
@@ -122,7 +125,7 @@ def write_report(run_dir: str | Path) -> Path:
         "scores": tables.benchmark_table(folder),
         "training": tables.training_table(folder),
         "judges": tables.judges_table(folder),
-        "audit": _audit(folder),
+        "audit": audit,
         "figures": figures,
         "metrics": tables.metrics_table(folder),
         "reflections": _attempt(lambda: first_reflections(folder).to_dict("records")),
@@ -148,13 +151,13 @@ def _attempt(function: Callable, *args: Any) -> tuple[Any, str]:
 
 def _audit(folder: Path) -> dict[str, Any] | None:
     """The verdict, each number with a link to its section of notebook 04, and the causal test."""
-    if not (folder / "aha.json").exists():
+    if not os.path.lexists(folder / "aha.json"):
         return None
-    audit = read_json(folder / "aha.json")
+    audit = read_record(Audit, folder / "aha.json")
     notebook = "notebooks/04_aha_moment.ipynb"
     there = (folder / notebook).exists()
     pieces = [
-        (words, f"{notebook}{SECTIONS[section]}" if section and there else "")
+        (words, f"{notebook}{SECTIONS[section]}" if section in SECTIONS and there else "")
         for words, section in audit["pieces"]
     ]
     return {

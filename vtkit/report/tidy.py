@@ -5,14 +5,16 @@ table[table.metric == "eval/accuracy"].pivot(index="step", columns="run", values
 """
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vtkit.errors import UserError, first_line
-from vtkit.files import atomic_write, shown, user_path
+from vtkit.errors import UserError, printable
+from vtkit.files import shown, user_path
+from vtkit.runs.columns import write_csv
 from vtkit.runs.records import config_of, load_evaluations, metrics_or_none
 
 COLUMNS = ["run", "recipe", "profile", "seed", "step", "metric", "value"]
@@ -46,8 +48,6 @@ def tidy(patterns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
                     parts[run] = _long(run)
                 except UserError as error:
                     problems.append(str(error))
-                except (KeyError, TypeError, ValueError) as error:
-                    problems.append(f"{shown(run)} is damaged ({first_line(error)}); restore it")
     tables = [parts[run] for run in parts]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(
         columns=COLUMNS
@@ -59,8 +59,7 @@ def write_tidy(table: pd.DataFrame, path: str | Path) -> Path:
     path = user_path(path)
     if path.exists() and not _is_ours(path):
         raise UserError(f"{path} is there and is no such table; move it away, or name another file")
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
+    write_csv(path, table)
     return path
 
 
@@ -73,7 +72,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("config.yaml", "manifest.json", "metrics.csv"))
+    return any(
+        os.path.lexists(folder / name) for name in ("config.yaml", "manifest.json", "metrics.csv")
+    )
 
 
 def _long(run: Path) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def _long(run: Path) -> pd.DataFrame:
     if metrics is not None:
         logged = metrics.melt(var_name="metric", ignore_index=False).reset_index()
         table = pd.concat([logged, table], ignore_index=True) if len(table) else logged
-    table = table.dropna(subset="value").assign(value=lambda rows: pd.to_numeric(rows["value"]))
+    table = table.dropna(subset="value")
     if table.empty:
         raise UserError(f"{shown(run)} has no metrics and no scores yet; train it first")
     same = {name: getattr(config, name) for name in ("recipe", "profile", "seed")}
@@ -102,4 +103,6 @@ def _scores(run: Path) -> Iterator[tuple[int, str, Any]]:
             "mean_tokens": found["mean_tokens"],
             **{f"tasks/{name}": task["value"] for name, task in sorted(found["tasks"].items())},
         }
-        yield from ((found["step"], f"eval/{name}", value) for name, value in named.items())
+        yield from (
+            (found["step"], f"eval/{printable(name)}", value) for name, value in named.items()
+        )

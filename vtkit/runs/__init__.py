@@ -7,9 +7,10 @@
 - session: the first line of every notebook; copies of the notebooks to work in
 - manifest: versions, machine and hashes of the files that were read
 - records: metrics.csv, scores and configuration, read back
+- contents: what its JSON files must hold; columns: its tables, CSV and parquet
 - curves: averages, dip and phases of the metrics
 - rollouts: every completion of training; rollout_store has the files
-- checkpoints: which are whole, which is best, which are kept
+- checkpoints: which are whole, which is best, which are kept; marks: what each of them holds
 - replay: a committed run in place of one that was not made yet
 - artifacts: where data and models come from, and how missing ones are made
 - steps: notebooks as steps with parameters; execution runs one with papermill

@@ -18,7 +18,7 @@ from vtkit.runs.places import require_run_place
 def require_origins(config: RunConfig) -> None:
     """:func:`require_usable` before a new run's folder, which may be no other's, keeps a name."""
     require_run_place(config.run_dir)
-    if not (Path(config.run_dir) / "config.yaml").exists():
+    if not os.path.lexists(Path(config.run_dir) / "config.yaml"):
         require_usable(config)
 
 

@@ -12,14 +12,16 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from vtkit.config.values import read_record
 from vtkit.errors import UserError
-from vtkit.files import atomic_write, read_json, unused, write_json
+from vtkit.files import unused, write_json
+from vtkit.runs.contents import Best
+from vtkit.runs.marks import CARD, HALF, WHOLE, damage, is_ours, is_whole, read_mark
 from vtkit.runs.places import list_files, remove_files
 from vtkit.runs.records import best_score
 
-HALF, WHOLE = "checkpoint-is-half", "checkpoint-is-whole"
 KEPT = 2
-BEST, BEST_RECORD, CARD = "best", "best.json", "README.md"
+BEST, BEST_RECORD = "best", "best.json"
 # What only resuming needs, and what tells of this machine: paths, names, times.
 NOT_MODEL = [
     "optimizer*", "scheduler.pt", "rng_state*", "training_args.bin", "trainer_state.json",
@@ -27,39 +29,9 @@ NOT_MODEL = [
 ]  # fmt: skip
 
 
-def begin(checkpoint: Path) -> None:
-    """Mark a folder as this run's before anything else is written to it."""
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    with atomic_write(checkpoint / HALF) as handle:
-        handle.write(f"{checkpoint.name}\n")
-
-
-def mark_whole(checkpoint: Path) -> None:
-    """Mark a folder as completely written; the mark has its name and those of its files."""
-    names = [name for name in list_files(checkpoint) if name not in (HALF, WHOLE)]
-    with atomic_write(checkpoint / WHOLE) as handle:
-        handle.write("\n".join([checkpoint.name, *names, ""]))
-    (checkpoint / HALF).unlink(missing_ok=True)
-
-
-def is_whole(checkpoint: Path) -> bool:
-    return (checkpoint / WHOLE).is_file()
-
-
-def is_ours(checkpoint: Path) -> bool:
-    """Whether the folder itself, not a copy or a link, is what this run wrote or began to."""
-    return _marked(checkpoint)[:1] == [checkpoint.name] and not checkpoint.is_symlink()
-
-
-def _marked(checkpoint: Path) -> list[str]:
-    """The lines of a checkpoint's mark."""
-    mark = checkpoint / (WHOLE if is_whole(checkpoint) else HALF)
-    return mark.read_text(encoding="utf-8").splitlines() if mark.is_file() else []
-
-
 def discard(checkpoint: Path) -> None:
     """Remove a checkpoint that is ours; files that the run did not write stay, without a mark."""
-    _, *names = _marked(checkpoint)
+    names = read_mark(checkpoint).files
     if is_whole(checkpoint):  # no longer, from the first file on
         os.replace(checkpoint / WHOLE, checkpoint / HALF)
     _clear(checkpoint, names, HALF)
@@ -75,7 +47,11 @@ def _clear(folder: Path, names: Collection[str], mark: str) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The latest whole checkpoint, if there is one."""
-    return max(filter(is_whole, _numbered(folder)), key=step_of, default=None)
+    return max(_whole(folder), key=step_of, default=None)
+
+
+def _whole(folder: Path) -> list[Path]:
+    return [path for path in _numbered(folder) if is_whole(path) and is_ours(path)]
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -88,18 +64,23 @@ def step_of(checkpoint: Path) -> int:
     """The training step of ``checkpoint-100`` or of ``best``; 0 for any other folder."""
     numbered = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
     record = checkpoint / BEST_RECORD
-    if not numbered and record.is_file():
-        return read_json(record)["step"]
+    if not numbered and os.path.lexists(record):
+        return read_record(Best, record)["step"]
     return int(numbered[1]) if numbered else 0
 
 
 def settle_checkpoints(folder: Path, evals: Path) -> None:
     """Bring checkpoints and scores of a killed run in order; only for who holds the run's lock.
 
+    The last checkpoint is compared with its mark. A damaged one is renamed, and an older one that
+    is whole takes its place.
+
     Raises:
-        UserError: something that this run did not write is where it will write.
+        UserError: something that this run did not write is where it will write, or no checkpoint
+            is undamaged.
     """
     remove_halves(folder)
+    _leave_damaged(folder)
     last = last_checkpoint(folder)
     step = step_of(last) if last else -1
     for path in (*_numbered(folder), folder / BEST):
@@ -118,6 +99,40 @@ def settle_checkpoints(folder: Path, evals: Path) -> None:
         keep_best(folder, evals, step=step)
 
 
+def _leave_damaged(folder: Path) -> None:
+    """Rename damaged checkpoints that come after the last undamaged one."""
+    damaged: list[tuple[Path, str]] = []
+    whole = sorted(_whole(folder), key=step_of, reverse=True)
+    for path in whole:
+        if not (wrong := damage(path, read_mark(path).files)):
+            break
+        damaged.append((path, wrong))
+    if damaged and len(damaged) == len(whole):
+        path, wrong = damaged[0]
+        raise UserError(
+            f"{path}: {wrong}, and there is no older one to resume from; restore the file, or "
+            "train from the start in another folder (run_dir)"
+        )
+    for path, wrong in damaged:
+        print(f"{path}: {wrong}; {set_aside(path)}, and an older one is used", flush=True)
+        _leave_best(folder / BEST, step_of(path))
+
+
+def _leave_best(best: Path, step: int) -> None:
+    """Rename ``best`` if it is damaged like the checkpoint of its step: their files are links."""
+    if _is_best(best) and step_of(best) == step:
+        files = read_record(Best, best / BEST_RECORD).get("files")
+        if isinstance(files, dict) and (wrong := damage(best, files)):
+            print(f"{best}: {wrong}; {set_aside(best)}", flush=True)
+
+
+def set_aside(folder: Path) -> str:
+    """Rename a damaged folder to ``<name>-damaged``; returns "it is checkpoint-8-damaged now"."""
+    new = unused(folder.with_name(f"{folder.name}-damaged"))
+    folder.rename(new)
+    return f"it is {new.name} now"
+
+
 def remove_halves(folder: Path) -> None:
     """Remove checkpoints that were not finished; only for who holds the run's lock."""
     for path in _numbered(folder):
@@ -132,13 +147,13 @@ def remove_halves(folder: Path) -> None:
 
 def keep_last(folder: Path, *, step: int) -> None:
     """Discard all but the last two whole checkpoints until ``step``."""
-    found = [path for path in _numbered(folder) if is_whole(path) and is_ours(path)]
-    for path in sorted((p for p in found if step_of(p) <= step), key=step_of)[:-KEPT]:
+    found = (path for path in _whole(folder) if step_of(path) <= step)
+    for path in sorted(found, key=step_of)[:-KEPT]:
         discard(path)
 
 
 def _is_best(path: Path) -> bool:
-    return path.name == BEST and (path / BEST_RECORD).is_file() and not path.is_symlink()
+    return path.name == BEST and os.path.lexists(path / BEST_RECORD) and not path.is_symlink()
 
 
 def keep_best(folder: Path, evals: Path, *, step: int) -> None:
@@ -163,7 +178,9 @@ def keep_best(folder: Path, evals: Path, *, step: int) -> None:
         source, draft, copy_function=_link, ignore=shutil.ignore_patterns(*NOT_MODEL, CARD)
     )
     record = {name: score[name] for name in ("step", "accuracy")}
-    write_json(draft / BEST_RECORD, record | {"files": list_files(draft)})
+    seals = read_mark(source).files
+    record["files"] = {name: seals.get(name) for name in list_files(draft)}
+    write_json(draft / BEST_RECORD, record)
     if there:
         os.rename(best, old)
     os.rename(draft, best)
@@ -173,8 +190,8 @@ def keep_best(folder: Path, evals: Path, *, step: int) -> None:
 def _retire(old: Path) -> None:
     """Remove what was ``best`` before; files that others put into it stay, in ``best-older``."""
     record = old / BEST_RECORD
-    if record.is_file():
-        _clear(old, read_json(record).get("files", ()), BEST_RECORD)
+    if os.path.lexists(record):
+        _clear(old, read_record(Best, record).get("files", ()), BEST_RECORD)
     with suppress(OSError):
         old.rmdir()
     if old.is_dir():

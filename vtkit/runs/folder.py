@@ -22,8 +22,9 @@ from vtkit.config.run_config import (
     save_config,
 )
 from vtkit.errors import UserError, resumable
-from vtkit.files import environment, read_json, remove_drafts, write_json
+from vtkit.files import environment, remove_drafts, write_json
 from vtkit.runs.artifacts import require_origins
+from vtkit.runs.contents import read_manifest
 from vtkit.runs.manifest import file_hashes, new_manifest, now, update_manifest
 from vtkit.runs.places import require_run_place, written_parts
 
@@ -44,7 +45,7 @@ def start_run(config: RunConfig) -> Path:
     require_origins(config)
     folder = Path(config.run_dir)
     stored = folder / "config.yaml"
-    if stored.exists():
+    if os.path.lexists(stored):
         kept = read_config(stored)
         if changes := differences(kept, config):
             raise UserError(
@@ -56,7 +57,7 @@ def start_run(config: RunConfig) -> Path:
             save_config(now_used, stored)
     else:
         save_config(config, stored)
-    if not (folder / "manifest.json").exists():
+    if not os.path.lexists(folder / "manifest.json"):
         write_json(folder / "manifest.json", new_manifest(config))
     return folder
 
@@ -99,7 +100,7 @@ def work_on(config: RunConfig) -> Iterator[Work]:
 
 
 def _finish(config: RunConfig, status: str, seconds: float) -> None:
-    manifest = read_json(Path(config.run_dir) / "manifest.json")
+    manifest = read_manifest(config.run_dir)
     seconds, files = manifest["wall_seconds"] + seconds, file_hashes(config, manifest["files"])
     update_manifest(
         config.run_dir, status=status, finished=now(), wall_seconds=round(seconds, 1), files=files

@@ -11,7 +11,8 @@ from typing import Any
 
 from vtkit import __version__
 from vtkit.config.run_config import RunConfig
-from vtkit.files import ROOT, read_json, sha256, shown, user_path, write_json
+from vtkit.files import ROOT, sha256, shown, user_path, write_json
+from vtkit.runs.contents import read_manifest
 
 # What a result depends on, and what a bug report needs.
 PACKAGES = (
@@ -41,9 +42,8 @@ def new_manifest(config: RunConfig) -> dict[str, Any]:
 
 def update_manifest(run_dir: str | Path, **fields: Any) -> dict[str, Any]:
     """Set fields of a run's manifest, atomically; returns the whole."""
-    path = Path(run_dir) / "manifest.json"
-    manifest = {**read_json(path), **fields}
-    write_json(path, manifest)
+    manifest = {**read_manifest(run_dir), **fields}
+    write_json(Path(run_dir) / "manifest.json", manifest)
     return manifest
 
 
@@ -100,7 +100,7 @@ def note_rewards(config: RunConfig, step: int) -> dict[str, list[dict[str, Any]]
     """
     if not (now := _reward_versions(config)):
         return {}
-    known = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
+    known = read_manifest(config.run_dir).get("rewards", {})
     noted = {}
     for name, digest in now.items():
         older = [one for one in known.get(name, []) if one["after_step"] < step]
@@ -114,7 +114,7 @@ def changed_rewards(config: RunConfig) -> list[str]:
     """The reward files that are not what a trained run was paid by last."""
     if not (now := _reward_versions(config)):
         return []
-    noted = read_json(Path(config.run_dir) / "manifest.json").get("rewards", {})
+    noted = read_manifest(config.run_dir).get("rewards", {})
     return [name for name in now if name in noted and noted[name][-1]["sha256"] != now[name]]
 
 

@@ -34,14 +34,15 @@ def require_seeds_place(folder: str | Path) -> None:
 
     def has_seeds(place: Path) -> bool:
         path = place / "summary.json"
-        return path.is_file() and "seeds" in read_json(path)
+        found = read_json(path) if os.path.lexists(path) else None
+        return isinstance(found, dict) and "seeds" in found
 
     require_place(folder, has_seeds, "folder of the seeds' summary")
 
 
 def _is_run(folder: Path) -> bool:
     path = folder / "config.yaml"
-    return path.is_file() and set(IDENTITY) <= read_yaml(path).keys()
+    return os.path.lexists(path) and set(IDENTITY) <= read_yaml(path).keys()
 
 
 def require_place(folder: str | Path, is_ours: Callable[[Path], bool], what: str) -> None:

@@ -1,6 +1,7 @@
 """Read a run folder back: metrics, scores and judged rows, and how the run is named in figures."""
 
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from vtkit.config.run_config import RunConfig, read_config
-from vtkit.errors import UserError, first_line
-from vtkit.files import read_json
+from vtkit.errors import UserError, printable
+from vtkit.runs.columns import ROW_SCHEMA, read_curves, read_parquet
+from vtkit.runs.contents import read_scores
 from vtkit.runs.replay import replay_of
 
 BENCHMARKS = {
@@ -32,10 +34,12 @@ def load_metrics(run_dir: str | Path) -> pd.DataFrame:
     Raises:
         UserError: a file is missing, damaged, or has no rows.
     """
-    metrics = _load_csv(Path(run_dir) / "metrics.csv").dropna(axis="columns", how="all")
-    timings = Path(run_dir) / "timings.csv"
-    if timings.exists():
-        metrics["step_time"] = _load_csv(timings)["seconds"]
+    path, timings = (Path(run_dir) / name for name in ("metrics.csv", "timings.csv"))
+    if not os.path.lexists(path):
+        raise UserError(f"{path} is missing; run the training step (notebook 03) first")
+    metrics = read_curves(path).dropna(axis="columns", how="all")
+    if os.path.lexists(timings):
+        metrics["step_time"] = read_curves(timings, "seconds")["seconds"]
     return metrics
 
 
@@ -60,21 +64,17 @@ def load_evaluations(run_dir: str | Path) -> list[dict[str, Any]]:
 
     :func:`vtkit.benchmark.evaluate.score` lists their keys.
     """
-    paths = Path(run_dir, "evals").glob("step-*.json")
-    return sorted((read_json(path) for path in paths), key=lambda result: result["step"])
+    return read_scores(Path(run_dir) / "evals")
 
 
 def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
     """The benchmark questions, completions and verdicts of one evaluation."""
     path = Path(run_dir) / "evals" / f"step-{step:06d}.parquet"
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"{path} is missing; run the evaluation (notebook 05) first")
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({first_line(error)}); delete it and evaluate again"
-        ) from None
+    may_lack = ("style", "found", "choice", "rule", "source", "type", "choices")
+    table = read_parquet(path, ROW_SCHEMA, "delete it and evaluate again", may_lack=may_lack)
+    return table.to_pandas()
 
 
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
@@ -120,7 +120,7 @@ def chance_levels(run_dir: str | Path) -> dict[str, float]:
     """Compute what guessing scores: ``total``, and each task if there are rows of step 0."""
     results = [result for result in compared_scores(run_dir).values() if result]
     total = {"total": results[0]["chance"]} if results else {}
-    if not Path(run_dir, "evals", "step-000000.parquet").exists():
+    if not os.path.lexists(Path(run_dir, "evals", "step-000000.parquet")):
         return total
     rows = load_evaluated_rows(run_dir, 0)
     per_task = (1 / rows["choices"].map(len).replace(0, math.inf)).groupby(rows["task"]).mean()
@@ -135,7 +135,7 @@ def describe_run(run_dir: str | Path) -> str:
     parts += [f"after a cold start on {cold} examples"] if cold else []
     parts += [f"unfinished: {missing}"] if missing else []
     parts += ["replay"] if replay_of(run_dir) else []
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def progress(run_dir: str | Path) -> tuple[int, int]:
@@ -148,7 +148,7 @@ def unfinished(run_dir: str | Path) -> str:
     """What was begun and not ended, such as "77 of 100 steps", the baseline's included; or ""."""
     parts = []
     for name, folder in reversed(_arms(run_dir).items()):
-        if folder and (folder / "config.yaml").exists():
+        if folder and os.path.lexists(folder / "config.yaml"):
             done, planned = progress(folder)
             label = "baseline: " if name == "sft" and folder != Path(run_dir) else ""
             parts += [f"{label}{done} of {planned} steps"] if 0 < done < planned else []
@@ -186,18 +186,6 @@ def config_of(run_dir: str | Path) -> RunConfig:
     return read_config(Path(run_dir) / "config.yaml")
 
 
-def _load_csv(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the training step (notebook 03) first") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and train again") from None
-    if "step" not in table or table.empty:
-        raise UserError(f"{path} has no rows with a column 'step'; run the training step first")
-    return table.set_index("step").sort_index()
-
-
 def score_path(evals: Path, step: int) -> Path:
     """The file in which :func:`vtkit.benchmark.evaluate.evaluate` writes the score of a step."""
     return evals / f"step-{step:06d}.json"
@@ -205,8 +193,7 @@ def score_path(evals: Path, step: int) -> Path:
 
 def best_score(evals: Path, *, until: int) -> dict[str, Any] | None:
     """The score of highest accuracy after step 0 and up to ``until``; of equals, the first."""
-    scores = [read_json(path) for path in sorted(evals.glob("step-*.json"))]
-    trained = [score for score in scores if 0 < score["step"] <= until]
+    trained = [score for score in read_scores(evals) if 0 < score["step"] <= until]
     return max(trained, key=lambda score: score["accuracy"]["value"], default=None)
 
 
@@ -220,4 +207,4 @@ MINIATURE = (
 
 def metrics_or_none(run_dir: str | Path) -> pd.DataFrame | None:
     """``metrics.csv`` (see :func:`load_metrics`), or None before training."""
-    return load_metrics(run_dir) if Path(run_dir, "metrics.csv").exists() else None
+    return load_metrics(run_dir) if os.path.lexists(Path(run_dir, "metrics.csv")) else None

@@ -24,14 +24,17 @@ import yaml
 from filelock import FileLock
 
 from vtkit.config.run_config import RunConfig
+from vtkit.config.values import read_record
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import ROOT, atomic_path, read_json, shown, write_json
+from vtkit.runs.contents import Replay
 from vtkit.runs.places import REPLAY, list_files, remove_files, require_own
 
 REFERENCE = ROOT / "results" / "reference"
 _WRITTEN_LATER = ("aha.json", "report.html", "summary.json")  # by notebooks 04 and 05
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
+_RESTORE = "restore it, for instance with git checkout: no command makes it again"
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
 
 
@@ -47,10 +50,10 @@ def kept_records(group: Path) -> dict[str, dict[str, Content]]:
 
 @functools.cache
 def _read_records(path: Path, _version: int) -> dict[str, dict[str, Content]]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, first_line(error)) from None
+    found = read_json(path, _RESTORE)
+    if not isinstance(found, dict) or not all(isinstance(run, dict) for run in found.values()):
+        raise _damaged(path, "expected runs, and the files of each")
+    return found
 
 
 def _read_table(path: Path, **options: Any) -> pa.Table:
@@ -61,10 +64,7 @@ def _read_table(path: Path, **options: Any) -> pa.Table:
 
 
 def _damaged(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{shown(path)} is damaged ({why}); restore it, for instance with git checkout: "
-        "no command makes it again"
-    )
+    return UserError(f"{shown(path)} is damaged ({why}); {_RESTORE}")
 
 
 def pack(kept: Path, files: Mapping[str, Content]) -> None:
@@ -220,7 +220,7 @@ def replay(kept: Path, target: Path) -> Path:
         unpack(kept, draft)
         names = list_files(draft)
         if mark.is_file():
-            remove_files(target, {*read_json(mark)["files"], *_WRITTEN_LATER})
+            remove_files(target, {*read_record(Replay, mark)["files"], *_WRITTEN_LATER})
         for name in names:
             if os.path.lexists(target / name):
                 raise UserError(f"{target / name} is in the way of a replay; move it away")
@@ -237,7 +237,7 @@ def replay(kept: Path, target: Path) -> Path:
 def replay_of(run_dir: str | Path) -> str | None:
     """The kept run that a folder replays, as a path; None for a run of its own."""
     mark = Path(run_dir) / REPLAY
-    return read_json(mark)["run"] if mark.exists() else None
+    return read_record(Replay, mark)["run"] if os.path.lexists(mark) else None
 
 
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:

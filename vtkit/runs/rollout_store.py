@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vtkit.errors import UserError, first_line
+from vtkit.errors import UserError
 from vtkit.files import atomic_path
 from vtkit.judging.verdict import Verdict
+from vtkit.runs.columns import readable, require_columns
 
 # ``prompt_id`` is the row's ``id`` in the training file, ``group`` numbers the questions of a step
 # and ``sample`` the completions of a group. From ``rule`` to ``reflective`` the columns are the
@@ -54,6 +55,8 @@ _JUDGED = (
     *("correct", "format_verdict", "style", "reflective"),
 )
 _OPTIONAL = {"step", *_REWARDS, *_JUDGED}
+_MAY_LACK = {*_REWARDS, *_JUDGED, "task", "reward", "advantage"}  # in a file; NaN is null
+_REMEDY = "delete it and train again from the last checkpoint"
 BLOCK = 500  # steps of a merged file, far faster to query; a shorter run has a file a step
 STEPS_AT_ONCE = 50  # steps of a row group in it: what a reader decodes for one step
 
@@ -189,6 +192,11 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
+def check_columns(path: Path, footer: pq.FileMetaData) -> None:
+    """Require the columns of ``SCHEMA`` of a file; a UserError names what is wrong."""
+    require_columns(path, footer, SCHEMA, _REMEDY, may_lack=_MAY_LACK)
+
+
 def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:
     """Read the steps of a file, one by one."""
     with _open(path) as file:
@@ -200,9 +208,6 @@ def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file
-    except (OSError, pa.ArrowException) as error:
-        remedy = "delete it and train again from the last checkpoint"
-        raise UserError(f"{path} is damaged ({first_line(error)}); {remedy}") from None
+    with readable(path, _REMEDY), pq.ParquetFile(path) as file:
+        check_columns(path, file.metadata)
+        yield file

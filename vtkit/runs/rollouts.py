@@ -22,7 +22,7 @@ from pyarrow.fs import LocalFileSystem
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.judging.styles import classify
 from vtkit.judging.verdict import judge
-from vtkit.runs.rollout_store import SCHEMA, list_files, read, verdict_columns
+from vtkit.runs.rollout_store import SCHEMA, check_columns, list_files, read, verdict_columns
 
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
 # Arrow reads ahead 16 and 4; that takes a third more memory and is not faster.
@@ -45,7 +45,10 @@ class Rollouts:
         fragments = self._open()
         schemas = {str(file.physical_schema): file.physical_schema for file in fragments}.values()
         self._held = set().union(*(schema.names for schema in schemas))
-        self.schema = pa.unify_schemas([SCHEMA, *schemas])
+        try:
+            self.schema = pa.unify_schemas([SCHEMA, *schemas])
+        except pa.ArrowException as error:
+            raise UserError(f"{self.folder}: its files do not agree: {first_line(error)}") from None
         self._data = ds.FileSystemDataset(
             fragments, self.schema, ds.ParquetFileFormat(), LocalFileSystem()
         )
@@ -64,6 +67,7 @@ class Rollouts:
             ):
                 continue
             if fragment := _fragment(file.path):
+                check_columns(file.path, fragment.metadata)
                 fragments.append(fragment)
             elif fragments and file is files[-1] and file.first == file.last:
                 self.dropped += 1

@@ -25,7 +25,7 @@ from vtkit.config.run_config import (
 )
 from vtkit.config.values import read_mapping
 from vtkit.errors import UserError, suggest
-from vtkit.files import ROOT, atomic_write
+from vtkit.files import ROOT
 from vtkit.runs.artifacts import make_missing, require_usable
 from vtkit.runs.folder import differences, locked, start_run
 from vtkit.runs.manifest import package_versions
@@ -130,7 +130,7 @@ def _in_own_folder(config: RunConfig, changed: Mapping[str, Any]) -> RunConfig:
     """The settings to use, in a folder that may hold a run with them."""
     require_run_place(config.run_dir)
     folder = Path(config.run_dir)
-    if not (folder / "config.yaml").is_file():
+    if not os.path.lexists(folder / "config.yaml"):
         return config
     stored = read_config(folder / "config.yaml").replace(run_dir=config.run_dir)
     free, plain = (*PLACES, *NOTEBOOK_SETTINGS), resolve_config()
@@ -183,7 +183,8 @@ def describe_machine(config: RunConfig) -> str:
 
 def save_table(config: RunConfig, name: str, table: "DataFrame") -> Path:
     """Write a table as CSV into the run folder, whole or not at all."""
+    from vtkit.runs.columns import write_csv
+
     path = Path(config.run_dir) / name
-    with atomic_write(path) as handle:
-        table.to_csv(handle, index=False)
+    write_csv(path, table)
     return path

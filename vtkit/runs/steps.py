@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from vtkit.config.run_config import NOTEBOOK_SETTINGS, RunConfig
+from vtkit.config.values import read_record
 from vtkit.errors import UserError, first_line
-from vtkit.files import ROOT, read_json, sha256, shown, unused, write_json
+from vtkit.files import ROOT, sha256, shown, unused, write_json
+from vtkit.runs.contents import Done
 
 NOTEBOOKS = ROOT / "notebooks"
 REQUIRED = ("recipe", "profile", "seed", "run_dir", "overrides")
@@ -72,7 +75,7 @@ class Step:
     def is_done(self, run_dir: Path, key: str) -> bool:
         """Whether it ran to its end with this key, and its executed notebook is still there."""
         marker = self.marker(run_dir)
-        done = marker.exists() and read_json(marker)["key"] == key
+        done = os.path.lexists(marker) and read_record(Done, marker)["key"] == key
         return done and self.output(run_dir).exists()
 
 
@@ -115,7 +118,7 @@ def forget(steps: list[Step], run_dir: Path) -> None:
     """Take back that these steps are done; what somebody wrote into their notebooks stays."""
     for step in steps:
         marker, output = step.marker(run_dir), step.output(run_dir)
-        wrote = read_json(marker).get("sha256") if marker.exists() else None
+        wrote = read_record(Done, marker).get("sha256") if os.path.lexists(marker) else None
         if wrote and output.exists() and wrote != sha256(output):
             kept = unused(output.with_suffix(".edited.ipynb"))
             output.rename(kept)

@@ -3,11 +3,13 @@
 It reads a prompt once for all of its copies and drops completions that have ended from the batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 
+from vtkit.errors import UserError
 from vtkit.sampling.prefix_cache import PrefixCache
 
 # Completions that have ended leave once they are this share of the batch: each time it is copied.
@@ -15,6 +17,40 @@ _ENDED = 1 / 8
 Choose = Callable[[torch.Tensor, list[int], int], torch.Tensor]
 """``choose(logits, completions, step)``: float32 logits (n, vocabulary) for token ``step`` of the
 completions with these numbers; returns tokens, (n,)."""
+
+
+class NotFinite(UserError):
+    """Numbers of a model are nan or infinite: ``what`` tells which."""
+
+    def __init__(self, what: str, model: Any):
+        name = getattr(model, "name_or_path", "") or "the model"
+        why = "its weights are damaged, or of a training that diverged; use another checkpoint"
+        super().__init__(f"{name}: {what}: {why}")
+        self.what = what
+
+
+def require_finite(model: Any, logits: torch.Tensor) -> None:
+    """Refuse logits (n, vocabulary) that are nan or infinite, before a token is drawn by them.
+
+    Raises:
+        NotFinite: names the model's folder.
+    """
+    if not logits.sum(dtype=torch.float32).isfinite():
+        raise NotFinite("the logits are nan or infinite", model)
+
+
+@contextmanager
+def finite_logits(model: Any) -> Iterator[None]:
+    """Check the last logits of each forward pass of a model in the block: :func:`require_finite`"""
+
+    def check(_module: Any, _inputs: Any, output: Any) -> None:
+        require_finite(model, output.logits[:, -1])
+
+    hook = model.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class Decoded(NamedTuple):
@@ -54,6 +90,7 @@ def decode(
     step = 0
     while True:
         logits = logits.float()
+        require_finite(model, logits)
         logits[:, list(banned)] = -torch.inf
         tokens = choose(logits, batch, step)
         for number, token in zip(batch, tokens.tolist(), strict=True):

@@ -15,6 +15,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from vtkit.data.pictures import naming_rows
 from vtkit.errors import UserError, resumable
 from vtkit.models.devices import is_out_of_memory
 from vtkit.models.inputs import (
@@ -75,18 +76,21 @@ def stream(
         done: rows that need no completion any more.
 
     Raises:
-        UserError: a batch of ``batch_size`` rows, or a single row, does not fit in memory.
+        UserError: a batch of ``batch_size`` rows, or a single row, does not fit in memory; a
+            picture cannot be decoded.
     """
     begun = tokens_of(processor, beginnings or [""] * len(dataset))
     ready = set(done)
-    todo = [row for row in by_length(processor, dataset, begun) if row not in ready]
+    with naming_rows(dataset):
+        todo = [row for row in by_length(processor, dataset, begun) if row not in ready]
     aside: list[int] = []  # rows that were set aside
     written: dict[int, list[int]] = {row: [] for row in todo}
     size = batch_size or _LARGEST.get(model.device.type, max(_LARGEST.values()))
 
     def extend(batch: list[int], alone: bool) -> list[bool]:
         """Extend the completions of these rows; returns which have ended."""
-        messages = [message(dataset[row]) for row in batch]
+        with naming_rows(dataset):
+            messages = [message(dataset[row]) for row in batch]
         before = [begun[row] + written[row] for row in batch]
         inputs = batch_inputs(processor, messages, before).to(model.device)
         used = [len(written[row]) for row in batch]

@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset
 from packaging.version import Version
 
-from vtkit.data.pictures import encoded_images
+from vtkit.data.pictures import encoded_images, naming_rows
 from vtkit.errors import UserError, first_line
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import adapters
@@ -183,7 +183,8 @@ class CompletionEngine:
                 if self.llm is None:
                     limits = {"image": max(map(len, encoded_images(dataset))), "video": 0}
                     self.llm = LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
-                prompts = [_prompt(processor, dataset[row]) for row in rows]
+                with naming_rows(dataset):
+                    prompts = [_prompt(processor, dataset[row]) for row in rows]
                 outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
                 pairs = zip(rows, outputs, strict=True)
                 written = {row: list(output.outputs[0].token_ids) for row, output in pairs}

@@ -16,10 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vtkit.config.run_config import MINIATURES
+from vtkit.config.values import read_record
 from vtkit.errors import UserError, suggest
-from vtkit.files import read_json
 from vtkit.report import drawing, seeds
 from vtkit.report.tables import Table
+from vtkit.runs.contents import Summary, read_manifest
 from vtkit.runs.records import compared_scores
 from vtkit.runs.replay import kept_records, unpacked
 from vtkit.stats import NOT_RUN, percent, spread
@@ -258,7 +259,9 @@ def reasons_table(study: str, *columns: str) -> Table:
 def main_table(row: str = MAIN_ROW) -> Table:
     """A row's numbers on every seed, next to the targets that were fixed before it ran."""
     folders = load_results("rows")[row].folders.values()
-    return seeds.table([read_json(folder / "summary.json") for folder in folders], plain=True)
+    return seeds.table(
+        [read_record(Summary, folder / "summary.json") for folder in folders], plain=True
+    )
 
 
 def draw_seeds(row: str, out: str | Path) -> Figure | None:
@@ -323,7 +326,7 @@ def time_table() -> Table:
     kept += [("main run, with its baseline", folder) for folder in main]
     times: dict[str, list[float]] = {}
     for study, folder in kept:
-        seconds = read_json(folder / "manifest.json")["wall_seconds"]
+        seconds = read_manifest(folder)["wall_seconds"]
         times.setdefault(study, []).append(seconds / 60)
     rows = [
         [study, str(len(some)), f"{median(some):.1f}", f"{sum(some):.1f}"]

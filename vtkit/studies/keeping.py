@@ -12,6 +12,7 @@ from vtkit.files import read_json, shown
 from vtkit.report.figure_1 import figure_1
 from vtkit.report.summary import summarize
 from vtkit.runs import replay
+from vtkit.runs.contents import read_manifest
 from vtkit.runs.curves import END_STEPS
 from vtkit.runs.replay import Content
 from vtkit.runs.rollouts import load_rollouts
@@ -41,10 +42,11 @@ def keep(run_dir: str | Path, target: Path | None = None) -> Path:
     if target is None:
         config = read_config(source / "config.yaml")
         target = replay.REFERENCE / f"{config.recipe}-{config.profile}-s{config.seed}"
-        manifest = source / "manifest.json"
-        status = read_json(manifest)["status"]
+        status = read_manifest(source)["status"]
         if status != "finished":
-            raise UserError(f"{manifest} says {status}; finish the run before keeping it")
+            raise UserError(
+                f"{source / 'manifest.json'} says {status}; finish the run before keeping it"
+            )
         summarize(source)
     files = files_of(source, shown(target), whole=whole)
     if whole and (source / "sft").exists():

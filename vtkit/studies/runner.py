@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 from vtkit.config.run_config import RunConfig
 from vtkit.config.values import as_text
 from vtkit.errors import UserError
-from vtkit.files import ROOT, read_json, shown
+from vtkit.files import ROOT, shown
 from vtkit.runs.artifacts import maker
+from vtkit.runs.contents import manifest_or_none, read_manifest
 from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.leash import leash
 from vtkit.runs.replay import kept_records
@@ -122,14 +123,14 @@ class _Runner:
 
 def is_finished(run_dir: str | Path) -> bool:
     """Check whether the run's manifest says so."""
-    manifest = Path(run_dir) / "manifest.json"
-    return manifest.exists() and read_json(manifest)["status"] == "finished"
+    manifest = manifest_or_none(run_dir)
+    return manifest is not None and manifest["status"] == "finished"
 
 
 def _keep_once(entry: Entry, seed: int) -> Path:
     target, run_dir = entry.record(seed), Path(entry.config(seed).run_dir)
     kept = kept_records(target.parent).get(target.name)
-    same = kept and kept["manifest.json"] == read_json(run_dir / "manifest.json")
+    same = kept and kept.get("manifest.json") == read_manifest(run_dir)
     return target if same else keep(run_dir, target)
 
 

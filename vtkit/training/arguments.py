@@ -1,9 +1,11 @@
 """Translate a configuration into the arguments of TRL's trainers."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from trl import GRPOConfig, SFTConfig
 
 from vtkit.config.run_config import RunConfig
@@ -15,6 +17,13 @@ from vtkit.training.trackers import PROJECT, run_name
 
 # Seconds that processes wait for the one that scores the benchmark; the default is half an hour.
 _PATIENCE = 6 * 3600
+
+
+def wait_for_others() -> None:
+    """Join the processes that a launcher started with this one, and wait until all are here."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        on_cpu, patience = pick_device()[0] == "cpu", timedelta(seconds=_PATIENCE)
+        PartialState(cpu=on_cpu, timeout=patience).wait_for_everyone()
 
 
 def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
@@ -52,7 +61,8 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        logging_steps=1, save_strategy="steps", save_steps=config.save_steps,
+        logging_steps=1, logging_nan_inf_filter=False,
+        save_strategy="steps", save_steps=config.save_steps,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
         ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture

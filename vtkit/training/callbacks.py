@@ -15,9 +15,11 @@ from vtkit.config.reward_names import reward_column
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
-from vtkit.runs.checkpoints import begin, keep_best, keep_last, mark_whole
+from vtkit.runs.checkpoints import keep_best, keep_last
 from vtkit.runs.folder import headless
+from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.records import best_score, score_path
+from vtkit.training.divergence import require_finite
 
 METRICS = (
     "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
@@ -68,17 +70,19 @@ class MetricsLog(TrainerCallback):
             return
         values = {"step": state.global_step, **logs}
         own = [name for name in logs if name.startswith(self.logged)]
-        self.rows.append({name: _cell(values.get(name)) for name in [*self.columns, *own]})
+        self.rows.append({name: self._cell(name, values) for name in [*self.columns, *own]})
         seconds = f"{time.perf_counter() - self.began:.3f}"
         self.seconds.append({"step": str(state.global_step), "seconds": seconds})
         more = set().union(*self.rows).difference(self.columns)
         _write_csv(self.metrics, self.rows, [*self.columns, *sorted(more)])
         _write_csv(self.timings, self.seconds, ["step", "seconds"])
 
-
-def _cell(value: Any) -> str:
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return "" if missing else repr(value) if isinstance(value, float) else str(value)
+    def _cell(self, name: str, values: dict[str, Any]) -> str:
+        value = values.get(name)
+        if not isinstance(value, float):
+            return "" if value is None else str(value)
+        of_reward = name.startswith(("rewards/", *self.logged))  # nan: it applied to no completion
+        return "" if of_reward and math.isnan(value) else repr(value)
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
@@ -110,7 +114,8 @@ class Evaluation(TrainerCallback):
     ):  # fmt: skip
         self.score, self.done, self.every, self.together = score, done, every, together
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):
+        # A run killed between a checkpoint and its score lacks the score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
         ours = state.is_world_process_zero or self.together
         if due and ours and not self.done(state.global_step):
@@ -118,7 +123,9 @@ class Evaluation(TrainerCallback):
         if due:
             PartialState().wait_for_everyone()  # what is saved depends on the score
 
-    on_train_begin = on_step_end  # a run killed between a checkpoint and its score lacks the score
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in (logs or {}):  # once a step, and once that is known to be finite
+            self.on_train_begin(args, state, control)
 
 
 class Checkpoints(TrainerCallback):
@@ -133,11 +140,15 @@ class Checkpoints(TrainerCallback):
     def __init__(self, evals: Path):
         self.evals = evals
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_log(self, args, state, control, logs=None, model=None, **kwargs):
+        if "loss" not in (logs or {}):
+            return
         # From the files: a resumed run saves at the same steps as an unbroken one.
         step = state.global_step
         if score_path(self.evals, step).is_file():
             control.should_save |= best_score(self.evals, until=step)["step"] == step
+        if control.should_save:
+            require_finite(model)
         if control.should_save and state.is_world_process_zero:
             begin(Path(args.output_dir) / f"checkpoint-{step}")
 

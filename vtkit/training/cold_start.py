@@ -22,9 +22,11 @@ from vtkit.files import full_disk_is_a_user_error
 from vtkit.models import adapters
 from vtkit.models.loading import load
 from vtkit.models.prompts import PREFILL, is_prefilled
-from vtkit.runs.checkpoints import begin, discard, is_ours, is_whole, mark_whole
+from vtkit.runs.checkpoints import discard, set_aside
+from vtkit.runs.marks import begin, damage, is_ours, is_whole, mark_whole, read_mark
 from vtkit.runs.places import list_files
 from vtkit.training.callbacks import Progress
+from vtkit.training.divergence import Finite, divergence_is_a_user_error, require_finite
 from vtkit.training.trainers import BaselineSFTTrainer
 
 FOLDER = "cold_start"
@@ -41,7 +43,11 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
         args: a ``trl.SFTConfig`` with :func:`arguments`.
     """
     folder = Path(config.run_dir) / FOLDER
-    if is_whole(folder):
+    if PartialState().is_main_process and is_ours(folder) and is_whole(folder):
+        if wrong := damage(folder, read_mark(folder).files):
+            print(f"{folder}: {wrong}; {set_aside(folder)}, and it is made again", flush=True)
+    PartialState().wait_for_everyone()
+    if is_ours(folder) and is_whole(folder):
         return folder
     if list_files(folder) and not is_ours(folder):
         raise UserError(f"{folder} is in the way: this run did not write it; rename it")
@@ -54,8 +60,11 @@ def tune(config: RunConfig, dataset: Dataset, args: Any) -> Path:
     )  # fmt: skip
     adapters.settle(trainer.model, config)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Progress(unit="cold-start step"))
-    trainer.train()
+    for callback in (Finite(), Progress(unit="cold-start step")):
+        trainer.add_callback(callback)
+    with divergence_is_a_user_error(config, trainer):
+        trainer.train()
+        require_finite(trainer.model)
     if trainer.is_world_process_zero():
         if is_ours(folder):
             discard(folder)
@@ -101,7 +110,7 @@ def examples(dataset: Dataset, n: int, *, seed: int, prompt: str) -> Dataset:
     opening = "" if is_prefilled(prompt) else PREFILL
     texts = map(completion, chosen["choices"], chosen["answer"])
     completions = [[{"role": "assistant", "content": opening + text}] for text in texts]
-    return chosen.select_columns(["images", "prompt"]).add_column("completion", completions)
+    return chosen.select_columns(["id", "images", "prompt"]).add_column("completion", completions)
 
 
 def completion(choices: Sequence[str], answer: str) -> str:

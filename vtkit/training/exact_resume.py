@@ -1,13 +1,20 @@
 """Make a resumed run end as an unbroken one, or tell why it cannot here."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from vtkit.config.run_config import RunConfig
-from vtkit.models.devices import pick_device
+from vtkit.errors import UserError, first_line
+from vtkit.models.adapters import require_tensors
+from vtkit.models.devices import is_out_of_memory, pick_device
 from vtkit.models.inputs import tokenizer_of
+from vtkit.models.loading import read_weights, reading_weights
+from vtkit.runs.marks import unproven
 
 
 class ExactResume:
@@ -18,10 +25,22 @@ class ExactResume:
         # nothing matches and training resumes from the base weights
         # (huggingface/transformers#43701). from_pretrained converts. PEFT and shards load rightly.
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
-        if sharded or not isinstance(self.model, PreTrainedModel):
-            return super()._load_from_checkpoint(resume_from_checkpoint, model)
-        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
-        (self.model if model is None else model).load_state_dict(saved.state_dict(), strict=True)
+        with reading_weights(resume_from_checkpoint):
+            if sharded or not isinstance(self.model, PreTrainedModel):
+                if not sharded:
+                    require_tensors(self.model, resume_from_checkpoint)
+                return super()._load_from_checkpoint(resume_from_checkpoint, model)
+            kind, dtype = type(self.model), self.model.dtype
+            saved = read_weights(kind, resume_from_checkpoint, dtype=dtype).state_dict()
+            (self.model if model is None else model).load_state_dict(saved, strict=True)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _reading(checkpoint, "optimizer.pt, scheduler.pt"):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _reading(checkpoint, "rng_state*.pth"):
+            super()._load_rng_state(checkpoint)
 
     def _save(self, *args: Any, **kwargs: Any) -> None:
         # How the last batch was padded is no part of a checkpoint, and differs after a resume.
@@ -37,6 +56,20 @@ class ExactResume:
         return sampler
 
 
+@contextmanager
+def _reading(checkpoint: str | None, names: str) -> Iterator[None]:
+    """Turn what goes wrong while files of a checkpoint are read into one line about them."""
+    try:
+        yield
+    except Exception as error:  # pickle's, torch's and what wrong contents lead to
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{checkpoint}: cannot read {names} ({first_line(error)}); rename this folder, and an "
+            "older checkpoint is used"
+        ) from error
+
+
 SAME = (
     "stopped and started again it ends with the same bytes, given the same versions, threads and "
     "processes"
@@ -49,13 +82,22 @@ VLLM = (
 
 
 def exactness(
-    config: RunConfig, *, vllm: bool = False, rewards: Mapping[str, Sequence[Any]] | None = None
+    config: RunConfig,
+    *,
+    vllm: bool = False,
+    rewards: Mapping[str, Sequence[Any]] | None = None,
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
     """Tell whether resume is ``exact``, here and with or without vLLM, and the ``reason``.
 
     Args:
         rewards: versions of the reward files, of :func:`vtkit.runs.manifest.note_rewards`.
+        checkpoint: that the run resumes from.
     """
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if checkpoint and (parts := unproven(checkpoint, processes)):
+        reason = f"{checkpoint} has no hashes of {', '.join(parts)}, which were not checked"
+        return {"exact": False, "reason": reason}
     for name, found in (rewards or {}).items():
         if len(found) > 1:
             changed = f"{name} was changed after step {found[-1]['after_step']}"

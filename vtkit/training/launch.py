@@ -66,7 +66,7 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     if launcher not in LAUNCHERS:
         raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, LAUNCHERS)}")
     path = CONFIGS / f"{launcher}.yaml"
-    needs_deepspeed = read_yaml(path)["distributed_type"] == "DEEPSPEED"
+    needs_deepspeed = read_yaml(path).get("distributed_type") == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `pip install deepspeed`, or ddp")
     number = ["--num_processes", str(processes)] if processes else []

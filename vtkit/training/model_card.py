@@ -13,11 +13,12 @@ from vtkit.config.reward_names import from_file
 from vtkit.config.run_config import PLACES, RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError, first_line
-from vtkit.files import ROOT, atomic_write, read_json
+from vtkit.files import ROOT, atomic_write
 from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
-from vtkit.rendering import markdown, templates
+from vtkit.rendering import markdown, plain, templates
 from vtkit.runs.checkpoints import CARD, NOT_MODEL
+from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.manifest import file_hashes, package_versions
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
 from vtkit.stats import at_step, percent
@@ -82,7 +83,7 @@ def _scores(config: RunConfig) -> str | None:
         shares += [score["tasks"].get(task) for task in tasks]
         step, n = str(score["step"]), str(score["accuracy"]["n"])
         rows.append([names[name], step, n, *map(percent, shares)])
-    return markdown(["", "step", "n", "accuracy", "no answer found", *tasks], rows)
+    return markdown(["", "step", "n", "accuracy", "no answer found", *map(plain, tasks)], rows)
 
 
 def _sources(config: RunConfig) -> list[str]:
@@ -101,8 +102,7 @@ def _sources(config: RunConfig) -> list[str]:
 
 def _files_read(config: RunConfig) -> dict[str, Any]:
     """The local files that the run's manifest names."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    return read_json(manifest)["files"] if manifest.exists() else {}
+    return (manifest_or_none(config.run_dir) or {"files": {}})["files"]
 
 
 def _on_hub(config: RunConfig) -> set[str]:

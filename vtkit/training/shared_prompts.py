@@ -15,7 +15,7 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from vtkit.models.loading import ImageOnlyProcessor
-from vtkit.sampling.decoding import decode
+from vtkit.sampling.decoding import decode, finite_logits
 from vtkit.sampling.prefix_cache import PER_TOKEN, PrefixCache, can_share, distinct
 from vtkit.sampling.sampler import InverseCDFSampler
 
@@ -59,7 +59,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict, *rest: Any
     ) -> tuple[list[list[int]], Any]:
         if not self._samples():
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
+            with finite_logits(self.model):
+                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
         device, pad_token = self.accelerator.device, self._tokenizer.pad_token_id
         masks = [[1] * len(ids) for ids in prompt_ids]
         inputs = {"input_ids": prompt_ids, "attention_mask": masks, **multimodal_fields}

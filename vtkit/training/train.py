@@ -20,7 +20,7 @@ from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
 from vtkit.errors import UserError, resumable
-from vtkit.files import full_disk_is_a_user_error, read_json
+from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.devices import out_of_memory_is_a_user_error
@@ -30,13 +30,15 @@ from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
+from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.runs.surroundings import is_launched
 from vtkit.training import cold_start, vllm_rollouts
-from vtkit.training.arguments import trainer_arguments
+from vtkit.training.arguments import trainer_arguments, wait_for_others
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
+from vtkit.training.divergence import Finite, divergence_is_a_user_error
 from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.launch import launch
 from vtkit.training.model_card import check_push, push, write_card
@@ -80,6 +82,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
+        wait_for_others()  # all resume from the checkpoint that is left
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
                 # Stage 3: load model, data and rewards into a trainer.
@@ -88,10 +91,11 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                between = [MetricsLog(folder, config.paid), _evaluation(config, trainer)]
+                between = [MetricsLog(folder, config.paid), Finite(), _evaluation(config, trainer)]
                 for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
                     trainer.add_callback(callback)
-                _train(trainer, folder, checkpoints)
+                with divergence_is_a_user_error(config, trainer):
+                    _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.
         checkpoint = last_checkpoint(checkpoints)
         if is_main_process():
@@ -108,7 +112,8 @@ def _announce(config: RunConfig, trainer: Any) -> None:
     room = disk.needed(config, total=trained["total"], trained=n)
     last = last_checkpoint(Path(config.run_dir) / "checkpoints")
     rewards = note_rewards(config, step_of(last) if last else 0)
-    resume = exactness(config, vllm=getattr(trainer, "use_vllm", False), rewards=rewards)
+    vllm = getattr(trainer, "use_vllm", False)
+    resume = exactness(config, vllm=vllm, rewards=rewards, checkpoint=last)
     print(adapters.describe_trained(trained, config))
     print(f"disk: {disk.describe_disk(room)}")
     print(describe_resume(resume), flush=True)
@@ -124,7 +129,7 @@ def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
     try:
         with full_disk_is_a_user_error(folder):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except UserError:  # the disk is full: free it of the half checkpoint
+    except UserError:  # the disk is full, say: free it of the half checkpoint
         if is_main_process():
             remove_halves(checkpoints)
         raise
@@ -143,8 +148,8 @@ def finished(config: RunConfig) -> Path | None:
 
 def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
     """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
-    manifest = Path(config.run_dir) / "manifest.json"
-    closed = manifest.exists() and read_json(manifest)["status"] in ("finished", "incomplete")
+    manifest = manifest_or_none(config.run_dir)
+    closed = manifest and manifest["status"] in ("finished", "incomplete")
     return locked(start_run(config)) if closed and finished(config) else work_on(config)
 
 
@@ -153,11 +158,10 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
 
     A process that a launcher started trains itself.
     """
-    if done := finished(config):
+    if done := _still_finished(config):
         print(f"finished before: {done}; delete {config.run_dir} to train again")
         _say_changed(config)
-        with _holding(config):
-            return done
+        return done
 
     def stopped() -> str:
         if draw:
@@ -168,6 +172,14 @@ def train_or_launch(config: RunConfig, *, draw: Callable[[], None] | None = None
         if config.launcher and not is_launched():
             return launch(config, config.launcher, draw=draw)
         return train(config, draw=draw)
+
+
+def _still_finished(config: RunConfig) -> Path | None:
+    """The final checkpoint of a complete run, if nothing in it is damaged."""
+    if finished(config):
+        with _holding(config):
+            settle_checkpoints(Path(config.run_dir) / "checkpoints", Path(config.run_dir) / "evals")
+    return finished(config)
 
 
 def _say_changed(config: RunConfig) -> None:
@@ -221,7 +233,7 @@ def make_trainer(config: RunConfig, **changes: Any) -> Any:
     model, processor = load(config, start if config.adapter == "none" else None)
     adapters.freeze(model, config.freeze)
     pictures = int("images" in dataset.column_names)
-    check_rendering(processor, dataset[:2]["question"], pictures=pictures)
+    check_rendering(processor, dataset["question"][:2], pictures=pictures)
     trainer = vllm_rollouts.build_trainer(
         lambda: _trainer(config, args, dataset, model, processor),
         args, config, model, processor, dataset, this_machine()[1],
@@ -260,7 +272,7 @@ def _supervised(dataset: Any, prefilled: bool) -> Any:
     form = " </think> <answer> {} </answer>" if prefilled else "{}"
     texts = map(form.format, dataset["answer"])
     answers = [[{"role": "assistant", "content": text}] for text in texts]
-    columns = [name for name in ("images", "prompt") if name in dataset.column_names]
+    columns = [name for name in ("id", "images", "prompt") if name in dataset.column_names]
     return dataset.select_columns(columns).add_column("completion", answers)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from accelerate.utils import gather_object
 from trl import SFTTrainer
 
+from vtkit.data.pictures import naming_rows
 from vtkit.judging import judge, shares
 from vtkit.judging.rewards import completion_texts
 from vtkit.runs.rollout_store import RolloutWriter, verdict_columns
 from vtkit.training import dynamic_sampling
 from vtkit.training.exact_resume import ExactResume
-from vtkit.training.shared_prompts import SharedPromptGRPOTrainer
+from vtkit.training.shared_prompts import RepeatedRows, SharedPromptGRPOTrainer
 from vtkit.training.vllm_rollouts import OneTokenPerPicture
 
 
@@ -26,7 +27,22 @@ class _NoCard:
         pass
 
 
-class RolloutGRPOTrainer(_NoCard, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer):
+class _NamesRows:
+    """A trainer that names the row of a picture that it cannot decode."""
+
+    def __init__(self, *args: Any, train_dataset: Any, **kwargs: Any):
+        with naming_rows(train_dataset):  # it looks at the first row
+            super().__init__(*args, train_dataset=train_dataset, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        data = self.train_dataset
+        with naming_rows(data.rows if isinstance(data, RepeatedRows) else data):
+            return super().train(*args, **kwargs)
+
+
+class RolloutGRPOTrainer(
+    _NoCard, _NamesRows, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer
+):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
     Args:
@@ -108,5 +124,5 @@ def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_id": row["id"], **kept}
 
 
-class BaselineSFTTrainer(_NoCard, ExactResume, SFTTrainer):
+class BaselineSFTTrainer(_NoCard, _NamesRows, ExactResume, SFTTrainer):
     """SFTTrainer with exact resume."""

@@ -16,6 +16,7 @@ from peft import PeftModel
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line
 from vtkit.models.devices import pick_device
+from vtkit.models.prompts import as_text
 from vtkit.models.shapes import shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
@@ -132,7 +133,8 @@ def longest_prompt(processor: Any, dataset: Any) -> int:
     """Tokens of the longest prompt, with the largest picture that the processor makes."""
     message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}
     frame = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    words = processor.tokenizer([frame, *dataset["question"]])["input_ids"]
+    questions = as_text(processor.tokenizer, dataset["question"][:])
+    words = processor.tokenizer([frame, *questions])["input_ids"]
     return len(words[0]) + max(map(len, words[1:])) + vllm_engine.picture_tokens(processor)
 
 

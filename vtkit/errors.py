@@ -9,7 +9,6 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-
 _LONG_WORD = re.compile(r"[^\s/]{256,}")
 
 

@@ -9,18 +9,17 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-_LONG_WORD = re.compile(r"[^\s/]{256,}")
-
 
 class UserError(Exception):
     """A mistake that the user can fix: one line with the file, the field and the remedy.
 
-    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Words too
-    long for the name of a file are shortened.
+    Characters that steer a terminal, line breaks included, are spelt out: ``\\x1b``. Of a word
+    too long for a file's name only both ends are shown.
     """
 
     def __str__(self) -> str:
-        return printable(_LONG_WORD.sub(lambda word: shorten(word[0]), super().__str__()))
+        text = re.sub(r"[^\s/]{256,}", lambda word: shorten(word[0]), super().__str__())
+        return printable(text)
 
     def _render_traceback_(self) -> list[str]:
         return [_red(f"error: {self}")]

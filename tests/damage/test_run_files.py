@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from damage import damages
 from damage.damages import Damage
+from damage.trials import outcome, try_out
 from shared.fake_run import write_fake_run
 from shared.records import write_manifest
 
 from vtkit.aha import audit, pairs
 from vtkit.config.run_config import read_config
-from vtkit.errors import UserError
 from vtkit.files import read_json, write_json
 from vtkit.planning import __main__ as planning
 from vtkit.report import __main__ as report
@@ -137,38 +137,6 @@ def whole(tmp_path_factory):
     return run
 
 
-def outcome(reader: Callable[[Path], int], run: Path, capsys) -> tuple[int, list[str]]:
-    """The status and the error lines of a reader; a UserError counts as status 2."""
-    capsys.readouterr()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(run.parent)
-        try:
-            status = reader(run)
-        except UserError as error:
-            return 2, [f"error: {error}"]
-    return status, capsys.readouterr().err.splitlines()
-
-
-def trial(name: str, damage: Damage, reader: str, whole: Path, place: Path, capsys) -> str:
-    """Damage one file of a copy, read it, and return what was wrong with how that went; or ""."""
-    run = damages.copied(whole, place / "run")
-    try:
-        damage(run / name)
-        before = damages.snapshot(run)
-        try:
-            status, lines = outcome(READERS[reader], run, capsys)
-        except BaseException as error:  # what a person would see as a traceback
-            return f"{type(error).__name__}: {error}"[:200]
-        changed = damages.changes(before, damages.snapshot(run))
-        if status == 0 or len(lines) != 1:
-            return f"status {status}, {lines}"[:300]
-        if Path(name).name not in lines[0] or len(lines[0]) > 600:
-            return f"the line is {lines[0][:300]}"
-        return f"changed {changed}" if changed else ""
-    finally:
-        shutil.rmtree(run)
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys, note_trials):
     kinds, readers = FILES[name]
@@ -183,7 +151,7 @@ def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys, n
     wrong = {
         (kind, reader): found
         for kind, reader in trials
-        if (found := trial(name, kinds[kind], reader, whole, tmp_path, capsys))
+        if (found := try_out(READERS[reader], name, kinds[kind], whole, tmp_path, capsys))
     }
     note_trials("files of a run", len(trials), len(wrong))
     assert wrong == {}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from tokenizers import Tokenizer
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -151,8 +153,8 @@ def load_processor(
             tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{model}: cannot load its processor ({first_line(error)})") from error
+    except Exception as error:  # what wrong contents of files lead to
+        raise _unreadable(model, "its processor", error) from error
     own = image_processor.size
     image_processor.size = {
         "shortest_edge": min_pixels or own["shortest_edge"],
@@ -226,12 +228,39 @@ def reading_weights(folder: str | Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # safetensors, OS and hub errors have no common ancestor
-        why = f"{folder}: cannot load its weights ({first_line(error)})"
-        remedy = "restore or rebuild the folder"
-        if is_out_of_memory(error):
-            why = f"{folder}: too little memory to load its weights"
-            remedy = "free some, or choose a smaller profile or an adapter"
-        raise UserError(f"{why}; {remedy}") from error
+        if not is_out_of_memory(error):
+            raise _unreadable(folder, "its weights", error) from error
+        raise UserError(
+            f"{folder}: too little memory to load its weights; free some, or choose a smaller "
+            "profile or an adapter"
+        ) from error
+
+
+def _unreadable(model: str | Path, what: str, error: Exception) -> UserError:
+    """One line about a model that cannot be loaded, with the file that is damaged if one is."""
+    place = _damaged_file(Path(model)) or model
+    return UserError(
+        f"{place}: cannot load {what} ({first_line(error)}); restore or rebuild the folder"
+    )
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    """The first file of a model's folder that is not what its name says."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if not isinstance(read_json(path), dict):
+                return path
+            if path.name == "tokenizer.json":
+                Tokenizer.from_file(str(path))
+        except Exception:  # tokenizers has no class of its own for it
+            return path
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt"):  # the header, and whether the rest is as long as it says
+                pass
+        except Exception:
+            return path
+    return None
 
 
 def read_weights(kind: Any, folder: str | Path, **options: Any) -> Any:

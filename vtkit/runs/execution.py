@@ -71,7 +71,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
             with open(kernel_log, "a", encoding="utf-8") as handle:
                 traceback.print_exc(file=handle)
             why = f"{type(error).__name__}: {first_line(error)}"
-            problem = f"papermill could not go on ({why}); repeat the command; {words}"
+            problem = f"papermill could not continue ({why}); repeat the command; {words}"
     if partial.exists():
         os.replace(partial, output)
         step.note(run_dir)

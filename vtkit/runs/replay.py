@@ -34,6 +34,7 @@ REFERENCE = ROOT / "results" / "reference"
 _WRITTEN_LATER = ("aha.json", "report.html", "summary.json")  # by notebooks 04 and 05
 _NEVER_LEFT_OUT = ("accuracy_reward", "format_reward")  # null without such a reward
 _NO_ROWS = pa.table({"run": pa.array([], pa.string())})
+_TEXTS = (pa.string(), pa.large_string())
 _RESTORE = "restore it, for instance with git checkout: no command makes it again"
 Content = Any  # of a file: JSON or YAML values, the text of a .csv, the pa.Table of a .parquet
 
@@ -58,8 +59,12 @@ def _read_records(path: Path, _version: int) -> dict[str, dict[str, Content]]:
 
 def _read_table(path: Path, **options: Any) -> pa.Table:
     try:
+        schema = pq.read_schema(path)
+        for name in ("run", "file"):
+            if name not in schema.names or schema.field(name).type not in _TEXTS:
+                raise _damaged(path, f"no column {name!r} of text")
         return pq.read_table(path, partitioning=None, **options)
-    except (OSError, ValueError) as error:  # Arrow's errors are one or the other
+    except (OSError, pa.ArrowException) as error:
         raise _damaged(path, first_line(error)) from None
 
 
@@ -243,8 +248,6 @@ def replay_of(run_dir: str | Path) -> str | None:
 def _with_rows(path: Path, run: str, rows: list[pa.Table]) -> pa.Table | None:
     """A table with other rows of ``run``; None if that changes nothing."""
     old = _read_table(path) if path.exists() else _NO_ROWS
-    if "run" not in old.column_names:
-        raise _damaged(path, "no column 'run'")
     names = set(old["run"].unique().to_pylist())
     if not rows and run not in names:
         return None

@@ -137,7 +137,7 @@ def test_the_command_line_says_how_to_serve(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(None, "vLLM is not installed; `pip install -e '.\\[vllm\\]'` in a separate environment"),
+    [(None, "vLLM is not installed; `pip install -c requirements-vllm.lock -e '.\\[vllm\\]'` in"),
      ("0.21.2", "vLLM 0.21.2 is not one that TRL 1.16 drives \\(0.22.0 to 0.31.0\\)"),
      ("0.33.0+cu129", "vLLM 0.33.0\\+cu129 is not one"),
      ("0.31.0+cu129", None), ("0.22.0", None)],

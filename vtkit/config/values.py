@@ -183,10 +183,11 @@ def _user_error(
         known = re.findall("'([^']*)'", context["expected"])
         return UserError(f"{where}: no '{shorten(value)}'{suggest(value, known)}{ending}")
     if kind == "greater_than_equal":
-        least = f"{quote(value)} is too small; at least {context['ge']:g}"
+        least = f"{shorten(str(value))} is too small; at least {context['ge']:g}"
         return UserError(f"{where}: {least}{ending}")
     if kind == "less_than_equal":
-        return UserError(f"{where}: {quote(value)} is too large; at most {context['le']}{ending}")
+        most = f"{shorten(str(value))} is too large; at most {context['le']}"
+        return UserError(f"{where}: {most}{ending}")
     if kind == "value_error":
         return UserError(f"{where}: {context['error']}{ending}")
     expected = _EXPECTED.get(kind.split("_")[0], mistake["msg"])

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vtkit.errors import UserError, first_line, shorten
+from vtkit.errors import UserError, first_line, printable, shorten
 
 
 @contextmanager
@@ -72,7 +72,13 @@ def remove_drafts(*folders: Path) -> None:
 
 
 def require_name(name: str | Path, field: str = "folder") -> None:
-    """Refuse a path that no file system takes or that a terminal would not show as it is."""
+    """Refuse what :func:`name_flaw` finds fault with; ``field`` was given it."""
+    if flaw := name_flaw(name):
+        raise UserError(f"{field}: {flaw}")
+
+
+def name_flaw(name: str | Path) -> str:
+    """Why no file system takes a path, or a terminal would not show it as it is; "" if neither."""
     text = str(name)
     if any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in text):
         wrong = "has a character that a terminal cannot show"
@@ -81,8 +87,8 @@ def require_name(name: str | Path, field: str = "folder") -> None:
     elif len(os.fsencode(os.path.abspath(text))) > _LONGEST_PATH:
         wrong = f"is longer than {_LONGEST_PATH:,} bytes"
     else:
-        return
-    raise UserError(f"{field}: '{shorten(text)}' {wrong}; choose another name")
+        return ""
+    return f"'{printable(shorten(text))}' {wrong}; choose another name"
 
 
 _LONGEST_PATH = 3800  # of a folder: Linux takes 4,095 bytes, with the file's name

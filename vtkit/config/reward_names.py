@@ -6,7 +6,8 @@
 import re
 from typing import NamedTuple
 
-from vtkit.errors import nearest, suggest
+from vtkit.errors import nearest, quote, shorten, suggest
+from vtkit.files import name_flaw
 
 BUILT_IN = ("accuracy", "format", "length", "random", "countdown")
 
@@ -37,6 +38,8 @@ def check_names(names: list[str]) -> list[str]:
         column = reward_column(name)
         if from_file(name) is None and name not in BUILT_IN:
             raise ValueError(_unknown(name))
+        if flaw := name_flaw(name):
+            raise ValueError(flaw)
         if "," in name:
             raise ValueError(f"{name!r} has a comma, which separates names; rename the file")
         if from_file(name) and column.removesuffix("_reward") in BUILT_IN:
@@ -45,12 +48,12 @@ def check_names(names: list[str]) -> list[str]:
             both = f"{columns[column]} and {name}"
             raise ValueError(f"{both} would both be called {column}; rename one of the functions")
     if len(columns) < len(names):
-        raise ValueError(f"{', '.join(names)} names one twice; leave it out")
+        raise ValueError(f"{shorten(', '.join(names))} names one twice; leave it out")
     return names
 
 
 def _unknown(name: str) -> str:
     if ".py" in name:
-        return f"{name!r} is no FILE.py:FUNCTION; write it like my_rewards.py:brevity"
+        return f"{quote(name)} is no FILE.py:FUNCTION; write it like my_rewards.py:brevity"
     own = "" if nearest(name, BUILT_IN) else ", or FILE.py:FUNCTION for one of your own"
-    return f"no {name!r}{suggest(name, BUILT_IN)}{own}"
+    return f"no {quote(name)}{suggest(name, BUILT_IN)}{own}"

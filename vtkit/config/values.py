@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from vtkit.errors import UserError, first_line, quote, shorten, suggest
-from vtkit.files import atomic_write, read_json, read_text, shown
+from vtkit.files import atomic_write, name_flaw, read_json, read_text, shown
 
 
 class Strict(BaseModel):
@@ -71,8 +71,15 @@ def split_names(value: Any) -> Any:
 
 
 def _at_home(value: Any) -> Any:
-    """``~/x`` as a full path: notebooks and YAML files have no shell that expands it."""
-    if not isinstance(value, str) or not value.startswith("~"):
+    """``~/x`` as a full path: notebooks and YAML files have no shell that expands it.
+
+    A path that no file system takes is refused.
+    """
+    if not isinstance(value, str):
+        return value
+    if flaw := name_flaw(value):
+        raise ValueError(flaw)
+    if not value.startswith("~"):
         return value
     if (path := os.path.expanduser(value)).startswith("~"):
         raise ValueError(f"'{value}' names no home folder; write the path in full")

@@ -17,7 +17,7 @@ from vtkit.data.cv_bench import load_cv_bench
 from vtkit.data.dataset import sample, to_dataset
 from vtkit.data.parquet import IMAGE, check_questions, find_file, read_batches, row_error
 from vtkit.data.picture_files import Picture, picture_flaw
-from vtkit.errors import UserError
+from vtkit.errors import UserError, quote
 from vtkit.hub import BLINK_HUB, BLINK_REVISION, VSR_HUB, VSR_REVISION
 
 BLINK_SUBSETS = {"Relative_Depth": "3D", "Spatial_Relation": "2D", "Multi-view_Reasoning": "3D"}
@@ -157,11 +157,13 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
             if not isinstance(line, dict) or name not in line:
                 raise UserError(f"{path}: row {number} has no {name!r}; is this the right file?")
             if type(line[name]) is not kind or line[name] == "":
-                raise row_error(path, name, number, f"is {line[name]!r}, expected {kind.__name__}")
+                raise row_error(
+                    path, name, number, f"is {quote(line[name])}, expected {kind.__name__}"
+                )
         if flaw := text_flaw(line["caption"]):
             raise row_error(path, "caption", number, flaw)
         if line["label"] not in (0, 1):
-            raise row_error(path, "label", number, f"is {line['label']!r}, not 0 or 1")
+            raise row_error(path, "label", number, f"is {quote(line['label'])}, not 0 or 1")
     if not lines:
         raise UserError(f"{path} holds no rows; fetch it again")
     return lines
@@ -171,7 +173,9 @@ def _require_pictures(lines: list[dict[str, Any]], folder: Path, path: Path) -> 
     names = dict.fromkeys(line["image"] for line in lines)
     unsafe = [name for name in names if Path(name).name != name]
     if unsafe:
-        raise UserError(f"{path}: image {unsafe[0]!r} is not a file name; fetch the file again")
+        raise UserError(
+            f"{path}: image {quote(unsafe[0])} is not a file name; fetch the file again"
+        )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         link = next(line.get("image_link") for line in lines if line["image"] == missing[0])

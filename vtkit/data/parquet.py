@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from vtkit.data.bad_rows import text_flaw
 from vtkit.data.picture_files import picture_flaw
-from vtkit.errors import UserError, first_line
+from vtkit.errors import UserError, first_line, quote
 from vtkit.hub import download, download_all, say_local
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -205,7 +205,7 @@ def check_questions(
             raise row_error(path, "choices", number, flaw)
         letters = [f"({chr(ord('A') + place)})" for place in range(len(row["choices"]))]
         if row["answer"] not in letters:
-            wrong = f"{row['answer']!r} is not one of {', '.join(letters)}"
+            wrong = f"{quote(row['answer'])} is not one of {', '.join(letters)}"
             raise row_error(path, "answer", number, wrong)
 
 

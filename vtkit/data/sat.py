@@ -21,7 +21,7 @@ from vtkit.data.dataset import memory_mapped, to_dataset, training_columns
 from vtkit.data.parquet import find_file, read_batches, readable_rows
 from vtkit.data.picture_files import picture_flaw
 from vtkit.data.selection import Selection
-from vtkit.errors import UserError, suggest
+from vtkit.errors import UserError, quote, suggest
 from vtkit.hub import HUB_REVISIONS, SAT_HUB
 
 SAT_SCHEMA = pa.schema(
@@ -163,7 +163,7 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
     if not row["answers"] or not all(row["answers"]):
         return "answers", "has no choices or an empty one"
     if row["correct_answer"] not in row["answers"]:
-        return "correct_answer", f"{row['correct_answer']!r} is not among the answers"
+        return "correct_answer", f"{quote(row['correct_answer'])} is not among the answers"
     if flaw := text_flaw(row["question"], *row["answers"]):
         return "question", f"{flaw} with its answers"
     return None

@@ -23,7 +23,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError, first_line
+from vtkit.errors import UserError, first_line, quote
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
@@ -103,7 +103,7 @@ def require_model(path: str | Path) -> None:
     kind = model_type(folder)
     if kind not in MODELS:  # transformers would build its default, 7 B parameters, and fill memory
         raise UserError(
-            f"{folder / 'config.json'}: model_type is {kind!r}, not 'qwen2_vl' (or 'qwen2', text "
+            f"{folder / 'config.json'}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', text "
             "only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
         )
 

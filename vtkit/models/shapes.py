@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2VLConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from vtkit.config.recipes import list_profiles, resolve_config
-from vtkit.errors import UserError
+from vtkit.errors import UserError, quote
 from vtkit.files import ROOT, read_json
 from vtkit.models.loading import MODELS, count_parameters
 
@@ -167,7 +167,7 @@ def _config(model: str) -> Qwen2VLConfig | Qwen2Config:
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind not in MODELS:
         raise UserError(
-            f"{path}: model_type is {kind!r}, not 'qwen2_vl' (or 'qwen2', text only); "
+            f"{path}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', text only); "
             "set `model` to a Qwen2-VL"
         )
     return MODELS[kind].config_class.from_dict(values)

@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from vtkit.config.values import read_yaml
-from vtkit.errors import UserError
+from vtkit.errors import UserError, quote
 from vtkit.judging import judge, rewards
 from vtkit.report.page import render
 from vtkit.runs.folder import headless
@@ -48,7 +48,7 @@ def _read_topic(entry: Any, where: str) -> list[Completion]:
     if not isinstance(entry, dict) or not set(known[:3]) <= set(entry) <= set(known):
         raise UserError(f"{where}: expected {', '.join(known)}, the last three if there are any")
     if not isinstance(entry["choices"], list) or entry["answer"] not in entry["choices"]:
-        raise UserError(f"{where}: answer: {entry['answer']!r} is not in the list of choices")
+        raise UserError(f"{where}: answer: {quote(entry['answer'])} is not in the list of choices")
     asked = (str(entry["question"]), tuple(map(str, entry["choices"])), str(entry["answer"]))
     found = {kind: entry.get(kind, {}) for kind in KINDS}
     for kind, items in found.items():

@@ -14,7 +14,7 @@ from accelerate import PartialState
 from peft import PeftModel
 
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError, first_line
+from vtkit.errors import UserError, first_line, quote
 from vtkit.models.devices import pick_device
 from vtkit.models.prompts import as_text
 from vtkit.models.shapes import shape_of
@@ -47,7 +47,7 @@ def _check(config: RunConfig) -> None:
         )
     if config.vllm == "server" and not config.vllm_url.startswith(("http://", "https://")):
         raise UserError(
-            f"parameters: vllm_url: {config.vllm_url!r} is not an address such as "
+            f"parameters: vllm_url: {quote(config.vllm_url)} is not an address such as "
             "http://localhost:8000; `python -m vtkit.sampling` says how to start a server"
         )
     vllm_engine.require()

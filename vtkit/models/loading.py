@@ -103,8 +103,8 @@ def require_model(path: str | Path) -> None:
     kind = model_type(folder)
     if kind not in MODELS:  # transformers would build its default, 7 B parameters, and fill memory
         raise UserError(
-            f"{folder / 'config.json'}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', text "
-            "only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
+            f"{folder / 'config.json'}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', "
+            "text only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
         )
 
 

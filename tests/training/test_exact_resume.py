@@ -141,6 +141,13 @@ def test_adapters_learned_something(killed):
 
 
 @pytest.mark.slow
+def test_every_run_has_a_card_of_the_kits(killed):
+    for run in sorted(killed.glob("*/unbroken")):  # PEFT has a card of its own
+        card = last_checkpoint(run / "checkpoints") / "README.md"
+        assert "of vtkit, which reproduces" in card.read_text(), card
+
+
+@pytest.mark.slow
 def test_a_real_run_takes_less_than_its_bound(killed):
     run = killed / "full" / "unbroken"
     said = (killed / "full" / "unbroken.log").read_text()

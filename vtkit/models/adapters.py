@@ -122,6 +122,8 @@ def settle(model: Any, config: RunConfig, start: str | Path | None = None) -> No
         # needs: the frozen vision tower would be differentiated.
         if hasattr(model.get_base_model(), "_require_grads_hooks"):
             model.get_base_model().disable_input_require_grads()
+        # Each saving would write PEFT's own card where the run's belongs.
+        model.create_or_update_model_card = lambda *_: None
     check_trained(model, config)
     if start:
         load_adapter(model, start)

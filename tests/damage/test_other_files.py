@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from damage import damages
 from damage.damages import Damage
-from damage.trials import Reader, try_out
+from damage.trials import Reader, note, try_out
 from shared import problems
 from shared.calls import png
 from shared.fake_run import pack_run, write_fake_run
@@ -95,7 +95,7 @@ def whole(mini_data, random_base, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_data_and_models(name, whole, tmp_path, capsys, note_trials):
+def test_data_and_models(name, whole, tmp_path, capsys):
     kinds, reader = CASES[name]
     reader(whole)  # undamaged, it is read
     wrong = {
@@ -103,7 +103,7 @@ def test_data_and_models(name, whole, tmp_path, capsys, note_trials):
         for kind, damage in kinds.items()
         if (found := try_out(reader, name, damage, whole, tmp_path, capsys))
     }
-    note_trials("files of data and models", len(kinds), len(wrong))
+    note("files of data and models", len(kinds), len(wrong))
     assert wrong == {}
 
 
@@ -142,7 +142,7 @@ def configs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_recipes_and_other_settings(name, configs, tmp_path, capsys, note_trials):
+def test_recipes_and_other_settings(name, configs, tmp_path, capsys):
     CONFIGS[name](configs)
     kinds = {kind: damage for kind, damage in damages.YAML.items() if kind != "cut"}
     wrong = {
@@ -150,7 +150,7 @@ def test_recipes_and_other_settings(name, configs, tmp_path, capsys, note_trials
         for kind, damage in kinds.items()
         if (found := try_out(CONFIGS[name], name, damage, configs, tmp_path, capsys))
     }
-    note_trials("recipes and other settings", len(kinds), len(wrong))
+    note("recipes and other settings", len(kinds), len(wrong))
     assert wrong == {}
 
 
@@ -165,7 +165,7 @@ KEPT_FILES = {
 
 
 @pytest.mark.parametrize("name", KEPT_FILES)
-def test_kept_runs(name, tmp_path, capsys, note_trials):
+def test_kept_runs(name, tmp_path, capsys):
     run = write_fake_run(tmp_path / "run", steps=2, sft=False)
     whole, kinds = tmp_path / "results", KEPT_FILES[name]
     pack_run(run, whole / KEPT)
@@ -179,5 +179,5 @@ def test_kept_runs(name, tmp_path, capsys, note_trials):
         for kind, damage in kinds.items()
         if (found := try_out(unpack, name, damage, whole, tmp_path / "trials", capsys))
     }
-    note_trials("kept runs", len(kinds), len(wrong))
+    note("kept runs", len(kinds), len(wrong))
     assert wrong == {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from damage import damages
 from damage.damages import Damage
-from damage.trials import outcome, try_out
+from damage.trials import COUNTED, note, outcome, try_out
 from shared.fake_run import write_fake_run
 from shared.records import write_manifest
 
@@ -138,7 +138,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys, note_trials):
+def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys):
     kinds, readers = FILES[name]
     if isinstance(kinds, set):
         kinds = damages.JSON | dict(damages.json_fields(whole / name, kinds))
@@ -146,14 +146,14 @@ def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys, n
         (kind, reader)
         for reader in readers
         for kind in kinds
-        if reader == readers[0] or kind in FEW or note_trials.count_all
+        if reader == readers[0] or kind in FEW or COUNTED
     ]
     wrong = {
         (kind, reader): found
         for kind, reader in trials
         if (found := try_out(READERS[reader], name, kinds[kind], whole, tmp_path, capsys))
     }
-    note_trials("files of a run", len(trials), len(wrong))
+    note("files of a run", len(trials), len(wrong))
     assert wrong == {}
 
 

@@ -1,5 +1,6 @@
 """One trial: a copy of a folder, one file in it damaged, one reader, and what a person sees."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,17 @@ from damage.damages import Damage
 
 from vtkit.errors import UserError
 
+COUNTED = os.environ.get("VTKIT_TRIALS", "")
+"""File to which each test adds a line, for docs/robustness.md; every trial is made then."""
 LONGEST = 600  # characters of a line with two paths in it
 Reader = Callable[[Path], Any]
+
+
+def note(kind: str, tried: int, failed: int) -> None:
+    """Add what a test tried to the file of ``COUNTED``."""
+    if COUNTED:
+        with open(COUNTED, "a", encoding="utf-8") as handle:
+            handle.write(f"{kind}\t{tried}\t{failed}\n")
 
 
 def outcome(reader: Reader, folder: Path, capsys: Any) -> tuple[int, list[str]]:

@@ -18,7 +18,7 @@ MISTYPED = [
     (["-p", "model", "quen"], "model: no 'quen' here; name a folder that has a model, or a hub id"),
     (["-p", "benchmark_data", "/no/x"], f"{TO_DOWNLOAD}nyu-visionx/CV-Bench"),
     (["--recipe", "r1-v", "-p", "train_data", "r1-v"], "did you mean 'data/mini/r1-v'?"),
-    (["-p", "train_data", "d" * 300], "train_data: no 'ddd"),
+    (["-p", "train_data", "d" * 300], "train_data: 'ddd"),
     (["-p", "rewards", "accuracy,kindness"], "rewards: no 'kindness'; known are"),
     (["-p", "rewards", "acuracy"], "rewards: no 'acuracy'; did you mean 'accuracy'?"),
     (["-p", "rewards", "format,format"], "rewards: format, format names one twice"),

@@ -108,4 +108,7 @@ def test_without_vllm_the_command_says_how_to_get_it(random_base, mini_data, tmp
     arguments = ["--model", str(random_base), "--data", str(mini_data), "--out", str(tmp_path)]
     assert scoring.main([*arguments, "--engine", "vllm"]) == 2
     said = capsys.readouterr().err
-    assert "vLLM is not installed; `pip install -e '.[vllm]'`" in said and said.count("\n") == 1
+    assert (
+        "vLLM is not installed; `pip install -c requirements-vllm.lock -e '.[vllm]'`" in said
+        and said.count("\n") == 1
+    )

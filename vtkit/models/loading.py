@@ -23,7 +23,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError, first_line, quote
+from vtkit.errors import UserError, first_line, quote, shorten
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
@@ -240,7 +240,7 @@ def _unreadable(model: str | Path, what: str, error: Exception) -> UserError:
     """One line about a model that cannot be loaded, with the file that is damaged if one is."""
     place = _damaged_file(Path(model)) or model
     return UserError(
-        f"{place}: cannot load {what} ({first_line(error)}); restore or rebuild the folder"
+        f"{place}: cannot load {what} ({shorten(first_line(error))}); restore or rebuild the folder"
     )
 
 

@@ -20,6 +20,7 @@ class Choices(NamedTuple):
     keys: tuple[tuple[str, ...], ...]  # the words of each choice
     kind: str
     size: int
+    letters: bool  # some choice is a letter itself, so that a letter may mean two
 
 
 @lru_cache(maxsize=4096)
@@ -39,7 +40,8 @@ def prepare(choices: tuple[str, ...]) -> Choices:
     starts: dict[str, list] = {}
     for key in sorted(places, key=len, reverse=True):
         starts.setdefault(key[0], []).append((key, places[key]))
-    return Choices(exact, starts, keys, _kind(keys), len(choices))
+    letters = any(len(choice) == 1 and choice.isalpha() for choice in exact)
+    return Choices(exact, starts, keys, _kind(keys), len(choices), letters)
 
 
 def bare(text: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vtkit.judging import words
 from vtkit.judging.choices import Choices, bare, prepare
+from vtkit.judging.values import has_variables, read_value, same_value
 
 MAX_PHRASE = 600
 """Longer phrases are not answers."""
@@ -38,6 +39,7 @@ _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
+_LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 
 
 def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
@@ -49,12 +51,45 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
         return Match(None, "nothing")
     index = prepare(choices)
     exact = index.exact.get(bare(phrase))
+    if exact is None and lettered:
+        exact = _sole_letter(phrase, index)
     if exact is not None:
         return Match(exact, "named", plain=True)
+    if by_value := _by_value(phrase, choices):
+        return by_value
     found = _joined(words.words(words.without_idioms(_TAG.sub(" ", phrase))), index)
     found = _result(found) if index.kind == "number" else found
     match = _Reading(found, index, index.size if lettered else 0).verdict()
     return _partly(found, index) if lettered and match.why == "nothing" else match
+
+
+def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
+    """The places of all choices that a phrase names, unless it negates them or only compares."""
+    index = prepare(choices)
+    found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
+    reading = _Reading(_joined(found, index), index, index.size)
+    reading.verdict()
+    return {place for place in reading.accepted if place is not None} - reading.rejected
+
+
+def _sole_letter(phrase: str, index: Choices) -> int | None:
+    """The place of a letter that is all of a phrase: "J.", "(I)", "<C>"."""
+    letter = _LETTER.fullmatch(phrase)
+    place = ord(letter[1].lower()) - ord("a") if letter else index.size
+    return place if place < index.size and not index.letters else None
+
+
+def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
+    """The one choice with the value that is all of a phrase; None if words are to be read."""
+    if phrase.isalnum() or (value := read_value(phrase)) is None:
+        return None
+    meant = [read_value(choice) for choice in choices]
+    if has_variables(value) and not any(each and has_variables(each) for each in meant):
+        return None  # letters of options
+    fits = [place for place, each in enumerate(meant) if each and same_value(value, each)]
+    if len(fits) == 1:
+        return Match(fits[0], "named", plain=True)
+    return Match(None, "several" if fits else "outside")
 
 
 def _joined(found: list[words.Word], index: Choices) -> list[words.Word]:
@@ -116,7 +151,7 @@ class _Reading:
         if len(chosen) > 1 or None in chosen or chosen & self.rejected:
             return Match(None, "several")
         if chosen:
-            return Match(chosen.pop(), "named", self.plain)
+            return Match(next(iter(chosen)), "named", self.plain)
         return Match(None, "rejected" if self.rejected else "nothing")
 
     def _step(self, position: int) -> int:
@@ -233,7 +268,9 @@ class _Reading:
             return True
         if word.letter == "a" and after[:1].isalnum() and after not in words.NO_NOUN:
             return bool(self.words[position + 1].letter)
-        return bool(word.letter) and (word.letter in "abcdefgh" or len(self.words) == 1)
+        known = word.letter and (word.letter in "abcdefgh" or len(self.words) == 1)
+        begins = position == 0 and after in (".", ":")  # not the pronoun "I"
+        return bool(known or (word.letter and begins and ord(word.letter) - 97 < self.letters))
 
     def _accept_place(self, start: int, end: int, place: int) -> int:
         if 0 <= place < self.letters:

@@ -4,7 +4,7 @@ Numbers, fractions, mixed numbers, powers, roots, pi, percent, units, points, li
 in plain text, Unicode or LaTeX. Only what is made of such signs gets to the LaTeX parser.
 
     same_value(read_value("x = 0.25 cm"), read_value(r"\frac{1}{4}"))     # True
-    read_value("the lamp"), read_value("5 = 6")                           # None, None
+    read_value("the lamp")                                                # None
 """
 
 import re
@@ -33,7 +33,7 @@ _SPELLINGS = [
     (re.compile(pattern), instead)
     for pattern, instead in (
         (r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox|f?boxed|fbox)\s?\{([^{}]*)\}", r" \1 "),
-        (r"\\[()\[\],;:!$ ]|\\(?:q?quad|left|right|displaystyle)\b|[~`$]|__|\*\*\s*$|^\s*\*\*", " "),
+        (r"\\[()\[\],;:!$ ]|\\(?:q?quad|left|right|displaystyle)\b|[`$]|__|\*\*\s*$|^\s*\*\*", " "),
         (r"\\[dt]frac\b", r"\\frac"),
         (r"\\(?:cdot|times|ast)\b|[×·⋅∙∗]|(?<=\d)\s?[xX](?=\s?10\s?\^)", "*"),
         (r"\\div\b|[÷⁄]", "/"),
@@ -94,14 +94,15 @@ _SIGNS = re.compile(
 )
 _BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^]\s*[*/^)]|^[*/^]|[-+*/^]$")
 _SEPARATORS = re.compile(r"\s*(?:[,;，、；]|\b(?:and|or)\b|[和或])\s*")
+_NUMERIC = re.compile(r"[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 
 
 @lru_cache(4096)
 def read_value(text: str) -> Value | None:
-    """Read a phrase that is nothing but a value; None if it is not one, or says two things."""
-    if len(text) > MAX_VALUE or not re.search(r"\w|[½⅓-⅞√π%]", text):
+    """Read a phrase that is nothing but a value; None if it is not one."""
+    if len(text) > MAX_VALUE or not _NUMERIC.search(text):
         return None
     text = _spelt(text)
     parts = _SEPARATORS.split(text)
@@ -121,19 +122,12 @@ def read_value(text: str) -> Value | None:
         unit = next((value.unit for value in values if value.unit), "")
         return values[-1]._replace(name=name, unit=unit)
     items = tuple(item for value in values for item in value.items)
-    equation = len(items) == len(values) == 2 and not name and any(map(_VARIABLE.search, items))
-    return Value(items, "=") if equation else None
+    return Value(items, "=")  # never one of its sides, be it an equation or "5 = 6"
 
 
-def has_signs(text: str) -> bool:
-    """Tell whether a phrase has signs that words would lose: roots, powers, operators, percent."""
-    return _LOST.search(text) is not None
-
-
-_LOST = re.compile(
-    r"[√∛π^²³⁰¹⁴-⁹×÷·%‰½⅓-⅞+*=<>≤≥≠±|!]|\d\s?/\s?\d|\\(?!text|math|boxed|left\b|right\b|[\s()\[\]])[a-z]+"
-    r"|[\d\w]\s?[-−–]\s?\d|\d!|\bsqrt\b|\bpi\b"
-)
+def has_variables(value: Value) -> bool:
+    """Tell whether letters stand for numbers in it."""
+    return any(map(_VARIABLE.search, value.items))
 
 
 def _spelt(text: str) -> str:

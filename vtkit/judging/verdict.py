@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.errors import UserError
-from vtkit.judging import countdown
+from vtkit.judging import countdown, free
 from vtkit.judging.answers import Answer, find_answer
 from vtkit.judging.matching import match_choice
 from vtkit.judging.styles import classify
@@ -118,8 +118,7 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
         if task := countdown.read_task(text):
             return answer.text is not None and countdown.solves(answer.text, task)
         if not choices:
-            match = match_choice(answer.text or "", (text,), lettered=False)
-            return answer.text is not None and match.plain and match.choice == 0
+            return answer.text is not None and free.says(answer.text, text)
     return place is not None and answer.choice == place
 
 

@@ -42,6 +42,18 @@ _IRREGULAR = dict(
     ).split(",")
 )
 _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+# Two words that are always said of the same place.
+_SAME = {
+    **dict.fromkeys(("underneath", "beneath"), "below"),
+    **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards", "most")},
+}
+# Chinese has no spaces: numbers are told from what they count.
+_HAN = "\u4e00-\u9fff"
+_COUNTED = re.compile(rf"(?<=[{_HAN}])(?=\d)|(?<=\d)(?=[{_HAN}])")
+_HAN_DIGITS = dict(zip("零一二两三四五六七八九十", "0 1 2 2 3 4 5 6 7 8 9 10".split(), strict=True))
+_HAN_NUMBER = re.compile(
+    "[零一二两三四五六七八九十](?=[个把只辆张条人本台朵座块位种支件棵头匹艘架盏]|[^\\w]|$)"
+)
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
@@ -87,6 +99,8 @@ def _plain(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
         text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
+        text = _HAN_NUMBER.sub(lambda digit: f" {_HAN_DIGITS[digit[0]]} ", text)
+        text = _COUNTED.sub(" ", text)
     return _LATEX.sub(" ", text)
 
 
@@ -100,6 +114,8 @@ def _fold(raw: str) -> str:
         return _fold_number(word)
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if word in _SAME:
+        return _SAME[word]
     if "'" in word or len(word) < 4:
         return word
     if word.endswith(("ches", "shes", "xes", "sses")):
@@ -155,6 +171,7 @@ PLAIN = frozenset(
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
+    "有 共有 一共 一共有 总共有 图中有 图片中有 个 "
     "isn't nor nope stay remain assistant . : ! , =".split()
 ) | {"\n"}
 """May be next to the choice in a phrase that does nothing but name it."""
@@ -202,6 +219,11 @@ _READ_AS = {
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    # the cup is in front of the bottle; I would take A over B
+    r"\bin front of\b": " in front compared ",
+    r"\bon top of\b": " above ",
+    r"\b(take|choose|pick|prefer|select|go for|go with)\b([^.\n]{1,60}?) over\b": r"\1\2 not ",
+    r"\b((?:\(?[A-Z]\)?)) over(?= \(?[A-Z]\)?(?!\w))": r"\1 not ",
 }
 _IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
 

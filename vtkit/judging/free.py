@@ -1,0 +1,97 @@
+"""Compare an answer in free words or numbers with the solution, where no choices are offered.
+
+    says("There are 4 things: two vans, a bike and a bus", "4")      # True
+    says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
+"""
+
+import re
+from collections.abc import Iterator
+
+from vtkit.judging.expressions import NUMBER
+from vtkit.judging.matching import match_choice
+from vtkit.judging.values import Value, read_value, same_value
+
+_MAX_CLAIM = 200
+_LABELLED = re.compile(
+    r"[\s*(\[]*(?:(?:option|choice|answer)\s{1,3})?[(\[]?\s?([A-Za-z])\s?(?:[)\].:、．]|\s[-–—])[\s*:]*(.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_LETTER = re.compile(r"[\s*(\[]*(?:(?:option|choice|answer)\s{1,3})?[(\[]?\s?([A-Za-z])\s?[)\].*]{0,3}\s*", re.IGNORECASE)
+_REMARK = re.compile(r"\s[(\[][^()\[\]]{3,300}[)\]]\W*$")
+_CUT = re.compile(
+    r"[,;:!?。，；：](?=\s|$)|\.(?=\s|$)|\n|\s(?=(?:because|since|as|which|where|with|given)\s)", re.IGNORECASE
+)
+_CLAIM = re.compile(
+    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|to|answer|value|approximately)\b\s?:?|.*[:：]\s",
+    re.IGNORECASE | re.DOTALL,
+)
+_OPPOSITE = {"yes": "no", "no": "yes", "true": "false", "false": "true", "left": "right", "right": "left"}
+_OPPOSITE |= {"above": "below", "below": "above"}
+_MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
+_SIGNS = re.compile(r"[\\^√∛π²³⁰¹⁴-⁹½⅓-⅞=<>≤≥≠±+*/×÷%]|\d\s?[-–−]\s?\w|\w\s?[-–−]\s?\d|\d!")
+
+
+def says(answer: str, solution: str) -> bool:
+    """Tell whether an answer is the solution: its words, or its value, and nothing else."""
+    if _bare(answer) == _bare(solution):
+        return True
+    if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):
+        letter = _LETTER.fullmatch(answer) or _LABELLED.fullmatch(answer)
+        if letter and not _other_letter(letter):
+            return letter[1].upper() == labelled[1].upper()
+        return bool(labelled.re is _LABELLED and labelled[2]) and says(answer, labelled[2])
+    meant = read_value(solution)
+    if meant is None:
+        return _says_words(answer, solution)
+    said = next(filter(None, map(read_value, _claims(answer))), None)
+    if said is not None:
+        return same_value(said, meant)
+    return _counts_to(answer, meant)
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(".*\"' ")
+
+
+def _other_letter(label: re.Match) -> bool:
+    """Tell whether a label's explanation goes on to name another letter: "A and B"."""
+    rest = label[2] if label.re is _LABELLED else ""
+    return bool(re.match(r"\W*(?:or|and)\b|.*(?<![\w.])[(]?[A-H][).](?=\s|$)", rest, re.DOTALL))
+
+
+def _claims(answer: str) -> Iterator[str]:
+    """What an answer may come to, from all of it to what its first clause ends in."""
+    answer = answer[:_MAX_CLAIM]
+    yield answer
+    short = _REMARK.sub("", answer)
+    yield short
+    clause = _CUT.split(short, maxsplit=1)[0]
+    if re.search(r"\b(?:not|n't|or|about|approximately|around|roughly|at least|at most|than|between)\b", clause):
+        return
+    yield clause
+    if claim := _CLAIM.match(clause):
+        yield clause[claim.end() :]
+
+
+def _counts_to(answer: str, meant: Value) -> bool:
+    """Tell whether the first clause counts to a number, and names no other: "4 red cubes"."""
+    if len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
+        return False
+    clauses = _CUT.split(_REMARK.sub("", answer[:_MAX_CLAIM]).strip(), maxsplit=1)
+    if _SIGNS.search(clauses[0]) or (len(clauses) > 1 and re.match(r"\s*(?:or|maybe|perhaps)\b", clauses[1])):
+        return False
+    return match_choice(clauses[0], (meant.items[0],), lettered=False).choice == 0
+
+
+def _says_words(answer: str, solution: str) -> bool:
+    """Tell whether the words are the same; no sign of mathematics may be lost between them."""
+    answer, solution = (_MARKUP.sub(" ", text).strip() for text in (answer, solution))
+    if _SIGNS.search(solution) or _SIGNS.search(answer):
+        return re.sub(r"\s", "", _bare(answer)) == re.sub(r"\s", "", _bare(solution))
+    choices = (solution, *filter(None, (_OPPOSITE.get(_bare(solution)),)))
+    for clause in (answer, _REMARK.sub("", answer), _CUT.split(answer, maxsplit=1)[0]):
+        match = match_choice(clause, choices, lettered=False)
+        if match.plain:
+            other = match_choice(answer.removeprefix(clause), choices, lettered=False)
+            return match.choice == 0 and other.choice != 1 and other.why not in ("hedge", "several")
+    return False

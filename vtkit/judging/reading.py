@@ -1,0 +1,179 @@
+"""Read which choice a stretch of a completion commits to, with the remarks around it.
+
+A stretch is read as a whole; else by its letter ("B. There are 3"), by what it corrects itself to,
+by its first clause if the rest does not take that back ("cup, as it is nearer than the bottle"; not
+"cup, or the bottle"), or by its own conclusion.
+"""
+
+import re
+from itertools import islice
+from typing import NamedTuple
+
+from vtkit.judging import statements
+from vtkit.judging.choices import claims, prepare
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging.statements import CORRECTION
+from vtkit.judging.tags import Span
+from vtkit.judging.words import NUMBER, key_words, without_idioms, words
+
+_CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
+_MAX_CUTS = 4
+_CUT = re.compile(
+    r"\s(?=[(\[]\s?\w)|[,;:.!?。，；：](?=\s|$)|\s[-–—](?=\s)|\n"
+    r"|\s(?=(?:because|since|given|due\sto|as|which|while|whereas|where|although|though|but)\s)",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r"\W{0,3}(?:because|since|given|due\sto|as\s|which|while|whereas|where|for\s)", re.IGNORECASE
+)
+# In remarks that name another choice: it is as good.
+_PARITY = re.compile(
+    r"\b(?:or|maybe|perhaps|possibly|probably|could|might|may|just as|equally|as (?:well|good|close"
+    r"|near|likely|much)|either|both|same|alternatively|likewise|too|unsure|not sure|uncertain"
+    r"|cannot (?:exclude|rule out)|can't (?:exclude|rule out)|unless)\b",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\W*(?:or\b|maybe\b|perhaps\b|possibly\b|probably\b|likely\b|not sure|unsure|uncertain|i guess"
+    r"|but i(?:['’]m| am) (?:not|un)|\?)",
+    re.IGNORECASE,
+)
+# Where the choice is what a sentence says of its subject: "the wettest month is May".
+_PREDICATE = re.compile(
+    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?|corresponds? to|match(?:es)?|equals?"
+    r"|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
+    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
+    re.IGNORECASE,
+)
+_PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
+_BEST = re.compile(r"\b(?:more|most|better|best|right one|correct one)\b", re.IGNORECASE)
+_WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
+_OWN_WORDS = ("bare", "sentence")
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
+
+
+class Commitment(NamedTuple):
+    """A stretch of a completion and the choice that it commits to."""
+
+    start: int
+    end: int
+    rule: str
+    match: Match
+    weak: bool = False  # a heading, a step: whatever is stated outright beats it
+
+
+class Reader:
+    """Reads stretches of one text."""
+
+    def __init__(self, text: str, choices: tuple[str, ...]):
+        self.text, self.choices = text, choices
+
+    def commit(self, start: int, end: int, rule: str) -> Commitment:
+        """Match the words there with the choices: as a whole, or else simplified."""
+        match = match_choice(self.text[start:end], self.choices)
+        whole = Commitment(start, end, rule, match)
+        clear = match.plain or not self.choices or match.why in ("named", "rejected")
+        if clear or end - start > MAX_PHRASE:
+            return whole
+        return (
+            self.commit_label(start, end, rule)
+            or self._corrected(start, end, rule)
+            or self._first_clause(start, end, rule)
+            or self._concluded(start, end, rule)
+            or whole
+        )
+
+    def commit_label(self, start: int, end: int, rule: str) -> Commitment | None:
+        """A letter with an explanation that does not name another choice first."""
+        parts = statements.labelled(self.text, start, end)
+        if parts is None:
+            return None
+        letter, rest = parts
+        named = match_choice(self.text[slice(*letter)], self.choices)
+        clause = self.text[slice(*rest)][:MAX_PHRASE]
+        other = match_choice(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
+        if named.choice is None or other.choice not in (None, named.choice):
+            return None
+        return Commitment(*letter, rule, named)
+
+    def counts(self, commit: Commitment) -> bool:
+        """Tell whether a sentence claims what it names, and means it."""
+        if commit.match.plain:
+            return True
+        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
+        claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
+        return claimed and statements.is_meant(sentence)
+
+    def said_of_subject(self, start: int, end: int) -> Match | None:
+        """The choice that a sentence says of its subject, or calls the best."""
+        sentence = self.text[start:end][:MAX_PHRASE]
+        if not statements.is_meant(sentence):
+            return None
+        for verb in reversed(list(islice(_PREDICATE.finditer(sentence), 20))):
+            tail = _PREDICATE_END.split(sentence[verb.end() :] + " ", maxsplit=1)[0]
+            match = match_choice(tail, self.choices)
+            if match.plain and match.choice is not None:
+                return match
+        match = match_choice(sentence, self.choices)
+        if match.choice is None or _WORST.search(sentence):
+            return None
+        begins = match_choice(" ".join(sentence.split()[:4]), self.choices).choice == match.choice
+        return match if (begins and _BEST.search(sentence)) or _OWN_LETTER.search(sentence) else None
+
+    def _corrected(self, start: int, end: int, rule: str) -> Commitment | None:
+        changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
+        return self._read(changes[-1].end(), end, rule) if changes else None
+
+    def _concluded(self, start: int, end: int, rule: str) -> Commitment | None:
+        rest = statements.after_conclusion(self.text, start, end)
+        return self._read(*rest, rule) if rest else None
+
+    def _read(self, start: int, end: int, rule: str) -> Commitment | None:
+        if not self.text[start:end].strip():
+            return None
+        commit = self.commit(start, end, rule)
+        named = commit.match.plain or (commit.match.choice is not None and self.counts(commit))
+        return commit if named else None
+
+    def _first_clause(self, start: int, end: int, rule: str) -> Commitment | None:
+        """The clause that names a choice if nothing after it takes that back."""
+        meant = without_idioms(self.text[start:end])
+        for cut in islice(_CUT.finditer(self.text, start + 1, end), _MAX_CUTS):
+            head, rest = self.text[start : cut.start()], self.text[cut.end() : end]
+            commit = Commitment(start, cut.start(), rule, match_choice(head, self.choices))
+            if commit.match.choice is None or not meant.startswith(head):
+                continue
+            if commit.match.plain and rule in _OWN_WORDS and cut[0] in ",.;" and not _REASON.match(rest):
+                continue  # "First, I look at ..."
+            if self.counts(commit):
+                undone = cut[0] == "?" or self._is_undone(commit.match.choice, cut[0], rest)
+                return None if undone else commit
+        return None
+
+    def _is_undone(self, choice: int, cut: str, rest: str) -> bool:
+        """Tell whether remarks after a choice make another one as good."""
+        if _DOUBT.match(rest):
+            return True
+        others = mentioned(rest, self.choices) - {choice}
+        if not others:
+            return False
+        item = match_choice(_CLAUSE_END.split(rest.strip(), maxsplit=1)[0], self.choices)
+        if _PARITY.search(rest) or (item.plain and item.choice in others):
+            return True
+        if _REASON.match(rest):
+            return False
+        if prepare(self.choices).kind == "number":
+            inside = cut == ":" or (cut == " " and rest.startswith(("(", "[")))
+            return not inside and not self._adds_up(choice, rest)
+        if cut in ".!。\n":
+            spans = [found.span() for found in _SENTENCE.finditer(rest)]
+            later = Reader(rest, self.choices)
+            said = [later.commit(*span, "sentence") for span in spans[:_MAX_CUTS]]
+            return any(commit.match.choice in others and later.counts(commit) for commit in said)
+        return True
+
+    def _adds_up(self, choice: int, rest: str) -> bool:
+        """Tell whether the numbers in remarks are the parts of a count: "3 chairs, 2 red, 1 blue"."""
+        parts = [int(word.text) for word in words(rest) if word.text.isdigit() and len(word.text) < 7]
+        return key_words(self.choices[choice]) == (str(sum(parts)),)

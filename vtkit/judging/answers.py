@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vtkit.judging import free, prose, statements
-from vtkit.judging.matching import MAX_PHRASE, mentioned
+from vtkit.judging.matching import MAX_PHRASE, match_choice, mentioned
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
@@ -43,6 +43,13 @@ _MAX_SENTENCES = 8
 _MAX_LINES = 20
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
+# After an answer: "Or perhaps the bottle."; and what takes nothing back.
+_OFFER = re.compile(
+    r"\W*(?:(?:or|maybe|perhaps|possibly|alternatively|then again)\b"
+    r"|(?:but |though |however,? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
+    re.IGNORECASE,
+)
+_CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
@@ -181,6 +188,8 @@ class _Judge:
         if not after:
             return None
         start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
+        if self.choices and (why := self._undone(last, start, end)):
+            return _none(why)
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
@@ -194,6 +203,21 @@ class _Judge:
             return self._found(changed[-1])
         if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
+        return None
+
+    def _undone(self, last: Commitment, start: int, end: int) -> str | None:
+        """Why later words undo an answer: they name another outright, or offer one, or give up."""
+        for low, high in find_sentences(self.text, start, end)[:_MAX_SENTENCES]:
+            words = self.text[low:high]
+            if statements.CROSS.search(words):
+                continue  # ruled out
+            if prose.gives_up(self.text, low, high) and not _CAVEAT.search(words):
+                return "retracted"
+            other = match_choice(words, self.choices)
+            if other.plain and other.choice not in (None, last.match.choice):
+                return None if CORRECTION.search(self.text, start, high) else "contradiction"
+            if _OFFER.match(words) and mentioned(words, self.choices) - {last.match.choice}:
+                return "hedge"
         return None
 
     def _agree(self, one: Commitment, other: Commitment) -> bool:

@@ -78,7 +78,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
                 continue
         if open_end or item or place < recent or _SUPPORT.match(text, *span):
             continue
-        commit = _claim(reader, *span, alone=not concluded and not claimed)
+        commit = _claim(reader, *span)
         if commit:
             claimed.append(commit)
     if gave_up_last(text, spans):
@@ -99,12 +99,9 @@ def _based(text: str, span: Span) -> Span | None:
     return (opening.end(), span[1]) if opening else None
 
 
-def _claim(reader: Reader, start: int, end: int, *, alone: bool = True) -> Commitment | None:
+def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
     if reader.counts(commit):
         return commit
-    if commit.match.choice is None and commit.match.why not in ("several",):
-        if commit.match.why != "hedge":
-            return None
     said = reader.said_of_subject(start, end)
     return commit._replace(match=said) if said else None

@@ -50,6 +50,13 @@ _BEST = re.compile(r"\b(?:more|most|better|best|right one|correct one)\b", re.IG
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_MAX_SUBJECT = 7  # words
+_TENTATIVE = re.compile(
+    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b", re.IGNORECASE
+)
+_ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
+_BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
+_PREMISE = re.compile(r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
@@ -106,20 +113,37 @@ class Reader:
         return claimed and statements.is_meant(sentence)
 
     def said_of_subject(self, start: int, end: int) -> Match | None:
-        """The choice that a sentence says of its subject, or calls the best."""
-        sentence = self.text[start:end][:MAX_PHRASE]
-        if not statements.is_meant(sentence):
+        """The only choice in a sentence, if it is said of its subject or called the best."""
+        whole = without_idioms(self.text[start:end][:MAX_PHRASE]).strip()
+        sentence = _PREMISE.sub("", whole)
+        if sentence != whole and (_ABOUT_ANSWER.search(sentence) or self._branches(start, end)):
+            return None  # "If it is upright, the answer is above"
+        if not statements.is_meant(sentence) or _TENTATIVE.search(sentence):
             return None
-        for verb in reversed(list(islice(_PREDICATE.finditer(sentence), 20))):
+        found = self._predicate(sentence) or self._subject(sentence)
+        if found is None or mentioned(sentence, self.choices) - {found.choice}:
+            return None
+        return found
+
+    def _branches(self, start: int, end: int) -> bool:
+        near = self.text[max(start - MAX_PHRASE, 0) : end + MAX_PHRASE]
+        return len(_BRANCH.findall(near)) > 1
+
+    def _predicate(self, sentence: str) -> Match | None:
+        for verb in list(islice(_PREDICATE.finditer(sentence), _MAX_CUTS))[::-1]:
             tail = _PREDICATE_END.split(sentence[verb.end() :] + " ", maxsplit=1)[0]
             match = match_choice(tail, self.choices)
             if match.plain and match.choice is not None:
                 return match
-        match = match_choice(sentence, self.choices)
-        if match.choice is None or _WORST.search(sentence):
+        return None
+
+    def _subject(self, sentence: str) -> Match | None:
+        if _WORST.search(sentence) or not (_BEST.search(sentence) or _OWN_LETTER.search(sentence)):
             return None
-        begins = match_choice(" ".join(sentence.split()[:4]), self.choices).choice == match.choice
-        return match if (begins and _BEST.search(sentence)) or _OWN_LETTER.search(sentence) else None
+        opening = sentence.split()[:_MAX_SUBJECT]
+        tried = (" ".join(opening[:count]) for count in range(len(opening), 0, -1))
+        matches = (match_choice(phrase, self.choices) for phrase in tried)
+        return next((match for match in matches if match.plain and match.choice is not None), None)
 
     def _corrected(self, start: int, end: int, rule: str) -> Commitment | None:
         changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))

@@ -46,7 +46,7 @@ _NOT_MEANT = re.compile(
     re.IGNORECASE,
 )
 _TICK = re.compile(r"(?:✅|✔|☑|\[[xX]\])\ufe0f?")
-_CROSS = re.compile(r"[❌✗✘❎]\ufe0f?|\[\s?\]|\n")
+CROSS = re.compile(r"[❌✗✘❎]\ufe0f?|\[\s?\]")
 _ADJECTIVE = re.compile(r"\b(?:correct|right|final|best|my|our|the)[*_\s]*$", re.IGNORECASE)
 _EACH = re.compile(
     r"\b(?:each|every|all|both|other|another|following|first|second|third|fourth|next|wrong|incorrect"
@@ -164,7 +164,9 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
     if len(ticks) != 1:
         return []
     low, high = max(ticks[0].start() - 80, start), min(ticks[0].end() + 80, end)
-    crosses = list(_CROSS.finditer(text, low, high))
+    low = max(low, text.rfind("\n", low, ticks[0].start()) + 1)
+    high = min(high, (text + "\n").index("\n", ticks[0].end()))
+    crosses = list(CROSS.finditer(text, low, high))
     before = max((cross.end() for cross in crosses if cross.end() <= ticks[0].start()), default=low)
     after = min((cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high)
     sides = [(before, ticks[0].start()), (ticks[0].end(), after)]

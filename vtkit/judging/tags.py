@@ -25,12 +25,12 @@ def _misspelt(word: str) -> str:
 
 
 _TAG = re.compile(
-    r"(?:<|&lt;)[\s|]{0,2}(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
+    r"(?:(?:<|&lt;)[\s|]{0,2}|^(?=/?answer>))(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
     + _misspelt("think")
     + r")(?:ing)?)|(?:final[ _-]?)?(?:"
     + _misspelt("answer")
-    + r"|ans))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
-    re.IGNORECASE,
+    + r"|ans|solution))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
+    re.IGNORECASE | re.MULTILINE,
 )
 # More than this is a page, a loop or an attack; it bounds the time.
 _MAX_TAGS = 1000
@@ -80,8 +80,10 @@ class _Scan:
             elif self.thinking and tag.start() < self.last_close:
                 self.parts.thought_blocks = True
             else:
-                # Thinking that is never closed ends where the answer begins.
-                closes_nothing = tag["close"] and not self.answering and not self.thinking
+                # Thinking that is never closed ends where the answer begins, or on its last line.
+                closes_nothing = bool(tag["close"] and not self.answering)
+                if closes_nothing and self.thinking:
+                    self.mark = max(self.mark, text.rfind("\n", 0, tag.start()) + 1)
                 self._end(tag.start(), as_block=closes_nothing)
                 self._begin(tag.end(), answering=not tag["close"])
         self._end(len(text))
@@ -109,6 +111,7 @@ for _first, _last in (
     _IS_HIDDEN[_first : _last + 1] = True
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
+_NEXT_QUESTION = re.compile(r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE)
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 

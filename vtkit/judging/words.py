@@ -9,6 +9,7 @@ key_words("The twenty-one lamps.")      # ("21", "lamp")
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -86,12 +87,16 @@ _TENS = frozenset(str(tens) for tens in range(20, 100, 10))
 
 def key_words(text: str) -> tuple[str, ...]:
     """The words alone, without articles and punctuation: equal for equal answers."""
-    kept = tuple(
-        word.letter if word.text == "@" else word.text
-        for word in words(text)
-        if word.text[0].isalnum() or word.text[0] in "@-"
-    )
-    return tuple(word for word in kept if word not in ARTICLES) or kept
+    found = [word for word in words(text) if word.text[0].isalnum() or word.text[0] in "@-"]
+    kept = tuple(word.letter if word.text == "@" else word.text for word in found)
+    return tuple(
+        word for word, after in pairwise((*kept, "")) if not _is_article(word, after)
+    ) or kept
+
+
+def _is_article(word: str, after: str) -> bool:
+    """Tell an article from the letter of "Point A" or "A is darker"."""
+    return word in ARTICLES and bool(after or word != "a") and (word != "a" or after not in NO_NOUN)
 
 
 def _plain(text: str) -> str:

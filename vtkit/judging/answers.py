@@ -184,6 +184,11 @@ class _Judge:
 
     def _second_thoughts(self, last: Commitment) -> Answer | None:
         """Apply remarks after the answer: a correction replaces it, a retraction voids it."""
+        thought = [place for place in self.parts.thought_blocks[-1:] if place > last.end]
+        if thought:  # it thinks again, and answers there
+            line = self.text[thought[0] : thought[0] + MAX_PHRASE].split("<", 1)[0]
+            if match_choice(line, self.choices).choice != last.match.choice:
+                return _none("contradiction")
         after = [span for span in self.parts.outside if span[1] > last.end]
         if not after:
             return None

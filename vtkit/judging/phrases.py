@@ -36,7 +36,7 @@ _AND_SO = r"let|so|but|because|since|and|forget|hesitate|only|just"
 # clause begins between that word and the phrase.
 _NOT_MEANT = re.compile(
     r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't"
-    r"|always|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
+    r"|always|be|being|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
     rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\bif\s*\Z"
 )
 _NOT_NEEDED = re.compile(
@@ -90,7 +90,8 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     branches = [f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items()]
     words = [branch for branch in branches if branch[0].isascii()]
     signs = [branch for branch in branches if not branch[0].isascii()]  # without spaces between
-    return re.compile("|".join([rf"\b(?:{'|'.join(words)})"] * bool(words) + signs))
+    begins = r"\b(?<!\w')"  # "we're examining" is no re-examining
+    return re.compile("|".join([rf"{begins}(?:{'|'.join(words)})"] * bool(words) + signs))
 
 
 def _openings(phrase: str) -> list[str]:

@@ -47,7 +47,7 @@ class Parts:
     blocks: list[Span] = field(default_factory=list)
     outside: list[Span] = field(default_factory=list)  # text outside thinking and blocks
     finished: bool = True  # the thinking was closed, or there is none
-    thought_blocks: bool = False  # there are answer tags inside the thinking
+    thought_blocks: list[int] = field(default_factory=list)  # ends of answer tags inside thinking
     readable: bool = True  # False if there are too many tags to be a completion
 
 
@@ -78,7 +78,7 @@ class _Scan:
                 self._end(tag.start())
                 self._begin(tag.end(), thinking=not tag["close"])
             elif self.thinking and tag.start() < self.last_close:
-                self.parts.thought_blocks = True
+                self.parts.thought_blocks.append(tag.end())
             else:
                 # Thinking that is never closed ends where the answer begins, or on its last line.
                 closes_nothing = bool(tag["close"] and not self.answering)
@@ -112,6 +112,7 @@ for _first, _last in (
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
 _NEXT_QUESTION = re.compile(r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE)
+_RESTATED = re.compile(r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$")
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 
@@ -137,6 +138,9 @@ def first_turn(text: str) -> str:
         if "\n" in before and not before[before.rindex("\n") :].strip():
             ends.append(turn.start())
             break
+    made_up = _NEXT_QUESTION.search(text, first + 1)
+    if made_up and not _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start()):
+        ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()
     cut = _CUT_TAG.search(text, max(len(text) - 14, 0))
     return text[: cut.start()] if cut else text

@@ -46,7 +46,7 @@ _LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 # Two words that are always said of the same place.
 _SAME = {
     **dict.fromkeys(("underneath", "beneath"), "below"),
-    **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards", "most")},
+    **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards")},
 }
 # Chinese has no spaces: numbers are told from what they count.
 _HAN = "\u4e00-\u9fff"

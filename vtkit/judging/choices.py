@@ -20,7 +20,7 @@ class Choices(NamedTuple):
     keys: tuple[tuple[str, ...], ...]  # the words of each choice
     kind: str
     size: int
-    letters: bool  # some choice is a letter itself, so that a letter may mean two
+    texts: tuple[str, ...]  # the choices in lower case
 
 
 @lru_cache(maxsize=4096)
@@ -40,8 +40,7 @@ def prepare(choices: tuple[str, ...]) -> Choices:
     starts: dict[str, list] = {}
     for key in sorted(places, key=len, reverse=True):
         starts.setdefault(key[0], []).append((key, places[key]))
-    letters = any(len(choice) == 1 and choice.isalpha() for choice in exact)
-    return Choices(exact, starts, keys, _kind(keys), len(choices), letters)
+    return Choices(exact, starts, keys, _kind(keys), len(choices), tuple(map(bare, choices)))
 
 
 def bare(text: str) -> str:

@@ -39,6 +39,7 @@ _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
+_LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:]{1,2}\s*(.+)", re.DOTALL)
 _LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 
 
@@ -52,7 +53,7 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
     index = prepare(choices)
     exact = index.exact.get(bare(phrase))
     if exact is None and lettered:
-        exact = _sole_letter(phrase, index)
+        exact = _lettered(phrase, index)
     if exact is not None:
         return Match(exact, "named", plain=True)
     if by_value := _by_value(phrase, choices):
@@ -72,11 +73,12 @@ def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
     return {place for place in reading.accepted if place is not None} - reading.rejected
 
 
-def _sole_letter(phrase: str, index: Choices) -> int | None:
-    """The place of a letter that is all of a phrase: "J.", "(I)", "<C>"."""
-    letter = _LETTER.fullmatch(phrase)
-    place = ord(letter[1].lower()) - ord("a") if letter else index.size
-    return place if place < index.size and not index.letters else None
+def _lettered(phrase: str, index: Choices) -> int | None:
+    """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
+    label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
+    place = ord(label[1].lower()) - ord("a") if label else index.size
+    alone = label is not None and label.re is _LETTER
+    return place if place < index.size and (alone or bare(label[2]) == index.texts[place]) else None
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:

@@ -144,6 +144,25 @@ def answer_index(answer: str) -> int:
     return ord(letter) - ord("A")
 
 
+def unpayable(solution: str | int, choices: Sequence[str] = ()) -> str | None:
+    """Say which honest answer to a question would not be paid; None if all are.
+
+    They are the right choice's text, its letter, and both; without choices, the solution itself.
+    """
+    place = solution if isinstance(solution, int) else right_choice(solution, choices)
+    if choices and place is None:
+        return "names none of the choices"
+    texts = [choices[place]] if choices else [solution_text(str(solution))]
+    if choices:
+        letter = chr(ord("A") + place)
+        texts += [letter, f"{letter}. {texts[0]}"]
+    for text in texts:
+        answer = find_answer(f"</think><answer>{text}</answer>", tuple(choices))
+        if not is_right(answer, solution, choices):
+            return f"cannot be told from another choice by the answer {text:.60}"
+    return None
+
+
 def right_choice(solution: str, choices: Sequence[str]) -> int | None:
     """The position of the choice that a solution names."""
     return match_choice(solution_text(solution), tuple(choices)).choice if len(choices) else None

@@ -16,7 +16,9 @@ from typing import Any
 NUMBER = re.compile(r"[+-]?\s?(?:\d+(?:\.\d+)?|\.\d+)")
 ROUNDED = 5
 """Digits from which a decimal may stand for what it rounds: 3.1416 for pi, but not 3.14."""
-_FRACTION = re.compile(r"([+-]?)\s?(?:(\d{1,15})\s?/\s?(\d{1,15})|\\frac\{(\d{1,15})\}\{(\d{1,15})\})")
+_FRACTION = re.compile(
+    r"([+-]?)\s?(?:(\d{1,15})\s?/\s?(\d{1,15})|\\frac\{(\d{1,15})\}\{(\d{1,15})\})"
+)
 _EXACT = 1e-9
 _LARGEST_FACTORIAL = 170  # beyond it a float is infinite
 _VARIABLES = (0.7368421, -1.3333337)  # of "a"; other letters count up from there

@@ -1,7 +1,7 @@
 """Compare an answer in free words or numbers with the solution, where no choices are offered.
 
-    says("There are 4 things: two vans, a bike and a bus", "4")      # True
-    says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
+says("There are 4 things: two vans, a bike and a bus", "4")      # True
+says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
 """
 
 import re
@@ -16,16 +16,27 @@ _LABELLED = re.compile(
     r"[\s*(\[]*(?:(?:option|choice|answer)\s{1,3})?[(\[]?\s?([A-Za-z])\s?(?:[)\].:、．]|\s[-–—])[\s*:]*(.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_LETTER = re.compile(r"[\s*(\[]*(?:(?:option|choice|answer)\s{1,3})?[(\[]?\s?([A-Za-z])\s?[)\].*]{0,3}\s*", re.IGNORECASE)
+_LETTER = re.compile(
+    r"[\s*(\[]*(?:(?:option|choice|answer)\s{1,3})?[(\[]?\s?([A-Za-z])\s?[)\].*]{0,3}\s*",
+    re.IGNORECASE,
+)
 _REMARK = re.compile(r"\s[(\[][^()\[\]]{3,300}[)\]]\W*$")
 _CUT = re.compile(
-    r"[,;:!?。，；：](?=\s|$)|\.(?=\s|$)|\n|\s(?=(?:because|since|as|which|where|with|given)\s)", re.IGNORECASE
+    r"[,;:!?。，；：](?=\s|$)|\.(?=\s|$)|\n|\s(?=(?:because|since|as|which|where|with|given)\s)",
+    re.IGNORECASE,
 )
 _CLAIM = re.compile(
     r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|to|answer|value|approximately)\b\s?:?|.*[:：]\s",
     re.IGNORECASE | re.DOTALL,
 )
-_OPPOSITE = {"yes": "no", "no": "yes", "true": "false", "false": "true", "left": "right", "right": "left"}
+_OPPOSITE = {
+    "yes": "no",
+    "no": "yes",
+    "true": "false",
+    "false": "true",
+    "left": "right",
+    "right": "left",
+}
 _OPPOSITE |= {"above": "below", "below": "above"}
 _MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
 _SIGNS = re.compile(r"[\\^√∛π²³⁰¹⁴-⁹½⅓-⅞=<>≤≥≠±+*/×÷%]|\d\s?[-–−]\s?\w|\w\s?[-–−]\s?\d|\d!")
@@ -66,7 +77,10 @@ def _claims(answer: str) -> Iterator[str]:
     short = _REMARK.sub("", answer)
     yield short
     clause = _CUT.split(short, maxsplit=1)[0]
-    if re.search(r"\b(?:not|n't|or|about|approximately|around|roughly|at least|at most|than|between)\b", clause):
+    if re.search(
+        r"\b(?:not|n't|or|about|approximately|around|roughly|at least|at most|than|between)\b",
+        clause,
+    ):
         return
     yield clause
     if claim := _CLAIM.match(clause):
@@ -78,7 +92,9 @@ def _counts_to(answer: str, meant: Value) -> bool:
     if len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False
     clauses = _CUT.split(_REMARK.sub("", answer[:_MAX_CLAIM]).strip(), maxsplit=1)
-    if _SIGNS.search(clauses[0]) or (len(clauses) > 1 and re.match(r"\s*(?:or|maybe|perhaps)\b", clauses[1])):
+    if _SIGNS.search(clauses[0]) or (
+        len(clauses) > 1 and re.match(r"\s*(?:or|maybe|perhaps)\b", clauses[1])
+    ):
         return False
     return match_choice(clauses[0], (meant.items[0],), lettered=False).choice == 0
 

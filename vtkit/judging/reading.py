@@ -52,11 +52,14 @@ _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _MAX_SUBJECT = 7  # words
 _TENTATIVE = re.compile(
-    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b", re.IGNORECASE
+    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
+    re.IGNORECASE,
 )
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
-_PREMISE = re.compile(r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE)
+_PREMISE = re.compile(
+    r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
+)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
@@ -168,7 +171,12 @@ class Reader:
             commit = Commitment(start, cut.start(), rule, match_choice(head, self.choices))
             if commit.match.choice is None or not meant.startswith(head):
                 continue
-            if commit.match.plain and rule in _OWN_WORDS and cut[0] in ",.;" and not _REASON.match(rest):
+            if (
+                commit.match.plain
+                and rule in _OWN_WORDS
+                and cut[0] in ",.;"
+                and not _REASON.match(rest)
+            ):
                 continue  # "First, I look at ..."
             if self.counts(commit):
                 undone = cut[0] == "?" or self._is_undone(commit.match.choice, cut[0], rest)
@@ -199,5 +207,7 @@ class Reader:
 
     def _adds_up(self, choice: int, rest: str) -> bool:
         """Tell whether the numbers in remarks are the parts of a count: "3 chairs, 2 red, 1 blue"."""
-        parts = [int(word.text) for word in words(rest) if word.text.isdigit() and len(word.text) < 7]
+        parts = [
+            int(word.text) for word in words(rest) if word.text.isdigit() and len(word.text) < 7
+        ]
         return key_words(self.choices[choice]) == (str(sum(parts)),)

@@ -168,7 +168,9 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
     high = min(high, (text + "\n").index("\n", ticks[0].end()))
     crosses = list(CROSS.finditer(text, low, high))
     before = max((cross.end() for cross in crosses if cross.end() <= ticks[0].start()), default=low)
-    after = min((cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high)
+    after = min(
+        (cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high
+    )
     sides = [(before, ticks[0].start()), (ticks[0].end(), after)]
     return sorted(sides, key=lambda span: len(text[slice(*span)].strip()))[-1:]
 

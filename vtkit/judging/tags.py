@@ -111,8 +111,12 @@ for _first, _last in (
     _IS_HIDDEN[_first : _last + 1] = True
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
-_NEXT_QUESTION = re.compile(r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE)
-_RESTATED = re.compile(r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$")
+_NEXT_QUESTION = re.compile(
+    r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE
+)
+_RESTATED = re.compile(
+    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$"
+)
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 

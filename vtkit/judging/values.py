@@ -23,7 +23,9 @@ class Value(NamedTuple):
     """What a phrase says: ``items`` in LaTeX, one unless it is a point, a list or an equation."""
 
     items: tuple[str, ...]
-    form: str = ""  # ``()``, ``[]``, ``{}`` ... around items, ``:`` of a ratio, ``=`` of an equation
+    form: str = (
+        ""  # ``()``, ``[]``, ``{}`` ... around items, ``:`` of a ratio, ``=`` of an equation
+    )
     unit: str = ""
     name: str = ""  # ``x`` of "x = 6"
 

@@ -151,7 +151,7 @@ def unpayable(solution: str | int, choices: Sequence[str] = ()) -> str | None:
     """
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:
-        return "names none of the choices"
+        return "is not among the choices"
     texts = [choices[place]] if choices else [solution_text(str(solution))]
     if choices:
         letter = chr(ord("A") + place)

@@ -89,9 +89,9 @@ def key_words(text: str) -> tuple[str, ...]:
     """The words alone, without articles and punctuation: equal for equal answers."""
     found = [word for word in words(text) if word.text[0].isalnum() or word.text[0] in "@-"]
     kept = tuple(word.letter if word.text == "@" else word.text for word in found)
-    return tuple(
-        word for word, after in pairwise((*kept, "")) if not _is_article(word, after)
-    ) or kept
+    return (
+        tuple(word for word, after in pairwise((*kept, "")) if not _is_article(word, after)) or kept
+    )
 
 
 def _is_article(word: str, after: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vtkit.judging import free, prose, statements
-from vtkit.judging.matching import MAX_PHRASE, match_choice, mentioned
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
@@ -41,15 +41,17 @@ class Answer(NamedTuple):
 
 _MAX_SENTENCES = 8
 _MAX_LINES = 20
+_MAX_BARE = 80  # characters of an answer without choices that is all of a completion
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
 # After an answer: "Or perhaps the bottle."; and what takes nothing back.
 _OFFER = re.compile(
     r"\W*(?:(?:or|maybe|perhaps|possibly|alternatively|then again)\b"
-    r"|(?:but |though |however,? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
+    r"|(?:(?:but|though|although|however),? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
     re.IGNORECASE,
 )
 _CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
+_BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
@@ -66,6 +68,9 @@ def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool
         start, last = places[answer.span[0]], places[answer.span[1] - 1]
         answer = answer._replace(span=(int(start), int(last) + 1))
     return answer
+
+
+_UNMATCHED = Match(None, "nothing")
 
 
 class _Judge:
@@ -122,7 +127,7 @@ class _Judge:
         stated = self._statements([whole])
         if stated and not re.search(r"\w", _MARKUP.sub(" ", self.text[stated[-1].end :])):
             return self._settle(stated)
-        if is_html(self.text[:_NEAR]):
+        if self._is_page(0, len(self.text)):
             return _none("html")
         return self._bare(*whole) or _none("unfinished")
 
@@ -132,8 +137,10 @@ class _Judge:
         if not filled:
             return _none("thinking" if self.parts.thought_blocks else "none")
         start, end = filled[-1]
-        if is_html(self.text[start : min(end, start + _NEAR)]):
+        if self._is_page(start, end):
             return _none("html")
+        if not self.choices:
+            return self._free_words(start, end)
         in_bold = statements.find_bold(self.text, start, end)
         bold = [self.reader.commit(*span, "bold") for span in in_bold]
         bold = [commit for commit in bold if commit.match.plain]
@@ -144,6 +151,23 @@ class _Judge:
             return bare
         found = prose.find_claims(self.reader, start, end) or bold
         return self._settle(found) if found else _none("none")
+
+    def _free_words(self, start: int, end: int) -> Answer:
+        """Without choices: the only thing in bold, a single sentence, or the last that concludes."""
+        bold = [Commitment(*span, "bold", _UNMATCHED) for span in statements.find_bold(self.text, start, end)]
+        if bold and all(self._agree(commit, bold[0]) for commit in bold):
+            return self._settle(bold[-1:])
+        spans = prose.find_last_claims(self.text, start, end)
+        if not spans:
+            return _none("none")
+        whole = self.text[start:end].strip()
+        rule = "bare" if len(whole) <= _MAX_BARE and whole == self.text[slice(*spans[-1])].strip() else "sentence"
+        return self._settle([Commitment(*spans[-1], rule, _UNMATCHED)])
+
+    def _is_page(self, start: int, end: int) -> bool:
+        """Tell HTML from prose, and from a letter in brackets: "<B>"."""
+        text = self.text[start : min(end, start + _NEAR)]
+        return is_html(text) and _BRACKETED.fullmatch(text) is None
 
     def _labelled(self, start: int, end: int) -> Answer | None:
         """The letter that a completion begins with: "B. There are three umbrellas"."""

@@ -73,7 +73,7 @@ _CLAIMS = {
     ),
     "direction": re.compile(
         r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
-        r"|stays?|floats?|goes)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
+        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
         r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
         r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
         re.IGNORECASE,

@@ -7,9 +7,11 @@ says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
 import re
 from collections.abc import Iterator
 
+from vtkit.judging import statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import match_choice
 from vtkit.judging.values import Value, read_value, same_value
+from vtkit.judging.words import words
 
 _MAX_CLAIM = 200
 _LABELLED = re.compile(
@@ -29,6 +31,7 @@ _CLAIM = re.compile(
     r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|to|answer|value|approximately)\b\s?:?|.*[:：]\s",
     re.IGNORECASE | re.DOTALL,
 )
+_SCALES = re.compile(r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b", re.IGNORECASE)
 _OPPOSITE = {
     "yes": "no",
     "no": "yes",
@@ -74,6 +77,9 @@ def _claims(answer: str) -> Iterator[str]:
     """What an answer may come to, from all of it to what its first clause ends in."""
     answer = answer[:_MAX_CLAIM]
     yield answer
+    if rest := statements.after_conclusion(answer, 0, len(answer)):
+        answer = answer[rest[0] :].strip()
+        yield answer
     short = _REMARK.sub("", answer)
     yield short
     clause = _CUT.split(short, maxsplit=1)[0]
@@ -92,6 +98,9 @@ def _counts_to(answer: str, meant: Value) -> bool:
     if len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False
     clauses = _CUT.split(_REMARK.sub("", answer[:_MAX_CLAIM]).strip(), maxsplit=1)
+    numbers = [word for word in words(clauses[0]) if NUMBER.fullmatch(word.text)]
+    if len(numbers) > 1 or _SCALES.search(clauses[0]):
+        return False
     if _SIGNS.search(clauses[0]) or (
         len(clauses) > 1 and re.match(r"\s*(?:or|maybe|perhaps)\b", clauses[1])
     ):

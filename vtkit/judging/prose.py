@@ -34,10 +34,15 @@ GIVING_UP = re.compile(
     r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data|context)",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\w")
+_CHAT = re.compile(
+    r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have|need))\b",
+    re.IGNORECASE,
+)
 _ITEM = re.compile(r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?:)")
 _SUPPORT = re.compile(
-    r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason|as (?:you|we|one)"
-    r" can see|for (?:example|instance)|e\.g\.|note\b|typically|usually|in general|recall|suppose"
+    r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason"
+    r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b|typically|usually|in general|recall|suppose"
     r"|in the (?:first|second|third|fourth|other|upper|lower|next|last|sketch|figure|diagram)\b"
     r"|(?:let|given|we know|we are told)\b)",
     re.IGNORECASE,
@@ -86,6 +91,16 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     return concluded or claimed
 
 
+def find_last_claims(text: str, start: int, end: int) -> list[Span]:
+    """The sentences that conclude, or else all that say anything; none if it gives up or breaks off."""
+    spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
+    spans = [span for span in spans if not _CHAT.match(text, *span)]
+    if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):
+        return []
+    concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
+    return concluded or spans
+
+
 def gave_up_last(text: str, spans: list[Span]) -> bool:
     return bool(spans) and gives_up(text, *spans[-1])
 
@@ -101,6 +116,8 @@ def _based(text: str, span: Span) -> Span | None:
 
 def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
+    if commit.match.why == "rejected":
+        return None
     if reader.counts(commit):
         return commit
     said = reader.said_of_subject(start, end)

@@ -40,13 +40,17 @@ _DOUBT = re.compile(
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
-    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?|corresponds? to|match(?:es)?|equals?"
+    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
     r"|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
-_BEST = re.compile(r"\b(?:more|most|better|best|right one|correct one)\b", re.IGNORECASE)
+_BEST = re.compile(
+    r"\b(?:more|most|better|best|right one|correct one|only (?:one|option)|corresponds?|match(?:es)?"
+    r"|fits?|applies)\b",
+    re.IGNORECASE,
+)
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
@@ -57,6 +61,8 @@ _TENTATIVE = re.compile(
 )
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
+_LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
+_CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
     r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
 )
@@ -123,10 +129,12 @@ class Reader:
             return None  # "If it is upright, the answer is above"
         if not statements.is_meant(sentence) or _TENTATIVE.search(sentence):
             return None
-        found = self._predicate(sentence) or self._subject(sentence)
-        if found is None or mentioned(sentence, self.choices) - {found.choice}:
-            return None
-        return found
+        clauses = _CLAUSES.split(sentence)
+        found = [self._predicate(clause) or self._subject(clause) for clause in clauses]
+        meant = {match.choice: match for match in found if match}
+        left = [clause for clause in clauses if not _WORST.search(clause)]
+        others = set().union(*(mentioned(clause, self.choices) for clause in left)) - set(meant)
+        return next(iter(meant.values())) if len(meant) == 1 and not others else None
 
     def _branches(self, start: int, end: int) -> bool:
         near = self.text[max(start - MAX_PHRASE, 0) : end + MAX_PHRASE]
@@ -190,14 +198,16 @@ class Reader:
         others = mentioned(rest, self.choices) - {choice}
         if not others:
             return False
+        if _PARITY.search(rest):
+            return True
+        if prepare(self.choices).kind == "number" and not _LETTER.search(rest):
+            inside = cut == ":" or (cut == " " and rest.startswith(("(", "[")))
+            return not (inside or self._adds_up(choice, rest) or _REASON.match(rest))
         item = match_choice(_CLAUSE_END.split(rest.strip(), maxsplit=1)[0], self.choices)
-        if _PARITY.search(rest) or (item.plain and item.choice in others):
+        if item.plain and item.choice in others:
             return True
         if _REASON.match(rest):
             return False
-        if prepare(self.choices).kind == "number":
-            inside = cut == ":" or (cut == " " and rest.startswith(("(", "[")))
-            return not inside and not self._adds_up(choice, rest)
         if cut in ".!。\n":
             spans = [found.span() for found in _SENTENCE.finditer(rest)]
             later = Reader(rest, self.choices)

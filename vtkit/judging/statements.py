@@ -21,9 +21,10 @@ _SAID = re.compile(
     rf"|\b(?:{_ANSWER}|ans\.)\s{{1,3}}(?=[(\[]?\s?[a-z]\s?[)\]])"
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
     r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
-    r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|go\s(?:with|for))\b\s?:?"
+    r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
     # the same in the languages that Qwen2-VL slips into
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
+    r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
     r"|(?P<listed>选项)(?=\s?[(（]?[A-J])"
     r"|\b(?:la\srespuesta|la\sréponse|la\srisposta|die\santwort|a\sresposta)"
     r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
@@ -37,7 +38,7 @@ _SAID_AFTER = re.compile(
 )
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
-    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming|otherwise|none of|neither of"
+    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
     r"|\w+ model)\s"
@@ -45,7 +46,7 @@ _NOT_MEANT = re.compile(
     r"|suggest|object)\w*)\b",
     re.IGNORECASE,
 )
-_TICK = re.compile(r"(?:✅|✔|☑|\[[xX]\])\ufe0f?")
+_TICK = re.compile(r"(?:✅|✔|✓|☑|\[[xX]\])\ufe0f?")
 CROSS = re.compile(r"[❌✗✘❎]\ufe0f?|\[\s?\]")
 _ADJECTIVE = re.compile(r"\b(?:correct|right|final|best|my|our|the)[*_\s]*$", re.IGNORECASE)
 _EACH = re.compile(
@@ -63,7 +64,7 @@ _OPENERS = (
 _END = re.compile(
     rf"(?<=[A-Za-z])[.!](?=\s+(?-i:{_OPENERS})\b)"
     r"|,\s?[\"']\w+[\"']\s?:|\}"
-    r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
+    r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\sover\s|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w")

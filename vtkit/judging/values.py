@@ -139,7 +139,7 @@ def _spelt(text: str) -> str:
     for pattern, instead in _SPELLINGS:
         text = pattern.sub(instead, text)
     end = "!" if re.search(r"\d!\W*$", text) else ""
-    return " ".join(_braced(text).split()).strip(" .:;,!?。\"'“”") + end
+    return " ".join(_braced(text).split()).lstrip(" :;,\"'“”").rstrip(" .:;,!?。\"'“”") + end
 
 
 def _braced(text: str) -> str:

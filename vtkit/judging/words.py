@@ -50,7 +50,7 @@ _SAME = {
 }
 # Chinese has no spaces: numbers are told from what they count.
 _HAN = "\u4e00-\u9fff"
-_COUNTED = re.compile(rf"(?<=[{_HAN}])(?=\d)|(?<=\d)(?=[{_HAN}])")
+_COUNTED = re.compile(rf"(?<=[{_HAN}])(?=[\dA-Za-z])|(?<=[\dA-Za-z])(?=[{_HAN}])")
 _HAN_DIGITS = dict(zip("零一二两三四五六七八九十", "0 1 2 2 3 4 5 6 7 8 9 10".split(), strict=True))
 _HAN_NUMBER = re.compile(
     "[零一二两三四五六七八九十](?=[个把只辆张条人本台朵座块位种支件棵头匹艘架盏]|[^\\w]|$)"
@@ -176,7 +176,7 @@ PLAIN = frozenset(
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
-    "有 共有 一共 一共有 总共有 图中有 图片中有 个 "
+    "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "isn't nor nope stay remain assistant . : ! , =".split()
 ) | {"\n"}
 """May be next to the choice in a phrase that does nothing but name it."""
@@ -193,7 +193,7 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number)\w+ one\b": " ",
+    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
     # all of the above; the options below; as explained above; a photo from above
@@ -218,6 +218,9 @@ _READ_AS = {
     r"\bnon-": "not ",
     r"\\(?:neg|lnot|not)\b|¬": " not ",
     r"\brather than\b": " not ",
+    # A cannot be right
+    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]t) be (?:right|correct|true"
+    r"|the (?:answer|right|correct|one)(?: one)?)\b": " is wrong",
     # B is wrong, and so is D; left, right? step 2; n/a
     r"\bso (?:is|are)\b": " or ",
     r",\s?(?:right|correct|no|yes)\?": ".",

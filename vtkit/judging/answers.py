@@ -50,6 +50,16 @@ _OFFER = re.compile(
     r"|(?:(?:but|though|although|however),? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
     re.IGNORECASE,
 )
+_RIVAL = re.compile(
+    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible|plausible|likely"
+    r"|correct|right|valid|good|an? )|\bpossible\b|\btoo\W*$",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain|guessing)"
+    r"|not sure|unsure|just a guess)\b",
+    re.IGNORECASE,
+)
 _CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
@@ -245,7 +255,10 @@ class _Judge:
             other = match_choice(words, self.choices)
             if other.plain and other.choice not in (None, last.match.choice):
                 return None if CORRECTION.search(self.text, start, high) else "contradiction"
-            if _OFFER.match(words) and mentioned(words, self.choices) - {last.match.choice}:
+            if _UNSURE.match(words):
+                return "hedge"
+            offers = _OFFER.match(words) or _RIVAL.search(words)
+            if offers and mentioned(words, self.choices) - {last.match.choice}:
                 return "hedge"
         return None
 

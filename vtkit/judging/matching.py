@@ -107,7 +107,11 @@ def _joined(found: list[words.Word], index: Choices) -> list[words.Word]:
 
 
 def _result(found: list[words.Word]) -> list[words.Word]:
-    """The words after the last equals sign: "2 + 1 = 3" says 3."""
+    """The words after the last equals sign: "2 + 1 = 3" says 3; "A = 60, B = 70" neither."""
+    signs = [position for position, word in enumerate(found) if word.text == "="]
+    between = found[signs[0] : signs[-1]] if signs else []
+    if any(word.text[0].isalpha() or word.text == "," for word in between):
+        return found
     for position in range(len(found) - 2, 0, -1):
         if found[position].text == "=" and words.NUMBER.fullmatch(found[position + 1].text):
             return found[position + 1 :]
@@ -172,6 +176,8 @@ class _Reading:
         elif self.numeric and words.NUMBER.fullmatch(word.text):
             self.outside = True
         elif word.text not in words.PLAIN and word.text not in words.ARTICLES:
+            self.plain = False
+        elif word.text == "there" and not self.numeric:  # "there is a lamp" is no choice of it
             self.plain = False
         return position + 1
 

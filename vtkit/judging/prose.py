@@ -34,6 +34,8 @@ GIVING_UP = re.compile(
     r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data|context)",
     re.IGNORECASE,
 )
+_NEAR = 2000
+_CODE = re.compile(r"```\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
     r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have|need))\b",
@@ -64,7 +66,9 @@ def gives_up(text: str, start: int, end: int) -> bool:
 def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     """The commitments that decide, in order: conclusions, or else claims; none if it gives up."""
     text = reader.text
-    spans = [span for span in find_sentences(text, start, end) if text[slice(*span)].strip()]
+    spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
+    code = [found.span() for found in _CODE.finditer(text, max(start, end - _NEAR), end)]
+    spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
     listed = [bool(_starts_line(text, span[0]) and _ITEM.match(text, *span)) for span in spans]
     listed = listed if sum(listed) > 1 else [False] * len(spans)
     open_end = is_cut_off(text[start:end])

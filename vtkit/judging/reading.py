@@ -29,8 +29,8 @@ _REASON = re.compile(
 # In remarks that name another choice: it is as good.
 _PARITY = re.compile(
     r"\b(?:or|maybe|perhaps|possibly|probably|could|might|may|just as|equally|as (?:well|good|close"
-    r"|near|likely|much)|either|both|same|alternatively|likewise|too|unsure|not sure|uncertain"
-    r"|cannot (?:exclude|rule out)|can't (?:exclude|rule out)|unless)\b",
+    r"|near|likely|much)|either|both|same|alternatively|likewise|unsure|not sure|uncertain"
+    r"|too(?=\W*$)|cannot (?:exclude|rule out)|can't (?:exclude|rule out)|unless)\b",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
@@ -110,6 +110,8 @@ class Reader:
         clause = self.text[slice(*rest)][:MAX_PHRASE]
         other = match_choice(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
         if named.choice is None or other.choice not in (None, named.choice):
+            return None
+        if _PARITY.search(clause) and mentioned(clause, self.choices) - {named.choice}:
             return None
         return Commitment(*letter, rule, named)
 

@@ -178,7 +178,8 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
 
 def find_bold(text: str, start: int, end: int) -> list[Span]:
     """Find text in bold (``**left**``), in order."""
-    return [match.span(1) for match in _all(_BOLD, text, max(start, end - _TAIL), end)]
+    found = _all(_BOLD, text, max(start, end - _TAIL), end)
+    return [match.span(1) for match in found if match[1].strip()]
 
 
 def find_sentences(text: str, start: int, end: int) -> list[Span]:

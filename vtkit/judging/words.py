@@ -169,7 +169,10 @@ AFTER = frozenset(
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
-NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
+NO_NOUN = frozenset(
+    "is are was and or nor but because since not isn't would should as then than over by to of in on "
+    "at with so if while vs versus can must will".split()
+)
 """After these "a" is a letter: no noun begins so."""
 PLAIN = frozenset(
     "it it's its is are there that that's this they they're i i'd think say believe answer option "
@@ -218,6 +221,7 @@ _READ_AS = {
     r"\bnon-": "not ",
     r"\\(?:neg|lnot|not)\b|¬": " not ",
     r"\brather than\b": " not ",
+    r"\b(?:if not|unless)\b": " or ",
     # A cannot be right
     r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]t) be (?:right|correct|true"
     r"|the (?:answer|right|correct|one)(?: one)?)\b": " is wrong",

@@ -13,12 +13,14 @@ from functools import cache, lru_cache, reduce
 from types import ModuleType
 from typing import Any
 
-NUMBER = re.compile(r"[+-]?\s?(?:\d+(?:\.\d+)?|\.\d+)")
 ROUNDED = 5
 """Digits from which a decimal may stand for what it rounds: 3.1416 for pi, but not 3.14."""
-_FRACTION = re.compile(
-    r"([+-]?)\s?(?:(\d{1,15})\s?/\s?(\d{1,15})|\\frac\{(\d{1,15})\}\{(\d{1,15})\})"
-)
+_DECIMAL = r"(?:\d+(?:\.\d+)?|\.\d+)"
+NUMBER = re.compile(rf"[+-]?\s?{_DECIMAL}")
+_FRACTION = re.compile(r"([+-]?)\s?\\frac\{(\d+)\}\{(\d+)\}")
+_FACTOR = re.compile(rf"([*/]?)\s*({_DECIMAL})")
+_TERM = re.compile(rf"([+-]?)\s*({_DECIMAL}(?:\s*[*/]\s*{_DECIMAL})*)")
+_ARITHMETIC = re.compile(rf"{_TERM.pattern}(?:\s*[+-]\s*{_DECIMAL}(?:\s*[*/]\s*{_DECIMAL})*)*")
 _EXACT = 1e-9
 _LARGEST_FACTORIAL = 170  # beyond it a float is infinite
 _VARIABLES = (0.7368421, -1.3333337)  # of "a"; other letters count up from there
@@ -29,13 +31,11 @@ def same(one: str, other: str) -> bool:
     """Compare two expressions in LaTeX, exactly, or a decimal with what it rounds; never raises."""
     if one == other:
         return True
-    exact = as_fraction(one), as_fraction(other)
-    if None not in exact and exact[0] == exact[1]:
-        return True
     decimals = [text for text in (one, other) if NUMBER.fullmatch(text)]
-    if len(decimals) == 2:
-        return False
-    slack = _slack(decimals[0]) if decimals else 0.0
+    slack = _slack(decimals[0]) if len(decimals) == 1 else 0.0
+    exact = as_fraction(one), as_fraction(other)
+    if None not in exact:
+        return abs(exact[0] - exact[1]) <= slack
     try:
         pairs = [(_evaluate(_tree(one), at), _evaluate(_tree(other), at)) for at in _VARIABLES]
         far = (abs(a - b) - max(slack, _EXACT * abs(a), _EXACT * abs(b)) for a, b in pairs)
@@ -45,12 +45,20 @@ def same(one: str, other: str) -> bool:
 
 
 def as_fraction(text: str) -> Fraction | None:
-    """The value of a plain number or fraction; None of anything else."""
-    if NUMBER.fullmatch(text):
-        return Fraction(text.replace(" ", ""))
-    found = _FRACTION.fullmatch(text)
-    above, below = (int(part) for part in found.groups()[1:] if part) if found else (0, 0)
-    return Fraction(-above if found[1] == "-" else above, below) if below else None
+    """The value of plain numbers with + - * /, or of ``\\frac``; None of anything else."""
+    if found := _FRACTION.fullmatch(text):
+        text = f"{found[1]}{found[2]}/{found[3]}"
+    if not _ARITHMETIC.fullmatch(text):
+        return None
+    total = Fraction(0)
+    for sign, term in _TERM.findall(text):
+        value = Fraction(1)
+        for operation, number in _FACTOR.findall(term):
+            if operation == "/" and not float(number):
+                return None
+            value = value / Fraction(number) if operation == "/" else value * Fraction(number)
+        total += -value if sign == "-" else value
+    return total
 
 
 def _slack(decimal: str) -> float:

@@ -9,6 +9,7 @@ number outside the choices names nothing.
 """
 
 import re
+from functools import lru_cache
 from dataclasses import dataclass
 
 from vtkit.judging import words
@@ -43,6 +44,7 @@ _LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:]{1,2}\s*(.+)", re.DOTALL)
 _LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 
 
+@lru_cache(8192)  # loops, and letters, come again and again
 def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
     """Find the one choice that ``phrase`` commits to, by text, letter or ordinal.
 

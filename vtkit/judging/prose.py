@@ -35,7 +35,7 @@ GIVING_UP = re.compile(
     re.IGNORECASE,
 )
 _NEAR = 2000
-_CODE = re.compile(r"```\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
+_CODE = re.compile(r"```(?:py|js|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
     r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have|need))\b",

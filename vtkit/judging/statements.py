@@ -9,12 +9,13 @@ from itertools import islice
 from vtkit.judging.tags import Span
 
 _TAIL = 10_000  # characters at the end of a text that are read; bounds the time
-_MAX_STATEMENTS = 300
+_MAX_STATEMENTS = 60  # the last ones; more are a loop
+
 _ANSWER = r"(?:a(?:nsw|nws|snw|sw|ns|nw)(?:er|re|r|e))"  # with a letter missing or swapped
 _WEAK = r"option|choice|selection|pick|response|result|solution|verdict|conclusion|prediction"
 _NOUN = rf"(?:{_ANSWER}|ans|(?P<weak>{_WEAK}))"
 _SAID = re.compile(
-    rf"\b{_NOUN}(?:\s(?:to|for)\s\w{{1,5}}\s\w{{0,12}}|\shere)?"
+    rf"(?<![^\W_]){_NOUN}(?:\s(?:to|for)\s\w{{1,5}}\s\w{{0,12}}|\shere)?"
     r"[*_`\"]{0,3}(?:\s{1,3}(?P<is>is|was|stays|remains|(?:would|should|must|will|has\sto)\sbe)\b"
     r"\s{0,3}:?|\s{0,3}(?:=|:|->|→|[-–—](?=\s)))"
     rf"|\b{_ANSWER}[*_`\"]{{0,3}}\s{{0,3}}\n"
@@ -209,7 +210,7 @@ def is_cut_off(text: str) -> bool:
 
 
 def _all(pattern: re.Pattern, text: str, start: int, end: int) -> list[re.Match]:
-    return list(islice(pattern.finditer(text, start, end), _MAX_STATEMENTS))
+    return list(pattern.finditer(text, start, end))[-_MAX_STATEMENTS:]
 
 
 def _box(text: str, start: int, end: int) -> Span:

@@ -55,7 +55,8 @@ def take_apart(text: str, *, prefilled: bool) -> Parts:
     """Find the parts of a completion; ``prefilled``: it starts inside the thinking."""
     if text.count("<") > _MAX_BRACKETS:
         return Parts(readable=False)
-    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1))
+    tagged = "<" in text or "&lt;" in text or "nswer>" in text
+    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1)) if tagged else []
     if len(tags) > _MAX_TAGS:
         return Parts(readable=False)
     return _Scan(text, tags, prefilled).parts
@@ -137,12 +138,13 @@ def first_turn(text: str) -> str:
     if _NEXT_TURN.match(text, first):
         return ""
     ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
-    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000):
+    speaks = any(name in text for name in ("User", "user", "Human", "human"))
+    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000) if speaks else ():
         before = text[max(turn.start() - 10, 0) : turn.start()]
         if "\n" in before and not before[before.rindex("\n") :].strip():
             ends.append(turn.start())
             break
-    made_up = _NEXT_QUESTION.search(text, first + 1)
+    made_up = "\n" in text and _NEXT_QUESTION.search(text, first + 1)
     if made_up and not _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start()):
         ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()

@@ -94,9 +94,12 @@ _SIGNS = re.compile(
     r"|sin|cos|tan|log|ln|exp)(?![a-z])"
     r"|(?<![A-Za-z])(?:[xyz]{2,3}|ab|bc|ac|abc|mn|pq|[A-Za-z])(?![A-Za-z]))+"
 )
-_BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^]\s*[*/^)]|^[*/^]|[-+*/^]$")
+_BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^+-]\s*[*/^)]|\}\s*\^|^[*/^]|[-+*/^]$")
 _SEPARATORS = re.compile(r"\s*(?:[,;，、；]|\b(?:and|or)\b|[和或])\s*")
 _NUMERIC = re.compile(r"[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
+# Words of three letters and more in a value; another one makes it prose.
+_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
+_KNOWN = {*_UNITS, *"square cubic sqrt root sin cos tan log exp and xyz abc".split()}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 
@@ -105,6 +108,8 @@ _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 def read_value(text: str) -> Value | None:
     """Read a phrase that is nothing but a value; None if it is not one."""
     if len(text) > MAX_VALUE or not _NUMERIC.search(text):
+        return None
+    if "=" not in text and any(word not in _KNOWN for word in _PROSE.findall(text)):
         return None
     text = _spelt(text)
     parts = _SEPARATORS.split(text)

@@ -34,13 +34,13 @@ class Match:
 
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
-SKIPPED = words.ARTICLES | {",", "\n"}
+SKIPPED = words.ARTICLES | {",", "\n", "("}
 _ENDS_NAME = words.AFTER | words.HEDGES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
-_LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:]{1,2}\s*(.+)", re.DOTALL)
+_LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
 _LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 
 
@@ -78,9 +78,11 @@ def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
 def _lettered(phrase: str, index: Choices) -> int | None:
     """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
     label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
-    place = ord(label[1].lower()) - ord("a") if label else index.size
+    place = index.size
+    if label:
+        place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
     alone = label is not None and label.re is _LETTER
-    return place if place < index.size and (alone or bare(label[2]) == index.texts[place]) else None
+    return place if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place]) else None
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
@@ -205,7 +207,7 @@ class _Reading:
             self.plain &= not followed or follower in words.AFTER
         elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
-            if follower not in self.index.starts:
+            if follower not in self.index.starts and self.index.kind != "direction":
                 return end + 1
         self._record(start, end, place)
         return end

@@ -41,7 +41,7 @@ _DOUBT = re.compile(
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
     r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
-    r"|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
+    r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
     re.IGNORECASE,
 )
@@ -61,6 +61,8 @@ _TENTATIVE = re.compile(
 )
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
+_REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
+_BUT = re.compile(r",?\sbut\s", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
@@ -97,6 +99,7 @@ class Reader:
             or self._corrected(start, end, rule)
             or self._first_clause(start, end, rule)
             or self._concluded(start, end, rule)
+            or self._turned(start, end, rule)
             or whole
         )
 
@@ -166,6 +169,14 @@ class Reader:
         rest = statements.after_conclusion(self.text, start, end)
         return self._read(*rest, rule) if rest else None
 
+    def _turned(self, start: int, end: int, rule: str) -> Commitment | None:
+        """What follows a "but", if nothing was committed to before it: "it could be A, but is B"."""
+        for cut in list(islice(_BUT.finditer(self.text, start + 1, end), _MAX_CUTS))[-1:]:
+            before = self.text[start : cut.start()]
+            if _TENTATIVE.search(before) or not mentioned(before, self.choices):
+                return self._read(cut.end(), end, rule)
+        return None
+
     def _read(self, start: int, end: int, rule: str) -> Commitment | None:
         if not self.text[start:end].strip():
             return None
@@ -208,9 +219,9 @@ class Reader:
         item = match_choice(_CLAUSE_END.split(rest.strip(), maxsplit=1)[0], self.choices)
         if item.plain and item.choice in others:
             return True
-        if _REASON.match(rest):
+        if _REASON.match(_REMARK.sub("", rest)):
             return False
-        if cut in ".!。\n":
+        if cut in ".!。;\n":
             spans = [found.span() for found in _SENTENCE.finditer(rest)]
             later = Reader(rest, self.choices)
             said = [later.commit(*span, "sentence") for span in spans[:_MAX_CUTS]]

@@ -27,7 +27,7 @@ _SAID = re.compile(
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
     r"|(?P<listed>选项)(?=\s?[(（]?[A-J])"
-    r"|\b(?:la\srespuesta|la\sréponse|la\srisposta|die\santwort|a\sresposta)"
+    r"|\b(?:la|die|a)\s(?:\w{3,9}\s)?(?:respuesta|réponse|risposta|antwort|resposta)"
     r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
     re.IGNORECASE,
 )

@@ -60,7 +60,7 @@ _TOKEN = re.compile(
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
     r"|(?<![\w.)])-\d+(?:[.,/]\d+)*|\d+(?:[.,/]\d+)+"
     r"|[^\W_]+(?:'[^\W_]+)*"
-    r"|[,;:.?!=~≈<>≥≤\n&+]"
+    r"|[,;:.?!=~≈<>≥≤\n&+(]"
 )
 
 
@@ -147,7 +147,7 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "not never neither nor without except excluding unlike than compared versus".split()
+    "不是 not never neither nor without except excluding unlike than compared versus".split()
 )
 HEDGES = frozenset(
     "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
@@ -158,7 +158,7 @@ VAGUE = frozenset(
     "less fewer ~ ≈ > < ≥ ≤".split()
 )
 """Hedges only before a number: "about 3", not "about the lamp"."""
-STOPS = frozenset({",", ";", ":", ".", "?", "!", "\n", "but", "="})
+STOPS = frozenset({"(", ",", ";", ":", ".", "?", "!", "\n", "but", "="})
 AFTER = frozenset(
     "is are was were be has have had of to in on at by from with and or but because since so which "
     "that who when while if then as than not it its this here there where appear seem look lie sit "
@@ -180,7 +180,7 @@ PLAIN = frozenset(
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
     "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
-    "isn't nor nope stay remain assistant . : ! , =".split()
+    "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}
 """May be next to the choice in a phrase that does nothing but name it."""
 FALSE = frozenset("wrong incorrect false impossible excluded".split())
@@ -231,6 +231,7 @@ _READ_AS = {
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B
     r"\bin front of\b": " in front compared ",
     r"\bon top of\b": " above ",

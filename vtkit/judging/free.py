@@ -11,7 +11,7 @@ from vtkit.judging import statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import match_choice
 from vtkit.judging.values import Value, read_value, same_value
-from vtkit.judging.words import words
+from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
 
 _MAX_CLAIM = 200
 _LABELLED = re.compile(
@@ -31,6 +31,9 @@ _CLAIM = re.compile(
     r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|to|answer|value|approximately)\b\s?:?|.*[:：]\s",
     re.IGNORECASE | re.DOTALL,
 )
+_VAGUE = re.compile(
+    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b", re.IGNORECASE
+)
 _SCALES = re.compile(r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b", re.IGNORECASE)
 _OPPOSITE = {
     "yes": "no",
@@ -42,6 +45,7 @@ _OPPOSITE = {
 }
 _OPPOSITE |= {"above": "below", "below": "above"}
 _MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
+_DOUBT = re.compile(r"\W*(?:or|maybe|perhaps|possibly|probably|alternatively|not sure|unsure)\b", re.IGNORECASE)
 _SIGNS = re.compile(r"[\\^√∛π²³⁰¹⁴-⁹½⅓-⅞=<>≤≥≠±+*/×÷%]|\d\s?[-–−]\s?\w|\w\s?[-–−]\s?\d|\d!")
 
 
@@ -75,37 +79,41 @@ def _other_letter(label: re.Match) -> bool:
 
 def _claims(answer: str) -> Iterator[str]:
     """What an answer may come to, from all of it to what its first clause ends in."""
-    answer = answer[:_MAX_CLAIM]
-    yield answer
-    if rest := statements.after_conclusion(answer, 0, len(answer)):
-        answer = answer[rest[0] :].strip()
-        yield answer
-    short = _REMARK.sub("", answer)
-    yield short
-    clause = _CUT.split(short, maxsplit=1)[0]
-    if re.search(
-        r"\b(?:not|n't|or|about|approximately|around|roughly|at least|at most|than|between)\b",
-        clause,
-    ):
+    yield answer[:_MAX_CLAIM]
+    if rest := statements.after_conclusion(answer, 0, min(len(answer), _MAX_CLAIM)):
+        yield answer[rest[0] :].strip()
+    clause = _first_clause(answer)
+    if clause is None or _VAGUE.search(clause):
         return
     yield clause
     if claim := _CLAIM.match(clause):
         yield clause[claim.end() :]
 
 
+def _first_clause(answer: str) -> str | None:
+    """The first clause, or a concluding one; None if the rest doubts it or is another answer."""
+    answer = answer[:_MAX_CLAIM]
+    if rest := statements.after_conclusion(answer, 0, len(answer)):
+        answer = answer[rest[0] :]
+    answer = answer.strip()
+    short = _REMARK.sub("", answer)
+    clause = _CUT.split(short, maxsplit=1)[0]
+    for rest in (short.removeprefix(clause), answer.removeprefix(short)):
+        other = next(filter(None, (part.strip() for part in _CUT.split(rest))), "")
+        if _DOUBT.match(rest) or read_value(other):  # "5, maybe 6"; "5, 6"
+            return None
+    return clause
+
+
 def _counts_to(answer: str, meant: Value) -> bool:
     """Tell whether the first clause counts to a number, and names no other: "4 red cubes"."""
-    if len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
+    clause = _first_clause(answer)
+    if clause is None or len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False
-    clauses = _CUT.split(_REMARK.sub("", answer[:_MAX_CLAIM]).strip(), maxsplit=1)
-    numbers = [word for word in words(clauses[0]) if NUMBER.fullmatch(word.text)]
-    if len(numbers) > 1 or _SCALES.search(clauses[0]):
+    numbers = [word for word in words(clause) if NUMBER.fullmatch(word.text)]
+    if len(numbers) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
         return False
-    if _SIGNS.search(clauses[0]) or (
-        len(clauses) > 1 and re.match(r"\s*(?:or|maybe|perhaps)\b", clauses[1])
-    ):
-        return False
-    return match_choice(clauses[0], (meant.items[0],), lettered=False).choice == 0
+    return match_choice(clause, (meant.items[0],), lettered=False).choice == 0
 
 
 def _says_words(answer: str, solution: str) -> bool:
@@ -117,6 +125,14 @@ def _says_words(answer: str, solution: str) -> bool:
     for clause in (answer, _REMARK.sub("", answer), _CUT.split(answer, maxsplit=1)[0]):
         match = match_choice(clause, choices, lettered=False)
         if match.plain:
-            other = match_choice(answer.removeprefix(clause), choices, lettered=False)
-            return match.choice == 0 and other.choice != 1 and other.why not in ("hedge", "several")
+            rest = answer.removeprefix(clause)
+            other = match_choice(rest, choices, lettered=False)
+            named = other.choice == 1 or other.why in ("hedge", "several") or _is_name(rest)
+            return match.choice == 0 and not named
     return False
+
+
+def _is_name(rest: str) -> bool:
+    """Tell whether what follows a clause may be another answer: a few words that claim nothing."""
+    said = [word.text for word in words(rest) if word.text[0].isalnum()]
+    return 0 < len(said) <= 3 and not any(word in PLAIN | NEGATIONS | AFTER for word in said)

@@ -35,7 +35,8 @@ class Match:
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
 SKIPPED = words.ARTICLES | {",", "\n", "("}
-_ENDS_NAME = words.AFTER | words.HEDGES
+_NO_NOUN_HERE = frozenset("first second close closer near also too".split())
+_ENDS_NAME = words.AFTER | words.HEDGES | words.ARTICLES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
@@ -72,7 +73,8 @@ def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
     found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
     reading = _Reading(_joined(found, index), index, index.size)
     reading.verdict()
-    return {place for place in reading.accepted if place is not None} - reading.rejected
+    named = {place for place in reading.accepted if place is not None}
+    return (named | reading.doubtful) - reading.rejected
 
 
 def _lettered(phrase: str, index: Choices) -> int | None:
@@ -144,6 +146,7 @@ class _Reading:
         self.words, self.index, self.letters = found, index, letters
         self.accepted: set[int | None] = set()
         self.rejected: set[int] = set()
+        self.doubtful: set[int] = set()
         self.outside = self.hedged = False
         self.plain = True
         self.mentions = 0
@@ -159,6 +162,8 @@ class _Reading:
         if self.outside:
             return Match(None, "several" if chosen else "outside")
         if len(chosen) > 1 or None in chosen or chosen & self.rejected:
+            return Match(None, "several")
+        if chosen and self.doubtful - chosen - self.rejected:
             return Match(None, "several")
         if chosen:
             return Match(next(iter(chosen)), "named", self.plain)
@@ -208,6 +213,8 @@ class _Reading:
         elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
             if follower not in self.index.starts and self.index.kind != "direction":
+                if place is not None and not self._is_negated(start):
+                    self.doubtful.add(place)  # part of another name, or not
                 return end + 1
         self._record(start, end, place)
         return end
@@ -279,6 +286,8 @@ class _Reading:
         if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):
             return True
         if word.letter == "a" and after[:1].isalnum() and after not in words.NO_NOUN:
+            if after in _NO_NOUN_HERE or after.isdigit():  # "A first, B second"; "a first look"
+                return any(word.letter and word.letter in "bcdefgh" for word in self.words)
             return bool(self.words[position + 1].letter)
         known = word.letter and (word.letter in "abcdefgh" or len(self.words) == 1)
         begins = position == 0 and after in (".", ":")  # not the pronoun "I"

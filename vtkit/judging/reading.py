@@ -62,6 +62,7 @@ _TENTATIVE = re.compile(
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
+_SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
 _BUT = re.compile(r",?\sbut\s", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
@@ -192,6 +193,8 @@ class Reader:
             commit = Commitment(start, cut.start(), rule, match_choice(head, self.choices))
             if commit.match.choice is None or not meant.startswith(head):
                 continue
+            if cut[0] in ".:" and _SOLE_LETTER.fullmatch(head):
+                return None  # a label, of a list or of what contradicts it
             if (
                 commit.match.plain
                 and rule in _OWN_WORDS

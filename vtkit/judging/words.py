@@ -42,7 +42,7 @@ _IRREGULAR = dict(
         "teeth tooth,geese goose,buses bus,potatoes potato,tomatoes tomato"
     ).split(",")
 )
-_LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+_LATEX = re.compile(r"(?<![A-Za-z])\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
 # Two words that are always said of the same place.
 _SAME = {
     **dict.fromkeys(("underneath", "beneath"), "below"),
@@ -147,10 +147,10 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "不是 not never neither nor without except excluding unlike than compared versus".split()
+    "不是 not never neither without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
-    "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
     "cannot can't both none depend whether alike equally same null".split()
 )
 VAGUE = frozenset(
@@ -171,7 +171,7 @@ AFTER = frozenset(
 choice "table", "table lamp" is not the table."""
 NO_NOUN = frozenset(
     "is are was and or nor but because since not isn't would should as then than over by to of in on "
-    "at with so if while vs versus can must will".split()
+    "at with so if while vs versus can must will plus else equal xor oder ou und y o nor".split()
 )
 """After these "a" is a letter: no noun begins so."""
 PLAIN = frozenset(
@@ -231,6 +231,7 @@ _READ_AS = {
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B
     r"\bin front of\b": " in front compared ",

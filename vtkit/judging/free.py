@@ -28,7 +28,7 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _CLAIM = re.compile(
-    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|to|answer|value|approximately)\b\s?:?|.*[:：]\s",
+    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|answer|value|approximately)\b\s?:?|.*[:：]\s",
     re.IGNORECASE | re.DOTALL,
 )
 _VAGUE = re.compile(

@@ -20,7 +20,7 @@ _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MAX_CUTS = 4
 _CUT = re.compile(
     r"\s(?=[(\[]\s?\w)|[,;:.!?。，；：](?=\s|$)|\s[-–—](?=\s)|\n"
-    r"|\s(?=(?:because|since|given|due\sto|as|which|while|whereas|where|although|though|but)\s)",
+    r"|\s(?=(?:because|since|given|due\sto|as(?!\s(?:well|good|close|near|likely))|which|while|whereas|where|although|though|but)\s)",
     re.IGNORECASE,
 )
 _REASON = re.compile(

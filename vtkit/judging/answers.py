@@ -51,12 +51,14 @@ _OFFER = re.compile(
     re.IGNORECASE,
 )
 _RIVAL = re.compile(
-    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible|plausible|likely"
+    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible"
+    r"|plausible|likely"
     r"|correct|right|valid|good|an? )|\bpossible\b|\btoo\W*$",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
-    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain|guessing)"
+    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain"
+    r"|guessing)"
     r"|not sure|unsure|just a guess)\b",
     re.IGNORECASE,
 )
@@ -163,15 +165,18 @@ class _Judge:
         return self._settle(found) if found else _none("none")
 
     def _free_words(self, start: int, end: int) -> Answer:
-        """Without choices: the only thing in bold, a single sentence, or the last that concludes."""
-        bold = [Commitment(*span, "bold", _UNMATCHED) for span in statements.find_bold(self.text, start, end)]
+        """Without choices: the only thing in bold, or the last sentence that concludes."""
+        bold = [
+            Commitment(*span, "bold", _UNMATCHED)
+            for span in statements.find_bold(self.text, start, end)
+        ]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold[-1:])
         spans = prose.find_last_claims(self.text, start, end)
         if not spans:
             return _none("none")
-        whole = self.text[start:end].strip()
-        rule = "bare" if len(whole) <= _MAX_BARE and whole == self.text[slice(*spans[-1])].strip() else "sentence"
+        whole, said = self.text[start:end].strip(), self.text[slice(*spans[-1])].strip()
+        rule = "bare" if whole == said and len(whole) <= _MAX_BARE else "sentence"
         return self._settle([Commitment(*spans[-1], rule, _UNMATCHED)])
 
     def _is_page(self, start: int, end: int) -> bool:

@@ -62,7 +62,7 @@ def as_fraction(text: str) -> Fraction | None:
 
 
 def _slack(decimal: str) -> float:
-    """How far a decimal may be from what it rounds: half its last place, if it has digits enough."""
+    """How far a decimal may be from what it rounds: half its last place, with digits enough."""
     places = len(decimal.partition(".")[2])
     digits = len(re.sub(r"\D", "", decimal).lstrip("0"))
     return 0.5000001 * 10.0**-places if places and digits >= ROUNDED else 0.0

@@ -32,9 +32,13 @@ _CLAIM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _VAGUE = re.compile(
-    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b", re.IGNORECASE
+    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
+    re.IGNORECASE,
 )
-_SCALES = re.compile(r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b", re.IGNORECASE)
+_SCALES = re.compile(
+    r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b",
+    re.IGNORECASE,
+)
 _OPPOSITE = {
     "yes": "no",
     "no": "yes",
@@ -45,7 +49,9 @@ _OPPOSITE = {
 }
 _OPPOSITE |= {"above": "below", "below": "above"}
 _MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
-_DOUBT = re.compile(r"\W*(?:or|maybe|perhaps|possibly|probably|alternatively|not sure|unsure)\b", re.IGNORECASE)
+_DOUBT = re.compile(
+    r"\W*(?:or|maybe|perhaps|possibly|probably|alternatively|not sure|unsure)\b", re.IGNORECASE
+)
 _SIGNS = re.compile(r"[\\^√∛π²³⁰¹⁴-⁹½⅓-⅞=<>≤≥≠±+*/×÷%]|\d\s?[-–−]\s?\w|\w\s?[-–−]\s?\d|\d!")
 
 

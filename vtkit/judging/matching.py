@@ -9,8 +9,8 @@ number outside the choices names nothing.
 """
 
 import re
-from functools import lru_cache
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vtkit.judging import words
 from vtkit.judging.choices import Choices, bare, prepare
@@ -84,7 +84,11 @@ def _lettered(phrase: str, index: Choices) -> int | None:
     if label:
         place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
     alone = label is not None and label.re is _LETTER
-    return place if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place]) else None
+    return (
+        place
+        if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place])
+        else None
+    )
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:

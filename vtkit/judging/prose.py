@@ -6,7 +6,6 @@ premises and reasons claim nothing, and a text that gives up has no answer.
 
 import re
 
-from vtkit.judging.choices import prepare
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import after_conclusion, find_sentences, is_cut_off
 from vtkit.judging.tags import Span
@@ -22,37 +21,44 @@ GIVING_UP = re.compile(
     rf"|(?:no|any) way (?:to|of)|(?:hard|difficult) to)\s(?:be\s|reliably\s|really\s)?{_DECIDE}\b"
     r"|\b(?:more|further|additional|another)\s(?:\w+\s)?(?:details?|information|context|data|picture|image)"
     r"\b[^.\n]{0,30}\b(?:needed|required|necessary)\b"
-    r"|\b(?:not|isn['’]t|aren['’]t)\s(?:listed\s)?(?:among|one of|in|any of|part of)\s(?:the\s|these\s|those"
+    r"|\b(?:not|isn['’]t|aren['’]t)\s(?:listed\s)?(?:among|one of|in|any of|part of)\s(?:the\s"
+    r"|these\s|those"
     r"\s|any of the\s)?(?:given\s|listed\s|answer\s|offered\s)*(?:choices|options|answers|list)\b"
-    r"|\bnone of (?:the |these |those |them|your )?(?:\w+\s){0,2}(?:options|choices|answers|A|\(A)\b"
+    r"|\bnone of (?:the |these |those |them|your )?(?:\w+\s){0,2}(?:options|choices|answers|A"
+    r"|\(A)\b"
     r"|\bno (?:given |listed )?(?:option|choice|answer)s?\s(?:fit|match|is\b|appl|agree|work|can)"
     r"|\b(?:do|does)\s?(?:not|n['’]t) (?:match|fit|agree with) any\b"
     r"|\b(?:stays?|remains?) (?:open|unclear|unknown|undecided)\b"
     r"|\b(?:options|choices|question|problem)\b[^.\n]{0,40}\b(?:mistake|error|wrong|incorrect|flawed)\b"
     r"|\b(?:picture|image|photo|figure|diagram)s? (?:is|was|are|were) (?:missing|not\b)"
     r"|\bno (?:picture|image|photo|figure|diagram)s? (?:is|was|are|were|has)\b"
-    r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data|context)",
+    r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data"
+    r"|context)",
     re.IGNORECASE,
 )
 _NEAR = 2000
 _CODE = re.compile(r"```(?:py|js|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
-    r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have|need))\b",
+    r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have"
+    r"|need))\b",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?:)")
 _SUPPORT = re.compile(
     r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason"
-    r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b|typically|usually|in general|recall|suppose"
+    r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b"
+    r"|typically|usually|in general|recall|suppose"
     r"|in the (?:first|second|third|fourth|other|upper|lower|next|last|sketch|figure|diagram)\b"
     r"|(?:let|given|we know|we are told)\b)",
     re.IGNORECASE,
 )
 _BASED = re.compile(
-    r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at|by)\s[^,.\n]{2,60},"
+    r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at"
+    r"|by)\s[^,.\n]{2,60},"
     r"|(?:all in all|taken together|in the end),?\s|it follows that\b"
-    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:shows?|means?|suggests?|indicates?|implies|imply|tells us)"
+    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:shows?|means?|suggests?|indicates?|implies"
+    r"|imply|tells us)"
     r"(?: that)?\b)",
     re.IGNORECASE,
 )
@@ -96,7 +102,8 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
 
 
 def find_last_claims(text: str, start: int, end: int) -> list[Span]:
-    """The sentences that conclude, or else all that say anything; none if it gives up or breaks off."""
+    """The sentences that conclude, or else all that say anything; none if it gives up or breaks"
+    " off."""
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     spans = [span for span in spans if not _CHAT.match(text, *span)]
     if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):

@@ -13,8 +13,7 @@ from vtkit.judging import statements
 from vtkit.judging.choices import claims, prepare
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
 from vtkit.judging.statements import CORRECTION
-from vtkit.judging.tags import Span
-from vtkit.judging.words import NUMBER, key_words, without_idioms, words
+from vtkit.judging.words import key_words, without_idioms, words
 
 _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MAX_CUTS = 4
@@ -40,14 +39,16 @@ _DOUBT = re.compile(
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
-    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
+    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
+    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
 _BEST = re.compile(
-    r"\b(?:more|most|better|best|right one|correct one|only (?:one|option)|corresponds?|match(?:es)?"
+    r"\b(?:more|most|better|best|right one|correct one|only (?:one|option)|corresponds?"
+    r"|match(?:es)?"
     r"|fits?|applies)\b",
     re.IGNORECASE,
 )
@@ -171,7 +172,7 @@ class Reader:
         return self._read(*rest, rule) if rest else None
 
     def _turned(self, start: int, end: int, rule: str) -> Commitment | None:
-        """What follows a "but", if nothing was committed to before it: "it could be A, but is B"."""
+        """What follows a "but", if nothing was committed to before: "may be A, but is B"."""
         for cut in list(islice(_BUT.finditer(self.text, start + 1, end), _MAX_CUTS))[-1:]:
             before = self.text[start : cut.start()]
             if _TENTATIVE.search(before) or not mentioned(before, self.choices):
@@ -232,7 +233,7 @@ class Reader:
         return True
 
     def _adds_up(self, choice: int, rest: str) -> bool:
-        """Tell whether the numbers in remarks are the parts of a count: "3 chairs, 2 red, 1 blue"."""
+        """Tell whether numbers in remarks are the parts of a count: "3 chairs, 2 red, 1 blue"."""
         parts = [
             int(word.text) for word in words(rest) if word.text.isdigit() and len(word.text) < 7
         ]

@@ -39,7 +39,8 @@ _SAID_AFTER = re.compile(
 )
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
-    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming|otherwise|else|none of|neither of"
+    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
     r"|\w+ model)\s"
@@ -90,7 +91,8 @@ _TAKEN_BACK = (
 RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
 CORRECTION = re.compile(
     rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
-    r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|(?<=[\w.,;!?)…] )no,|hmm|oops|rather|edit:"
+    r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|(?<=[\w.,;!?)…] )no,|hmm|oops"
+    r"|rather|edit:"
     r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again"
     r"|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,

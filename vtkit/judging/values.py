@@ -8,6 +8,7 @@ in plain text, Unicode or LaTeX. Only what is made of such signs gets to the LaT
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,9 +24,7 @@ class Value(NamedTuple):
     """What a phrase says: ``items`` in LaTeX, one unless it is a point, a list or an equation."""
 
     items: tuple[str, ...]
-    form: str = (
-        ""  # ``()``, ``[]``, ``{}`` ... around items, ``:`` of a ratio, ``=`` of an equation
-    )
+    form: str = ""  # ``()``, ``[]`` or ``{}`` around items, ``:`` of a ratio, ``=`` of an equation
     unit: str = ""
     name: str = ""  # ``x`` of "x = 6"
 
@@ -34,7 +33,7 @@ class Value(NamedTuple):
 _SPELLINGS = [
     (re.compile(pattern), instead)
     for pattern, instead in (
-        (r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox|f?boxed|fbox)\s?\{([^{}]*)\}", r" \1 "),
+        (r"\\(?:text\w{0,2}|math\w\w|operatorname|mbox|f?boxed|fbox)\s?\{([^{}]*)\}", r" \1 "),
         (r"\\[()\[\],;:!$ ]|\\(?:q?quad|left|right|displaystyle)\b|[`$]|__|\*\*\s*$|^\s*\*\*", " "),
         (r"\\[dt]frac\b", r"\\frac"),
         (r"\\(?:cdot|times|ast)\b|[×·⋅∙∗]|(?<=\d)\s?[xX](?=\s?10\s?\^)", "*"),
@@ -57,8 +56,11 @@ _SPELLINGS = [
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _VULGAR = str.maketrans(
-    dict(zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", " 1/2, 1/3, 2/3, 1/4, 3/4, 1/5, 2/5, 3/5, 4/5, 1/6, 5/6, 1/8, 3/8, 5/8, 7/8".split(","), strict=True))
-)  # fmt: skip
+    {
+        char: " " + unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
+        for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+    }
+)
 _UNITS = {
     name: line.split()[0]
     for line in (
@@ -66,9 +68,11 @@ _UNITS = {
         "cm centimeters centimetres centimeter centimetre 厘米", "dm decimeters decimetres 分米",
         "m meters metres meter metre 米", "km kilometers kilometres kilometer kilometre 千米 公里",
         "in inches inch", "ft feet foot", "yd yards yard", "mi miles mile", "g grams gram 克",
-        "kg kilograms kilogram 千克 公斤", "lb lbs pounds pound", "l L liters litres liter litre 升",
+        "kg kilograms kilogram 千克 公斤", "lb lbs pounds pound",
+        "l L liters litres liter litre 升",
         "ml mL milliliters millilitres milliliter millilitre 毫升", "s sec seconds second 秒",
-        "min minutes minute 分钟", "h hr hrs hours hour 小时", "dollar dollars USD 元", "unit units",
+        "min minutes minute 分钟", "h hr hrs hours hour 小时", "dollar dollars USD 元",
+        "unit units",
         "Hz", "J", "kJ", "Pa", "kPa", "N", "V", "A", "W", "kW", "mol", "K", "rad radians",
         "km/h", "mph", "m/s", "day days", "year years", "cent cents", "€", "£",
     )

@@ -150,7 +150,8 @@ NEGATIONS = frozenset(
     "不是 not never neither without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
-    "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"
+    " unclear uncertain unknown unable "
     "cannot can't both none depend whether alike equally same null".split()
 )
 VAGUE = frozenset(
@@ -170,7 +171,8 @@ AFTER = frozenset(
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
 NO_NOUN = frozenset(
-    "is are was and or nor but because since not isn't would should as then than over by to of in on "
+    "is are was and or nor but because since not isn't would should as then than over by to of"
+    " in on "
     "at with so if while vs versus can must will plus else equal xor oder ou und y o nor".split()
 )
 """After these "a" is a letter: no noun begins so."""

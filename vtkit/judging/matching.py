@@ -35,6 +35,7 @@ class Match:
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
 SKIPPED = words.ARTICLES | {",", "\n", "("}
+_TRUE = frozenset("correct right true".split())
 _NO_NOUN_HERE = frozenset("first second close closer near also too".split())
 _ENDS_NAME = words.AFTER | words.HEDGES | words.ARTICLES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
@@ -95,6 +96,8 @@ def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
     """The one choice with the value that is all of a phrase; None if words are to be read."""
     if phrase.isalnum() or (value := read_value(phrase)) is None:
         return None
+    if value.form == "=":
+        return Match(None, "outside")
     meant = [read_value(choice) for choice in choices]
     if has_variables(value) and not any(each and has_variables(each) for each in meant):
         return None  # letters of options
@@ -238,6 +241,8 @@ class _Reading:
         false = after in words.FALSE or after.endswith("n't")
         if after in words.COPULAS:
             false = later in _DENIED
+        elif after in (":", "("):  # "A: incorrect"
+            false = later in words.FALSE or (later == "not" and self._text(end + 2) in _TRUE)
         if false or self._is_negated(start):
             if place is not None:
                 self.rejected.add(place)

@@ -36,9 +36,13 @@ _AND_SO = r"let|so|but|because|since|and|forget|hesitate|only|just"
 # clause begins between that word and the phrase.
 _NOT_MEANT = re.compile(
     r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't"
-    r"|always|be|being|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
-    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\bif\s*\Z"
+    r"|always|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
+    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\b(?:if|be|being)\s*\Z"
 )
+# Steps ("Recalculate the price with ...") and what others did ("the board re-evaluated it").
+_ADVICE = re.compile(r"re-?(?:calculate|compute)")
+_BY_OTHERS = re.compile(r"re-?\w+ed")
+_FIRST_PERSON = re.compile(r"\b(?:i|we|my|our|let|having|have)\b|\bi'|\bwe'")
 _NOT_NEEDED = re.compile(
     r"(?:\s+[\w'-]+){0,3}?\s+(?:is|was|seems|would be)\s+(?:not\s+(?:needed|necessary|required)"
     r"|unnecessary|needless)\b"
@@ -75,6 +79,11 @@ def _is_quoted(quotes: list[tuple[int, int]], place: int) -> bool:
 
 def _is_meant(lower: str, start: int, end: int) -> bool:
     before = _CLAUSE_END.split(lower[max(0, start - _NEAR) : start])[-1]
+    phrase = lower[start:end]
+    if phrase.startswith("re") and (_ADVICE if not before.strip() else _BY_OTHERS).fullmatch(
+        phrase
+    ):
+        return _FIRST_PERSON.search(before) is not None
     after = lower[end : end + _NEAR]
     return not _NOT_MEANT.search(before) and not _NOT_NEEDED.match(after)
 

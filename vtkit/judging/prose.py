@@ -129,7 +129,8 @@ def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
     if commit.match.why == "rejected":
         return None
-    if reader.counts(commit):
+    if commit.match.choice is not None and reader.counts(commit):
         return commit
-    said = reader.said_of_subject(start, end)
-    return commit._replace(match=said) if said else None
+    if said := reader.said_of_subject(start, end):
+        return commit._replace(match=said)
+    return commit if reader.counts(commit) else None

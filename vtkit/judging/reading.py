@@ -65,6 +65,7 @@ _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
 _SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
 _BUT = re.compile(r",?\sbut\s", re.IGNORECASE)
+_NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
@@ -95,7 +96,8 @@ class Reader:
         whole = Commitment(start, end, rule, match)
         clear = match.plain or not self.choices or match.why in ("named", "rejected")
         if clear or end - start > MAX_PHRASE:
-            return whole
+            bare = rule == "bare" and match.why == "named" and not match.plain
+            return (bare and self._first_clause(start, end, rule)) or whole
         return (
             self.commit_label(start, end, rule)
             or self._corrected(start, end, rule)
@@ -149,6 +151,8 @@ class Reader:
 
     def _predicate(self, sentence: str) -> Match | None:
         for verb in list(islice(_PREDICATE.finditer(sentence), _MAX_CUTS))[::-1]:
+            if _NEGATED.search(sentence, 0, verb.start()):
+                continue
             tail = _PREDICATE_END.split(sentence[verb.end() :] + " ", maxsplit=1)[0]
             match = match_choice(tail, self.choices)
             if match.plain and match.choice is not None:
@@ -200,13 +204,18 @@ class Reader:
                 commit.match.plain
                 and rule in _OWN_WORDS
                 and cut[0] in ",.;"
-                and not _REASON.match(rest)
+                and not (_REASON.match(rest) or self._is_letter_and_nod(head, rest))
             ):
                 continue  # "First, I look at ..."
             if self.counts(commit):
                 undone = cut[0] == "?" or self._is_undone(commit.match.choice, cut[0], rest)
                 return None if undone else commit
         return None
+
+    def _is_letter_and_nod(self, head: str, rest: str) -> bool:
+        """Tell whether a letter and a few words that name no choice are all: "B, obviously"."""
+        sole = _SOLE_LETTER.fullmatch(head) is not None and len(rest.split()) <= _MAX_CUTS
+        return sole and not mentioned(rest, self.choices)
 
     def _is_undone(self, choice: int, cut: str, rest: str) -> bool:
         """Tell whether remarks after a choice make another one as good."""

@@ -72,7 +72,7 @@ _END = re.compile(
 _WORD = re.compile(r"\w")
 _LABEL = re.compile(
     r"[\s*_`]*(?:(?:option|choice|answer)\s{1,3})?([(\[]\s?[A-Ja-j]\s?[)\]]|[A-J])[*_`]{0,3}"
-    r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|,?\s(?=because|since|as\s))",
+    r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ha-h]\s?[)\]]|(?<!\w)[A-H][.)](?=\s)|\b(?:or|and)\s[A-H]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")

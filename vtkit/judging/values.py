@@ -132,6 +132,9 @@ def read_value(text: str) -> Value | None:
     if all(same_value(*pair) for pair in pairwise(values)):
         unit = next((value.unit for value in values if value.unit), "")
         return values[-1]._replace(name=name, unit=unit)
+    known = [value for value in values if not has_variables(value)]
+    if len(known) > 1 and all(same_value(*pair) for pair in pairwise(known)):
+        return known[-1]  # "a^2 + b^2 = 9 + 16 = 25"
     items = tuple(item for value in values for item in value.items)
     return Value(items, "=")  # never one of its sides, be it an equation or "5 = 6"
 

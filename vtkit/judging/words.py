@@ -182,6 +182,7 @@ PLAIN = frozenset(
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
     "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
+    "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}
 """May be next to the choice in a phrase that does nothing but name it."""
@@ -222,6 +223,7 @@ _READ_AS = {
     r"\b(?:anything|everything|anywhere|all) (?:but|except|other than)\b": " not ",
     r"\bnon-": "not ",
     r"\\(?:neg|lnot|not)\b|¬": " not ",
+    r"\b(option|choice|answer) (?:number|no\.?|#)\s?(?=\d)": r"\1 ",
     r"\brather than\b": " not ",
     r"\b(?:if not|unless)\b": " or ",
     # A cannot be right

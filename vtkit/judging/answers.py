@@ -9,6 +9,7 @@ box, bold), else a completion that is nothing but an answer.
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from vtkit.judging import free, prose, statements
@@ -111,7 +112,7 @@ class _Judge:
     def _block(self, start: int, end: int) -> Commitment:
         stated = statements.find_stated(self.text, start, end)
         found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
-        if found and found[-1].match.why != "nothing":
+        if found and found[-1].match.why != "nothing" and not self._contradiction(found):
             return found[-1]
         if end - start > MAX_PHRASE and (said := prose.find_claims(self.reader, start, end)):
             return said[-1]._replace(rule="block")
@@ -209,17 +210,21 @@ class _Judge:
 
     def _settle(self, found: list[Commitment]) -> Answer:
         """The last commitment, if earlier ones agree or were corrected and nothing undoes it."""
-        last = found[0]
-        for following in found[1:]:
+        if self._contradiction(found):
+            return _none("contradiction")
+        return self._second_thoughts(found[-1]) or self._found(found[-1])
+
+    def _contradiction(self, found: list[Commitment]) -> bool:
+        """Tell whether one disagrees with the one before, and nothing between them corrects it."""
+        for last, following in pairwise(found):
             if not self._agree(following, last):
                 between = self.text[max(last.end, following.start - _NEAR) : following.start]
                 corrected = CORRECTION.search(between) is not None
                 if following.rule != "block" and last.rule != "block":
                     corrected |= CONCLUSION.search(between) is not None
                 if not corrected:
-                    return _none("contradiction")
-            last = following
-        return self._second_thoughts(last) or self._found(last)
+                    return True
+        return False
 
     def _second_thoughts(self, last: Commitment) -> Answer | None:
         """Apply remarks after the answer: a correction replaces it, a retraction voids it."""

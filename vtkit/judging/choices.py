@@ -48,6 +48,24 @@ def bare(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".!*\"' ")
 
 
+_LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
+_LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
+
+
+def by_letter(phrase: str, index: Choices) -> int | None:
+    """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
+    label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
+    place = index.size
+    if label:
+        place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
+    alone = label is not None and label.re is _LETTER
+    return (
+        place
+        if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place])
+        else None
+    )
+
+
 def _kind(keys: tuple[tuple[str, ...], ...]) -> str:
     if any(len(key) == 1 and NUMBER.fullmatch(key[0]) for key in keys):
         return "number"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vtkit.judging import words
-from vtkit.judging.choices import Choices, bare, prepare
+from vtkit.judging.choices import Choices, bare, by_letter, prepare
 from vtkit.judging.values import has_variables, read_value, same_value
 
 MAX_PHRASE = 600
@@ -42,8 +42,6 @@ _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
-_LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
-_LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 
 
 @lru_cache(8192)  # loops, and letters, come again and again
@@ -57,7 +55,7 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
     index = prepare(choices)
     exact = index.exact.get(bare(phrase))
     if exact is None and lettered:
-        exact = _lettered(phrase, index)
+        exact = by_letter(phrase, index)
     if exact is not None:
         return Match(exact, "named", plain=True)
     if by_value := _by_value(phrase, choices):
@@ -76,20 +74,6 @@ def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
     reading.verdict()
     named = {place for place in reading.accepted if place is not None}
     return (named | reading.doubtful) - reading.rejected
-
-
-def _lettered(phrase: str, index: Choices) -> int | None:
-    """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
-    label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
-    place = index.size
-    if label:
-        place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
-    alone = label is not None and label.re is _LETTER
-    return (
-        place
-        if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place])
-        else None
-    )
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:

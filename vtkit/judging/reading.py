@@ -34,7 +34,7 @@ _PARITY = re.compile(
 )
 _DOUBT = re.compile(
     r"\W*(?:or\b|maybe\b|perhaps\b|possibly\b|probably\b|likely\b|not sure|unsure|uncertain|i guess"
-    r"|but i(?:['’]m| am) (?:not|un)|\?)",
+    r"|(?:but )?i(?:['’]m| am) (?:\w+ )?(?:not|un)|\?)",
     re.IGNORECASE,
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".

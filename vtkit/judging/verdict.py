@@ -48,7 +48,8 @@ def check_format(completion: str, *, prefilled: bool = True) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    return any(char.isprintable() and not char.isspace() for char in text)
+    blank = "\u2800\u3164\u115f\u1160\uffa0"  # printable, and yet nothing to see
+    return any(char.isprintable() and not char.isspace() and char not in blank for char in text)
 
 
 class Verdict(NamedTuple):

@@ -235,6 +235,7 @@ _READ_AS = {
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B

@@ -96,7 +96,8 @@ class Reader:
         whole = Commitment(start, end, rule, match)
         clear = match.plain or not self.choices or match.why in ("named", "rejected")
         if clear or end - start > MAX_PHRASE:
-            bare = rule == "bare" and match.why == "named" and not match.plain
+            one = _SENTENCE.fullmatch(self.text[start:end].strip()) is not None
+            bare = rule == "bare" and match.why == "named" and not match.plain and one
             return (bare and self._first_clause(start, end, rule)) or whole
         return (
             self.commit_label(start, end, rule)

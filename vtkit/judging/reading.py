@@ -92,13 +92,14 @@ class Reader:
 
     def commit(self, start: int, end: int, rule: str) -> Commitment:
         """Match the words there with the choices: as a whole, or else simplified."""
-        match = match_choice(self.text[start:end], self.choices)
+        phrase = self.text[start:end]
+        match = match_choice(phrase, self.choices)
         whole = Commitment(start, end, rule, match)
-        clear = match.plain or not self.choices or match.why in ("named", "rejected")
-        if clear or end - start > MAX_PHRASE:
-            one = _SENTENCE.fullmatch(self.text[start:end].strip()) is not None
-            bare = rule == "bare" and match.why == "named" and not match.plain and one
-            return (bare and self._first_clause(start, end, rule)) or whole
+        if match.plain or not self.choices or end - start > MAX_PHRASE:
+            return whole
+        if match.why in ("named", "rejected"):
+            remarked = rule == "bare" and _SENTENCE.fullmatch(phrase.strip())
+            return (self._first_clause(start, end, rule) if remarked else None) or whole
         return (
             self.commit_label(start, end, rule)
             or self._corrected(start, end, rule)

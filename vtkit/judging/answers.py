@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from vtkit.judging import free, prose, statements
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
-from vtkit.judging.reading import Commitment, Reader
+from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
 from vtkit.judging.tags import Span, first_turn, take_apart, visible
@@ -142,7 +142,8 @@ class _Judge:
             return self._settle(stated)
         if self._is_page(0, len(self.text)):
             return _none("html")
-        return self._bare(*whole) or _none("unfinished")
+        bare = None if SECOND_SENTENCE.search(self.text.strip()) else self._bare(*whole)
+        return bare or _none("unfinished")
 
     def _own_words(self) -> Answer:
         """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""

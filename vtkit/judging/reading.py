@@ -53,6 +53,7 @@ _BEST = re.compile(
     re.IGNORECASE,
 )
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
+SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z]|\n\s*\S")
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _MAX_SUBJECT = 7  # words
@@ -98,8 +99,7 @@ class Reader:
         if match.plain or not self.choices or end - start > MAX_PHRASE:
             return whole
         if match.why in ("named", "rejected"):
-            remarked = rule == "bare" and _SENTENCE.fullmatch(phrase.strip())
-            return (self._first_clause(start, end, rule) if remarked else None) or whole
+            return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
             self.commit_label(start, end, rule)
             or self._corrected(start, end, rule)
@@ -194,6 +194,8 @@ class Reader:
 
     def _first_clause(self, start: int, end: int, rule: str) -> Commitment | None:
         """The clause that names a choice if nothing after it takes that back."""
+        if rule == "bare" and SECOND_SENTENCE.search(self.text[start:end].strip()):
+            return None
         meant = without_idioms(self.text[start:end])
         for cut in islice(_CUT.finditer(self.text, start + 1, end), _MAX_CUTS):
             head, rest = self.text[start : cut.start()], self.text[cut.end() : end]
@@ -226,7 +228,7 @@ class Reader:
         others = mentioned(rest, self.choices) - {choice}
         if not others:
             return False
-        if _PARITY.search(rest):
+        if _PARITY.search(rest) or (cut == "\n" and _OWN_LETTER.match(rest.lstrip())):
             return True
         if prepare(self.choices).kind == "number" and not _LETTER.search(rest):
             inside = cut == ":" or (cut == " " and rest.startswith(("(", "[")))

@@ -84,7 +84,9 @@ class _Scan:
                 # Thinking that is never closed ends where the answer begins, or on its last line.
                 closes_nothing = bool(tag["close"] and not self.answering)
                 if closes_nothing and self.thinking:
-                    self.mark = max(self.mark, text.rfind("\n", 0, tag.start()) + 1)
+                    line = _LAST_LINE.search(text, max(self.mark, tag.start() - 80), tag.start())
+                    closes_nothing = line is not None
+                    self.mark = line.start(1) if line else self.mark
                 self._end(tag.start(), as_block=closes_nothing)
                 self._begin(tag.end(), answering=not tag["close"])
         self._end(len(text))
@@ -103,6 +105,7 @@ class _Scan:
             self.parts.outside.append((self.mark, end))
 
 
+_LAST_LINE = re.compile(r"\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
 _HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _IS_HIDDEN = np.zeros(0x10000, bool)  # by code point
 for _first, _last in (

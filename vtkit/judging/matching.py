@@ -203,7 +203,7 @@ class _Reading:
             self.plain &= not followed or follower in words.AFTER
         elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
-            if follower not in self.index.starts and self.index.kind != "direction":
+            if follower not in self.index.starts:
                 if place is not None and not self._is_negated(start):
                     self.doubtful.add(place)  # part of another name, or not
                 return end + 1

@@ -53,7 +53,7 @@ _BEST = re.compile(
     re.IGNORECASE,
 )
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
-SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z]|\n\s*\S")
+SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z(]|\n\s*\S")
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _MAX_SUBJECT = 7  # words

@@ -105,7 +105,7 @@ class _Scan:
             self.parts.outside.append((self.mark, end))
 
 
-_LAST_LINE = re.compile(r"\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
+_LAST_LINE = re.compile(r"\S\s*\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
 _HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _IS_HIDDEN = np.zeros(0x10000, bool)  # by code point
 for _first, _last in (

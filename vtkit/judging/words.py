@@ -166,7 +166,8 @@ AFTER = frozenset(
     "stand closer close near nearer nearest closest further farther left right above below behind "
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
-    "me we he she nope touche compared relative visible".split()
+    "me we he she nope touche compared relative visible around along past toward towards across "
+    "through into while after before".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""

@@ -261,7 +261,8 @@ class _Judge:
             words = self.text[low:high]
             if statements.CROSS.search(words):
                 continue  # ruled out
-            if prose.gives_up(self.text, low, high) and not _CAVEAT.search(words):
+            offered = prose.GIVING_UP.search(self.choices[last.match.choice or 0])
+            if prose.gives_up(self.text, low, high) and not (offered or _CAVEAT.search(words)):
                 return "retracted"
             other = match_choice(words, self.choices)
             if other.plain and other.choice not in (None, last.match.choice):

@@ -105,7 +105,7 @@ _CLAIMS = {
         r"\b(?:is|are|was|were|be|it['’]s|has|have|yes|no|would|can)\b", re.IGNORECASE
     ),
 }
-_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-h]\b", re.IGNORECASE)
+_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
 
 
 def claims(sentence: str, choices: tuple[str, ...]) -> bool:

@@ -83,37 +83,38 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     recent = len(spans) - _MAX_SENTENCES
     for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
         if gives_up(text, *span):
-            concluded, claimed = [], []
+            concluded, claimed = _as_choice(reader, *span), []
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
         if rest:
-            commit = _claim(reader, *rest)
-            if commit:
+            if commit := _claim(reader, *rest):
                 concluded.append(commit)
                 continue
         if open_end or item or place < recent or _SUPPORT.match(text, *span):
             continue
-        commit = _claim(reader, *span)
-        if commit:
+        if commit := _claim(reader, *span):
             claimed.append(commit)
-    if gave_up_last(text, spans):
-        return []
+    if spans and gives_up(text, *spans[-1]):
+        return _as_choice(reader, *spans[-1])
     return concluded or claimed
 
 
+def _as_choice(reader: Reader, start: int, end: int) -> list[Commitment]:
+    """What gives up, where a choice says so: "it cannot be determined"."""
+    commit = reader.commit(start, end, "sentence")
+    place = commit.match.choice
+    offered = place is not None and GIVING_UP.search(reader.choices[place])
+    return [commit] if offered else []
+
+
 def find_last_claims(text: str, start: int, end: int) -> list[Span]:
-    """The sentences that conclude, or else all that say anything; none if it gives up or breaks"
-    " off."""
+    """The sentences that conclude, or else all; none if the text gives up or breaks off."""
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     spans = [span for span in spans if not _CHAT.match(text, *span)]
     if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):
         return []
     concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
     return concluded or spans
-
-
-def gave_up_last(text: str, spans: list[Span]) -> bool:
-    return bool(spans) and gives_up(text, *spans[-1])
 
 
 def _starts_line(text: str, place: int) -> bool:

@@ -74,7 +74,7 @@ _LABEL = re.compile(
     r"[\s*_`]*(?:(?:option|choice|answer)\s{1,3})?([(\[]\s?[A-Ja-j]\s?[)\]]|[A-J])[*_`]{0,3}"
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
-_OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ha-h]\s?[)\]]|(?<!\w)[A-H][.)](?=\s)|\b(?:or|and)\s[A-H]\b")
+_OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 _FALSE = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from vtkit.judging import statements
 from vtkit.judging.expressions import NUMBER
-from vtkit.judging.matching import match_choice
+from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.values import Value, read_value, same_value
 from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
 
@@ -57,6 +57,8 @@ _SIGNS = re.compile(r"[\\^√∛π²³⁰¹⁴-⁹½⅓-⅞=<>≤≥≠±+*/×÷
 
 def says(answer: str, solution: str) -> bool:
     """Tell whether an answer is the solution: its words, or its value, and nothing else."""
+    if len(answer) > MAX_PHRASE + 2 * len(solution):
+        return False
     if _bare(answer) == _bare(solution):
         return True
     if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):

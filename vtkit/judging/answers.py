@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 _MAX_SENTENCES = 8
 _MAX_LINES = 20
-_MAX_BARE = 80  # characters of an answer without choices that is all of a completion
+_MAX_BARE = 6  # words of an answer without choices that is all of a completion
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
 # After an answer: "Or perhaps the bottle."; and what takes nothing back.
@@ -174,12 +174,14 @@ class _Judge:
         ]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold[-1:])
+        whole = self.text[start:end].strip()
+        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(self.text, start, end)
+        if 0 < len(whole.split()) <= _MAX_BARE and not refused:
+            return self._settle([Commitment(start, end, "bare", _UNMATCHED)])
         spans = prose.find_last_claims(self.text, start, end)
         if not spans:
             return _none("none")
-        whole, said = self.text[start:end].strip(), self.text[slice(*spans[-1])].strip()
-        rule = "bare" if whole == said and len(whole) <= _MAX_BARE else "sentence"
-        return self._settle([Commitment(*spans[-1], rule, _UNMATCHED)])
+        return self._settle([Commitment(*spans[-1], "sentence", _UNMATCHED)])
 
     def _is_page(self, start: int, end: int) -> bool:
         """Tell HTML from prose, and from a letter in brackets: "<B>"."""

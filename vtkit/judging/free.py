@@ -35,6 +35,9 @@ _VAGUE = re.compile(
     r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
     re.IGNORECASE,
 )
+_CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
+_OPENING = re.compile(r"(?:then|now|next|finally|and)\b,?\s", re.IGNORECASE)
+_COUNT = re.compile(r"(\d+(?:\.\d+)?) [A-Za-z]+(?: [A-Za-z]+)?")
 _SCALES = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b",
     re.IGNORECASE,
@@ -68,7 +71,8 @@ def says(answer: str, solution: str) -> bool:
         return bool(labelled.re is _LABELLED and labelled[2]) and says(answer, labelled[2])
     meant = read_value(solution)
     if meant is None:
-        return _says_words(answer, solution)
+        count = _COUNT.fullmatch(solution.strip())
+        return _says_words(answer, solution) or bool(count and _bare(answer) == count[1])
     said = next(filter(None, map(read_value, _claims(answer))), None)
     if said is not None:
         return same_value(said, meant)
@@ -94,7 +98,8 @@ def _claims(answer: str) -> Iterator[str]:
     if clause is None or _VAGUE.search(clause):
         return
     yield clause
-    if claim := _CLAIM.match(clause):
+    claim = _CLAIM.match(clause)
+    if claim and not _CLAIMED.search(claim[0]):  # "the radius is 5 and the diameter is 10"
         yield clause[claim.end() :]
 
 
@@ -103,7 +108,7 @@ def _first_clause(answer: str) -> str | None:
     answer = answer[:_MAX_CLAIM]
     if rest := statements.after_conclusion(answer, 0, len(answer)):
         answer = answer[rest[0] :]
-    answer = answer.strip()
+    answer = _OPENING.sub("", answer.strip())
     short = _REMARK.sub("", answer)
     clause = _CUT.split(short, maxsplit=1)[0]
     for rest in (short.removeprefix(clause), answer.removeprefix(short)):

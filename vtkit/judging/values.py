@@ -42,7 +42,7 @@ _SPELLINGS = [
         (r"\*\*", "^"),
         (r"\^\s?\{?\s?(?:\\circ|∘|°)\s?\}?|\\(?:circ|deg(?:ree)?)\b|[º˚]", "°"),
         (r"\\%|％", "%"),
-        (r"√|\\surd\b|(?<![\\A-Za-z])sqrt\b|\b(?:square )?root of\b", r"\\sqrt"),
+        (r"√|\\surd\b|(?<![\\A-Za-z])sqrt\b|\b(?:square )?root of\b|\broot(?=\s\d)", r"\\sqrt"),
         (r"∛", r"\\sqrt[3]"),
         (r"π|(?<![A-Za-z\\])[Pp]i(?![A-Za-z])", r"\\pi "),
         (r"∠|\\angle\b|\\triangle\b|△", ""),

@@ -25,7 +25,11 @@ from vtkit.sampling.generation import Completion
 
 GOLD = {
     "r1-v": ("<answer> 1 </answer>", "1", []),
-    "journey": ("<think>The angle is 1 degrees.</think> <answer>B</answer>", "B", []),
+    "journey": (
+        "<think>The angle is 1 degrees.</think> <answer>B</answer>",
+        "2",
+        ["1", "2", "3", "4"],
+    ),
     "open-r1": ("<think>So.</think>\n<answer>1.5</answer>", "1.5", []),
     "text": ("<answer>right</answer>", "right", []),
     "countdown": ("<answer>4 from 2, 2</answer>", "4 from 2, 2", []),
@@ -92,7 +96,7 @@ def test_a_benchmark_has_what_cv_bench_evaluates(tmp_path):
     assert rows[1]["choices"] == ["0", "1", "2", "3"] and rows[1]["answer"] == "(B)"
     assert rows[1]["prompt"] == rows[1]["question"] and rows[1]["idx"] == 1
     letters = load_problems(write(tmp_path / "j.parquet", "journey"), "journey", split="test")
-    assert letters[2]["choices"] == ["A", "B", "C", "D"] and letters[2]["answer"] == "(D)"
+    assert letters[2]["choices"] == ["1", "2", "3", "4"] and letters[2]["answer"] == "(D)"
 
 
 def test_answers_of_all_kinds_are_judged_as_they_are_paid(tmp_path):

@@ -24,7 +24,12 @@ ROWS = st.fixed_dictionaries(
     {
         "image_bytes": st.lists(st.sampled_from(PICTURES), min_size=1, max_size=3),
         "question": st.text(min_size=1, max_size=9),
-        "answers": st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True),
+        "answers": st.lists(
+            st.sampled_from(["left", "3", "a cup", "yes", "further away", "12"]),
+            min_size=1,
+            max_size=5,
+            unique=True,
+        ),
         "question_type": st.sampled_from(["other", "goal_aim"]),
     }
 ).map(lambda row: {**row, "correct_answer": row["answers"][0]})

@@ -19,14 +19,16 @@ from vtkit.data.pictures import encoded_images
 from vtkit.data.sat import SAT_SCHEMA, load_sat
 from vtkit.data.writing import write_cv_bench, write_sat
 from vtkit.errors import UserError
+from vtkit.judging.verdict import unpayable
 
 PNG = png()
 ROW = {"picture": PNG, "question": "What is on it?", "choices": ["a cup", "a lamp"]}
 ROW = {**ROW, "answer": "a lamp"}
 
 texts = st.text(min_size=1, max_size=20).filter(str.strip)
-choices = st.lists(
-    texts, min_size=2, max_size=6, unique_by=lambda t: " ".join(t.casefold().split())
+names = st.from_regex(r"[a-zäß]{4,9}( [a-z]{4,9})?", fullmatch=True)
+choices = st.lists(names, min_size=2, max_size=6, unique=True).filter(
+    lambda drawn: not any(unpayable(place, drawn) for place in range(len(drawn)))
 )
 rows = st.lists(
     st.fixed_dictionaries(
@@ -140,6 +142,7 @@ WRONG = [
     ({"choices": [f"{n}" for n in range(27)]}, "choices has 27; give 2 to 26"),
     ({"choices": ["a lamp", "A  LAMP"]}, "choices has 'a lamp' and 'A LAMP'; no judge can tell"),
     ({"choices": ["a lamp", "a lamp"]}, "choices has 'a lamp' and 'a lamp'"),
+    ({"choices": ["a lamp", "a lamp."]}, "answer 'a lamp' cannot be told from another choice"),
     ({"choices": ["a lamp", " "]}, "choices is empty; write it, or leave the row out"),
     ({"choices": ["a lamp", 2]}, "choices is 2; write it as text"),
     ({"question": ""}, "question is empty"),

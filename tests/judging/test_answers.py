@@ -254,6 +254,12 @@ def test_without_thinking(completion, choice):
         (" Is it left or right", None),
         (" x </think>", None),
         (" x </think> <think> left", None),
+        (" The lamp hangs there, which is\n\nleft</answer>", 1),
+        (" I think it is left. Wait. So it is left. <divhink left </answer>", None),
+        (" So it is left. </section> left </answer>", None),
+        (" I think it is left. But wait, let me look. Maybe 4", None),
+        (" x </think>\nanswer\nleft\n<think> again <answer>right</answer></think>", None),
+        (" x </think> left\n\nQuestion: where is the cup?\nSolution: right", 1),
     ],
 )
 def test_completions_that_start_in_the_thinking(completion, choice):

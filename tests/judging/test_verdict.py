@@ -22,7 +22,7 @@ from vtkit.judging import (
     style,
 )
 from vtkit.judging.answers import FOUND_BY, RULES
-from vtkit.judging.verdict import FORMAT_VERDICTS, answer_index, right_choice
+from vtkit.judging.verdict import FORMAT_VERDICTS, answer_index, right_choice, unpayable
 
 SIDES = ["right", "left"]
 GOOD = " It looks like left. </think> <answer> left </answer>"
@@ -115,3 +115,16 @@ def test_without_a_solution_nothing_is_paid():
     with pytest.raises(TypeError, match="solution: expected text"):
         accuracy_reward(["</think> <answer> left </answer>"], [None])
     assert judge("</think> <answer> left </answer>", 0).correct is False
+
+
+@pytest.mark.parametrize("blank", ["\u2800", "\u3164", "\u200b", "\xa0", ""])
+def test_a_block_with_nothing_to_see_is_empty(blank):
+    assert check_format(f"{blank}</think> <answer>left</answer>") == "empty"
+    assert check_format(f" x </think> <answer>{blank}</answer>") == "empty"
+
+
+def test_what_no_honest_answer_could_be_paid_for_is_named():
+    assert unpayable("left", SIDES) is unpayable(1, SIDES) is unpayable("7 cm") is None
+    assert unpayable("up", SIDES) == "is not among the choices"
+    assert unpayable(0, ["2", "3", "2"]).startswith("cannot be told from another choice by the an")
+    assert unpayable(0, ["B", "A"]) and not unpayable(0, ["A", "B"])

@@ -11,10 +11,14 @@ from vtkit.data.dataset import training_columns
 from vtkit.data.parquet import IMAGE
 from vtkit.data.picture_files import picture_flaw
 from vtkit.judging.countdown import Task, question, read_task
-from vtkit.judging.verdict import solution_text
+from vtkit.judging.verdict import right_choice, solution_text, unpayable
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_OPTION = re.compile(r"^\(?([A-Z])[.:)] ?(\S.*)$", re.MULTILINE)
+# "A. 30°", "B: 60°", "(C) 90°", "d) 10°" or "A．30°", one a line or one after the other.
+_LABEL = re.compile(
+    r"(?:^[ \t]*|(?<=[\s,;.:?!。？；，]))([(（]?)([A-Za-z])([.:)）．、：])[)）]?[ \t]*(?=\S)",
+    re.MULTILINE,
+)
 _IMAGE = ("image", IMAGE)
 _PROBLEM, _SOLUTION = ("problem", pa.string()), ("solution", pa.string())
 
@@ -94,17 +98,21 @@ def flaw(row: dict[str, Any], kind: Format) -> tuple[str, str] | None:
         return "solution", "has no answer in <answer> </answer>"
     if wrong := text_flaw(answer):
         return "solution", wrong
-    return _choices_flaw(row.get("choices") or [], answer)
+    return _choices_flaw(row, answer)
 
 
-def _choices_flaw(choices: list[str | None], answer: str) -> tuple[str, str] | None:
+def _choices_flaw(row: dict[str, Any], answer: str) -> tuple[str, str] | None:
+    """What is wrong with a row's choices, or with its solution as one of them."""
+    choices = row.get("choices") or []
     if choices and not 1 < len(choices) <= len(LETTERS):
         return "choices", f"has {len(choices)}, expected 2 to {len(LETTERS)}"
     if not all(choices):
         return "choices", "has an empty one"
-    if choices and answer not in choices:
-        return "solution", f"{answer!r} is not among the choices"
-    return None
+    choices = choices or _options(row["problem"], answer)
+    wrong = unpayable(f"<answer>{answer}</answer>", choices)
+    if wrong and choices:
+        wrong = f"{wrong} ({', '.join(choices):.80})"
+    return ("solution", f"{answer!r:.60} {wrong}") if wrong else None
 
 
 def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str] | None:
@@ -127,23 +135,48 @@ def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
         task = Task(row["target"], tuple(row["nums"]))
         row = {"problem": question(task), "solution": str(task)}
     answer = solution_text(row["solution"])
-    choices = list(row.get("choices") or _options(row["problem"]))
-    if len(answer) == 1 and answer in LETTERS[: len(choices)] and answer not in choices:
-        answer = choices[LETTERS.index(answer)]
+    choices = list(row.get("choices") or _options(row["problem"], answer))
+    if choices:
+        answer = choices[right_choice(row["solution"], choices)]
     tagged = "<answer>" in row["solution"]
     return {
         "images": [row["image"]] if kind.pictured else [],
         "question": row["problem"],
-        "choices": choices if answer in choices else [],
+        "choices": choices,
         "answer": answer,
         "solution": row["solution"] if tagged else f"<answer>{answer}</answer>",
         "task": row.get("task") or kind.task,
     }
 
 
-def _options(problem: str) -> list[str]:
-    """Options that a problem lists one a line, such as "A. 30°", "B: 60°" or "(C) 90°"."""
-    found = _OPTION.findall(problem)
-    letters, texts = "".join(letter for letter, _ in found), [text.strip() for _, text in found]
-    named = len(found) > 1 and LETTERS.startswith(letters) and len(set(texts)) == len(texts)
-    return texts if named else []
+def _options(problem: str, answer: str) -> list[str]:
+    """Options that a problem lists from A on, such as "A. 30°" or "(a) 30 (b) 60"; else none.
+
+    Small letters may as well number parts of a problem: they count if the answer is one of them.
+    """
+    for upper in (True, False):
+        labels = [found for found in _LABEL.finditer(problem) if found[2].isupper() == upper]
+        texts = _listed(problem, labels)
+        if texts and (upper or right_choice(f"<answer>{answer}</answer>", texts) is not None):
+            return texts
+    return []
+
+
+def _listed(problem: str, labels: list[re.Match]) -> list[str]:
+    """The texts of the last labels that are written alike and go from A on."""
+    run: list[re.Match] = []
+    for label in labels:
+        style = label[1] + label[3]
+        if label[2] in "Aa":
+            run = [label]
+        elif run and ord(label[2]) == ord(run[-1][2]) + 1 and style == run[0][1] + run[0][3]:
+            run.append(label)
+    if len(run) < 2:
+        return []
+    ends = [label.start() for label in run[1:]] + [len(problem)]
+    texts = [
+        problem[label.end() : end].strip().split("\n")[0]
+        for label, end in zip(run, ends, strict=True)
+    ]
+    texts = [re.sub(r"[,;，；]?(?:\s(?:or|and))?$", "", text.strip()).strip() for text in texts]
+    return texts if all(texts) else []

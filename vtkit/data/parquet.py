@@ -19,6 +19,7 @@ from vtkit.data.bad_rows import text_flaw
 from vtkit.data.picture_files import picture_flaw
 from vtkit.errors import UserError, first_line, quote
 from vtkit.hub import download, download_all, say_local
+from vtkit.judging.verdict import unpayable
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """A picture as the library datasets stores it."""
@@ -185,6 +186,8 @@ def check_questions(
 ) -> None:
     """Require choices, an answer that is the letter of one, "(A)", and texts that are not too long.
 
+    The answer's text, its letter and both together must mean that choice and no other.
+
     The first column of ``images`` is filled, and every picture in them can be used. ``start`` is
     the row number in the file of the batch's first row.
     """
@@ -207,6 +210,8 @@ def check_questions(
         if row["answer"] not in letters:
             wrong = f"{quote(row['answer'])} is not one of {', '.join(letters)}"
             raise row_error(path, "answer", number, wrong)
+        if flaw := unpayable(letters.index(row["answer"]), row["choices"]):
+            raise row_error(path, "answer", number, flaw)
 
 
 def _check_filled(column: pa.Array, path: Path, name: str, start: int) -> None:

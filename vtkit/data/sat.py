@@ -23,6 +23,7 @@ from vtkit.data.picture_files import picture_flaw
 from vtkit.data.selection import Selection
 from vtkit.errors import UserError, quote, suggest
 from vtkit.hub import HUB_REVISIONS, SAT_HUB
+from vtkit.judging.verdict import unpayable
 
 SAT_SCHEMA = pa.schema(
     [
@@ -146,13 +147,13 @@ def usable(
             skipped.other_types += 1
         else:
             skipped.looked += 1
-            if flaw := _flaw(row):
+            if flaw := _flaw(row, start + place, selection.seed):
                 skipped.bad.append(BadRow(start + place, *flaw))
             else:
                 yield place
 
 
-def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
+def _flaw(row: dict[str, Any], number: int, seed: int) -> tuple[str, str] | None:
     """Column and reason why a row cannot be used; None if it can."""
     if not row["image_bytes"] or not all(row["image_bytes"]):
         return "image_bytes", "is empty"
@@ -166,6 +167,9 @@ def _flaw(row: dict[str, Any]) -> tuple[str, str] | None:
         return "correct_answer", f"{quote(row['correct_answer'])} is not among the answers"
     if flaw := text_flaw(row["question"], *row["answers"]):
         return "question", f"{flaw} with its answers"
+    choices = _shuffled(row["answers"], number, seed)
+    if flaw := unpayable(choices.index(row["correct_answer"]), choices):
+        return "correct_answer", f"{row['correct_answer']!r:.60} {flaw}"
     return None
 
 
@@ -185,8 +189,7 @@ def as_asked(batch: pa.RecordBatch, places: Sequence[int], start: int, seed: int
 
 
 def _asked(row: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
-    choices = list(row["answers"])
-    random.Random(f"{seed}-{number}").shuffle(choices)
+    choices = _shuffled(row["answers"], number, seed)
     return {
         "id": number,
         "question": sat_prompt(row["question"], choices),
@@ -194,6 +197,12 @@ def _asked(row: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
         "answer": row["correct_answer"],
         "task": row["question_type"],
     }
+
+
+def _shuffled(answers: Sequence[str], number: int, seed: int) -> list[str]:
+    choices = list(answers)
+    random.Random(f"{seed}-{number}").shuffle(choices)
+    return choices
 
 
 def sat_prompt(question: str, choices: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from vtkit.data.picture_files import eight_bit, picture_flaw
 from vtkit.data.sat import SAT_SCHEMA
 from vtkit.errors import UserError, first_line, suggest
 from vtkit.files import atomic_path
+from vtkit.judging.verdict import unpayable
 
 _BYTES = 64 << 20  # of pictures that are held before they are written
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -195,6 +196,8 @@ def _asked(row: Row, number: int, more: Sequence[str]) -> tuple[str, list[str], 
     if answer not in choices:
         remedy = f"write one of {_short(choices)} as it is there"
         raise _wrong(number, "answer", f"{_short(answer)} is not among the choices", remedy)
+    if flaw := unpayable(choices.index(answer), choices):
+        raise _wrong(number, "answer", f"{_short(answer)} {flaw}", "reword the choices")
     return question, choices, answer
 
 

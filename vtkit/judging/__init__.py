@@ -4,7 +4,9 @@
 - ``rewards``: what GRPO pays; ``reward_files``: rewards of one's own; ``published``: other
   projects' rules; ``countdown``: arithmetic
 - ``answers``: the answer that a completion commits to, from ``tags`` (its parts), ``statements``
-  (answers in words), ``choices`` and ``matching`` (which choice a phrase names) and ``words``
+  (answers in words), ``prose`` (other sentences), ``reading`` (what one commits to), ``choices``
+  and ``matching`` (which choice a phrase names) and ``words``
+- ``free``: answers where no choices are offered, by their ``values`` and ``expressions``
 - ``styles``: what a completion looks like; ``phrases``: words of a second look
 """
 

@@ -9,16 +9,15 @@ box, bold), else a completion that is nothing but an answer.
 
 import re
 from collections.abc import Sequence
-from itertools import islice
+from itertools import pairwise
 from typing import NamedTuple
 
-from vtkit.judging import statements
-from vtkit.judging.choices import claims
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
+from vtkit.judging import free, prose, statements
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
 from vtkit.judging.tags import Span, first_turn, take_apart, visible
-from vtkit.judging.words import key_words, without_idioms
 
 FOUND_BY = ("block", "boxed", "statement", "bold", "sentence", "bare")
 """Rules that find an answer, the strongest first."""
@@ -41,11 +40,31 @@ class Answer(NamedTuple):
     rule: str  # one of ``FOUND_BY``; without a choice, one of ``NOT_FOUND``
 
 
-_MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
+_MAX_SENTENCES = 8
 _MAX_LINES = 20
+_MAX_BARE = 6  # words of an answer without choices that is all of a completion
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
-_CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
+# After an answer: "Or perhaps the bottle."; and what takes nothing back.
+_OFFER = re.compile(
+    r"\W*(?:(?:or|maybe|perhaps|possibly|alternatively|then again)\b"
+    r"|(?:(?:but|though|although|however),? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
+    re.IGNORECASE,
+)
+_RIVAL = re.compile(
+    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible"
+    r"|plausible|likely"
+    r"|correct|right|valid|good|an? )|\bpossible\b|\btoo\W*$",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain"
+    r"|guessing)"
+    r"|not sure|unsure|just a guess)\b",
+    re.IGNORECASE,
+)
+_CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
+_BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
 
@@ -64,11 +83,7 @@ def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool
     return answer
 
 
-class _Commitment(NamedTuple):
-    start: int
-    end: int
-    rule: str
-    match: Match
+_UNMATCHED = Match(None, "nothing")
 
 
 class _Judge:
@@ -77,6 +92,7 @@ class _Judge:
     def __init__(self, text: str, choices: tuple[str, ...], prefilled: bool):
         self.text, self.choices = text, choices
         self.parts = take_apart(text, prefilled=prefilled)
+        self.reader = Reader(text, choices)
 
     def answer(self) -> Answer:
         parts = self.parts
@@ -93,20 +109,30 @@ class _Judge:
         stated = self._statements(parts.outside)
         return self._settle(stated) if stated else self._own_words()
 
-    def _block(self, start: int, end: int) -> _Commitment:
+    def _block(self, start: int, end: int) -> Commitment:
         stated = statements.find_stated(self.text, start, end)
-        found = [self._commit(*span, "block") for *span, _ in stated]
-        if found and found[-1].match.why != "nothing":
+        found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
+        if found and found[-1].match.why != "nothing" and not self._contradiction(found):
             return found[-1]
-        if end - start > MAX_PHRASE and (concluded := self._conclusions(start, end)):
-            return concluded[-1]._replace(rule="block")
-        return self._commit(start, end, "block")
+        if end - start > MAX_PHRASE and (said := prose.find_claims(self.reader, start, end)):
+            return said[-1]._replace(rule="block")
+        return self.reader.commit(start, end, "block")
 
-    def _statements(self, spans: Sequence[Span]) -> list[_Commitment]:
-        """Explicit statements, without those that name nothing ("the answer is in the image")."""
+    def _statements(self, spans: Sequence[Span]) -> list[Commitment]:
+        """Explicit statements, without those that name nothing ("the answer is in the image").
+
+        What may be a heading or a step does not count before what is stated outright.
+        """
         places = [place for span in spans for place in statements.find_stated(self.text, *span)]
-        found = [self._commit(*place) for place in places]
-        return [commit for commit in found if not self.choices or commit.match.why != "nothing"]
+        found = []
+        for start, end, kind in places:
+            commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
+            if self.choices and commit.match.why == "nothing":
+                continue
+            if kind != "weak":
+                found = [earlier for earlier in found if not earlier.weak]
+            found.append(commit._replace(weak=kind == "weak"))
+        return found
 
     def _unfinished(self) -> Answer:
         """Reasoning that was never closed: only its concluding words can be an answer."""
@@ -114,9 +140,10 @@ class _Judge:
         stated = self._statements([whole])
         if stated and not re.search(r"\w", _MARKUP.sub(" ", self.text[stated[-1].end :])):
             return self._settle(stated)
-        if is_html(self.text[:_NEAR]):
+        if self._is_page(0, len(self.text)):
             return _none("html")
-        return self._bare(*whole) or _none("unfinished")
+        bare = None if SECOND_SENTENCE.search(self.text.strip()) else self._bare(*whole)
+        return bare or _none("unfinished")
 
     def _own_words(self) -> Answer:
         """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""
@@ -124,141 +151,138 @@ class _Judge:
         if not filled:
             return _none("thinking" if self.parts.thought_blocks else "none")
         start, end = filled[-1]
-        if is_html(self.text[start : min(end, start + _NEAR)]):
+        if self._is_page(start, end):
             return _none("html")
+        if not self.choices:
+            return self._free_words(start, end)
         in_bold = statements.find_bold(self.text, start, end)
-        bold = [self._commit(*span, "bold") for span in in_bold]
+        bold = [self.reader.commit(*span, "bold") for span in in_bold]
         bold = [commit for commit in bold if commit.match.plain]
-        if bold and len({self._key(commit) for commit in bold}) == 1:
+        if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold)
         bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)
         if bare:
             return bare
-        found = self._conclusions(start, end) or bold or self._sentences(start, end)
+        found = prose.find_claims(self.reader, start, end) or bold
         return self._settle(found) if found else _none("none")
+
+    def _free_words(self, start: int, end: int) -> Answer:
+        """Without choices: the only thing in bold, or the last sentence that concludes."""
+        bold = [
+            Commitment(*span, "bold", _UNMATCHED)
+            for span in statements.find_bold(self.text, start, end)
+        ]
+        if bold and all(self._agree(commit, bold[0]) for commit in bold):
+            return self._settle(bold[-1:])
+        whole = self.text[start:end].strip()
+        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(self.text, start, end)
+        if 0 < len(whole.split()) <= _MAX_BARE and not refused:
+            return self._settle([Commitment(start, end, "bare", _UNMATCHED)])
+        spans = prose.find_last_claims(self.text, start, end)
+        if not spans:
+            return _none("none")
+        return self._settle([Commitment(*spans[-1], "sentence", _UNMATCHED)])
+
+    def _is_page(self, start: int, end: int) -> bool:
+        """Tell HTML from prose, and from a letter in brackets: "<B>"."""
+        text = self.text[start : min(end, start + _NEAR)]
+        return is_html(text) and _BRACKETED.fullmatch(text) is None
 
     def _labelled(self, start: int, end: int) -> Answer | None:
         """The letter that a completion begins with: "B. There are three umbrellas"."""
         if not self.choices:
             return None
-        commit = self._commit_label(start, min(end, start + MAX_PHRASE), "bare")
+        commit = self.reader.commit_label(start, min(end, start + MAX_PHRASE), "bare")
         return self._settle([commit]) if commit else None
 
     def _bare(self, start: int, end: int) -> Answer | None:
         """The answer if these words are nothing but one."""
         if end - start > MAX_PHRASE or not self.text[start:end].strip():
             return None
-        commit = self._commit(start, end, "bare")
+        commit = self.reader.commit(start, end, "bare")
         return self._found(commit) if commit.match.plain or not self.choices else None
 
     def _last_line(self, start: int, end: int) -> Answer | None:
         """A last line that is nothing but an answer, unless other such lines contradict it."""
         start = max(start, end - _NEAR)
         spans = [match.span() for match in _LINE.finditer(self.text, start, end)]
-        lines = [self._commit(*span, "bare") for span in spans[-_MAX_LINES:]]
+        lines = [self.reader.commit(*span, "bare") for span in spans[-_MAX_LINES:]]
         if not lines or not lines[-1].match.plain:
             return None
         return self._settle([commit for commit in lines if commit.match.plain])
 
-    def _conclusions(self, start: int, end: int) -> list[_Commitment]:
-        """The conclusions of sentences ("..., so the lamp is closer"), in order."""
-        found = []
-        for span in find_sentences(self.text, start, end):
-            rest = statements.after_conclusion(self.text, *span)
-            if rest and self._counts(commit := self._commit(*rest, "sentence")):
-                found.append(commit)
-        return found
-
-    def _sentences(self, start: int, end: int) -> list[_Commitment]:
-        """Sentences that claim something about a choice, of a text that does not break off."""
-        if is_cut_off(self.text[start:end]):
-            return []
-        spans = find_sentences(self.text, start, end)[-_MAX_SENTENCES:]
-        return list(filter(self._counts, (self._commit(*span, "sentence") for span in spans)))
-
-    def _counts(self, commit: _Commitment) -> bool:
-        if commit.match.plain:
-            return True
-        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
-        claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
-        return claimed and statements.is_meant(sentence)
-
-    def _commit(self, start: int, end: int, rule: str) -> _Commitment:
-        """Match the words there with the choices: as a whole, or else simplified."""
-        match = match_choice(self.text[start:end], self.choices)
-        whole = _Commitment(start, end, rule, match)
-        clear = match.plain or not self.choices or match.why in ("named", "rejected")
-        if clear or end - start > MAX_PHRASE:
-            return whole
-        return self._commit_label(start, end, rule) or self._simplified(start, end, rule) or whole
-
-    def _commit_label(self, start: int, end: int, rule: str) -> _Commitment | None:
-        """A letter with an explanation that does not name another choice first."""
-        parts = statements.labelled(self.text, start, end)
-        if parts is None:
-            return None
-        letter, rest = parts
-        named = match_choice(self.text[slice(*letter)], self.choices)
-        clause = self.text[slice(*rest)][:MAX_PHRASE]
-        other = match_choice(_CLAUSE_END.split(clause.strip(), maxsplit=1)[0], self.choices)
-        if named.choice is None or other.choice not in (None, named.choice):
-            return None
-        return _Commitment(*letter, rule, named)
-
-    def _simplified(self, start: int, end: int, rule: str) -> _Commitment | None:
-        """A phrase without remarks or reasons, or what it corrects or concludes itself to."""
-        changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
-        spans = [(change.end(), end) for change in changes[-1:]]
-        spans += statements.shortened(self.text, start, end)
-        spans.append(statements.after_conclusion(self.text, start, end))
-        for span in spans:
-            if span is None or not self.text[slice(*span)].strip():
-                continue
-            commit = self._commit(*span, rule)
-            if commit.match.plain or (commit.match.choice is not None and self._counts(commit)):
-                return commit
-        return None
-
-    def _settle(self, found: list[_Commitment]) -> Answer:
+    def _settle(self, found: list[Commitment]) -> Answer:
         """The last commitment, if earlier ones agree or were corrected and nothing undoes it."""
-        last = found[0]
-        for following in found[1:]:
-            if self._key(following) != self._key(last):
+        if self._contradiction(found):
+            return _none("contradiction")
+        return self._second_thoughts(found[-1]) or self._found(found[-1])
+
+    def _contradiction(self, found: list[Commitment]) -> bool:
+        """Tell whether one disagrees with the one before, and nothing between them corrects it."""
+        for last, following in pairwise(found):
+            if not self._agree(following, last):
                 between = self.text[max(last.end, following.start - _NEAR) : following.start]
                 corrected = CORRECTION.search(between) is not None
                 if following.rule != "block" and last.rule != "block":
                     corrected |= CONCLUSION.search(between) is not None
                 if not corrected:
-                    return _none("contradiction")
-            last = following
-        return self._second_thoughts(last) or self._found(last)
+                    return True
+        return False
 
-    def _second_thoughts(self, last: _Commitment) -> Answer | None:
+    def _second_thoughts(self, last: Commitment) -> Answer | None:
         """Apply remarks after the answer: a correction replaces it, a retraction voids it."""
+        thought = [place for place in self.parts.thought_blocks[-1:] if place > last.end]
+        if thought:  # it thinks again, and answers there
+            line = self.text[thought[0] : thought[0] + MAX_PHRASE].split("<", 1)[0]
+            if match_choice(line, self.choices).choice != last.match.choice:
+                return _none("contradiction")
         after = [span for span in self.parts.outside if span[1] > last.end]
         if not after:
             return None
         start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
+        if self.choices and (why := self._undone(last, start, end)):
+            return _none(why)
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
         spans = find_sentences(self.text, cue.end(), end)[:_MAX_SENTENCES]
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
-        found = [self._commit(*span, "sentence") for span in spans]
+        found = [self.reader.commit(*span, "sentence") for span in spans]
         found = [commit for commit in found if commit.match.choice is not None]
-        changed = list(filter(self._counts, found))
-        if changed and self._key(changed[-1]) != self._key(last):
+        changed = list(filter(self.reader.counts, found))
+        if changed and not self._agree(changed[-1], last):
             return self._found(changed[-1])
         if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
         return None
 
-    def _key(self, commit: _Commitment) -> object:
-        words = self.text[commit.start : commit.end][:MAX_PHRASE]
-        return commit.match.choice if self.choices else key_words(words)
+    def _undone(self, last: Commitment, start: int, end: int) -> str | None:
+        """Why later words undo an answer: they name another outright, or offer one, or give up."""
+        for low, high in find_sentences(self.text, start, end)[:_MAX_SENTENCES]:
+            words = self.text[low:high]
+            if statements.CROSS.search(words):
+                continue  # ruled out
+            offered = prose.GIVING_UP.search(self.choices[last.match.choice or 0])
+            if prose.gives_up(self.text, low, high) and not (offered or _CAVEAT.search(words)):
+                return "retracted"
+            other = match_choice(words, self.choices)
+            if other.plain and other.choice not in (None, last.match.choice):
+                return None if CORRECTION.search(self.text, start, high) else "contradiction"
+            if _UNSURE.match(words):
+                return "hedge"
+            offers = _OFFER.match(words) or _RIVAL.search(words)
+            if offers and mentioned(words, self.choices) - {last.match.choice}:
+                return "hedge"
+        return None
 
-    def _found(self, commit: _Commitment) -> Answer:
+    def _agree(self, one: Commitment, other: Commitment) -> bool:
+        if self.choices:
+            return one.match.choice == other.match.choice
+        said = [self.text[commit.start : commit.end][:MAX_PHRASE] for commit in (one, other)]
+        return free.says(*said) or free.says(*said[::-1])
+
+    def _found(self, commit: Commitment) -> Answer:
         text = self.text[commit.start : commit.end]
         start = commit.start + len(text) - len(text.lstrip())
         text = text.strip()

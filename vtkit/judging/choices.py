@@ -20,6 +20,7 @@ class Choices(NamedTuple):
     keys: tuple[tuple[str, ...], ...]  # the words of each choice
     kind: str
     size: int
+    texts: tuple[str, ...]  # the choices in lower case
 
 
 @lru_cache(maxsize=4096)
@@ -39,12 +40,30 @@ def prepare(choices: tuple[str, ...]) -> Choices:
     starts: dict[str, list] = {}
     for key in sorted(places, key=len, reverse=True):
         starts.setdefault(key[0], []).append((key, places[key]))
-    return Choices(exact, starts, keys, _kind(keys), len(choices))
+    return Choices(exact, starts, keys, _kind(keys), len(choices), tuple(map(bare, choices)))
 
 
 def bare(text: str) -> str:
     """A whole text made comparable: case, white space and marks around it do not count."""
     return " ".join(text.casefold().split()).strip(".!*\"' ")
+
+
+_LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
+_LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
+
+
+def by_letter(phrase: str, index: Choices) -> int | None:
+    """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
+    label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
+    place = index.size
+    if label:
+        place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
+    alone = label is not None and label.re is _LETTER
+    return (
+        place
+        if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place])
+        else None
+    )
 
 
 def _kind(keys: tuple[tuple[str, ...], ...]) -> str:
@@ -72,7 +91,7 @@ _CLAIMS = {
     ),
     "direction": re.compile(
         r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
-        r"|stays?|floats?|goes)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
+        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
         r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
         r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
         re.IGNORECASE,
@@ -86,7 +105,7 @@ _CLAIMS = {
         r"\b(?:is|are|was|were|be|it['’]s|has|have|yes|no|would|can)\b", re.IGNORECASE
     ),
 }
-_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-h]\b", re.IGNORECASE)
+_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
 
 
 def claims(sentence: str, choices: tuple[str, ...]) -> bool:

@@ -10,9 +10,11 @@ number outside the choices names nothing.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vtkit.judging import words
-from vtkit.judging.choices import Choices, bare, prepare
+from vtkit.judging.choices import Choices, bare, by_letter, prepare
+from vtkit.judging.values import has_variables, read_value, same_value
 
 MAX_PHRASE = 600
 """Longer phrases are not answers."""
@@ -32,14 +34,17 @@ class Match:
 
 
 MAX_MENTIONS = 3  # "left left left left" is a loop, not an answer
-SKIPPED = words.ARTICLES | {",", "\n"}
-_ENDS_NAME = words.AFTER | words.HEDGES
+SKIPPED = words.ARTICLES | {",", "\n", "("}
+_TRUE = frozenset("correct right true".split())
+_NO_NOUN_HERE = frozenset("first second close closer near also too".split())
+_ENDS_NAME = words.AFTER | words.HEDGES | words.ARTICLES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
+@lru_cache(8192)  # loops, and letters, come again and again
 def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True) -> Match:
     """Find the one choice that ``phrase`` commits to, by text, letter or ordinal.
 
@@ -49,12 +54,41 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
         return Match(None, "nothing")
     index = prepare(choices)
     exact = index.exact.get(bare(phrase))
+    if exact is None and lettered:
+        exact = by_letter(phrase, index)
     if exact is not None:
         return Match(exact, "named", plain=True)
+    if by_value := _by_value(phrase, choices):
+        return by_value
     found = _joined(words.words(words.without_idioms(_TAG.sub(" ", phrase))), index)
     found = _result(found) if index.kind == "number" else found
     match = _Reading(found, index, index.size if lettered else 0).verdict()
     return _partly(found, index) if lettered and match.why == "nothing" else match
+
+
+def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
+    """The places of all choices that a phrase names, unless it negates them or only compares."""
+    index = prepare(choices)
+    found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
+    reading = _Reading(_joined(found, index), index, index.size)
+    reading.verdict()
+    named = {place for place in reading.accepted if place is not None}
+    return (named | reading.doubtful) - reading.rejected
+
+
+def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
+    """The one choice with the value that is all of a phrase; None if words are to be read."""
+    if phrase.isalnum() or (value := read_value(phrase)) is None:
+        return None
+    if value.form == "=":
+        return Match(None, "outside")
+    meant = [read_value(choice) for choice in choices]
+    if has_variables(value) and not any(each and has_variables(each) for each in meant):
+        return None  # letters of options
+    fits = [place for place, each in enumerate(meant) if each and same_value(value, each)]
+    if len(fits) == 1:
+        return Match(fits[0], "named", plain=True)
+    return Match(None, "several" if fits else "outside")
 
 
 def _joined(found: list[words.Word], index: Choices) -> list[words.Word]:
@@ -70,7 +104,11 @@ def _joined(found: list[words.Word], index: Choices) -> list[words.Word]:
 
 
 def _result(found: list[words.Word]) -> list[words.Word]:
-    """The words after the last equals sign: "2 + 1 = 3" says 3."""
+    """The words after the last equals sign: "2 + 1 = 3" says 3; "A = 60, B = 70" neither."""
+    signs = [position for position, word in enumerate(found) if word.text == "="]
+    between = found[signs[0] : signs[-1]] if signs else []
+    if any(word.text[0].isalpha() or word.text == "," for word in between):
+        return found
     for position in range(len(found) - 2, 0, -1):
         if found[position].text == "=" and words.NUMBER.fullmatch(found[position + 1].text):
             return found[position + 1 :]
@@ -99,6 +137,7 @@ class _Reading:
         self.words, self.index, self.letters = found, index, letters
         self.accepted: set[int | None] = set()
         self.rejected: set[int] = set()
+        self.doubtful: set[int] = set()
         self.outside = self.hedged = False
         self.plain = True
         self.mentions = 0
@@ -115,8 +154,10 @@ class _Reading:
             return Match(None, "several" if chosen else "outside")
         if len(chosen) > 1 or None in chosen or chosen & self.rejected:
             return Match(None, "several")
+        if chosen and self.doubtful - chosen - self.rejected:
+            return Match(None, "several")
         if chosen:
-            return Match(chosen.pop(), "named", self.plain)
+            return Match(next(iter(chosen)), "named", self.plain)
         return Match(None, "rejected" if self.rejected else "nothing")
 
     def _step(self, position: int) -> int:
@@ -135,6 +176,8 @@ class _Reading:
         elif self.numeric and words.NUMBER.fullmatch(word.text):
             self.outside = True
         elif word.text not in words.PLAIN and word.text not in words.ARTICLES:
+            self.plain = False
+        elif word.text == "there" and not self.numeric:  # "there is a lamp" is no choice of it
             self.plain = False
         return position + 1
 
@@ -161,6 +204,8 @@ class _Reading:
         elif followed and follower not in _ENDS_NAME and not self.words[end].letter:
             self.plain = False
             if follower not in self.index.starts:
+                if place is not None and not self._is_negated(start):
+                    self.doubtful.add(place)  # part of another name, or not
                 return end + 1
         self._record(start, end, place)
         return end
@@ -180,6 +225,8 @@ class _Reading:
         false = after in words.FALSE or after.endswith("n't")
         if after in words.COPULAS:
             false = later in _DENIED
+        elif after in (":", "("):  # "A: incorrect"
+            false = later in words.FALSE or (later == "not" and self._text(end + 2) in _TRUE)
         if false or self._is_negated(start):
             if place is not None:
                 self.rejected.add(place)
@@ -232,8 +279,12 @@ class _Reading:
         if word.text == "@" or (word.letter and before in ("option", "choice", "letter")):
             return True
         if word.letter == "a" and after[:1].isalnum() and after not in words.NO_NOUN:
+            if after in _NO_NOUN_HERE or after.isdigit():  # "A first, B second"; "a first look"
+                return any(word.letter and word.letter in "bcdefgh" for word in self.words)
             return bool(self.words[position + 1].letter)
-        return bool(word.letter) and (word.letter in "abcdefgh" or len(self.words) == 1)
+        known = word.letter and (word.letter in "abcdefgh" or len(self.words) == 1)
+        begins = position == 0 and after in (".", ":")  # not the pronoun "I"
+        return bool(known or (word.letter and begins and ord(word.letter) - 97 < self.letters))
 
     def _accept_place(self, start: int, end: int, place: int) -> int:
         if 0 <= place < self.letters:

@@ -37,8 +37,12 @@ _AND_SO = r"let|so|but|because|since|and|forget|hesitate|only|just"
 _NOT_MEANT = re.compile(
     r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't"
     r"|always|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
-    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\bif\s*\Z"
+    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\b(?:if|be|being)\s*\Z"
 )
+# Steps ("Recalculate the price with ...") and what others did ("the board re-evaluated it").
+_ADVICE = re.compile(r"re-?(?:calculate|compute)")
+_BY_OTHERS = re.compile(r"re-?\w+ed")
+_FIRST_PERSON = re.compile(r"\b(?:i|we|my|our|let|having|have)\b|\bi'|\bwe'")
 _NOT_NEEDED = re.compile(
     r"(?:\s+[\w'-]+){0,3}?\s+(?:is|was|seems|would be)\s+(?:not\s+(?:needed|necessary|required)"
     r"|unnecessary|needless)\b"
@@ -75,6 +79,11 @@ def _is_quoted(quotes: list[tuple[int, int]], place: int) -> bool:
 
 def _is_meant(lower: str, start: int, end: int) -> bool:
     before = _CLAUSE_END.split(lower[max(0, start - _NEAR) : start])[-1]
+    phrase = lower[start:end]
+    if phrase.startswith("re") and (_ADVICE if not before.strip() else _BY_OTHERS).fullmatch(
+        phrase
+    ):
+        return _FIRST_PERSON.search(before) is not None
     after = lower[end : end + _NEAR]
     return not _NOT_MEANT.search(before) and not _NOT_NEEDED.match(after)
 
@@ -90,7 +99,8 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     branches = [f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items()]
     words = [branch for branch in branches if branch[0].isascii()]
     signs = [branch for branch in branches if not branch[0].isascii()]  # without spaces between
-    return re.compile("|".join([rf"\b(?:{'|'.join(words)})"] * bool(words) + signs))
+    begins = r"\b(?<!\w')"  # "we're examining" is no re-examining
+    return re.compile("|".join([rf"{begins}(?:{'|'.join(words)})"] * bool(words) + signs))
 
 
 def _openings(phrase: str) -> list[str]:

@@ -9,24 +9,25 @@ from itertools import islice
 from vtkit.judging.tags import Span
 
 _TAIL = 10_000  # characters at the end of a text that are read; bounds the time
-_MAX_STATEMENTS = 300
+_MAX_STATEMENTS = 60  # the last ones; more are a loop
+
 _ANSWER = r"(?:a(?:nsw|nws|snw|sw|ns|nw)(?:er|re|r|e))"  # with a letter missing or swapped
-_NOUN = (
-    rf"(?:{_ANSWER}|ans|option|choice|selection|pick|response|result|solution|verdict"
-    r"|conclusion|prediction)"
-)
+_WEAK = r"option|choice|selection|pick|response|result|solution|verdict|conclusion|prediction"
+_NOUN = rf"(?:{_ANSWER}|ans|(?P<weak>{_WEAK}))"
 _SAID = re.compile(
-    rf"\b{_NOUN}(?:\s(?:to|for)\s\w{{1,4}}\squestion|\shere)?"
-    r"[*_`\"]{0,3}(?:\s{1,3}(?:is|was|stays|remains|(?:would|should|must|will|has\sto)\sbe)\b\s{0,3}:?"
-    r"|\s{0,3}(?:=|:|->|→|[-–—](?=\s)))"
+    rf"(?<![^\W_]){_NOUN}(?:\s(?:to|for)\s\w{{1,5}}\s\w{{0,12}}|\shere)?"
+    r"[*_`\"]{0,3}(?:\s{1,3}(?P<is>is|was|stays|remains|(?:would|should|must|will|has\sto)\sbe)\b"
+    r"\s{0,3}:?|\s{0,3}(?:=|:|->|→|[-–—](?=\s)))"
     rf"|\b{_ANSWER}[*_`\"]{{0,3}}\s{{0,3}}\n"
     rf"|\b(?:{_ANSWER}|ans\.)\s{{1,3}}(?=[(\[]?\s?[a-z]\s?[)\]])"
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
-    r"|\btotal(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
-    r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|go\s(?:with|for))\b\s?:?"
+    r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
+    r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
     # the same in the languages that Qwen2-VL slips into
-    r"|答案(?:应该)?(?:是|为|:|：)?"
-    r"|\b(?:la\srespuesta|la\sréponse|la\srisposta|die\santwort|a\sresposta)"
+    r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
+    r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
+    r"|(?P<listed>选项)(?=\s?[(（]?[A-J])"
+    r"|\b(?:la|die|a)\s(?:\w{3,9}\s)?(?:respuesta|réponse|risposta|antwort|resposta)"
     r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
     re.IGNORECASE,
 )
@@ -39,6 +40,7 @@ _SAID_AFTER = re.compile(
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
     r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
     r"|\w+ model)\s"
@@ -46,8 +48,13 @@ _NOT_MEANT = re.compile(
     r"|suggest|object)\w*)\b",
     re.IGNORECASE,
 )
-_TICKED = re.compile(
-    r"^(?P<before>[^\n]{0,80}?)(?:✅|✔|☑|\[[xX]\])\ufe0f?(?P<after>[^\n]{0,80})$", re.MULTILINE
+_TICK = re.compile(r"(?:✅|✔|✓|☑|\[[xX]\])\ufe0f?")
+CROSS = re.compile(r"[❌✗✘❎]\ufe0f?|\[\s?\]")
+_ADJECTIVE = re.compile(r"\b(?:correct|right|final|best|my|our|the)[*_\s]*$", re.IGNORECASE)
+_EACH = re.compile(
+    r"\b(?:each|every|all|both|other|another|following|first|second|third|fourth|next|wrong|incorrect"
+    r"|remaining|these|those|given|step|worked|sample)[*_\s]*$",
+    re.IGNORECASE,
 )
 _BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
@@ -59,19 +66,15 @@ _OPENERS = (
 _END = re.compile(
     rf"(?<=[A-Za-z])[.!](?=\s+(?-i:{_OPENERS})\b)"
     r"|,\s?[\"']\w+[\"']\s?:|\}"
-    r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
+    r"|(?<![\s(*][A-Za-z])(?<!^[A-Za-z])[.!。](?=\s|$|[*\"'])|。|\sover\s|\n|;|</?(?:p|div|li|td|tr|h\d|br|body)\b",
     re.IGNORECASE,
 )
-_REASON = re.compile(
-    r"\b(?:because|since|given|due\sto|as\s(?:the|it))\b|,\s(?:as|which|while)\b", re.IGNORECASE
-)
-_REMARK = re.compile(r"\s[(\[][^()\[\]]{4,300}[)\]]?\W*$")
 _WORD = re.compile(r"\w")
 _LABEL = re.compile(
-    r"[\s*_`]*(?:(?:option|choice|answer)\s{1,3})?([(\[]\s?[A-Ha-h]\s?[)\]]|[A-H])[*_`]{0,3}"
-    r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|,?\s(?=because|since|as\s))",
+    r"[\s*_`]*(?:(?:option|choice|answer)\s{1,3})?([(\[]\s?[A-Ja-j]\s?[)\]]|[A-J])[*_`]{0,3}"
+    r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
-_OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ha-h]\s?[)\]]|(?<!\w)[A-H][.)](?=\s)|\b(?:or|and)\s[A-H]\b")
+_OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 _FALSE = (
@@ -88,7 +91,8 @@ _TAKEN_BACK = (
 RETRACTION = re.compile(rf"\b(?:{_TAKEN_BACK})", re.IGNORECASE)
 CORRECTION = re.compile(
     rf"\b(?:{_TAKEN_BACK}|wait|actually|corrections?|correcting|sorry|on second thoughts?|instead"
-    r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|no,|hmm|oops|rather|edit:"
+    r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|(?<=[\w.,;!?)…] )no,|hmm|oops"
+    r"|rather|edit:"
     r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again"
     r"|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,
@@ -103,15 +107,19 @@ CONCLUSION = re.compile(
 
 
 def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
-    """Find the ``(start, end, "statement" or "boxed")`` of explicit statements, in order.
+    """Find the ``(start, end, kind)`` of explicit statements, in order.
+
+    Kinds: ``boxed``; ``statement``; ``weak``, where it may be a heading or a step.
 
     Words of other people and after an "if" are not statements of the completion.
     """
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
-    statements = _all(_SAID, text, start, end)
-    meant = [match.end() for match in statements if _is_meant(text, start, match.start())]
-    found += [(*_rest(text, place, end), "statement") for place in meant]
+    statements = [match for match in _all(_SAID, text, start, end) if not _is_heading(text, match)]
+    for match in statements:
+        if _is_meant(text, start, match.start()):
+            kind = "weak" if _is_weak(text, match) else "statement"
+            found.append((*_rest(text, match.end(), end), kind))
     ends = {match.end() for match in statements}
     for match in _all(_SAID_AFTER, text, start, end):
         before = max(match.start() - 120, start)
@@ -121,6 +129,23 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
             found.append((max(cut + 1, before), match.start(), "statement"))
     found += [(*tick, "statement") for tick in _ticked(text, start, end)]
     return sorted(span for span in found if text[span[0] : span[1]].strip())
+
+
+def _is_weak(text: str, said: re.Match) -> bool:
+    """Tell whether it may be a heading or a step: "Result: 5", "Total: 2 + 3"."""
+    if said["total"] or said["listed"]:
+        return True
+    before = text[max(said.start() - 20, 0) : said.start()]
+    return bool(said["weak"] and not said["is"] and not _ADJECTIVE.search(before))
+
+
+def _is_heading(text: str, said: re.Match) -> bool:
+    """Tell whether a list follows, not an answer: "each option:", "Solution:" and a line break."""
+    if not said["weak"] or said["is"]:
+        return False
+    before = text[max(said.start() - 20, 0) : said.start()]
+    below = text[said.end() : said.end() + 20].lstrip(" \t*_`").startswith("\n")
+    return bool(_EACH.search(before) or (below and not _ADJECTIVE.search(before)))
 
 
 def is_meant(sentence: str) -> bool:
@@ -139,14 +164,25 @@ def _is_meant(text: str, start: int, place: int) -> bool:
 
 def _ticked(text: str, start: int, end: int) -> list[Span]:
     """The text next to the only tick mark, if there is only one."""
-    lines = list(islice(_TICKED.finditer(text, start, end), 2))
-    sides = [lines[0].span(name) for name in ("before", "after")] if len(lines) == 1 else []
-    return sorted(sides, key=lambda span: span[0] - span[1])[:1]
+    ticks = list(islice(_TICK.finditer(text, start, end), 2))
+    if len(ticks) != 1:
+        return []
+    low, high = max(ticks[0].start() - 80, start), min(ticks[0].end() + 80, end)
+    low = max(low, text.rfind("\n", low, ticks[0].start()) + 1)
+    high = min(high, (text + "\n").index("\n", ticks[0].end()))
+    crosses = list(CROSS.finditer(text, low, high))
+    before = max((cross.end() for cross in crosses if cross.end() <= ticks[0].start()), default=low)
+    after = min(
+        (cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high
+    )
+    sides = [(before, ticks[0].start()), (ticks[0].end(), after)]
+    return sorted(sides, key=lambda span: len(text[slice(*span)].strip()))[-1:]
 
 
 def find_bold(text: str, start: int, end: int) -> list[Span]:
     """Find text in bold (``**left**``), in order."""
-    return [match.span(1) for match in _all(_BOLD, text, max(start, end - _TAIL), end)]
+    found = _all(_BOLD, text, max(start, end - _TAIL), end)
+    return [match.span(1) for match in found if match[1].strip()]
 
 
 def find_sentences(text: str, start: int, end: int) -> list[Span]:
@@ -160,12 +196,6 @@ def after_conclusion(text: str, start: int, end: int) -> Span | None:
         if _WORD.search(text, cue.end(), end):
             return cue.end(), end
     return None
-
-
-def shortened(text: str, start: int, end: int) -> list[Span]:
-    """A phrase without the remark that ends it ("3 (not 4, ...)"); without its reasons."""
-    cuts = [pattern.search(text, start + 1, end) for pattern in (_REMARK, _REASON)]
-    return [(start, cut.start()) for cut in cuts if cut]
 
 
 def labelled(text: str, start: int, end: int) -> tuple[Span, Span] | None:
@@ -182,7 +212,7 @@ def is_cut_off(text: str) -> bool:
 
 
 def _all(pattern: re.Pattern, text: str, start: int, end: int) -> list[re.Match]:
-    return list(islice(pattern.finditer(text, start, end), _MAX_STATEMENTS))
+    return list(pattern.finditer(text, start, end))[-_MAX_STATEMENTS:]
 
 
 def _box(text: str, start: int, end: int) -> Span:

@@ -20,9 +20,10 @@ _HTML = re.compile(
     r"|article|header|footer|main|aside|strong|em|font|center|pre|code|iframe|svg|canvas|video"
     r"|audio|source|figure|blockquote|small|sub|sup)(?=[\s/>]|$)"
     r"|</?[abipqu](?:\s*/?>|\s+[\w-]+\s*=)"
-    r"|\{\s*[a-z-]+\s*:[^{};]*;|\bfunction(?:\s+\w+)?\s*\(|\bdocument\.\w|&(?:nbsp|lt|gt|amp|quot);",
+    r"|\{\s*[a-z-]+\s*:[^{};]*;|\bfunction(?:\s+\w+)?\s*\([^()\n]{0,80}\)\s*\{|\bdocument\.\w|&(?:nbsp|lt|gt|amp|quot);",
     re.IGNORECASE,
 )
+_TAG_LOOP = re.compile(r"(<[a-z/]{1,10}\s{0,2})\1{2,}", re.IGNORECASE)  # "<th<th<th"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _WORD = re.compile(r"\w")
 # Chinese has no spaces, and a loop may have no words: its letters, long words in parts, and rows of
@@ -63,7 +64,7 @@ def style(text: str) -> str:
 
 def is_html(text: str) -> bool:
     """Tell markup, CSS or script from prose: the one definition of HTML in this package."""
-    return _HTML.search(text) is not None
+    return _HTML.search(_TAG_LOOP.sub("", text)) is not None
 
 
 def is_reflective(text: str, phrases: tuple[str, ...] = NARROW) -> bool:

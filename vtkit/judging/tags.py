@@ -25,12 +25,12 @@ def _misspelt(word: str) -> str:
 
 
 _TAG = re.compile(
-    r"(?:<|&lt;)[\s|]{0,2}(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
+    r"(?:(?:<|&lt;)[\s|]{0,2}|^(?=/?answer>))(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
     + _misspelt("think")
     + r")(?:ing)?)|(?:final[ _-]?)?(?:"
     + _misspelt("answer")
-    + r"|ans))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
-    re.IGNORECASE,
+    + r"|ans|solution))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
+    re.IGNORECASE | re.MULTILINE,
 )
 # More than this is a page, a loop or an attack; it bounds the time.
 _MAX_TAGS = 1000
@@ -47,7 +47,7 @@ class Parts:
     blocks: list[Span] = field(default_factory=list)
     outside: list[Span] = field(default_factory=list)  # text outside thinking and blocks
     finished: bool = True  # the thinking was closed, or there is none
-    thought_blocks: bool = False  # there are answer tags inside the thinking
+    thought_blocks: list[int] = field(default_factory=list)  # ends of answer tags inside thinking
     readable: bool = True  # False if there are too many tags to be a completion
 
 
@@ -55,7 +55,8 @@ def take_apart(text: str, *, prefilled: bool) -> Parts:
     """Find the parts of a completion; ``prefilled``: it starts inside the thinking."""
     if text.count("<") > _MAX_BRACKETS:
         return Parts(readable=False)
-    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1))
+    tagged = "<" in text or "&lt;" in text or "nswer>" in text
+    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1)) if tagged else []
     if len(tags) > _MAX_TAGS:
         return Parts(readable=False)
     return _Scan(text, tags, prefilled).parts
@@ -78,10 +79,14 @@ class _Scan:
                 self._end(tag.start())
                 self._begin(tag.end(), thinking=not tag["close"])
             elif self.thinking and tag.start() < self.last_close:
-                self.parts.thought_blocks = True
+                self.parts.thought_blocks.append(tag.end())
             else:
-                # Thinking that is never closed ends where the answer begins.
-                closes_nothing = tag["close"] and not self.answering and not self.thinking
+                # Thinking that is never closed ends where the answer begins, or on its last line.
+                closes_nothing = bool(tag["close"] and not self.answering)
+                if closes_nothing and self.thinking:
+                    line = _LAST_LINE.search(text, max(self.mark, tag.start() - 80), tag.start())
+                    closes_nothing = line is not None
+                    self.mark = line.start(1) if line else self.mark
                 self._end(tag.start(), as_block=closes_nothing)
                 self._begin(tag.end(), answering=not tag["close"])
         self._end(len(text))
@@ -100,6 +105,7 @@ class _Scan:
             self.parts.outside.append((self.mark, end))
 
 
+_LAST_LINE = re.compile(r"\S\s*\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
 _HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _IS_HIDDEN = np.zeros(0x10000, bool)  # by code point
 for _first, _last in (
@@ -109,6 +115,12 @@ for _first, _last in (
     _IS_HIDDEN[_first : _last + 1] = True
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
+_NEXT_QUESTION = re.compile(
+    r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE
+)
+_RESTATED = re.compile(
+    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$"
+)
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
 
@@ -129,11 +141,15 @@ def first_turn(text: str) -> str:
     if _NEXT_TURN.match(text, first):
         return ""
     ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
-    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000):
+    speaks = any(name in text for name in ("User", "user", "Human", "human"))
+    for turn in islice(_NEXT_TURN.finditer(text, first + 1), 1000) if speaks else ():
         before = text[max(turn.start() - 10, 0) : turn.start()]
         if "\n" in before and not before[before.rindex("\n") :].strip():
             ends.append(turn.start())
             break
+    made_up = "\n" in text and _NEXT_QUESTION.search(text, first + 1)
+    if made_up and not _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start()):
+        ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()
     cut = _CUT_TAG.search(text, max(len(text) - 14, 0))
     return text[: cut.start()] if cut else text

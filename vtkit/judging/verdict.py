@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.errors import UserError
-from vtkit.judging import countdown
+from vtkit.judging import countdown, free
 from vtkit.judging.answers import Answer, find_answer
 from vtkit.judging.matching import match_choice
 from vtkit.judging.styles import classify
@@ -48,7 +48,8 @@ def check_format(completion: str, *, prefilled: bool = True) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    return any(char.isprintable() and not char.isspace() for char in text)
+    blank = "\u2800\u3164\u115f\u1160\uffa0"  # printable, and yet nothing to see
+    return any(char.isprintable() and not char.isspace() and char not in blank for char in text)
 
 
 class Verdict(NamedTuple):
@@ -118,8 +119,7 @@ def is_right(answer: Answer, solution: str | int, choices: Sequence[str] = ()) -
         if task := countdown.read_task(text):
             return answer.text is not None and countdown.solves(answer.text, task)
         if not choices:
-            match = match_choice(answer.text or "", (text,), lettered=False)
-            return answer.text is not None and match.plain and match.choice == 0
+            return answer.text is not None and free.says(answer.text, text)
     return place is not None and answer.choice == place
 
 
@@ -143,6 +143,25 @@ def answer_index(answer: str) -> int:
     if len(letter) != 1 or not "A" <= letter <= "Z":
         raise UserError(f"answer: expected a letter in brackets such as (B), got {answer!r}")
     return ord(letter) - ord("A")
+
+
+def unpayable(solution: str | int, choices: Sequence[str] = ()) -> str | None:
+    """Say which honest answer to a question would not be paid; None if all are.
+
+    They are the right choice's text, its letter, and both; without choices, the solution itself.
+    """
+    place = solution if isinstance(solution, int) else right_choice(solution, choices)
+    if choices and place is None:
+        return "is not among the choices"
+    texts = [choices[place]] if choices else [solution_text(str(solution))]
+    if choices:
+        letter = chr(ord("A") + place)
+        texts += [letter, f"{letter}. {texts[0]}"]
+    for text in texts:
+        answer = find_answer(f"</think><answer>{text}</answer>", tuple(choices))
+        if not is_right(answer, solution, choices):
+            return f"cannot be told from another choice by the answer {text:.60}"
+    return None
 
 
 def right_choice(solution: str, choices: Sequence[str]) -> int | None:

@@ -9,6 +9,7 @@ key_words("The twenty-one lamps.")      # ("21", "lamp")
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -41,13 +42,25 @@ _IRREGULAR = dict(
         "teeth tooth,geese goose,buses bus,potatoes potato,tomatoes tomato"
     ).split(",")
 )
-_LATEX = re.compile(r"\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+_LATEX = re.compile(r"(?<![A-Za-z])\\[a-zA-Z]+\*?|\\[()\[\]]|[${}]")
+# Two words that are always said of the same place.
+_SAME = {
+    **dict.fromkeys(("underneath", "beneath"), "below"),
+    **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards")},
+}
+# Chinese has no spaces: numbers are told from what they count.
+_HAN = "\u4e00-\u9fff"
+_COUNTED = re.compile(rf"(?<=[{_HAN}])(?=[\dA-Za-z])|(?<=[\dA-Za-z])(?=[{_HAN}])")
+_HAN_DIGITS = dict(zip("零一二两三四五六七八九十", "0 1 2 2 3 4 5 6 7 8 9 10".split(), strict=True))
+_HAN_NUMBER = re.compile(
+    "[零一二两三四五六七八九十](?=[个把只辆张条人本台朵座块位种支件棵头匹艘架盏]|[^\\w]|$)"
+)
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
     r"|(?<![\w.)])-\d+(?:[.,/]\d+)*|\d+(?:[.,/]\d+)+"
     r"|[^\W_]+(?:'[^\W_]+)*"
-    r"|[,;:.?!=~≈<>≥≤\n&+]"
+    r"|[,;:.?!=~≈<>≥≤\n&+(]"
 )
 
 
@@ -74,12 +87,16 @@ _TENS = frozenset(str(tens) for tens in range(20, 100, 10))
 
 def key_words(text: str) -> tuple[str, ...]:
     """The words alone, without articles and punctuation: equal for equal answers."""
-    kept = tuple(
-        word.letter if word.text == "@" else word.text
-        for word in words(text)
-        if word.text[0].isalnum() or word.text[0] in "@-"
+    found = [word for word in words(text) if word.text[0].isalnum() or word.text[0] in "@-"]
+    kept = tuple(word.letter if word.text == "@" else word.text for word in found)
+    return (
+        tuple(word for word, after in pairwise((*kept, "")) if not _is_article(word, after)) or kept
     )
-    return tuple(word for word in kept if word not in ARTICLES) or kept
+
+
+def _is_article(word: str, after: str) -> bool:
+    """Tell an article from the letter of "Point A" or "A is darker"."""
+    return word in ARTICLES and bool(after or word != "a") and (word != "a" or after not in NO_NOUN)
 
 
 def _plain(text: str) -> str:
@@ -87,6 +104,8 @@ def _plain(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
         text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
+        text = _HAN_NUMBER.sub(lambda digit: f" {_HAN_DIGITS[digit[0]]} ", text)
+        text = _COUNTED.sub(" ", text)
     return _LATEX.sub(" ", text)
 
 
@@ -100,6 +119,8 @@ def _fold(raw: str) -> str:
         return _fold_number(word)
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if word in _SAME:
+        return _SAME[word]
     if "'" in word or len(word) < 4:
         return word
     if word.endswith(("ches", "shes", "xes", "sses")):
@@ -126,10 +147,11 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "not never neither nor without except excluding unlike than compared versus".split()
+    "不是 not never neither without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
-    "or either maybe perhap possibly probably might could unsure unclear uncertain unknown unable "
+    "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"
+    " unclear uncertain unknown unable "
     "cannot can't both none depend whether alike equally same null".split()
 )
 VAGUE = frozenset(
@@ -137,25 +159,32 @@ VAGUE = frozenset(
     "less fewer ~ ≈ > < ≥ ≤".split()
 )
 """Hedges only before a number: "about 3", not "about the lamp"."""
-STOPS = frozenset({",", ";", ":", ".", "?", "!", "\n", "but", "="})
+STOPS = frozenset({"(", ",", ";", ":", ".", "?", "!", "\n", "but", "="})
 AFTER = frozenset(
     "is are was were be has have had of to in on at by from with and or but because since so which "
     "that who when while if then as than not it its this here there where appear seem look lie sit "
     "stand closer close near nearer nearest closest further farther left right above below behind "
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
-    "me we he she nope touche compared relative visible".split()
+    "me we he she nope touche compared relative visible around along past toward towards across "
+    "through into while after before".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
-NO_NOUN = frozenset("is are was and or nor but because since not isn't would should as".split())
+NO_NOUN = frozenset(
+    "is are was and or nor but because since not isn't would should as then than over by to of"
+    " in on "
+    "at with so if while vs versus can must will plus else equal xor oder ou und y o nor".split()
+)
 """After these "a" is a letter: no noun begins so."""
 PLAIN = frozenset(
     "it it's its is are there that that's this they they're i i'd think say believe answer option "
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
     "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
     "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
-    "isn't nor nope stay remain assistant . : ! , =".split()
+    "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
+    "definitely clearly obviously certainly surely simply indeed evidently "
+    "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}
 """May be next to the choice in a phrase that does nothing but name it."""
 FALSE = frozenset("wrong incorrect false impossible excluded".split())
@@ -171,7 +200,7 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number)\w+ one\b": " ",
+    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
     # all of the above; the options below; as explained above; a photo from above
@@ -195,13 +224,26 @@ _READ_AS = {
     r"\b(?:anything|everything|anywhere|all) (?:but|except|other than)\b": " not ",
     r"\bnon-": "not ",
     r"\\(?:neg|lnot|not)\b|¬": " not ",
+    r"\b(option|choice|answer) (?:number|no\.?|#)\s?(?=\d)": r"\1 ",
     r"\brather than\b": " not ",
+    r"\b(?:if not|unless)\b": " or ",
+    # A cannot be right
+    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]t) be (?:right|correct|true"
+    r"|the (?:answer|right|correct|one)(?: one)?)\b": " is wrong",
     # B is wrong, and so is D; left, right? step 2; n/a
     r"\bso (?:is|are)\b": " or ",
     r",\s?(?:right|correct|no|yes)\?": ".",
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
+    r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
+    r"^\s*(?:[=-]>|⇒|→)": " ",
+    # the cup is in front of the bottle; I would take A over B
+    r"\bin front of\b": " in front compared ",
+    r"\bon top of\b": " above ",
+    r"\b(take|choose|pick|prefer|select|go for|go with)\b([^.\n]{1,60}?) over\b": r"\1\2 not ",
+    r"\b((?:\(?[A-Z]\)?)) over(?= \(?[A-Z]\)?(?!\w))": r"\1 not ",
 }
 _IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
 

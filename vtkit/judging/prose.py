@@ -1,0 +1,137 @@
+"""What prose without tags or explicit statements concludes: its sentences, by their roles.
+
+A conclusion beats claims; claims beat what is only said in support. Items of lists, questions,
+premises and reasons claim nothing, and a text that gives up has no answer.
+"""
+
+import re
+
+from vtkit.judging.reading import Commitment, Reader
+from vtkit.judging.statements import after_conclusion, find_sentences, is_cut_off
+from vtkit.judging.tags import Span
+
+_MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
+_DECIDE = (
+    r"(?:tell|told|determine[d]?|say|said|know[n]?|decide[d]?|conclude[d]?|answer(?:ed)?|find|found"
+    r"|calculate[d]?|compute[d]?|judged?|identify|identified|give|given|establish(?:ed)?|solved?"
+    r"|make out|pick|choose|inferr?(?:ed)?|derive[d]?|verif(?:y|ied))"
+)
+GIVING_UP = re.compile(
+    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to"
+    rf"|(?:no|any) way (?:to|of)|(?:hard|difficult) to)\s(?:be\s|reliably\s|really\s)?{_DECIDE}\b"
+    r"|\b(?:more|further|additional|another)\s(?:\w+\s)?(?:details?|information|context|data|picture|image)"
+    r"\b[^.\n]{0,30}\b(?:needed|required|necessary)\b"
+    r"|\b(?:not|isn['’]t|aren['’]t)\s(?:listed\s)?(?:among|one of|in|any of|part of)\s(?:the\s"
+    r"|these\s|those"
+    r"\s|any of the\s)?(?:given\s|listed\s|answer\s|offered\s)*(?:choices|options|answers|list)\b"
+    r"|\bnone of (?:the |these |those |them|your )?(?:\w+\s){0,2}(?:options|choices|answers|A"
+    r"|\(A)\b"
+    r"|\bno (?:given |listed )?(?:option|choice|answer)s?\s(?:fit|match|is\b|appl|agree|work|can)"
+    r"|\b(?:do|does)\s?(?:not|n['’]t) (?:match|fit|agree with) any\b"
+    r"|\b(?:stays?|remains?) (?:open|unclear|unknown|undecided)\b"
+    r"|\b(?:options|choices|question|problem)\b[^.\n]{0,40}\b(?:mistake|error|wrong|incorrect|flawed)\b"
+    r"|\b(?:picture|image|photo|figure|diagram)s? (?:is|was|are|were) (?:missing|not\b)"
+    r"|\bno (?:picture|image|photo|figure|diagram)s? (?:is|was|are|were|has)\b"
+    r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data"
+    r"|context)",
+    re.IGNORECASE,
+)
+_NEAR = 2000
+_CODE = re.compile(r"```(?:py|js|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
+_WORD = re.compile(r"\w")
+_CHAT = re.compile(
+    r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have"
+    r"|need))\b",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?:)")
+_SUPPORT = re.compile(
+    r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason"
+    r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b"
+    r"|typically|usually|in general|recall|suppose"
+    r"|in the (?:first|second|third|fourth|other|upper|lower|next|last|sketch|figure|diagram)\b"
+    r"|(?:let|given|we know|we are told)\b)",
+    re.IGNORECASE,
+)
+_BASED = re.compile(
+    r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at"
+    r"|by)\s[^,.\n]{2,60},"
+    r"|(?:all in all|taken together|in the end),?\s|it follows that\b"
+    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:shows?|means?|suggests?|indicates?|implies"
+    r"|imply|tells us)"
+    r"(?: that)?\b)",
+    re.IGNORECASE,
+)
+
+
+def gives_up(text: str, start: int, end: int) -> bool:
+    """Tell whether words say that there is no answer to give."""
+    return GIVING_UP.search(text, start, end) is not None
+
+
+def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
+    """The commitments that decide, in order: conclusions, or else claims; none if it gives up."""
+    text = reader.text
+    spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
+    code = [found.span() for found in _CODE.finditer(text, max(start, end - _NEAR), end)]
+    spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
+    listed = [bool(_starts_line(text, span[0]) and _ITEM.match(text, *span)) for span in spans]
+    listed = listed if sum(listed) > 1 else [False] * len(spans)
+    open_end = is_cut_off(text[start:end])
+    concluded: list[Commitment] = []
+    claimed: list[Commitment] = []
+    recent = len(spans) - _MAX_SENTENCES
+    for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
+        if gives_up(text, *span):
+            concluded, claimed = _as_choice(reader, *span), []
+            continue
+        rest = after_conclusion(text, *span) or _based(text, span)
+        if rest:
+            if commit := _claim(reader, *rest):
+                concluded.append(commit)
+                continue
+        if open_end or item or place < recent or _SUPPORT.match(text, *span):
+            continue
+        if commit := _claim(reader, *span):
+            claimed.append(commit)
+    if spans and gives_up(text, *spans[-1]):
+        return _as_choice(reader, *spans[-1])
+    return concluded or claimed
+
+
+def _as_choice(reader: Reader, start: int, end: int) -> list[Commitment]:
+    """What gives up, where a choice says so: "it cannot be determined"."""
+    commit = reader.commit(start, end, "sentence")
+    place = commit.match.choice
+    offered = place is not None and GIVING_UP.search(reader.choices[place])
+    return [commit] if offered else []
+
+
+def find_last_claims(text: str, start: int, end: int) -> list[Span]:
+    """The sentences that conclude, or else all; none if the text gives up or breaks off."""
+    spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
+    spans = [span for span in spans if not _CHAT.match(text, *span)]
+    if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):
+        return []
+    concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
+    return concluded or spans
+
+
+def _starts_line(text: str, place: int) -> bool:
+    return place == 0 or not text[text.rfind("\n", 0, place) + 1 : place].strip()
+
+
+def _based(text: str, span: Span) -> Span | None:
+    opening = _BASED.match(text, *span)
+    return (opening.end(), span[1]) if opening else None
+
+
+def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
+    commit = reader.commit(start, end, "sentence")
+    if commit.match.why == "rejected":
+        return None
+    if commit.match.choice is not None and reader.counts(commit):
+        return commit
+    if said := reader.said_of_subject(start, end):
+        return commit._replace(match=said)
+    return commit if reader.counts(commit) else None

@@ -5,13 +5,14 @@ Only the standard library is imported: ``--help`` works before any set-up.
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vtkit.errors import Stopped, UserError, first_line, suggest
+from vtkit.errors import Stopped, UserError, first_line, printable, quote, suggest
 from vtkit.files import ROOT, environment, require_name
 
 
@@ -117,7 +118,8 @@ def guarded(work: Callable[[], int | None]) -> int:
         # Relative paths mean the same in every command, and none draws on a screen.
         with contextlib.chdir(ROOT), environment({"MPLBACKEND": "Agg"}):
             status = work() or 0
-            sys.stdout.flush()
+            if sys.stdout:  # it may be closed
+                sys.stdout.flush()
             return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -126,9 +128,20 @@ def guarded(work: Callable[[], int | None]) -> int:
         why = first_line(error)
         print(f"error: this machine has too little memory ({why}); free some", file=sys.stderr)
         return 2
+    except UnicodeEncodeError as error:
+        why = f"{quote(error.object[error.start : error.end])} cannot be printed"
+        print(f"error: {why}; write it otherwise", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as a shell has it
+    except OSError as error:  # the last net: a disk that fails, an output that is full
+        where = error.filename or "the output"
+        why = f"cannot read or write {where}: {error.strerror or error}"
+        print(f"error: {printable(why)}; look at that file or disk", file=sys.stderr)
+        if error.errno == errno.ENOSPC and sys.stdout:  # what is left could not be written either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except KeyboardInterrupt as stop:
         stopped = stop if isinstance(stop, Stopped) else Stopped()
         print(stopped.line("repeat the command to resume"), file=sys.stderr)

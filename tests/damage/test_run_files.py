@@ -13,6 +13,7 @@ from damage.damages import Damage
 from damage.trials import COUNTED, note, outcome, try_out
 from shared.fake_run import write_fake_run
 from shared.records import write_manifest
+from transformers import TrainerState
 
 from vtkit.aha import audit, pairs
 from vtkit.config.run_config import read_config
@@ -25,6 +26,7 @@ from vtkit.runs.folder import work_on
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.studies import keeping
 from vtkit.training import __main__ as training
+from vtkit.training.callbacks import MetricsLog
 
 STEPS = 12
 
@@ -65,6 +67,9 @@ READERS: dict[str, Callable[[Path], int]] = {
     ),
     "pairs": function(lambda run: pairs.load_pairs(run / "interventions" / "base.parquet")),
     "replay": function(lambda run: records.caveats(run / "replay")),
+    "resume": function(
+        lambda run: MetricsLog(run).on_train_begin(None, TrainerState(global_step=STEPS), None)
+    ),
     "steps": function(lambda run: steps.discover()[4].is_done(run, "k")),
 }
 
@@ -155,6 +160,14 @@ def test_damage_is_one_line_that_names_the_file(name, whole, tmp_path, capsys):
     }
     note("files of a run", len(trials), len(wrong))
     assert wrong == {}
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "timings.csv"])
+@pytest.mark.parametrize("kind", [*damages.CSV, "missing", "a row less"])
+def test_a_run_is_not_resumed_without_its_rows(name, kind, whole, tmp_path, capsys):
+    more = {"missing": Path.unlink, "a row less": damages.cells(lambda rows: rows.pop(3))}
+    damage = (damages.CSV | more)[kind]
+    assert try_out(READERS["resume"], name, damage, whole, tmp_path, capsys) == ""
 
 
 @pytest.mark.parametrize("reader", READERS)

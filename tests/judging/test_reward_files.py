@@ -118,7 +118,7 @@ BAD_VALUES = {
     "[1, '2', 3]": "returned '2', expected a number",
     "[1, [2], 3]": "returned [2], expected a number",
     "[1, 2j, 3]": "returned 2j, expected a number",
-    "{1: 1, 'b': 2, 'c': 3}": "returned 'b', expected a number",
+    "{1: 1, 'b': 2, 'c': 3}": "returned {1: 1, 'b': 2, 'c': 3}, expected a list",
     "[1, float('nan'), 3]": "returned nan, expected a finite number below 1e+18",
     "[1, -float('inf'), 3]": "returned -inf, expected a finite number below 1e+18",
     "[1, 1e39, 3]": "returned 1e+39, expected a finite number below 1e+18",
@@ -128,6 +128,11 @@ BAD_VALUES = {
     "[][0]": "IndexError: list index out of range",
     "exec('raise ValueError(\"two\\\\nlines\")')": "ValueError: two; fix",
     "(1 / n for n in (1, 0))": "ZeroDivisionError",
+    "{1, 2, 3}": "returned {1, 2, 3}, expected a list of 3 numbers",
+    "iter(int, 1)": "returned more values for 3 completions",
+    "exit()": "SystemExit",
+    "__import__('sys').exit(0)": "SystemExit: 0",
+    "exec('raise GeneratorExit')": "GeneratorExit",
 }
 
 
@@ -140,6 +145,30 @@ def test_what_trl_could_not_use_is_one_line(own, values):
     assert "at step 7: " in message and message.endswith(
         f"; fix {file} and run again: training resumes from its last checkpoint"
     )
+
+
+def test_what_a_function_changes_stays_its_own(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (reward,) = get_rewards(
+        [
+            own("""
+import os
+def brevity(completions, completion_ids, trainer_state, answer, **kwargs):
+    completions[0][0]["content"] = "hacked"
+    completions.clear(), completion_ids[0].clear(), answer.append("x")
+    trainer_state.global_step = 99
+    os.chdir("/")
+    return [1.0]
+""")
+        ]
+    )
+    completions, ids, answer = [[{"role": "assistant", "content": "a"}]], [[1, 2]], ["left"]
+    state = SimpleNamespace(global_step=3)
+    given = {"completion_ids": ids, "trainer_state": state, "answer": answer}
+    assert reward(completions, **given) == [1.0]
+    assert completions == [[{"role": "assistant", "content": "a"}]]
+    assert (ids, answer, state.global_step) == ([[1, 2]], ["left"], 3)
+    assert os.getcwd() == str(tmp_path)
 
 
 def test_the_guard_is_around_built_in_rewards_too(monkeypatch):

@@ -19,7 +19,7 @@ from transformers import (
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import read_json
-from vtkit.models.devices import pick_device
+from vtkit.models.devices import pick_device, same_sums
 from vtkit.models.loading import (
     choose_prompt,
     count_parameters,
@@ -304,3 +304,11 @@ def test_a_model_of_the_hub_that_cannot_be_had_is_one_line():
 def test_an_unknown_prompt_is_one_line(random_base):
     with pytest.raises(UserError, match="'bas' is not one of"):
         load_processor(random_base, prompt="bas", min_pixels=1, max_pixels=1)
+
+
+def test_sums_of_several_threads_have_one_order_inside_only():
+    """Without it two runs with two threads differ from the second step on."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with same_sums():
+        assert torch.are_deterministic_algorithms_enabled() == (not torch.cuda.is_available())
+    assert torch.are_deterministic_algorithms_enabled() == before is False

@@ -291,10 +291,21 @@ def test_an_old_checkpoint_goes_with_all_that_is_the_runs_own(run):
     names = {path.name for path in (run / "checkpoints").iterdir()}
     assert names == {"checkpoint-6", "checkpoint-8", BEST}
     begin(run / "checkpoints" / "checkpoint-9")
-    write(run / "checkpoints" / "checkpoint-9", "model.safetensors", "rng/state_0.pth")
+    write(run / "checkpoints" / "checkpoint-9", "model.safetensors", "optimizer_0/0.distcp")
     (run / "checkpoints" / "checkpoint-10").mkdir()  # killed before its mark
     settle(run)
     assert names == {path.name for path in (run / "checkpoints").iterdir()}
+
+
+def test_a_half_written_checkpoint_with_files_of_others_is_renamed(run, capsys):
+    half = run / "checkpoints" / "checkpoint-9"
+    begin(half)
+    write(half, "model.safetensors", "notes.txt")
+    settle(run)
+    assert "notes.txt in it is no file of a trainer; it is checkpoint-9-damaged now" in (
+        capsys.readouterr().out
+    )
+    assert not half.exists() and (run / "checkpoints/checkpoint-9-damaged/notes.txt").is_file()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from vtkit.config.run_config import (
     RunConfig,
 )
 from vtkit.config.values import as_text, read_given, read_model, read_yaml
-from vtkit.errors import UserError, suggest
+from vtkit.errors import UserError, quote, suggest
 from vtkit.files import ROOT, shown
 
 CONFIGS = ROOT / "configs"
@@ -46,6 +46,9 @@ def resolve_config(
     Raises:
         UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.
     """
+    for name, value in {"recipe": recipe, "profile": profile}.items():
+        if not isinstance(value, str):
+            raise UserError(f"parameters: {name}: expected text, got {quote(value)}")
     values = _plain_values(recipe, profile)
     identity = {"recipe": recipe, "profile": profile, "seed": seed}
     given = read_given(SETTINGS, overrides | identity, "parameters", text=True)

@@ -102,7 +102,7 @@ class RunConfig(Strict):
         _about("how token losses are averaged")
     )
     scale_rewards: Literal["group", "none"] = _about("divide advantages by the group's std")
-    epsilon_high: float = _about("upper clip of the probability ratio", 0.2, ge=0)
+    epsilon_high: float = _about("upper clip of the probability ratio", 0.2, ge=0, le=1000)
     spare_prompts: int = _about(
         "prompts sampled on top, to replace groups without spread", 0, ge=0, le=2**16
     )

@@ -134,7 +134,7 @@ def read_given(
 def read_mapping(value: Mapping[str, Any] | str, name: str) -> dict[str, Any]:
     """A mapping, or its text as YAML; a UserError about parameter ``name`` if it is neither."""
     found = _parsed(value)
-    if not isinstance(found, Mapping):
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
         raise UserError(f'parameters: {name}: expected {{"name": value}}, got {quote(value)}')
     return dict(found)
 

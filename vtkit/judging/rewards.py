@@ -5,15 +5,18 @@ The careful rules, the default, pay by :func:`vtkit.judging.verdict.judge`.
     trainer = GRPOTrainer(..., reward_funcs=get_rewards(["accuracy", "format"], "careful"))
 """
 
+import contextlib
+import copy
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import wraps
+from itertools import islice
 from typing import Any
 
 from vtkit.config.reward_names import check_names, from_file, reward_column
-from vtkit.errors import UserError, first_line, suggest
+from vtkit.errors import UserError, first_line, quote, suggest
 from vtkit.files import user_path
 from vtkit.judging import answers, countdown, published
 from vtkit.judging.reward_files import line_in, load_function
@@ -171,10 +174,14 @@ def _guarded(name: str, function: Reward, **settings: Any) -> Reward:
         completions: Completions, log_metric: Log = None, **given: Any
     ) -> list[float | None]:
         log = log_metric if log_metric is None or own is None else _under(column, log_metric)
+        n = len(completions)
+        if own:  # what it changes stays its own
+            completions, given = copy.deepcopy(completions), _copied(given)
         try:
-            paid = function(completions=completions, log_metric=log, **given, **settings)
-            return _numbers(paid, len(completions))
-        except Exception as error:
+            with contextlib.chdir("."):
+                paid = function(completions=completions, log_metric=log, **given, **settings)
+            return _numbers(paid, n)
+        except (Exception, SystemExit, GeneratorExit) as error:
             if own is None and isinstance(error, UserError):
                 raise
             state, line = given.get("trainer_state"), own and line_in(user_path(own.file), error)
@@ -190,6 +197,17 @@ def _guarded(name: str, function: Reward, **settings: Any) -> Reward:
     return reward
 
 
+def _copied(given: dict[str, Any]) -> dict[str, Any]:
+    """What a function from a file is given, as copies: lists of text and numbers, and the state."""
+    plain = (list, dict, str, int, float, bool, type(None))
+    return {
+        name: copy.deepcopy(value)
+        if isinstance(value, list) and all(isinstance(one, plain) for one in value)
+        else copy.copy(value)
+        for name, value in given.items()
+    }
+
+
 class _Wrong(Exception):
     """What is wrong with the values that a reward returned."""
 
@@ -201,11 +219,12 @@ def _under(column: str, log: Callable[[str, float], None]) -> Callable[[str, flo
 
 def _numbers(values: Any, wanted: int) -> list[float | None]:
     """The values as plain numbers; None stays, as "does not apply"."""
-    if values is None or isinstance(values, str | bytes):
-        raise _Wrong(f"returned {values!r}, expected a list of {wanted} numbers")
-    values = list(values)
+    if values is None or isinstance(values, str | bytes | Mapping | Set):
+        raise _Wrong(f"returned {quote(values)}, expected a list of {wanted} numbers")
+    values = list(islice(values, wanted + 1))  # an iterator may have no end
     if len(values) != wanted:
-        raise _Wrong(f"returned {len(values)} values for {wanted} completions")
+        n = len(values) if len(values) < wanted else "more"
+        raise _Wrong(f"returned {n} values for {wanted} completions")
     return [value if value is None else _number(value) for value in values]
 
 

@@ -29,6 +29,25 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
+def same_sums() -> Iterator[None]:
+    """Have threads of a CPU add up in one order inside the block: the same sums each time.
+
+    Without it gradients that several threads scatter into one tensor differ in their last digits
+    from run to run. On a GPU nothing changes: too many kernels have no such order.
+    """
+    before, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    if pick_device()[0] == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
+@contextmanager
 def out_of_memory_is_a_user_error(what: str, remedy: str) -> Iterator[None]:
     """Turn "out of memory" in the block into one line, and free what the block held.
 

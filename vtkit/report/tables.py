@@ -3,14 +3,13 @@
 Each number over completions or questions has a 95 % Wilson interval.
 """
 
+import os
 from collections.abc import Callable
-from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from vtkit.aha.reflection import rates
-from vtkit.errors import UserError
 from vtkit.report.groups import evenly
 from vtkit.runs import records
 from vtkit.runs.curves import (
@@ -110,7 +109,7 @@ def training_table(run_dir: str | Path) -> Table:
     found: list[dict] = [{}, {}]
     if metrics is not None:
         windows = (metrics.index[:START_STEPS], metrics.index[-END_STEPS:])
-        with suppress(UserError):  # no rollouts were stored
+        if os.path.lexists(Path(run_dir) / "rollouts"):
             found = [rates(load_rollouts(run_dir, steps=when).to_pandas()) for when in windows]
     for name, rate in (("reflective", "right_given_reflect"), ("not", "right_given_none")):
         start, end = (percent(one.get(rate)) for one in found)

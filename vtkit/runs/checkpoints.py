@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from vtkit.config.values import read_record
@@ -29,9 +30,26 @@ NOT_MODEL = [
 ]  # fmt: skip
 
 
+_TRAINERS = [
+    *NOT_MODEL, CARD, "*.safetensors", "*.safetensors.index.json", "*.bin", "*config.json",
+    "tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json", "vocab*",
+    "merges.txt", "pytorch_model*",
+]  # fmt: skip
+"""What transformers, PEFT and accelerate write into a checkpoint."""
+
+
 def discard(checkpoint: Path) -> None:
-    """Remove a checkpoint that is ours; files that the run did not write stay, without a mark."""
+    """Remove a checkpoint that is ours; files that the run did not write stay, without a mark.
+
+    One that was killed half written does not say which they are: with other files than a trainer's
+    it is renamed.
+    """
     names = read_mark(checkpoint).files
+    theirs = [n for n in list_files(checkpoint) if not any(fnmatch(n, p) for p in _TRAINERS)]
+    if not names and theirs:
+        found = f"is half written, and {theirs[0]} in it is no file of a trainer"
+        print(f"{checkpoint} {found}; {set_aside(checkpoint)}", flush=True)
+        return
     if is_whole(checkpoint):  # no longer, from the first file on
         os.replace(checkpoint / WHOLE, checkpoint / HALF)
     _clear(checkpoint, names, HALF)

@@ -21,6 +21,7 @@ def refresh_copies(folder: Path, originals: Path = NOTEBOOKS) -> Iterator[str]:
         UserError: the folder cannot be written.
     """
     known = read_json(folder / _ORIGINS) if (folder / _ORIGINS).exists() else {}
+    known = known if isinstance(known, dict) else {}  # copies then count as edited, and stay
     for original in sorted(originals.glob("*.ipynb")):
         copy, version = folder / original.name, _cells(original)
         if copy.exists() and known.get(copy.name) == version:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vtkit import __version__
 from vtkit.config.run_config import RunConfig
+from vtkit.errors import UserError
 from vtkit.files import ROOT, sha256, shown, user_path, write_json
 from vtkit.runs.contents import read_manifest
 
@@ -91,6 +92,25 @@ def file_hashes(config: RunConfig, known: dict[str, Any]) -> dict[str, Any]:
             entry = {"sha256": sha256(path), "bytes": stat.st_size, "mtime": stat.st_mtime}
         result[shown(path)] = entry
     return result
+
+
+def require_same_files(config: RunConfig, *, resumed: bool) -> None:
+    """Note the data and model files that a run reads; resumed, it must read the same ones.
+
+    Raises:
+        UserError: a file is another than the run was trained on so far.
+    """
+    known = read_manifest(config.run_dir)["files"]
+    now, free = file_hashes(config, known), _reward_versions(config)
+    if resumed:
+        for path, entry in now.items():
+            if path in known and path not in free and known[path]["sha256"] != entry["sha256"]:
+                raise UserError(
+                    f"{path} is not the file that {config.run_dir} was trained with so far; "
+                    "restore it, or train in another folder (run_dir)"
+                )
+    if now != known:
+        update_manifest(config.run_dir, files=now)
 
 
 def note_rewards(config: RunConfig, step: int) -> dict[str, list[dict[str, Any]]]:

@@ -27,6 +27,10 @@ def require_run_place(run_dir: str | Path) -> None:
     The home folder, the checkout, its own folders and the working directory are refused always.
     """
     require_place(run_dir, _is_run, "run folder")
+    for name in ("checkpoints", "cold_start", "evals", "figures", "notebooks", "rollouts", "sft"):
+        path = Path(run_dir, name)
+        if os.path.lexists(path) and not path.is_dir():
+            raise UserError(f"{path} is no folder; move it away")
 
 
 def require_seeds_place(folder: str | Path) -> None:

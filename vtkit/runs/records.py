@@ -79,12 +79,25 @@ def load_evaluated_rows(run_dir: str | Path, step: int) -> pd.DataFrame:
 
 def compared_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     """The scores of ``base`` (step 0), ``sft`` and ``grpo`` (last); None for what was not run."""
+    _require_baseline(run_dir)
     base = next((score for score in load_evaluations(run_dir) if score["step"] == 0), None)
     scores: dict[str, dict[str, Any] | None] = {"base": base}
     for name, folder in _arms(run_dir).items():
         trained = [one for one in load_evaluations(folder) if one["step"] > 0] if folder else []
         scores[name] = trained[-1] if trained else None
     return scores
+
+
+def _require_baseline(run_dir: str | Path) -> None:
+    """Refuse a folder ``sft`` that is another run's."""
+    own = Path(run_dir) / "sft"
+    if os.path.lexists(own / "config.yaml") and config_of(run_dir).algorithm == "grpo":
+        run, baseline = config_of(run_dir), config_of(own)
+        wanted = {"algorithm": "sft", "seed": run.seed, "model": run.model}
+        for name, value in wanted.items():
+            if (found := getattr(baseline, name)) != value:
+                wrong = f"{name}: {found}, and this run's baseline has {value}"
+                raise UserError(f"{own / 'config.yaml'}: {wrong}; move the folder away")
 
 
 def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:

@@ -52,7 +52,9 @@ def kept_records(group: Path) -> dict[str, dict[str, Content]]:
 @functools.cache
 def _read_records(path: Path, _version: int) -> dict[str, dict[str, Content]]:
     found = read_json(path, _RESTORE)
-    if not isinstance(found, dict) or not all(isinstance(run, dict) for run in found.values()):
+    runs = found.values() if isinstance(found, dict) else [None]
+    configs = [run.get("config.yaml", {}) if isinstance(run, dict) else None for run in runs]
+    if not all(isinstance(config, dict) for config in configs):
         raise _damaged(path, "expected runs, and the files of each")
     return found
 

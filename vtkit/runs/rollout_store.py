@@ -172,10 +172,13 @@ class StepFile(NamedTuple):
 def list_files(folder: str | Path) -> tuple[list[StepFile], list[Path]]:
     """List the files that count, in order; and those whose steps a merged file holds too.
 
-    A merged file is whole, even if a writer was killed while it merged or split files.
+    A merged file is whole, even if a writer was killed while it merged or split files. UserError
+    for a folder or pipe of such a name.
     """
     named = ((path, _NAME.fullmatch(path.name)) for path in Path(folder).glob("step*.parquet"))
     files = [StepFile(int(m[1]), int(m[2] or m[1]), path) for path, m in named if m]
+    if odd := next((file.path for file in files if not file.path.is_file()), None):
+        raise UserError(f"{odd} is no regular file; move it away")
     kept: list[StepFile] = []
     leftovers: list[Path] = []
     for file in sorted(files, key=lambda file: (file.first, -file.last)):
@@ -193,8 +196,19 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def check_columns(path: Path, footer: pq.FileMetaData) -> None:
-    """Require the columns of ``SCHEMA`` of a file; a UserError names what is wrong."""
+    """Require the columns of ``SCHEMA`` and the steps of the file's name.
+
+    Raises:
+        UserError: a column is missing or of another type, or a step is another file's.
+    """
     require_columns(path, footer, SCHEMA, _REMEDY, may_lack=_MAY_LACK)
+    place, named = footer.schema.names.index("step"), _NAME.fullmatch(path.name)
+    for group in range(footer.num_row_groups):
+        found = footer.row_group(group).column(place).statistics
+        first, last = int(named[1]), int(named[2] or named[1])
+        if found and found.has_min_max and not first <= found.min <= found.max <= last:
+            wrong = f"holds steps {found.min} to {found.max}, not those of its name"
+            raise UserError(f"{path} {wrong}; {_REMEDY}")
 
 
 def read_steps(path: Path) -> Iterator[tuple[int, pa.Table]]:

@@ -4,6 +4,7 @@ Each entry names a recipe, the settings that differ, and a result that others *r
 *prediction*. ``like: <study>/<entry>`` takes its description from an entry of another study.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
 from vtkit.config.recipes import CONFIGS, resolve_config
-from vtkit.config.run_config import RunConfig
+from vtkit.config.run_config import IDENTITY, RunConfig
 from vtkit.config.values import Strict, read_model, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, shown
@@ -54,6 +55,8 @@ class Settings(Strict):
     def _predicts(self) -> "Settings":
         if bool(self.prediction) != bool(self.expects):
             raise ValueError("prediction and expects belong together; give both")
+        if own := next((name for name in IDENTITY if name in self.overrides), None):
+            raise ValueError(f"overrides: '{own}' is not set there; leave it out")
         return self
 
 
@@ -120,6 +123,8 @@ def load_study(name: str) -> dict[str, Entry]:
 
 
 def _entry(study: str, name: str, values: dict[str, Any], where: str) -> Entry:
+    if not re.fullmatch(r"[\w.-]*\w", name):
+        raise UserError(f"{where}: use letters, digits, '_', '.' and '-' in the entry's name")
     if like := values.pop("like", ""):
         values = _borrowed(str(like), where) | values
     settings = read_model(Settings, values, where)

@@ -12,10 +12,12 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from vtkit.config.reward_names import reward_column
+from vtkit.errors import UserError
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
 from vtkit.runs.checkpoints import keep_best, keep_last
+from vtkit.runs.columns import read_csv
 from vtkit.runs.folder import headless
 from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.records import best_score, score_path
@@ -86,10 +88,20 @@ class MetricsLog(TrainerCallback):
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    if not path.is_file():
+    """The rows of a file up to a step, where the checkpoint is that is resumed from.
+
+    Raises:
+        UserError: the file is damaged, or steps are missing: they could not be had again.
+    """
+    if not step:
         return []
-    with open(path, encoding="utf-8", newline="") as handle:
-        return [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
+    rows = [row for row in read_csv(path) if int(row["step"]) <= step]
+    if len(rows) < step:
+        raise UserError(
+            f"{path} has {len(rows)} of the {step} steps before the checkpoint; restore it, or "
+            "train from the start in another folder (run_dir)"
+        )
+    return rows
 
 
 def _write_csv(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:

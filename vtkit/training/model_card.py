@@ -30,7 +30,7 @@ _REVISIONS = HUB_REVISIONS | {kind.hub: kind.revision for kind in FORMATS.values
 def write_card(config: RunConfig, checkpoint: Path) -> Path:
     """Write the card into ``checkpoint``, unless it is there, or was edited, which is said."""
     path, text = checkpoint / CARD, _sealed(card(config))
-    there = path.read_text(encoding="utf-8") if path.is_file() else None
+    there = path.read_text("utf-8", "replace") if path.is_file() else None
     if there is not None and there != _sealed(there.rpartition(_SEAL)[0]):
         print(f"{path} was not written by the kit, or edited since: it stays as it is", flush=True)
     elif there != text:

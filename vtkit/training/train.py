@@ -23,7 +23,7 @@ from vtkit.errors import UserError, resumable
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
-from vtkit.models.devices import out_of_memory_is_a_user_error
+from vtkit.models.devices import out_of_memory_is_a_user_error, same_sums
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
@@ -32,7 +32,12 @@ from vtkit.runs.artifacts import make_missing, require_origins
 from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
 from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
-from vtkit.runs.manifest import changed_rewards, note_rewards, update_manifest
+from vtkit.runs.manifest import (
+    changed_rewards,
+    note_rewards,
+    require_same_files,
+    update_manifest,
+)
 from vtkit.runs.records import benchmark_name, score_path
 from vtkit.runs.surroundings import is_launched
 from vtkit.training import cold_start, vllm_rollouts
@@ -54,6 +59,7 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=F
     "lower per_device_batch_size, num_generations or max_completion_length, or choose a smaller "
     "profile, in a new run folder (python -m vtkit.planning says what fits); checkpoints stay",
 )
+@same_sums()
 def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
@@ -82,6 +88,8 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
     with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
+            if not finished(config):
+                require_same_files(config, resumed=last_checkpoint(checkpoints) is not None)
         wait_for_others()  # all resume from the checkpoint that is left
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
@@ -254,6 +262,11 @@ def _cold_start(config: RunConfig, dataset: Any) -> Path | None:
 def _trainer(config: RunConfig, args: Any, dataset: Any, model: Any, processor: Any) -> Any:
     lora, prefilled = adapters.lora_config(config), is_prefilled(config.prompt)
     common = dict(model=model, args=args, processing_class=processor, peft_config=lora)
+    if config.algorithm == "grpo" and len(dataset) < (n := config.prompts_per_step):
+        raise UserError(
+            f"train_rows: {len(dataset)} rows of {config.train_data} are fewer than the {n} "
+            "prompts of a step; raise train_rows, or lower prompts_per_step"
+        )
     if config.algorithm == "sft":
         return BaselineSFTTrainer(train_dataset=_supervised(dataset, prefilled), **common)
     return RolloutGRPOTrainer(

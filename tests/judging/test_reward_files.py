@@ -1,6 +1,7 @@
 """Rewards of one's own: found, named, called with what they ask for, and refused in one line."""
 
 import math
+import os
 from types import SimpleNamespace
 
 import pytest

@@ -44,9 +44,9 @@ _OF_OTHERS = re.compile(
     r"\b(?:you|they|he|she|who|users?|people|customers?|readers?|students?|viewers?|everyone"
     rf"|asks?|asked|tells?|told|says?|please|happy|glad){_FAR}"
 )
-_TO_OTHERS = re.compile(r"\byours?\b")
+_TO_OTHERS = re.compile(r"\byou(?:rs?)?\b")
 # Asked of a reader: "Double-check that the valve is closed".
-_ASKING = re.compile(r"(?:re|double|check|verify|count|look)(?:[-\s]\w+|\w+)?(?<!ing)")
+_ASKING = re.compile(r"(?!\w+ing\b)(?:re|double|check|verify|count|look|think|go|try).*", re.DOTALL)
 _ASKED = re.compile(r"\s+(?:that|your|all|any|every|each|if|whether|before)\b")
 _THING = re.compile(r"\s+(?:patterns?|marks?|box|boxes|lists?|factors?|fluid|tape|pen)\b")
 # Steps ("Recalculate the price with ...") and what others did ("the board re-evaluated it").
@@ -121,7 +121,7 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
 
 def _openings(phrase: str) -> list[str]:
     """The phrase with each of the words that it may begin with."""
-    group = re.match(r"(,?)\(([^()]*)\)( ?)(.*)", phrase)
+    group = re.match(r"([,+]?)\(([^()]*)\)( ?)(.*)", phrase)
     if not group:
         return [phrase]
     comma, ways, space, rest = group.groups()
@@ -134,11 +134,13 @@ def _openings(phrase: str) -> list[str]:
 
 def _expression(phrase: str) -> tuple[str, str]:
     """A phrase in the file's notation: its first letter, and the rest as a regular expression."""
-    body = phrase.strip(",").removesuffix("?")
+    body = phrase.strip(",+").removesuffix("?")
     letter, *_ = body
     words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
     gap = r"[ \t]" if _is_spaced(letter) else ""
     before = rf"(?<!\w{gap}{letter})" if phrase.startswith(",") else ""
+    if phrase.startswith("+"):
+        before = rf"(?<=[-.!…;–—]{gap}{letter})"
     after = _PAUSE if phrase.endswith(",") else r"\s?\?" if phrase.endswith("?") else ""
     edge = r"\b" if _is_spaced(letter) and body[-1] not in "*!" else ""
     return letter, before + words + edge + after

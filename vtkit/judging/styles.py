@@ -28,7 +28,9 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _WORD = re.compile(r"\w")
 # Chinese has no spaces, and a loop may have no words: its letters, long words in parts, emoji and
 # rows of signs count as words, too.
-_TOKEN = re.compile(r"[^\W\u4e00-\u9fff]{1,12}|[\u4e00-\u9fff\u2600-\u27bf\U0001f000-\U0001faff]|[^\w\s]{4,12}")
+_TOKEN = re.compile(
+    r"[^\W\u4e00-\u9fff]{1,12}|[\u4e00-\u9fff\u2600-\u27bf\U0001f000-\U0001faff]|[^\w\s]{4,12}"
+)
 _RUN = 8  # words in a row that prose hardly ever says three times
 _TIMES = 3
 _LOOP_WORDS = 20  # fewer are emphasis, not a loop

@@ -10,6 +10,7 @@ that the writer negates, quotes, or says of somebody else.
 import math
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _LOWER = {ord(letter): letter.lower() for letter in _CAPITALS} | {0x2019: "'"}
 _NOTATION = {"(": "(?:", ")": ")", "|": "|", "*": r"\w*", "-": r"[-\s]?", " ": r"\s+"}
 _GAPS = {"...": r"(?:\s+[\w'-]+){0,4}?", "~": r"[^.!?\n]{0,60}?"}
 _ITEM = re.compile(r"(?:\([^()]*\)|[^\s()])+")
+_WORD = re.compile(r"[\w']*")
 _PAUSE = r"(?=[*_]{0,2}(?:\s?[,.!?:;…–—\-，。！？、]|\s*(?:\n|\Z)))"
 _NEAR = 80  # characters around a phrase in which its clause is looked for
 _CLAUSE_END = re.compile(r"[.,;:!?…\n—–()<>，。！？；]")
@@ -106,17 +108,26 @@ def _is_meant(lower: str, start: int, end: int) -> bool:
 
 @lru_cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """All phrases as one expression, by first letter: a hundred branches at each word are slow."""
-    by_letter: dict[str, list[str]] = {}
+    """All phrases as one expression, by first letter and word: many branches at a word are slow."""
+    by_letter: dict[str, dict[str, list[str]]] = {}
     for phrase in phrases:
         for opening in _openings(phrase):
-            letter, rest = _expression(opening)
-            by_letter.setdefault(letter, []).append(rest)
-    branches = [f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items()]
+            letter, before, rest = _expression(opening)
+            word = _WORD.match(rest).group()
+            by_word = by_letter.setdefault(letter, {})
+            by_word.setdefault(before + word, []).append(rest.removeprefix(word))
+    branches = [
+        letter + _any_of(word + _any_of(rests) for word, rests in by_word.items())
+        for letter, by_word in by_letter.items()
+    ]
     words = [branch for branch in branches if _is_spaced(branch[0])]
     signs = [branch for branch in branches if not _is_spaced(branch[0])]
     begins = r"\b(?<!\w')"  # "we're examining" is no re-examining
-    return re.compile("|".join([rf"{begins}(?:{'|'.join(words)})"] * bool(words) + signs))
+    return re.compile("|".join([begins + _any_of(words)] * bool(words) + signs))
+
+
+def _any_of(ways: Iterable[str]) -> str:
+    return f"(?:{'|'.join(ways)})"
 
 
 def _openings(phrase: str) -> list[str]:
@@ -132,8 +143,8 @@ def _openings(phrase: str) -> list[str]:
     ]
 
 
-def _expression(phrase: str) -> tuple[str, str]:
-    """A phrase in the file's notation: its first letter, and the rest as a regular expression."""
+def _expression(phrase: str) -> tuple[str, str, str]:
+    """A phrase in the file's notation: its first letter, and what is before and after it."""
     body = phrase.strip(",+").removesuffix("?")
     letter, *_ = body
     words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
@@ -143,7 +154,7 @@ def _expression(phrase: str) -> tuple[str, str]:
         before = rf"(?<=[-.!…;–—]{gap}{letter})"
     after = _PAUSE if phrase.endswith(",") else r"\s?\?" if phrase.endswith("?") else ""
     edge = r"\b" if _is_spaced(letter) and body[-1] not in "*!" else ""
-    return letter, before + words + edge + after
+    return letter, before, words + edge + after
 
 
 def _is_spaced(letter: str) -> bool:

@@ -7,8 +7,10 @@ that the writer negates, quotes, or says of somebody else.
     count_words("Wait! They wait.", LISTS["maye"])        # 2: meant or not
 """
 
+import math
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,22 +25,32 @@ NARROW = tuple(dict.fromkeys(phrase for name in _FILE["narrow"] for phrase in LI
 BROAD = tuple(dict.fromkeys(sum((LISTS[name] for name in _FILE["broad_adds"]), NARROW)))
 """With the single words that others count, which mostly mean something else."""
 # Keeps the length of the text.
-_LOWER = str.maketrans(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ\N{RIGHT SINGLE QUOTATION MARK}", "abcdefghijklmnopqrstuvwxyz'"
-)
+_CAPITALS = [chr(code) for code in range(0x24F + 0x300) if len(chr(code).lower()) == 1]
+_LOWER = {ord(letter): letter.lower() for letter in _CAPITALS} | {0x2019: "'"}
 _NOTATION = {"(": "(?:", ")": ")", "|": "|", "*": r"\w*", "-": r"[-\s]?", " ": r"\s+"}
+_GAPS = {"...": r"(?:\s+[\w'-]+){0,4}?", "~": r"[^.!?\n]{0,60}?"}
 _ITEM = re.compile(r"(?:\([^()]*\)|[^\s()])+")
+_WORD = re.compile(r"[\w']*")
 _PAUSE = r"(?=[*_]{0,2}(?:\s?[,.!?:;…–—\-，。！？、]|\s*(?:\n|\Z)))"
 _NEAR = 80  # characters around a phrase in which its clause is looked for
-_CLAUSE_END = re.compile(r"[.,;:!?…\n—–()，。！？；]")
+_CLAUSE_END = re.compile(r"[.,;:!?…\n—–()<>，。！？；]")
 _AND_SO = r"let|so|but|because|since|and|forget|hesitate|only|just"
-# Denied ("no need to double-check"), or done by others ("you may want to recheck"), where no new
-# clause begins between that word and the phrase.
-_NOT_MEANT = re.compile(
-    r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't"
-    r"|always|you|they|he|she|who|users?|people|customers?|asks?|asked|tells?|told|says?|please)"
-    rf"(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z|\b(?:if|be|being)\s*\Z"
+# Denied ("no need to double-check"), or said of or to others ("you may want to recheck", "readers
+# should"), where no new clause begins between that word and the phrase.
+_FAR = rf"(?:'\w+)?(?:\s+(?!(?:{_AND_SO})\b)[\w'-]+){{0,5}}\s*\Z"
+_DENIED = re.compile(
+    r"\b(?:no|not|never|without|nothing|nobody|hardly|cannot|neither|nor|instead|rather|\w+n't|always)"
+    rf"{_FAR}|\b(?:if|be|being)\s*\Z"
 )
+_OF_OTHERS = re.compile(
+    r"\b(?:you|they|he|she|who|users?|people|customers?|readers?|students?|viewers?|everyone"
+    rf"|asks?|asked|tells?|told|says?|please|happy|glad){_FAR}"
+)
+_TO_OTHERS = re.compile(r"\byou(?:rs?)?\b")
+# Asked of a reader: "Double-check that the valve is closed".
+_ASKING = re.compile(r"(?!\w+ing\b)(?:re|double|check|verify|count|look|think|go|try).*", re.DOTALL)
+_ASKED = re.compile(r"\s+(?:that|your|all|any|every|each|if|whether|before)\b")
+_THING = re.compile(r"\s+(?:patterns?|marks?|box|boxes|lists?|factors?|fluid|tape|pen)\b")
 # Steps ("Recalculate the price with ...") and what others did ("the board re-evaluated it").
 _ADVICE = re.compile(r"re-?(?:calculate|compute)")
 _BY_OTHERS = re.compile(r"re-?\w+ed")
@@ -48,7 +60,9 @@ _NOT_NEEDED = re.compile(
     r"|unnecessary|needless)\b"
 )
 _QUOTE = re.compile(
-    r"(?<!\w)\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|«[^»\n]{1,200}»|「[^」\n]{1,200}」"
+    r"(?<![^\n])(?:user|human|question|q):[^\n]{1,200}"  # a made-up turn
+    r"|(\b\w+)(?:\W{1,4}\1\b){3,}"  # "wait, wait, wait, wait"
+    r"|(?<!\w)\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|«[^»\n]{1,200}»|「[^」\n]{1,200}」"
     r"|(?<![\w'])'(?=\w)[^\n]{1,200}?(?<=\S)'(?!\w)"
 )
 
@@ -73,39 +87,52 @@ def count_words(text: str, phrases: tuple[str, ...]) -> int:
 
 
 def _is_quoted(quotes: list[tuple[int, int]], place: int) -> bool:
-    before = bisect_right(quotes, (place,)) - 1
+    before = bisect_right(quotes, (place, math.inf)) - 1
     return before >= 0 and place < quotes[before][1]
 
 
 def _is_meant(lower: str, start: int, end: int) -> bool:
     before = _CLAUSE_END.split(lower[max(0, start - _NEAR) : start])[-1]
-    phrase = lower[start:end]
+    phrase, after = lower[start:end], lower[end : end + _NEAR]
+    if _DENIED.search(before) or _NOT_NEEDED.match(after) or _THING.match(after):
+        return False
+    if _FIRST_PERSON.search(phrase):
+        return True
     if phrase.startswith("re") and (_ADVICE if not before.strip() else _BY_OTHERS).fullmatch(
         phrase
     ):
         return _FIRST_PERSON.search(before) is not None
-    after = lower[end : end + _NEAR]
-    return not _NOT_MEANT.search(before) and not _NOT_NEEDED.match(after)
+    asks = _ASKING.fullmatch(phrase) and _ASKED.match(after) and not _FIRST_PERSON.search(before)
+    return not (asks or _TO_OTHERS.search(phrase) or _OF_OTHERS.search(before))
 
 
 @lru_cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """All phrases as one expression, by first letter: a hundred branches at each word are slow."""
-    by_letter: dict[str, list[str]] = {}
+    """All phrases as one expression, by first letter and word: many branches at a word are slow."""
+    by_letter: dict[str, dict[str, list[str]]] = {}
     for phrase in phrases:
         for opening in _openings(phrase):
-            letter, rest = _expression(opening)
-            by_letter.setdefault(letter, []).append(rest)
-    branches = [f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items()]
-    words = [branch for branch in branches if branch[0].isascii()]
-    signs = [branch for branch in branches if not branch[0].isascii()]  # without spaces between
+            letter, before, rest = _expression(opening)
+            word = _WORD.match(rest).group()
+            by_word = by_letter.setdefault(letter, {})
+            by_word.setdefault(before + word, []).append(rest.removeprefix(word))
+    branches = [
+        letter + _any_of(word + _any_of(rests) for word, rests in by_word.items())
+        for letter, by_word in by_letter.items()
+    ]
+    words = [branch for branch in branches if _is_spaced(branch[0])]
+    signs = [branch for branch in branches if not _is_spaced(branch[0])]
     begins = r"\b(?<!\w')"  # "we're examining" is no re-examining
-    return re.compile("|".join([rf"{begins}(?:{'|'.join(words)})"] * bool(words) + signs))
+    return re.compile("|".join([begins + _any_of(words)] * bool(words) + signs))
+
+
+def _any_of(ways: Iterable[str]) -> str:
+    return f"(?:{'|'.join(ways)})"
 
 
 def _openings(phrase: str) -> list[str]:
     """The phrase with each of the words that it may begin with."""
-    group = re.match(r"(,?)\(([^()]*)\)( ?)(.*)", phrase)
+    group = re.match(r"([,+]?)\(([^()]*)\)( ?)(.*)", phrase)
     if not group:
         return [phrase]
     comma, ways, space, rest = group.groups()
@@ -116,22 +143,29 @@ def _openings(phrase: str) -> list[str]:
     ]
 
 
-def _expression(phrase: str) -> tuple[str, str]:
-    """A phrase in the file's notation: its first letter, and the rest as a regular expression."""
-    body = phrase.strip(",").removesuffix("?")
+def _expression(phrase: str) -> tuple[str, str, str]:
+    """A phrase in the file's notation: its first letter, and what is before and after it."""
+    body = phrase.strip(",+").removesuffix("?")
     letter, *_ = body
     words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
-    gap = r"[ \t]" if body.isascii() else ""
+    gap = r"[ \t]" if _is_spaced(letter) else ""
     before = rf"(?<!\w{gap}{letter})" if phrase.startswith(",") else ""
+    if phrase.startswith("+"):
+        before = rf"(?<=[-.!…;–—]{gap}{letter})"
     after = _PAUSE if phrase.endswith(",") else r"\s?\?" if phrase.endswith("?") else ""
-    edge = r"\b" if body.isascii() and body[-1] not in "*!" else ""
-    return letter, before + words + edge + after
+    edge = r"\b" if _is_spaced(letter) and body[-1] not in "*!" else ""
+    return letter, before, words + edge + after
+
+
+def _is_spaced(letter: str) -> bool:
+    """Tell whether a letter's script has spaces between words; Chinese, Japanese have none."""
+    return letter < "\u2e80"
 
 
 def _words(item: str) -> str:
     """One item of a phrase with the white space before it."""
-    if item == "...":
-        return r"(?:\s+[\w'-]+){0,4}?"
+    if item in _GAPS:
+        return _GAPS[item]
     optional = item.startswith("(") and item.endswith("|)")
     item = item[:-2] + ")" if optional else item
     words = "".join(_NOTATION.get(letter, re.escape(letter)) for letter in item)

@@ -26,12 +26,14 @@ _HTML = re.compile(
 _TAG_LOOP = re.compile(r"(<[a-z/]{1,10}\s{0,2})\1{2,}", re.IGNORECASE)  # "<th<th<th"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _WORD = re.compile(r"\w")
-# Chinese has no spaces, and a loop may have no words: its letters, long words in parts, and rows of
-# signs count as words, too.
-_TOKEN = re.compile(r"[^\W\u4e00-\u9fff]{1,12}|[\u4e00-\u9fff]|[^\w\s]{4,12}")
+# Chinese has no spaces, and a loop may have no words: its letters, long words in parts, emoji and
+# rows of signs count as words, too.
+_TOKEN = re.compile(
+    r"[^\W\u4e00-\u9fff]{1,12}|[\u4e00-\u9fff\u2600-\u27bf\U0001f000-\U0001faff]|[^\w\s]{4,12}"
+)
 _RUN = 8  # words in a row that prose hardly ever says three times
 _TIMES = 3
-_LOOP_WORDS = 24  # fewer are emphasis, not a loop
+_LOOP_WORDS = 20  # fewer are emphasis, not a loop
 
 
 @lru_cache(4096)
@@ -80,7 +82,7 @@ def find_loop(text: str) -> set[int]:
     """Find where the words begin that a degenerate text repeats; empty if it is not one.
 
     A word is in a loop if one of the runs of eight words around it occurs three times. They must be
-    more than half of all words, and at least 24. Linear in time and memory.
+    more than half of all words, and at least 20. Linear in time and memory.
     """
     words = _TOKEN.findall(text)
     # Even if the other half is all different, a loop leaves few different words.

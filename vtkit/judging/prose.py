@@ -17,7 +17,7 @@ _DECIDE = (
     r"|make out|pick|choose|inferr?(?:ed)?|derive[d]?|verif(?:y|ied))"
 )
 GIVING_UP = re.compile(
-    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to"
+    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to|not able to"
     rf"|(?:no|any) way (?:to|of)|(?:hard|difficult) to)\s(?:be\s|reliably\s|really\s)?{_DECIDE}\b"
     r"|\b(?:more|further|additional|another)\s(?:\w+\s)?(?:details?|information|context|data|picture|image)"
     r"\b[^.\n]{0,30}\b(?:needed|required|necessary)\b"
@@ -26,6 +26,8 @@ GIVING_UP = re.compile(
     r"\s|any of the\s)?(?:given\s|listed\s|answer\s|offered\s)*(?:choices|options|answers|list)\b"
     r"|\bnone of (?:the |these |those |them|your )?(?:\w+\s){0,2}(?:options|choices|answers|A"
     r"|\(A)\b"
+    r"|n['’]t \w+ any of (?:those|these|them)\b|\b(?:would|['’]d) (?:have|need) to know\b"
+    r"|\bany of (?:the|these|those|them)(?: \w+){0,3} (?:could|might|may)\b"
     r"|\bno (?:given |listed )?(?:option|choice|answer)s?\s(?:fit|match|is\b|appl|agree|work|can)"
     r"|\b(?:do|does)\s?(?:not|n['’]t) (?:match|fit|agree with) any\b"
     r"|\b(?:stays?|remains?) (?:open|unclear|unknown|undecided)\b"

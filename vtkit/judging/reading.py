@@ -37,6 +37,11 @@ _DOUBT = re.compile(
     r"|(?:but )?i(?:['’]m| am) (?:\w+ )?(?:not|un)|\?)",
     re.IGNORECASE,
 )
+_DENIED = re.compile(
+    r"\W*(?:no|nope|but|well|wait|actually|sorry|hmm|or rather)?\W*(?:that|this|it)"
+    r"(?:['’]s| is| was) (?:wrong|false|incorrect|untrue|not (?:right|correct|true))\b",
+    re.IGNORECASE,
+)
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
     r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
@@ -181,6 +186,9 @@ class Reader:
         """What follows a "but", if nothing was committed to before: "may be A, but is B"."""
         for cut in list(islice(_BUT.finditer(self.text, start + 1, end), _MAX_CUTS))[-1:]:
             before = self.text[start : cut.start()]
+            told = rule == "bare" and SECOND_SENTENCE.search(before)
+            if told or _PARITY.search(self.text, cut.end(), end):
+                return None
             if _TENTATIVE.search(before) or not mentioned(before, self.choices):
                 return self._read(cut.end(), end, rule)
         return None
@@ -223,7 +231,7 @@ class Reader:
 
     def _is_undone(self, choice: int, cut: str, rest: str) -> bool:
         """Tell whether remarks after a choice make another one as good."""
-        if _DOUBT.match(rest):
+        if _DOUBT.match(rest) or _DENIED.match(rest):
             return True
         others = mentioned(rest, self.choices) - {choice}
         if not others:

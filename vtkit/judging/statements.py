@@ -39,7 +39,8 @@ _SAID_AFTER = re.compile(
 )
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
-    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"^\W*(?:had|were)\s(?:the|it|we|i|there|they|one|this|that|all)\b"
+    r"|\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
     r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
@@ -75,7 +76,7 @@ _LABEL = re.compile(
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
-_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
+_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"

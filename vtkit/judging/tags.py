@@ -116,10 +116,13 @@ for _first, _last in (
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
 _NEXT_QUESTION = re.compile(
-    r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE
+    r"^[#*\s]{0,6}(?:(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]"
+    r"|(?:Next|Another|New|Follow-up)\s(?:question|problem|task|puzzle)\b)",
+    re.MULTILINE,
 )
+_ANOTHER = re.compile(r"[#*\s]{0,6}(?:Next|Another|New|Follow-up)\s(?:question|problem|task)\s?:")
 _RESTATED = re.compile(
-    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$"
+    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n.!?]*\n*$"
 )
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
@@ -138,7 +141,7 @@ def visible(text: str) -> tuple[str, np.ndarray | None]:
 def first_turn(text: str) -> str:
     """Drop an invented next turn, and a tag that is cut off at the end."""
     first = len(text) - len(text.lstrip())
-    if _NEXT_TURN.match(text, first):
+    if _NEXT_TURN.match(text, first) or _ANOTHER.match(text, first):
         return ""
     ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
     speaks = any(name in text for name in ("User", "user", "Human", "human"))

@@ -236,6 +236,7 @@ _READ_AS = {
     r"\bstep \d+\b": " ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"\((?:un|in|im|ir|dis|non|not|n['’]t)\)\s?-?(?=\w)": " maybe ",
     r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",

@@ -63,7 +63,12 @@ _UNSURE = re.compile(
     r"|not sure|unsure|just a guess)\b",
     re.IGNORECASE,
 )
+_BOTH = re.compile(r"\W*(?:both|either|any|each)\b[^.\n]{0,40}\b(?:count|answers?|correct|right|fine)\b", re.I)
+_PLACEHOLDER = re.compile(
+    r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*", re.IGNORECASE
+)
 _CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
+_ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
@@ -98,16 +103,22 @@ class _Judge:
         parts = self.parts
         if not parts.readable:
             return _none("html" if is_html(self.text[:_NEAR]) else "none")
+        if parts.samples and not parts.blocks:
+            return _none("none")
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
             blocks = [self._block(*block) for block in parts.blocks]
-            if self.choices:
-                blocks = [block for block in blocks if block.match.why != "nothing"] or blocks
+            blocks = [block for block in blocks if not self._is_empty(block)] or blocks
             return self._settle(blocks + self._statements(later))
         if not parts.finished:
             return self._unfinished()
         stated = self._statements(parts.outside)
         return self._settle(stated) if stated else self._own_words()
+
+    def _is_empty(self, block: Commitment) -> bool:
+        if self.choices:
+            return block.match.why == "nothing"
+        return _PLACEHOLDER.fullmatch(self.text, block.start, block.end) is not None
 
     def _block(self, start: int, end: int) -> Commitment:
         stated = statements.find_stated(self.text, start, end)
@@ -225,7 +236,7 @@ class _Judge:
                 corrected = CORRECTION.search(between) is not None
                 if following.rule != "block" and last.rule != "block":
                     corrected |= CONCLUSION.search(between) is not None
-                if not corrected:
+                if not corrected or _ELSE.search(between):
                     return True
         return False
 
@@ -240,7 +251,7 @@ class _Judge:
         if not after:
             return None
         start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
-        if self.choices and (why := self._undone(last, start, end)):
+        if why := self._undone(last, start, end):
             return _none(why)
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
@@ -249,13 +260,20 @@ class _Judge:
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
         found = [self.reader.commit(*span, "sentence") for span in spans]
-        found = [commit for commit in found if commit.match.choice is not None]
-        changed = list(filter(self.reader.counts, found))
+        if self.choices:
+            found = [commit for commit in found if commit.match.choice is not None]
+            changed = list(filter(self.reader.counts, found))
+        else:
+            changed = [each for each in found if self._states_value(each)]
         if changed and not self._agree(changed[-1], last):
             return self._found(changed[-1])
         if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
         return None
+
+    def _states_value(self, commit: Commitment) -> bool:
+        sentence = self.text[commit.start : commit.end]
+        return statements.is_meant(sentence) and free.states_value(sentence)
 
     def _undone(self, last: Commitment, start: int, end: int) -> str | None:
         """Why later words undo an answer: they name another outright, or offer one, or give up."""
@@ -263,6 +281,12 @@ class _Judge:
             words = self.text[low:high]
             if statements.CROSS.search(words):
                 continue  # ruled out
+            if _BOTH.match(words):
+                return "hedge"
+            if not self.choices:
+                if _OFFER.match(words) and free.states_value(_OFFER.sub("", words, count=1)):
+                    return "hedge"
+                continue
             offered = prose.GIVING_UP.search(self.choices[last.match.choice or 0])
             if prose.gives_up(self.text, low, high) and not (offered or _CAVEAT.search(words)):
                 return "retracted"

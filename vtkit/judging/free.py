@@ -35,6 +35,10 @@ _VAGUE = re.compile(
     r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
     re.IGNORECASE,
 )
+_RIVAL = re.compile(
+    r"\b(?:(?P<if>if|unless|otherwise|else|depending)|could|might|may|possibly|perhaps|equally)\b",
+    re.IGNORECASE,
+)
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
 _OPENING = re.compile(r"(?:then|now|next|finally|and)\b,?\s", re.IGNORECASE)
 _COUNT = re.compile(r"(\d+(?:\.\d+)?) [A-Za-z]+(?: [A-Za-z]+)?")
@@ -64,6 +68,8 @@ def says(answer: str, solution: str) -> bool:
         return False
     if _bare(answer) == _bare(solution):
         return True
+    if _is_conditional(answer):
+        return False
     if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):
         letter = _LETTER.fullmatch(answer) or _LABELLED.fullmatch(answer)
         if letter and not _other_letter(letter):
@@ -77,6 +83,25 @@ def says(answer: str, solution: str) -> bool:
     if said is not None:
         return same_value(said, meant)
     return _counts_to(answer, meant)
+
+
+def states_value(sentence: str) -> bool:
+    """Tell whether a sentence comes to one value: "That makes it 9"."""
+    if len(sentence) > _MAX_CLAIM:
+        return False
+    if any(map(read_value, _claims(sentence))):
+        return True
+    return len(_numbers(_first_clause(sentence) or "")) == 1
+
+
+def _is_conditional(answer: str) -> bool:
+    """Tell whether an answer depends, or another may be as good: "12 if symmetric, else 6"."""
+    rival = _RIVAL.search(answer)
+    return bool(rival and (rival["if"] or _numbers(answer[rival.end() :])))
+
+
+def _numbers(text: str) -> list[str]:
+    return [word.text for word in words(text) if NUMBER.fullmatch(word.text)]
 
 
 def _bare(text: str) -> str:
@@ -123,8 +148,7 @@ def _counts_to(answer: str, meant: Value) -> bool:
     clause = _first_clause(answer)
     if clause is None or len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False
-    numbers = [word for word in words(clause) if NUMBER.fullmatch(word.text)]
-    if len(numbers) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
+    if len(_numbers(clause)) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
         return False
     return match_choice(clause, (meant.items[0],), lettered=False).choice == 0
 

@@ -68,6 +68,7 @@ _PLACEHOLDER = re.compile(
     r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*", re.IGNORECASE
 )
 _CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
+_BREAK = re.compile(r"[\s,:;!?….–—-]*")
 _ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
@@ -256,7 +257,8 @@ class _Judge:
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
-        spans = find_sentences(self.text, cue.end(), end)[:_MAX_SENTENCES]
+        resumed = _BREAK.match(self.text, cue.end(), end).end()
+        spans = find_sentences(self.text, resumed, end)[:_MAX_SENTENCES]
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
         found = [self.reader.commit(*span, "sentence") for span in spans]

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from vtkit.judging import words
 from vtkit.judging.choices import Choices, bare, by_letter, prepare
-from vtkit.judging.values import has_variables, read_value, same_value
+from vtkit.judging.values import has_variables, read_value, same_quantity
 
 MAX_PHRASE = 600
 """Longer phrases are not answers."""
@@ -85,7 +85,7 @@ def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
     meant = [read_value(choice) for choice in choices]
     if has_variables(value) and not any(each and has_variables(each) for each in meant):
         return None  # letters of options
-    fits = [place for place, each in enumerate(meant) if each and same_value(value, each)]
+    fits = [place for place, each in enumerate(meant) if each and same_quantity(value, each)]
     if len(fits) == 1:
         return Match(fits[0], "named", plain=True)
     return Match(None, "several" if fits else "outside")

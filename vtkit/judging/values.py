@@ -9,11 +9,13 @@ in plain text, Unicode or LaTeX. Only what is made of such signs gets to the LaT
 
 import re
 import unicodedata
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from vtkit.judging.expressions import NUMBER, same
+from vtkit.judging.expressions import NUMBER, as_fraction, same
+from vtkit.judging.words import with_digits
 
 MAX_VALUE = 80
 """Longer phrases are not read as values: the parser takes its time."""
@@ -29,6 +31,11 @@ class Value(NamedTuple):
     name: str = ""  # ``x`` of "x = 6"
 
 
+_DIGITS = dict(
+    zip("one two three four five six seven eight nine ten eleven twelve".split(), map(str, range(1, 13)), strict=True)
+)
+_PARTS = {"quarter": 4, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_SCALES = {"thousand": 1000, "million": 1000000, "billion": 1000000000}
 # Spellings of one thing, in this order.
 _SPELLINGS = [
     (re.compile(pattern), instead)
@@ -46,11 +53,31 @@ _SPELLINGS = [
         (r"∛", r"\\sqrt[3]"),
         (r"π|(?<![A-Za-z\\])[Pp]i(?![A-Za-z])", r"\\pi "),
         (r"∠|\\angle\b|\\triangle\b|△", ""),
-        (r"(?<=\d),(?=\d{3}(?!\d))", ""),  # thousands
+        (r"(?<=\d),(?=\d{3}(?!\d))|(?<=\d)(?<![\d.]\d{4})[ \u00a0\u202f](?=\d{3}(?:[ \u00a0\u202f]\d{3})*(?![\d.]))", ""),
+        (r"(?<![\d(,.])(\d+),(\d{1,2})(?=\s?(?:[kcmd]?m|k?g|[mc]?l|€|°|%)(?![A-Za-z]))", r"\1.\2"),
+        (r"°\s?C\b|(?:°|\bdegrees?)\s?[Cc]elsius\b|℃", "celsius"),
+        (r"°\s?F\b|(?:°|\bdegrees?)\s?[Ff]ahrenheit\b|℉", "fahrenheit"),
         (r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b", r"\1*10^{\2}"),
         (r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}"),
         (r"\^\s?(-?\d+(?:\.\d+)?|[a-z])(?![\w}])", r"^{\1}"),
         (r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z]\b|\\pi)", r"\1{\2}"),
+    )
+]  # fmt: skip
+_IN_WORDS = [
+    (re.compile(pattern, re.IGNORECASE), instead)
+    for pattern, instead in (
+        (r"\b(?:minus|negative)\s(?=\w)|负(?=\s?\d)", "-"),
+        (r"\b(?:and )?(?:(?:one |a )half|half an?(?= hour))\b", " 1/2"),
+        (r"\b(?:one|a) quarter\b", "1/4"),
+        (r"\b(?:one|a) third\b", "1/3"),
+        (rf"\b({'|'.join(_DIGITS)})(?=[\s-](?:quarter|third|fourth|fifth|sixth|eighth|tenth|(?:and )?\s?1/|percent|degree))",
+         lambda word: _DIGITS[word[1].lower()]),
+        (r"\b(\d+)[\s-](quarter|third|fourth|fifth|sixth|eighth|tenth)s?\b",
+         lambda part: f"{part[1]}/{_PARTS[part[2].lower()]}"),
+        (r"\b(\d+(?:\.\d+)?) (thousand|million|billion)\b",
+         lambda scaled: f"{scaled[1]}*{_SCALES[scaled[2].lower()]}"),
+        (r"(\d*)\.(\d*)\s?(?:\\(?:overline|bar|dot)\s?\{(\d+)\}|\((\d+)\))", lambda found: _recurring(*found.groups())),
+        (r"^\s*\\?\$\s?(\d[\d.,]*)\s*$", r"\1 dollars"),
     )
 ]  # fmt: skip
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -74,14 +101,26 @@ _UNITS = {
         "min minutes minute 分钟", "h hr hrs hours hour 小时", "dollar dollars USD 元",
         "unit units",
         "Hz", "J", "kJ", "Pa", "kPa", "N", "V", "A", "W", "kW", "mol", "K", "rad radians",
-        "km/h", "mph", "m/s", "day days", "year years", "cent cents", "€", "£",
+        "km/h", "mph", "m/s", "day days", "year years", "cent cents ¢", "celsius", "fahrenheit", "€", "£",
+        "t tonnes tonne tons ton",
     )
     for name in line.split()
 }  # fmt: skip
+_SIZES = {
+    name: (dimension, size)
+    for dimension, sizes in {
+        "length": "mm 0.001 cm 0.01 dm 0.1 m 1 km 1000",
+        "mass": "g 1 kg 1000 t 1000000",
+        "volume": "ml 0.001 l 1",
+        "time": "s 1 min 60 h 3600 day 86400",
+        "money": "cent 1 dollar 100",
+    }.items()
+    for name, size in zip(sizes.split()[::2], sizes.split()[1::2], strict=True)
+}
 _UNIT = re.compile(
     r"(?<=[\w)}\]\s])\s*(?P<power>square|sq\.?|cubic|平方|立方)?\s?(?P<unit>"
     + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
-    + r")(?:\s?\^\s?\{?(?P<raised>[23])\}?)?$"
+    + r")(?:\s?\^\s?\{?(?P<raised>[23])\}?|(?<=m)(?P<bare>[23]))?$"
 )
 _POWER_WORDS = {"cubic": "3", "立方": "3"}
 _MIXED = re.compile(
@@ -100,10 +139,11 @@ _SIGNS = re.compile(
 )
 _BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^+-]\s*[*/^)]|\}\s*\^|^[*/^]|[-+*/^]$")
 _SEPARATORS = re.compile(r"\s*(?:[,;，、；]|\b(?:and|or)\b|[和或])\s*")
-_NUMERIC = re.compile(r"[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
+_PLUS_MINUS = re.compile(r"^([^±,]*)(?:±|\\pm\b)([^±,]+)$")
+_NUMERIC = re.compile(r"[\d±一二两三四五六七八九十]|\b(?:half|quarters?|thirds?|minus|negative)\b|[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
 # Words of three letters and more in a value; another one makes it prose.
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
-_KNOWN = {*_UNITS, *"square cubic sqrt root sin cos tan log exp and xyz abc".split()}
+_KNOWN = {*_UNITS, *"celsius Celsius square cubic sqrt root sin cos tan log exp and xyz abc".split()}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 
@@ -113,6 +153,10 @@ def read_value(text: str) -> Value | None:
     """Read a phrase that is nothing but a value; None if it is not one."""
     if len(text) > MAX_VALUE or not _NUMERIC.search(text):
         return None
+    text = with_digits(text)
+    for pattern, instead in _IN_WORDS:
+        text = pattern.sub(instead, text)
+    text = _PLUS_MINUS.sub(r"\1+\2, \1-\2", text)
     if "=" not in text and any(word not in _KNOWN for word in _PROSE.findall(text)):
         return None
     text = _spelt(text)
@@ -142,6 +186,13 @@ def read_value(text: str) -> Value | None:
 def has_variables(value: Value) -> bool:
     """Tell whether letters stand for numbers in it."""
     return any(map(_VARIABLE.search, value.items))
+
+
+def _recurring(whole: str, places: str, block: str | None, bracketed: str | None) -> str:
+    r"""A recurring decimal as a fraction: ``0.\overline{3}`` is 3/9."""
+    period = block or bracketed
+    above = int((whole or "0") + places + period) - int((whole or "0") + places)
+    return f"{above}/{(10 ** len(period) - 1) * 10 ** len(places)}"
 
 
 def _spelt(text: str) -> str:
@@ -183,7 +234,7 @@ def _side(text: str) -> Value | None:
     if text[:1] in ("€", "£"):
         unit, text = text[0], text[1:].strip()
     elif found := _UNIT.search(text, 1):
-        power = found["raised"] or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
+        power = found["raised"] or found["bare"] or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
         unit = _UNITS[found["unit"]] + (power or "")
         text = text[: found.start()].strip()
     form, inside = "", text.replace(r"\{", "{").replace(r"\}", "}")
@@ -215,20 +266,45 @@ def _mixed(found: re.Match) -> str:
 def same_value(said: Value, meant: Value) -> bool:
     """Compare values, with units and names where both have one; sets and lists without order."""
     units = {said.unit, meant.unit} - {"", "unit", "unit2", "unit3"}
-    if len(units) > 1 or len({said.name, meant.name} - {""}) > 1:
+    if len(units) > 1:
+        return False
+    if len({said.name, meant.name} - {""}) > 1:
         return False
     if len(said.items) != len(meant.items):
         return False
     if {said.form, meant.form} <= {"", "{}"}:
-        if _each_in(said, meant) and _each_in(meant, said):
+        percent = said.unit != meant.unit and "%" in units
+        if _each_in(said, meant) and _each_in(meant, said) and not (percent and _is_share(said)):
             return True
         return len(said.items) == 1 and "%" in units and _as_share(said, meant)
     pairs = zip(said.items, meant.items, strict=True)
-    return said.form == meant.form and all(same(*pair) for pair in pairs)
+    forms = {said.form, meant.form} in ({said.form}, {"", "()"})
+    return forms and all(same(*pair) for pair in pairs)
 
 
 def _each_in(one: Value, other: Value) -> bool:
     return all(any(same(item, another) for another in other.items) for item in one.items)
+
+
+def same_quantity(said: Value, meant: Value) -> bool:
+    """Compare values as :func:`same_value` does, and after converting units: "340 cm", "3.4 m"."""
+    sizes = _converted(said), _converted(meant)
+    return same_value(said, meant) or (None not in sizes and sizes[0] == sizes[1])
+
+
+def _is_share(value: Value) -> bool:
+    number = as_fraction(value.items[0])
+    return number is not None and number <= 1
+
+
+def _converted(value: Value) -> tuple[str, Fraction] | None:
+    """Dimension and size in base units: "340 cm" and "3.4 m" are one length."""
+    unit, power = (value.unit[:-1], int(value.unit[-1])) if value.unit[-1:].isdigit() else (value.unit, 1)
+    number = as_fraction(value.items[0])
+    if unit not in _SIZES or number is None or len(value.items) > 1:
+        return None
+    dimension, size = _SIZES[unit]
+    return f"{dimension}{power}", number * Fraction(size) ** power
 
 
 def _as_share(*values: Value) -> bool:

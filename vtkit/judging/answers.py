@@ -141,10 +141,17 @@ class _Judge:
             commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
             if self.choices and commit.match.why == "nothing":
                 continue
+            if not self.choices and self._leads_on(start, end):
+                continue
             if kind != "weak":
                 found = [earlier for earlier in found if not earlier.weak]
             found.append(commit._replace(weak=kind == "weak"))
         return found
+
+    def _leads_on(self, start: int, end: int) -> bool:
+        """Tell whether a heading is followed by prose: "Answer: To find the area, look at ..."."""
+        said = self.text[start:end]
+        return len(said.split()) > _MAX_BARE and not free.states_value(said)
 
     def _unfinished(self) -> Answer:
         """Reasoning that was never closed: only its concluding words can be an answer."""
@@ -183,6 +190,7 @@ class _Judge:
         bold = [
             Commitment(*span, "bold", _UNMATCHED)
             for span in statements.find_bold(self.text, start, end)
+            if not self.text[slice(*span)].endswith(":")
         ]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold[-1:])

@@ -6,8 +6,9 @@ premises and reasons claim nothing, and a text that gives up has no answer.
 
 import re
 
+from vtkit.judging.free import states_value
 from vtkit.judging.reading import Commitment, Reader
-from vtkit.judging.statements import after_conclusion, find_sentences, is_cut_off
+from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
 
 _MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
@@ -38,8 +39,9 @@ GIVING_UP = re.compile(
     r"|context)",
     re.IGNORECASE,
 )
+_MAX_ALONE = 3  # words of a last line that is an answer
+_VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
 _NEAR = 2000
-_CODE = re.compile(r"```(?:py|js|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
     r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have"
@@ -75,7 +77,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     """The commitments that decide, in order: conclusions, or else claims; none if it gives up."""
     text = reader.text
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
-    code = [found.span() for found in _CODE.finditer(text, max(start, end - _NEAR), end)]
+    code = [found.span() for found in CODE.finditer(text, max(start, end - _NEAR), end)]
     spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
     listed = [bool(_starts_line(text, span[0]) and _ITEM.match(text, *span)) for span in spans]
     listed = listed if sum(listed) > 1 else [False] * len(spans)
@@ -89,7 +91,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
         if rest:
-            if commit := _claim(reader, *rest):
+            if commit := _claim(reader, *rest, concluded=span == spans[-1]):
                 concluded.append(commit)
                 continue
         if open_end or item or place < recent or _SUPPORT.match(text, *span):
@@ -113,10 +115,24 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
     """The sentences that conclude, or else all; none if the text gives up or breaks off."""
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     spans = [span for span in spans if not _CHAT.match(text, *span)]
-    if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):
+    if any(gives_up(text, *span) for span in spans):
+        return []
+    alone = bool(spans) and len(text[slice(*spans[-1])].split()) <= _MAX_ALONE
+    if alone and _starts_line(text, spans[-1][0]) or (spans and _VERDICT.fullmatch(text, *spans[-1])):
+        return spans[-1:]
+    if is_cut_off(text[start:end]):
         return []
     concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
+    valued = [span for span in spans if _states_value(text, *span)]
+    if valued and (not concluded or "\n\n" in text[concluded[-1][0] : valued[-1][0]].strip()):
+        return valued
     return concluded or spans
+
+
+def _states_value(text: str, start: int, end: int) -> bool:
+    sentence = text[start:end].strip()
+    aside = sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
+    return not aside and is_meant(sentence) and states_value(sentence)
 
 
 def _starts_line(text: str, place: int) -> bool:
@@ -128,7 +144,9 @@ def _based(text: str, span: Span) -> Span | None:
     return (opening.end(), span[1]) if opening else None
 
 
-def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
+def _claim(
+    reader: Reader, start: int, end: int, *, concluded: bool = False
+) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
     if commit.match.why == "rejected":
         return None
@@ -136,4 +154,6 @@ def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
         return commit
     if said := reader.said_of_subject(start, end):
         return commit._replace(match=said)
+    if concluded and commit.match.choice is not None and reader.concludes(commit):
+        return commit
     return commit if reader.counts(commit) else None

@@ -19,11 +19,13 @@ _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MAX_CUTS = 4
 _CUT = re.compile(
     r"\s(?=[(\[]\s?\w)|[,;:.!?。，；：](?=\s|$)|\s[-–—](?=\s)|\n"
-    r"|\s(?=(?:because|since|given|due\sto|as(?!\s(?:well|good|close|near|likely))|which|while|whereas|where|although|though|but)\s)",
+    r"|\s(?=(?:because|since|given|even\sthough|due\sto|as(?!\s(?:well|good|close|near|likely))|which|while|whereas|where|although|though|but)\s)",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\W{0,3}(?:because|since|given|due\sto|as\s|which|while|whereas|where|for\s)", re.IGNORECASE
+    r"\W{0,3}(?:because|since|given|due\sto|as\s|which|while|whereas|where|for\s|(?:even\s|al)?though"
+    r"|the\s(?:\w+\s){1,3}(?:near|beside|behind|by|next\sto|under)\s)",
+    re.IGNORECASE,
 )
 # In remarks that name another choice: it is as good.
 _PARITY = re.compile(
@@ -47,7 +49,7 @@ _PREDICATE = re.compile(
     r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
     r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
-    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
+    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)|\smade\s(?:up\s|out\s)?(?:of|from)\b|\s(?:placed|located|found|taken)\s(?:at|in|on)\b)*",
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
@@ -70,7 +72,7 @@ _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECAS
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
 _SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
-_BUT = re.compile(r",?\sbut\s", re.IGNORECASE)
+_BUT = re.compile(r",?\sbut\s|;\s(?=(?:it|this|that) is\b)", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
@@ -78,6 +80,18 @@ _PREMISE = re.compile(
     r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
 )
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
+
+
+_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)[*]{0,2}\s?[,.;:–—][*]{0,2}\s", re.IGNORECASE)
+_OTHER_VERDICT = {
+    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
+    for word, pattern in (
+        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
+        ("no", "yes"),
+        ("true", "(?:false|untrue)"),
+        ("false", "true"),
+    )
+}
 
 
 class Commitment(NamedTuple):
@@ -106,13 +120,24 @@ class Reader:
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
-            self.commit_label(start, end, rule)
+            self._verdict(start, end, rule)
+            or self.commit_label(start, end, rule)
             or self._corrected(start, end, rule)
             or self._first_clause(start, end, rule)
             or self._concluded(start, end, rule)
             or self._turned(start, end, rule)
             or whole
         )
+
+    def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
+        """The yes or no that a sentence opens with: "Yes, there are no people"."""
+        said = _VERDICT.match(self.text, start, end) if rule != "bare" else None
+        if said is None or said[1].casefold() not in prepare(self.choices).exact:
+            return None
+        rest = self.text[said.end() : end]
+        if _PARITY.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
+            return None
+        return Commitment(*said.span(1), rule, match_choice(said[1], self.choices))
 
     def commit_label(self, start: int, end: int, rule: str) -> Commitment | None:
         """A letter with an explanation that does not name another choice first."""
@@ -136,6 +161,13 @@ class Reader:
         sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
         claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
         return claimed and statements.is_meant(sentence)
+
+    def concludes(self, commit: Commitment) -> bool:
+        """Tell whether a conclusion is about the only choice that it names."""
+        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
+        others = mentioned(sentence, self.choices) - {commit.match.choice}
+        tentative = _TENTATIVE.search(sentence) or _WORST.search(sentence)
+        return not (tentative or others) and statements.is_meant(sentence)
 
     def said_of_subject(self, start: int, end: int) -> Match | None:
         """The only choice in a sentence, if it is said of its subject or called the best."""

@@ -23,6 +23,7 @@ _SAID = re.compile(
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
     r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
     r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
+    r"|答え(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}\s?:"
     # the same in the languages that Qwen2-VL slips into
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
@@ -57,6 +58,7 @@ _EACH = re.compile(
     r"|remaining|these|those|given|step|worked|sample)[*_\s]*$",
     re.IGNORECASE,
 )
+CODE = re.compile(r"```(?:py|js(?!on)|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 # A full stop after a single letter does not end "B. left", unless a sentence begins there.
@@ -76,7 +78,7 @@ _LABEL = re.compile(
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
-_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d$")
+_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
@@ -102,7 +104,8 @@ CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
     r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
-    r"|altogether|in short)\b[,:]?",
+    r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto|quindi"
+    r"|поэтому|значит|следовательно)\b[,:]?|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,
 )
 
@@ -116,7 +119,12 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     """
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
-    statements = [match for match in _all(_SAID, text, start, end) if not _is_heading(text, match)]
+    code = [fence.span() for fence in CODE.finditer(text, start, end)]
+    statements = [
+        match
+        for match in _all(_SAID, text, start, end)
+        if not _is_heading(text, match) and not any(low < match.start() < high for low, high in code)
+    ]
     for match in statements:
         if _is_meant(text, start, match.start()):
             kind = "weak" if _is_weak(text, match) else "statement"
@@ -231,5 +239,7 @@ def _rest(text: str, start: int, end: int) -> Span:
     window = text[start : min(end, start + 200)]
     skipped = len(window) - len(window.lstrip(' \t\n*_`":>'))
     window = window[skipped:]
-    stop = _END.search(window, 1)
-    return start + skipped, start + skipped + (stop.start() if stop else len(window))
+    stops = (stop.start() for stop in _END.finditer(window, 1))
+    open_braces = lambda stop: window.count("{", 0, stop) - window.count("}", 0, stop)
+    stop = next((stop for stop in stops if window[stop] != "}" or not open_braces(stop)), len(window))
+    return start + skipped, start + skipped + stop

@@ -157,7 +157,11 @@ def first_turn(text: str) -> str:
             ends.append(turn.start())
             break
     made_up = "\n" in text and _NEXT_QUESTION.search(text, first + 1)
-    if made_up and not _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start()):
+    restated = made_up and (
+        _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start())
+        or ("</" not in text[: made_up.start()] and "</think>" in text[made_up.start() :])
+    )
+    if made_up and not restated:
         ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()
     cut = _CUT_TAG.search(text, max(len(text) - 14, 0))

@@ -49,6 +49,7 @@ _SPELLINGS = [
         (r"\*\*", "^"),
         (r"\^\s?\{?\s?(?:\\circ|∘|°)\s?\}?|\\(?:circ|deg(?:ree)?)\b|[º˚]", "°"),
         (r"\\%|％", "%"),
+        (r"\\f?boxed\s?\{([^{}]*)$", r" \1"),
         (r"√|\\surd\b|(?<![\\A-Za-z])sqrt\b|\b(?:square )?root of\b|\broot(?=\s\d)", r"\\sqrt"),
         (r"∛", r"\\sqrt[3]"),
         (r"π|(?<![A-Za-z\\])[Pp]i(?![A-Za-z])", r"\\pi "),
@@ -130,6 +131,7 @@ _MIXED = re.compile(
 _SYMBOL = re.compile(
     r"(?:[A-Za-z]|[A-Z]{2,4}|\\[a-z]+)\s?'?(?:_\s?(?:\w|\{[\w ,]+\}))?\s?(?:\([A-Za-z]\))?\s?°?"
 )
+_POINT = re.compile(r"^[A-Z](?=\s?\(\s?-?[\d.]+\s?,)")
 _WORDS = re.compile(r"[A-Za-z]{2,12}(?:\s[A-Za-z]{1,12}){0,6}")
 _SIGNS = re.compile(
     r"(?:[\s\d.+*/^()!{}|-]"
@@ -156,6 +158,7 @@ def read_value(text: str) -> Value | None:
     text = with_digits(text)
     for pattern, instead in _IN_WORDS:
         text = pattern.sub(instead, text)
+    text = _POINT.sub("", text)
     text = _PLUS_MINUS.sub(r"\1+\2, \1-\2", text)
     if "=" not in text and any(word not in _KNOWN for word in _PROSE.findall(text)):
         return None

@@ -51,7 +51,7 @@ _SAME = {
     **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards")},
 }
 # Chinese has no spaces: numbers are told from what they count.
-_HAN = "\u4e00-\u9fff"
+_HAN = "\u1100-\u11ff\u3040-\u30ff\u4e00-\u9fff"
 _COUNTED = re.compile(rf"(?<=[{_HAN}])(?=[\dA-Za-z])|(?<=[\dA-Za-z])(?=[{_HAN}])")
 _HAN_DIGITS = dict(zip("零一二两三四五六七八九", (0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
 _HAN_POWERS = {"十": 10, "百": 100, "千": 1000}
@@ -169,7 +169,7 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "不是 not never neither without except excluding unlike than compared".split()
+    "不是 not never neither nor without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
     "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"

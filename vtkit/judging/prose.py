@@ -48,7 +48,9 @@ _CHAT = re.compile(
     r"|need))\b",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?:)")
+_ITEM = re.compile(
+    r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\*{0,2}\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?[:–—-])"
+)
 _SUPPORT = re.compile(
     r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason"
     r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b"

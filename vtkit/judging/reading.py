@@ -83,6 +83,10 @@ _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
 _VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)[*]{0,2}\s?[,.;:–—][*]{0,2}\s", re.IGNORECASE)
+_TENTATIVE_VERDICT = re.compile(
+    r"^\W*(?:or|and|but)\b|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
+    re.IGNORECASE,
+)
 _OTHER_VERDICT = {
     word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
     for word, pattern in (
@@ -117,11 +121,12 @@ class Reader:
         whole = Commitment(start, end, rule, match)
         if match.plain or not self.choices or end - start > MAX_PHRASE:
             return whole
+        if said := self._verdict(start, end, rule):
+            return said
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
-            self._verdict(start, end, rule)
-            or self.commit_label(start, end, rule)
+            self.commit_label(start, end, rule)
             or self._corrected(start, end, rule)
             or self._first_clause(start, end, rule)
             or self._concluded(start, end, rule)
@@ -135,7 +140,7 @@ class Reader:
         if said is None or said[1].casefold() not in prepare(self.choices).exact:
             return None
         rest = self.text[said.end() : end]
-        if _PARITY.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
+        if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
             return None
         return Commitment(*said.span(1), rule, match_choice(said[1], self.choices))
 
@@ -165,6 +170,8 @@ class Reader:
     def concludes(self, commit: Commitment) -> bool:
         """Tell whether a conclusion is about the only choice that it names."""
         sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
+        if prepare(self.choices).kind == "number":
+            sentence = sentence.rpartition("=")[2]
         others = mentioned(sentence, self.choices) - {commit.match.choice}
         tentative = _TENTATIVE.search(sentence) or _WORST.search(sentence)
         return not (tentative or others) and statements.is_meant(sentence)

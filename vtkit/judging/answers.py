@@ -157,12 +157,20 @@ class _Judge:
         """Reasoning that was never closed: only its concluding words can be an answer."""
         whole = (0, len(self.text))
         stated = self._statements([whole])
-        if stated and not re.search(r"\w", _MARKUP.sub(" ", self.text[stated[-1].end :])):
+        if stated and self._is_last_word(stated[-1].end):
             return self._settle(stated)
         if self._is_page(0, len(self.text)):
             return _none("html")
         bare = None if SECOND_SENTENCE.search(self.text.strip()) else self._bare(*whole)
         return bare or _none("unfinished")
+
+    def _is_last_word(self, place: int) -> bool:
+        """Tell whether nothing follows but the rest of a sentence that is not cut off."""
+        rest = _MARKUP.sub(" ", self.text[place : place + MAX_PHRASE]).strip()
+        if not re.search(r"\w", rest):
+            return True
+        whole = rest.startswith(",") and rest.endswith(".") and not re.search(r"[.!?]\s|\n", rest)
+        return whole and not CORRECTION.search(rest)
 
     def _own_words(self) -> Answer:
         """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""

@@ -113,5 +113,8 @@ def claims(sentence: str, choices: tuple[str, ...]) -> bool:
 
     "There are 3 chairs" does; "three people are sitting" only mentions a number.
     """
-    patterns = (_CLAIMS[prepare(choices).kind], _OPTION_LETTER)
+    kind = prepare(choices).kind
+    patterns = [_CLAIMS[kind], _OPTION_LETTER]
+    if kind == "phrase":  # left, right, centre
+        patterns.append(_CLAIMS["direction"])
     return any(pattern.search(sentence) for pattern in patterns)

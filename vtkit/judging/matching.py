@@ -68,12 +68,22 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
 
 def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
     """The places of all choices that a phrase names, unless it negates them or only compares."""
+    reading = _read(phrase, choices)
+    named = {place for place in reading.accepted if place is not None}
+    return (named | reading.doubtful) - reading.rejected
+
+
+def ruled_out(phrase: str, choices: tuple[str, ...]) -> set[int]:
+    """The places of the choices that a phrase negates."""
+    return _read(phrase, choices).rejected
+
+
+def _read(phrase: str, choices: tuple[str, ...]) -> "_Reading":
     index = prepare(choices)
     found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
     reading = _Reading(_joined(found, index), index, index.size)
     reading.verdict()
-    named = {place for place in reading.accepted if place is not None}
-    return (named | reading.doubtful) - reading.rejected
+    return reading
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:

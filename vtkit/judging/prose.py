@@ -7,6 +7,7 @@ premises and reasons claim nothing, and a text that gives up has no answer.
 import re
 
 from vtkit.judging.free import states_value
+from vtkit.judging.matching import match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
@@ -86,6 +87,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     open_end = is_cut_off(text[start:end])
     concluded: list[Commitment] = []
     claimed: list[Commitment] = []
+    telling = [span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))]
     recent = len(spans) - _MAX_SENTENCES
     for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
         if gives_up(text, *span):
@@ -93,7 +95,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
         if rest:
-            if commit := _claim(reader, *rest, concluded=span == spans[-1]):
+            if commit := _claim(reader, *rest, concluded=span in telling[-1:]):
                 concluded.append(commit)
                 continue
         if open_end or item or place < recent or _SUPPORT.match(text, *span):
@@ -102,7 +104,17 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             claimed.append(commit)
     if spans and gives_up(text, *spans[-1]):
         return _as_choice(reader, *spans[-1])
-    return concluded or claimed
+    return _outspoken(concluded, claimed) if concluded else _outspoken(claimed, [])
+
+
+def _outspoken(found: list[Commitment], others: list[Commitment]) -> list[Commitment]:
+    """Without what names nothing ("it may be either") before a sentence that names a choice."""
+    named = [place for place, commit in enumerate(found) if commit.match.plain]
+    if found and found[-1].match.choice is None:
+        later = [commit for commit in others if commit.start > found[-1].end and commit.match.plain]
+        return later or found
+    kept = found[: named[-1]] if named else []
+    return [commit for commit in kept if commit.match.choice is not None] + found[len(kept) :]
 
 
 def _as_choice(reader: Reader, start: int, end: int) -> list[Commitment]:
@@ -156,6 +168,11 @@ def _claim(
         return commit
     if said := reader.said_of_subject(start, end):
         return commit._replace(match=said)
+    if concluded and commit.match.why == "nothing":  # "a length of 35 kilometres"
+        head, _, tail = reader.text[start:end][:_NEAR].rpartition(" of ")
+        measured = match_choice(tail, reader.choices)
+        if measured.plain and measured.choice is not None and is_meant(head):
+            return commit._replace(match=measured)
     if concluded and commit.match.choice is not None and reader.concludes(commit):
         return commit
     return commit if reader.counts(commit) else None

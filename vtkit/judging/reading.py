@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vtkit.judging import statements
 from vtkit.judging.choices import claims, prepare
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
 
@@ -68,6 +68,13 @@ _TENTATIVE = re.compile(
     r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
     re.IGNORECASE,
 )
+_FIRST_LOOK = re.compile(
+    rf"{_TENTATIVE.pattern}|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
+    re.IGNORECASE,
+)
+_OTHER_ONE = re.compile(
+    r"\b(?:the|its|only|just) (?:other|remaining)\b(?: (?:one|option|choice|answer|possibility))?", re.IGNORECASE
+)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
@@ -123,6 +130,8 @@ class Reader:
             return whole
         if said := self._verdict(start, end, rule):
             return said
+        if match.why == "rejected" and len(self.choices) == 2 and _OTHER_ONE.search(phrase):
+            return Commitment(start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True))
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
@@ -228,7 +237,7 @@ class Reader:
             told = rule == "bare" and SECOND_SENTENCE.search(before)
             if told or _PARITY.search(self.text, cut.end(), end):
                 return None
-            if _TENTATIVE.search(before) or not mentioned(before, self.choices):
+            if _FIRST_LOOK.search(before) or not mentioned(before, self.choices):
                 return self._read(cut.end(), end, rule)
         return None
 

@@ -59,6 +59,7 @@ _EACH = re.compile(
     re.IGNORECASE,
 )
 CODE = re.compile(r"```(?:py|js(?!on)|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
+_LETTERED = re.compile(r"[\s*-]*\(?[A-J][).:\s*-]*")
 _BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 # A full stop after a single letter does not end "B. left", unless a sentence begins there.
@@ -184,6 +185,8 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
     after = min(
         (cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high
     )
+    if _LETTERED.fullmatch(text, before, ticks[0].start()):
+        return [(before, ticks[0].start())]
     sides = [(before, ticks[0].start()), (ticks[0].end(), after)]
     return sorted(sides, key=lambda span: len(text[slice(*span)].strip()))[-1:]
 

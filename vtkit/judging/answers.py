@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from vtkit.judging import free, prose, statements
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging import free, prose, remarks, statements
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
 from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
@@ -45,29 +45,10 @@ _MAX_LINES = 20
 _MAX_BARE = 6  # words of an answer without choices that is all of a completion
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
-# After an answer: "Or perhaps the bottle."; and what takes nothing back.
-_OFFER = re.compile(
-    r"\W*(?:(?:or|maybe|perhaps|possibly|alternatively|then again)\b"
-    r"|(?:(?:but|though|although|however),? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
-    re.IGNORECASE,
-)
-_RIVAL = re.compile(
-    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible"
-    r"|plausible|likely"
-    r"|correct|right|valid|good|an? )|\bpossible\b|\btoo\W*$",
-    re.IGNORECASE,
-)
-_UNSURE = re.compile(
-    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain"
-    r"|guessing)"
-    r"|not sure|unsure|just a guess)\b",
-    re.IGNORECASE,
-)
-_BOTH = re.compile(r"\W*(?:both|either|any|each)\b[^.\n]{0,40}\b(?:count|answers?|correct|right|fine)\b", re.I)
 _PLACEHOLDER = re.compile(
-    r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*", re.IGNORECASE
+    r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*",
+    re.IGNORECASE,
 )
-_CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")
 _ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
@@ -268,7 +249,7 @@ class _Judge:
         if not after:
             return None
         start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
-        if why := self._undone(last, start, end):
+        if why := remarks.why_undone(self.text, self.choices, last.match.choice, start, end):
             return _none(why)
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
@@ -282,40 +263,11 @@ class _Judge:
             found = [commit for commit in found if commit.match.choice is not None]
             changed = list(filter(self.reader.counts, found))
         else:
-            changed = [each for each in found if self._states_value(each)]
+            changed = [each for each in found if remarks.replaces(self.text, each.start, each.end)]
         if changed and not self._agree(changed[-1], last):
             return self._found(changed[-1])
         if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
-        return None
-
-    def _states_value(self, commit: Commitment) -> bool:
-        sentence = self.text[commit.start : commit.end]
-        return statements.is_meant(sentence) and free.states_value(sentence)
-
-    def _undone(self, last: Commitment, start: int, end: int) -> str | None:
-        """Why later words undo an answer: they name another outright, or offer one, or give up."""
-        for low, high in find_sentences(self.text, start, end)[:_MAX_SENTENCES]:
-            words = self.text[low:high]
-            if statements.CROSS.search(words):
-                continue  # ruled out
-            if _BOTH.match(words):
-                return "hedge"
-            if not self.choices:
-                if _OFFER.match(words) and free.states_value(_OFFER.sub("", words, count=1)):
-                    return "hedge"
-                continue
-            offered = prose.GIVING_UP.search(self.choices[last.match.choice or 0])
-            if prose.gives_up(self.text, low, high) and not (offered or _CAVEAT.search(words)):
-                return "retracted"
-            other = match_choice(words, self.choices)
-            if other.plain and other.choice not in (None, last.match.choice):
-                return None if CORRECTION.search(self.text, start, high) else "contradiction"
-            if _UNSURE.match(words):
-                return "hedge"
-            offers = _OFFER.match(words) or _RIVAL.search(words)
-            if offers and mentioned(words, self.choices) - {last.match.choice}:
-                return "hedge"
         return None
 
     def _agree(self, one: Commitment, other: Commitment) -> bool:

@@ -39,14 +39,20 @@ _RIVAL = re.compile(
     r"\b(?:(?P<if>if|unless|otherwise|else|depending)|could|might|may|possibly|perhaps|equally)\b",
     re.IGNORECASE,
 )
-_COUNTED = re.compile(r"(.*[\d½⅓-⅞²³¹⁰-⁹)}])\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL)  # "2 + 3 = 5 cups"
+_COUNTED = re.compile(
+    r"(.*[\d½⅓-⅞²³¹⁰-⁹)}])\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL
+)  # "2 + 3 = 5 cups"
 _AMONG = re.compile(
     r"^((?:so |thus )?(?:there (?:are|is) |(?:we|i) (?:see|count|have|get) )?(?:\w+ )?\w+(?: \w+){0,3}?)"
     r" (?:of the|on|in|at|inside|under|around|near|behind) (?=.*\d)(?!.*(?:,|\b(?:and|or)\b).*\d)",
     re.IGNORECASE,
 )
-_ILLUSTRATED = re.compile(r"(.*(?:√|π|\\sqrt|\\pi).*?)\s?\$?(?:≈|\\approx)\s?\$?-?\d+\.\d+\W*", re.DOTALL)
-_ROUGHLY = re.compile(r"\b(?:about|approximately|roughly|around)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE)
+_ILLUSTRATED = re.compile(
+    r"(.*(?:√|π|\\sqrt|\\pi).*?)\s?\$?(?:≈|\\approx)\s?\$?-?\d+\.\d+\W*", re.DOTALL
+)
+_ROUGHLY = re.compile(
+    r"\b(?:about|approximately|roughly|around)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
+)
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
 _OPENING = re.compile(
     r"^(?:(?:then|now|next|finally|and)\b,?\s|[A-Z][A-Za-z ]{2,40}:\s"
@@ -73,7 +79,9 @@ _OPPOSITE = {
 }
 _OPPOSITE |= {"above": "below", "below": "above"}
 _VERDICTS = {"yes", "no", "true", "false"}
-_VERDICT = re.compile(r"\W*(yes|no|true|false)\s?[,.;:–—-]\s(?!(?:or|and|but|wait|maybe)\b)", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"\W*(yes|no|true|false)\s?[,.;:–—-]\s(?!(?:or|and|but|wait|maybe)\b)", re.IGNORECASE
+)
 _VERDICT_LAST = re.compile(r":\s\W*(yes|no|true|false)\W*$", re.IGNORECASE)
 _MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
 _DOUBT = re.compile(
@@ -122,6 +130,11 @@ def states_value(sentence: str) -> bool:
     if any(map(read_value, _claims(sentence))):
         return True
     return len(_numbers(_first_clause(sentence) or "")) == 1
+
+
+def is_verdict(sentence: str) -> bool:
+    """Tell whether it is one word that has an opposite: "No." """
+    return _bare(sentence) in _OPPOSITE
 
 
 def _tidied(answer: str) -> str:
@@ -210,7 +223,8 @@ def _says_words(answer: str, solution: str) -> bool:
     """Tell whether the words are the same; no sign of mathematics may be lost between them."""
     if _bare(solution) in _VERDICTS:
         opening = _VERDICT.match(answer) or _VERDICT_LAST.search(answer)
-        opposed = re.search(rf"\b{_OPPOSITE[_bare(solution)]}\b(?!\s[a-z])", answer, re.IGNORECASE)
+        opposite = "no|false" if _bare(solution) in ("yes", "true") else "yes|true"
+        opposed = re.search(rf"\b(?:{opposite})\b(?!\s[a-z])", answer, re.IGNORECASE)
         if opening and opening[1].casefold() == _bare(solution) and not opposed:
             return True
     answer, solution = (_MARKUP.sub(" ", text).strip() for text in (answer, solution))

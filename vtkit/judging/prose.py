@@ -87,7 +87,9 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     open_end = is_cut_off(text[start:end])
     concluded: list[Commitment] = []
     claimed: list[Commitment] = []
-    telling = [span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))]
+    telling = [
+        span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))
+    ]
     recent = len(spans) - _MAX_SENTENCES
     for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
         if gives_up(text, *span):
@@ -132,7 +134,11 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
     if any(gives_up(text, *span) for span in spans):
         return []
     alone = bool(spans) and len(text[slice(*spans[-1])].split()) <= _MAX_ALONE
-    if alone and _starts_line(text, spans[-1][0]) or (spans and _VERDICT.fullmatch(text, *spans[-1])):
+    if (
+        alone
+        and _starts_line(text, spans[-1][0])
+        or (spans and _VERDICT.fullmatch(text, *spans[-1]))
+    ):
         return spans[-1:]
     if is_cut_off(text[start:end]):
         return []
@@ -145,7 +151,9 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
 
 def _states_value(text: str, start: int, end: int) -> bool:
     sentence = text[start:end].strip()
-    aside = sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
+    aside = (
+        sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
+    )
     return not aside and is_meant(sentence) and states_value(sentence)
 
 
@@ -158,9 +166,7 @@ def _based(text: str, span: Span) -> Span | None:
     return (opening.end(), span[1]) if opening else None
 
 
-def _claim(
-    reader: Reader, start: int, end: int, *, concluded: bool = False
-) -> Commitment | None:
+def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
     if commit.match.why == "rejected":
         return None

@@ -72,8 +72,16 @@ _FIRST_LOOK = re.compile(
     rf"{_TENTATIVE.pattern}|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
     re.IGNORECASE,
 )
+_PLAN = re.compile(
+    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to|must|can"
+    r"|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing)? at|compare[ds]?|consider|check"
+    r"|examine|first|next)\b",
+    re.IGNORECASE,
+)
 _OTHER_ONE = re.compile(
-    r"\b(?:the|its|only|just) (?:other|remaining)\b(?: (?:one|option|choice|answer|possibility))?", re.IGNORECASE
+    r"\b(?:be|so|leav(?:es?|ing)|thus|then|therefore|hence|only|just)\s(?:\w+\s)?(?:the )?"
+    r"(?:other|remaining)\b",
+    re.IGNORECASE,
 )
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
@@ -131,7 +139,9 @@ class Reader:
         if said := self._verdict(start, end, rule):
             return said
         if match.why == "rejected" and len(self.choices) == 2 and _OTHER_ONE.search(phrase):
-            return Commitment(start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True))
+            return Commitment(
+                start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True)
+            )
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
@@ -183,7 +193,7 @@ class Reader:
             sentence = sentence.rpartition("=")[2]
         others = mentioned(sentence, self.choices) - {commit.match.choice}
         tentative = _TENTATIVE.search(sentence) or _WORST.search(sentence)
-        return not (tentative or others) and statements.is_meant(sentence)
+        return not (tentative or others or _PLAN.search(sentence)) and statements.is_meant(sentence)
 
     def said_of_subject(self, start: int, end: int) -> Match | None:
         """The only choice in a sentence, if it is said of its subject or called the best."""

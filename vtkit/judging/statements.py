@@ -124,7 +124,8 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     statements = [
         match
         for match in _all(_SAID, text, start, end)
-        if not _is_heading(text, match) and not any(low < match.start() < high for low, high in code)
+        if not _is_heading(text, match)
+        and not any(low < match.start() < high for low, high in code)
     ]
     for match in statements:
         if _is_meant(text, start, match.start()):
@@ -244,5 +245,7 @@ def _rest(text: str, start: int, end: int) -> Span:
     window = window[skipped:]
     stops = (stop.start() for stop in _END.finditer(window, 1))
     open_braces = lambda stop: window.count("{", 0, stop) - window.count("}", 0, stop)
-    stop = next((stop for stop in stops if window[stop] != "}" or not open_braces(stop)), len(window))
+    stop = next(
+        (stop for stop in stops if window[stop] != "}" or not open_braces(stop)), len(window)
+    )
     return start + skipped, start + skipped + stop

@@ -109,7 +109,8 @@ class _Scan:
 
 
 _SAMPLE = re.compile(
-    r"\b(?:example|sample|template|placeholder|formatted)\b[^\n.!?<>]{0,40}<[^<>]*>\Z", re.IGNORECASE
+    r"\b(?:example|sample|template|placeholder|formatted)\b[^\n.!?<>]{0,40}<[^<>]*>\Z",
+    re.IGNORECASE,
 )
 _LAST_LINE = re.compile(r"\S\s*\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
 _HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")

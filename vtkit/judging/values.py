@@ -8,14 +8,13 @@ in plain text, Unicode or LaTeX. Only what is made of such signs gets to the LaT
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 from vtkit.judging.expressions import NUMBER, as_fraction, same
-from vtkit.judging.words import with_digits
+from vtkit.judging.spelling import closed_at, in_digits, spelt
 
 MAX_VALUE = 80
 """Longer phrases are not read as values: the parser takes its time."""
@@ -31,64 +30,6 @@ class Value(NamedTuple):
     name: str = ""  # ``x`` of "x = 6"
 
 
-_DIGITS = dict(
-    zip("one two three four five six seven eight nine ten eleven twelve".split(), map(str, range(1, 13)), strict=True)
-)
-_PARTS = {"quarter": 4, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-_SCALES = {"thousand": 1000, "million": 1000000, "billion": 1000000000}
-# Spellings of one thing, in this order.
-_SPELLINGS = [
-    (re.compile(pattern), instead)
-    for pattern, instead in (
-        (r"\\(?:text\w{0,2}|math\w\w|operatorname|mbox|f?boxed|fbox)\s?\{([^{}]*)\}", r" \1 "),
-        (r"\\[()\[\],;:!$ ]|\\(?:q?quad|left|right|displaystyle)\b|[`$]|__|\*\*\s*$|^\s*\*\*", " "),
-        (r"\\[dt]frac\b", r"\\frac"),
-        (r"\\(?:cdot|times|ast)\b|[×·⋅∙∗]|(?<=\d)\s?[xX](?=\s?10\s?\^)", "*"),
-        (r"\\div\b|[÷⁄]", "/"),
-        (r"[−–—﹣]", "-"),
-        (r"\*\*", "^"),
-        (r"\^\s?\{?\s?(?:\\circ|∘|°)\s?\}?|\\(?:circ|deg(?:ree)?)\b|[º˚]", "°"),
-        (r"\\%|％", "%"),
-        (r"\\f?boxed\s?\{([^{}]*)$", r" \1"),
-        (r"√|\\surd\b|(?<![\\A-Za-z])sqrt\b|\b(?:square )?root of\b|\broot(?=\s\d)", r"\\sqrt"),
-        (r"∛", r"\\sqrt[3]"),
-        (r"π|(?<![A-Za-z\\])[Pp]i(?![A-Za-z])", r"\\pi "),
-        (r"∠|\\angle\b|\\triangle\b|△", ""),
-        (r"(?<=\d),(?=\d{3}(?!\d))|(?<=\d)(?<![\d.]\d{4})[ \u00a0\u202f](?=\d{3}(?:[ \u00a0\u202f]\d{3})*(?![\d.]))", ""),
-        (r"(?<![\d(,.])(\d+),(\d{1,2})(?=\s?(?:[kcmd]?m|k?g|[mc]?l|€|°|%)(?![A-Za-z]))", r"\1.\2"),
-        (r"°\s?C\b|(?:°|\bdegrees?)\s?[Cc]elsius\b|℃", "celsius"),
-        (r"°\s?F\b|(?:°|\bdegrees?)\s?[Ff]ahrenheit\b|℉", "fahrenheit"),
-        (r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b", r"\1*10^{\2}"),
-        (r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}"),
-        (r"\^\s?(-?\d+(?:\.\d+)?|[a-z])(?![\w}])", r"^{\1}"),
-        (r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z]\b|\\pi)", r"\1{\2}"),
-    )
-]  # fmt: skip
-_IN_WORDS = [
-    (re.compile(pattern, re.IGNORECASE), instead)
-    for pattern, instead in (
-        (r"\b(?:minus|negative)\s(?=\w)|负(?=\s?\d)", "-"),
-        (r"\b(?:and )?(?:(?:one |a )half|half an?(?= hour))\b", " 1/2"),
-        (r"\b(?:one|a) quarter\b", "1/4"),
-        (r"\b(?:one|a) third\b", "1/3"),
-        (rf"\b({'|'.join(_DIGITS)})(?=[\s-](?:quarter|third|fourth|fifth|sixth|eighth|tenth|(?:and )?\s?1/|percent|degree))",
-         lambda word: _DIGITS[word[1].lower()]),
-        (r"\b(\d+)[\s-](quarter|third|fourth|fifth|sixth|eighth|tenth)s?\b",
-         lambda part: f"{part[1]}/{_PARTS[part[2].lower()]}"),
-        (r"\b(\d+(?:\.\d+)?) (thousand|million|billion)\b",
-         lambda scaled: f"{scaled[1]}*{_SCALES[scaled[2].lower()]}"),
-        (r"(\d*)\.(\d*)\s?(?:\\(?:overline|bar|dot)\s?\{(\d+)\}|\((\d+)\))", lambda found: _recurring(*found.groups())),
-        (r"^\s*\\?\$\s?(\d[\d.,]*)\s*$", r"\1 dollars"),
-    )
-]  # fmt: skip
-_POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
-_VULGAR = str.maketrans(
-    {
-        char: " " + unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
-        for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-    }
-)
 _UNITS = {
     name: line.split()[0]
     for line in (
@@ -102,8 +43,8 @@ _UNITS = {
         "min minutes minute 分钟", "h hr hrs hours hour 小时", "dollar dollars USD 元",
         "unit units",
         "Hz", "J", "kJ", "Pa", "kPa", "N", "V", "A", "W", "kW", "mol", "K", "rad radians",
-        "km/h", "mph", "m/s", "day days", "year years", "cent cents ¢", "celsius", "fahrenheit", "€", "£",
-        "t tonnes tonne tons ton",
+        "km/h", "mph", "m/s", "day days", "year years", "cent cents ¢", "€", "£", "celsius",
+        "fahrenheit", "t tonnes tonne tons ton",
     )
     for name in line.split()
 }  # fmt: skip
@@ -131,7 +72,6 @@ _MIXED = re.compile(
 _SYMBOL = re.compile(
     r"(?:[A-Za-z]|[A-Z]{2,4}|\\[a-z]+)\s?'?(?:_\s?(?:\w|\{[\w ,]+\}))?\s?(?:\([A-Za-z]\))?\s?°?"
 )
-_POINT = re.compile(r"^[A-Z](?=\s?\(\s?-?[\d.]+\s?,)")
 _WORDS = re.compile(r"[A-Za-z]{2,12}(?:\s[A-Za-z]{1,12}){0,6}")
 _SIGNS = re.compile(
     r"(?:[\s\d.+*/^()!{}|-]"
@@ -141,11 +81,15 @@ _SIGNS = re.compile(
 )
 _BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^+-]\s*[*/^)]|\}\s*\^|^[*/^]|[-+*/^]$")
 _SEPARATORS = re.compile(r"\s*(?:[,;，、；]|\b(?:and|or)\b|[和或])\s*")
-_PLUS_MINUS = re.compile(r"^([^±,]*)(?:±|\\pm\b)([^±,]+)$")
-_NUMERIC = re.compile(r"[\d±一二两三四五六七八九十]|\b(?:half|quarters?|thirds?|minus|negative)\b|[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
+_NUMERIC = re.compile(
+    r"[\d±一二两三四五六七八九十]|\b(?:half|quarters?|thirds?|minus|negative)\b|[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])"
+)
 # Words of three letters and more in a value; another one makes it prose.
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
-_KNOWN = {*_UNITS, *"celsius Celsius square cubic sqrt root sin cos tan log exp and xyz abc".split()}
+_KNOWN = {
+    *_UNITS,
+    *"celsius Celsius square cubic sqrt root sin cos tan log exp and xyz abc".split(),
+}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 
@@ -155,14 +99,10 @@ def read_value(text: str) -> Value | None:
     """Read a phrase that is nothing but a value; None if it is not one."""
     if len(text) > MAX_VALUE or not _NUMERIC.search(text):
         return None
-    text = with_digits(text)
-    for pattern, instead in _IN_WORDS:
-        text = pattern.sub(instead, text)
-    text = _POINT.sub("", text)
-    text = _PLUS_MINUS.sub(r"\1+\2, \1-\2", text)
+    text = in_digits(text)
     if "=" not in text and any(word not in _KNOWN for word in _PROSE.findall(text)):
         return None
-    text = _spelt(text)
+    text = spelt(text)
     parts = _SEPARATORS.split(text)
     if len(parts) > 1 and all("=" in part for part in parts):  # "x = 2 or x = 3"
         return _side(text)
@@ -191,43 +131,6 @@ def has_variables(value: Value) -> bool:
     return any(map(_VARIABLE.search, value.items))
 
 
-def _recurring(whole: str, places: str, block: str | None, bracketed: str | None) -> str:
-    r"""A recurring decimal as a fraction: ``0.\overline{3}`` is 3/9."""
-    period = block or bracketed
-    above = int((whole or "0") + places + period) - int((whole or "0") + places)
-    return f"{above}/{(10 ** len(period) - 1) * 10 ** len(places)}"
-
-
-def _spelt(text: str) -> str:
-    """One spelling for each sign, and explicit braces."""
-    text = _RAISED.sub(lambda found: "^{" + found[0].translate(_POWERS) + "}", text)
-    text = text.translate(_VULGAR)
-    for pattern, instead in _SPELLINGS:
-        text = pattern.sub(instead, text)
-    end = "!" if re.search(r"\d!\W*$", text) else ""
-    return " ".join(_braced(text).split()).lstrip(" :;,\"'“”").rstrip(" .:;,!?。\"'“”") + end
-
-
-def _braced(text: str) -> str:
-    r"""``\sqrt(…)`` and ``^(…)`` with braces instead."""
-    result = list(text)
-    for found in re.finditer(r"(?:\\sqrt(?:\[\d\])?|\^)\s?\(", text):
-        end = _closed_at(text, found.end() - 1)
-        if end is not None:
-            result[found.end() - 1], result[end] = "{", "}"
-    return "".join(result)
-
-
-def _closed_at(text: str, start: int) -> int | None:
-    """Where the bracket at ``start`` is closed."""
-    depth = 0
-    for place in range(start, len(text)):
-        depth += (text[place] in "([{") - (text[place] in ")]}")
-        if depth == 0:
-            return place
-    return None
-
-
 def _side(text: str) -> Value | None:
     """One side of an equation, or all of a phrase."""
     ratio = tuple(part.strip() for part in text.split(":"))
@@ -237,11 +140,15 @@ def _side(text: str) -> Value | None:
     if text[:1] in ("€", "£"):
         unit, text = text[0], text[1:].strip()
     elif found := _UNIT.search(text, 1):
-        power = found["raised"] or found["bare"] or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
+        power = (
+            found["raised"]
+            or found["bare"]
+            or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
+        )
         unit = _UNITS[found["unit"]] + (power or "")
         text = text[: found.start()].strip()
     form, inside = "", text.replace(r"\{", "{").replace(r"\}", "}")
-    if inside[:1] in _CLOSING and _closed_at(inside, 0) == len(inside) - 1:
+    if inside[:1] in _CLOSING and closed_at(inside, 0) == len(inside) - 1:
         form, inside = inside[0] + inside[-1], inside[1:-1]
     parts = _SEPARATORS.split(inside)
     if len(parts) == 1 and form != "{}":
@@ -302,7 +209,9 @@ def _is_share(value: Value) -> bool:
 
 def _converted(value: Value) -> tuple[str, Fraction] | None:
     """Dimension and size in base units: "340 cm" and "3.4 m" are one length."""
-    unit, power = (value.unit[:-1], int(value.unit[-1])) if value.unit[-1:].isdigit() else (value.unit, 1)
+    unit, power = (
+        (value.unit[:-1], int(value.unit[-1])) if value.unit[-1:].isdigit() else (value.unit, 1)
+    )
     number = as_fraction(value.items[0])
     if unit not in _SIZES or number is None or len(value.items) > 1:
         return None

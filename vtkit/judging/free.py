@@ -28,11 +28,14 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _CLAIM = re.compile(
-    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|contains?|holds?|reads?|takes?|obtain|becomes?|reach(?:es)?|amounts? to|wiegt|beträgt|ist|sind|est|covers?|measures?|weighs?|costs?|shows?|uses|needs|answer|value|approximately|hence|therefore|thus)\b\s?:?|.*[:：]\s|.*[占是为有]",
+    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|contains?|holds?"
+    r"|reads?|takes?|obtain|becomes?|reach(?:es)?|amounts? to|covers?|measures?|weighs?|costs?|shows?"
+    r"|uses|needs|wiegt|beträgt|ist|sind|est|answer|value|approximately|hence|therefore|thus)\b\s?:?"
+    r"|.*[:：]\s|.*(?<![不没])[占是为有]",
     re.IGNORECASE | re.DOTALL,
 )
 _VAGUE = re.compile(
-    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
+    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b|[不没或非]",
     re.IGNORECASE,
 )
 _RIVAL = re.compile(
@@ -43,7 +46,8 @@ _COUNTED = re.compile(
     r"(.*[\d½⅓-⅞²³¹⁰-⁹)}])\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL
 )  # "2 + 3 = 5 cups"
 _AMONG = re.compile(
-    r"^((?:so |thus )?(?:there (?:are|is) |(?:we|i) (?:see|count|have|get) )?(?:\w+ )?\w+(?: \w+){0,3}?)"
+    r"^((?:so |thus )?(?:there (?:are|is) |(?:we|i) (?:see|count|have|get) )?"
+    r"(?:\w+ )?\w+(?: \w+){0,3}?)"
     r" (?:of the|on|in|at|inside|under|around|near|behind) (?=.*\d)(?!.*(?:,|\b(?:and|or)\b).*\d)",
     re.IGNORECASE,
 )
@@ -210,7 +214,7 @@ def _is_restated(clause: str, rival: Value) -> bool:
 def _counts_to(answer: str, meant: Value) -> bool:
     """Tell whether the first clause counts to a number, and names no other: "4 red cubes"."""
     clause = _first_clause(answer)
-    if clause and (among := _AMONG.match(clause)):
+    if clause and (among := _AMONG.match(clause)) and not _numbers(answer.partition(clause)[2]):
         clause = among[1]
     if clause is None or len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False

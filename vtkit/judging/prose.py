@@ -19,7 +19,8 @@ _DECIDE = (
     r"|make out|pick|choose|inferr?(?:ed)?|derive[d]?|verif(?:y|ied))"
 )
 GIVING_UP = re.compile(
-    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to|not able to"
+    r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to"
+    r"|not able to"
     rf"|(?:no|any) way (?:to|of)|(?:hard|difficult) to)\s(?:be\s|reliably\s|really\s)?{_DECIDE}\b"
     r"|\b(?:more|further|additional|another)\s(?:\w+\s)?(?:details?|information|context|data|picture|image)"
     r"\b[^.\n]{0,30}\b(?:needed|required|necessary)\b"

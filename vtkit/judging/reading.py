@@ -69,13 +69,14 @@ _TENTATIVE = re.compile(
     re.IGNORECASE,
 )
 _FIRST_LOOK = re.compile(
-    rf"{_TENTATIVE.pattern}|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
+    rf"{_TENTATIVE.pattern}"
+    r"|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
     re.IGNORECASE,
 )
 _PLAN = re.compile(
-    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to|must|can"
-    r"|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing)? at|compare[ds]?|consider|check"
-    r"|examine|first|next)\b",
+    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
+    r"|must|can|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing|ed)? at"
+    r"|compare[ds]?|consider|check|examine|first|next|others?|another)\b",
     re.IGNORECASE,
 )
 _OTHER_ONE = re.compile(

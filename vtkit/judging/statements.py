@@ -106,7 +106,8 @@ CONCLUSION = re.compile(
     r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
     r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto|quindi"
-    r"|поэтому|значит|следовательно)\b[,:]?|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
+    r"|поэтому|значит|следовательно)\b[,:]?"
+    r"|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,
 )
 
@@ -238,14 +239,15 @@ def _box(text: str, start: int, end: int) -> Span:
     return start, start
 
 
+def _closes_brace(text: str, place: int) -> bool:
+    return text[place] == "}" and text.count("{", 0, place) > text.count("}", 0, place)
+
+
 def _rest(text: str, start: int, end: int) -> Span:
     """The text after "the answer is", up to the end of the sentence."""
     window = text[start : min(end, start + 200)]
     skipped = len(window) - len(window.lstrip(' \t\n*_`":>'))
     window = window[skipped:]
     stops = (stop.start() for stop in _END.finditer(window, 1))
-    open_braces = lambda stop: window.count("{", 0, stop) - window.count("}", 0, stop)
-    stop = next(
-        (stop for stop in stops if window[stop] != "}" or not open_braces(stop)), len(window)
-    )
+    stop = next((stop for stop in stops if not _closes_brace(window, stop)), len(window))
     return start + skipped, start + skipped + stop

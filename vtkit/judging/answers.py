@@ -183,8 +183,8 @@ class _Judge:
         ]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold[-1:])
-        whole = self.text[start:end].strip()
-        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(self.text, start, end)
+        whole = self.text[start:end].strip() if end - start <= MAX_PHRASE else ""
+        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(whole, 0, len(whole))
         if 0 < len(whole.split()) <= _MAX_BARE and not refused:
             return self._settle([Commitment(start, end, "bare", _UNMATCHED)])
         spans = prose.find_last_claims(self.text, start, end)

@@ -29,13 +29,14 @@ _CUT = re.compile(
 )
 _CLAIM = re.compile(
     r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|contains?|holds?"
-    r"|reads?|takes?|obtain|becomes?|reach(?:es)?|amounts? to|covers?|measures?|weighs?|costs?|shows?"
-    r"|uses|needs|wiegt|beträgt|ist|sind|est|answer|value|approximately|hence|therefore|thus)\b\s?:?"
+    r"|reads?|takes?|obtain|becomes?|reach(?:es)?|amounts? to|covers?|measures?|weighs?|costs?"
+    r"|shows?|uses|needs|wiegt|beträgt|ist|sind|est|answer|value|approximately|hence|therefore|thus)\b\s?:?"
     r"|.*[:：]\s|.*(?<![不没])[占是为有]",
     re.IGNORECASE | re.DOTALL,
 )
 _VAGUE = re.compile(
-    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b|[不没或非]",
+    r"[不没或非]"
+    r"|\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
     re.IGNORECASE,
 )
 _RIVAL = re.compile(

@@ -98,9 +98,10 @@ _PREMISE = re.compile(
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
-_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)[*]{0,2}\s?[,.;:–—][*]{0,2}\s", re.IGNORECASE)
+_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
 _TENTATIVE_VERDICT = re.compile(
-    r"^\W*(?:or|and|but)\b|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
+    r"^\W*(?:or|and|but)\b"
+    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
     re.IGNORECASE,
 )
 _OTHER_VERDICT = {
@@ -143,6 +144,8 @@ class Reader:
             return Commitment(
                 start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True)
             )
+        if match.why == "named" and self._is_denied(phrase):
+            return whole._replace(match=Match(None, "rejected"))
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
@@ -163,6 +166,12 @@ class Reader:
         if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
             return None
         return Commitment(*said.span(1), rule, match_choice(said[1], self.choices))
+
+    def _is_denied(self, phrase: str) -> bool:
+        """Tell whether a phrase ends in "no, that is wrong", and that is no choice."""
+        return any(
+            _DENIED.match(phrase, mark.end()) for mark in islice(_CLAUSE_END.finditer(phrase), 8)
+        ) and not any(_DENIED.search(f"it is {choice}") for choice in self.choices)
 
     def commit_label(self, start: int, end: int, rule: str) -> Commitment | None:
         """A letter with an explanation that does not name another choice first."""

@@ -105,7 +105,8 @@ CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
     r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
-    r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto|quindi"
+    r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
+    r"|quindi"
     r"|поэтому|значит|следовательно)\b[,:]?"
     r"|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,

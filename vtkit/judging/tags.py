@@ -123,7 +123,7 @@ for _first, _last in (
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
 _NEXT_QUESTION = re.compile(
-    r"^[#*\s]{0,6}(?:(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]"
+    r"^[#* \t]{0,6}(?:(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]"
     r"|(?:Next|Another|New|Follow-up)\s(?:question|problem|task|puzzle)\b)",
     re.MULTILINE,
 )

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.judging import statements
-from vtkit.judging.choices import claims, prepare
+from vtkit.judging.choices import claims, opening_verdict, prepare
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
@@ -98,23 +98,6 @@ _PREMISE = re.compile(
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
-_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
-_TENTATIVE_VERDICT = re.compile(
-    r"^\W*(?:or|and|but)\b"
-    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
-    re.IGNORECASE,
-)
-_OTHER_VERDICT = {
-    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
-    for word, pattern in (
-        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
-        ("no", "yes"),
-        ("true", "(?:false|untrue)"),
-        ("false", "true"),
-    )
-}
-
-
 class Commitment(NamedTuple):
     """A stretch of a completion and the choice that it commits to."""
 
@@ -159,13 +142,10 @@ class Reader:
 
     def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
         """The yes or no that a sentence opens with: "Yes, there are no people"."""
-        said = _VERDICT.match(self.text, start, end) if rule != "bare" else None
-        if said is None or said[1].casefold() not in prepare(self.choices).exact:
+        said = opening_verdict(self.text, start, end) if rule != "bare" else None
+        if said is None or said[0].casefold() not in prepare(self.choices).exact:
             return None
-        rest = self.text[said.end() : end]
-        if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
-            return None
-        return Commitment(*said.span(1), rule, match_choice(said[1], self.choices))
+        return Commitment(*said[1], rule, match_choice(said[0], self.choices))
 
     def _is_denied(self, phrase: str) -> bool:
         """Tell whether a phrase ends in "no, that is wrong", and that is no choice."""

@@ -55,7 +55,8 @@ _IN_WORDS = [
         (r"\b(?:and )?(?:(?:one |a )half|half an?(?= hour))\b", " 1/2"),
         (r"\b(?:one|a) quarter\b", "1/4"),
         (r"\b(?:one|a) third\b", "1/3"),
-        (rf"\b({'|'.join(_DIGITS)})(?=[\s-](?:{'|'.join(_PARTS)}|(?:and )?\s?1/|percent|degree)|\W*$)",
+        (rf"\b({'|'.join(_DIGITS)})"
+         rf"(?=[\s-](?:{'|'.join(_PARTS)}|(?:and )?\s?1/|percent|degree)|\W*$)",
          lambda word: _DIGITS[word[1].lower()]),
         (rf"\b(\d+)[\s-]({'|'.join(_PARTS)})s?\b",
          lambda part: f"{part[1]}/{_PARTS[part[2].lower()]}"),

@@ -259,7 +259,7 @@ _READ_AS = {
     r",\s?(?:right|correct|no|yes)\?": ".",
     r"\bstep \d+\b": " ",
     r"\bin the (?:first|second|third|last|other) one\b": " ",
-    r"\bthe (?:(?:one|object|thing|item) )?(?:that|which) (?:is|stands|lies) "
+    r"\bthe (?:(?:one|object|thing|item) |\s)?(?:that|which) (?:is|stands|lies) "
     r"(?:behind|beside|near|next to|under|above|below)\b": " compared ",
     r",\s(?:yes|no),\s(?=but\b|and\b|however\b)": ", ",
     r"\b(?:can['’]?t|can not) (?=be \w+ed\b)": "cannot ",

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from vtkit.judging import free, prose, remarks, statements
+from vtkit.judging.choices import prepare
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
 from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
@@ -50,6 +51,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")
+_IS_RIGHT = re.compile(r"\s(?:is|would be)\s{1,3}right\b(?! (?:one|answer|option|choice))")
 _ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
@@ -103,7 +105,7 @@ class _Judge:
         return _PLACEHOLDER.fullmatch(self.text, block.start, block.end) is not None
 
     def _block(self, start: int, end: int) -> Commitment:
-        stated = statements.find_stated(self.text, start, end)
+        stated = self._stated(start, end)
         found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
         if found and found[-1].match.why != "nothing" and not self._contradiction(found):
             return found[-1]
@@ -116,7 +118,7 @@ class _Judge:
 
         What may be a heading or a step does not count before what is stated outright.
         """
-        places = [place for span in spans for place in statements.find_stated(self.text, *span)]
+        places = [place for span in spans for place in self._stated(*span)]
         found = []
         for start, end, kind in places:
             commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
@@ -128,6 +130,13 @@ class _Judge:
                 found = [earlier for earlier in found if not earlier.weak]
             found.append(commit._replace(weak=kind == "weak"))
         return found
+
+    def _stated(self, start: int, end: int) -> list[tuple[int, int, str]]:
+        """The explicit statements; "it is right" is none where right is a choice."""
+        found = statements.find_stated(self.text, start, end)
+        if "right" not in prepare(self.choices).exact:
+            return found
+        return [place for place in found if not _IS_RIGHT.match(self.text, place[1])]
 
     def _leads_on(self, start: int, end: int) -> bool:
         """Tell whether a heading is followed by prose: "Answer: To find the area, look at ..."."""

@@ -95,10 +95,44 @@ def test_hacks_and_wrong_answers_are_not(completion):
         ("left or right", "<answer>left</answer>", None, 0.0),
         ("table lamp", "<answer>table</answer>", None, 0.0),
         ("A", "<answer>lamp</answer>", None, 0.0),
+        ("There are 8 apples on the 2 tables.", "8", None, 1.0),
+        ("1 + 2 + 3 = 6 cushions", "6", None, 1.0),
+        ("not 8 but 9", "9", None, 1.0),
+        ("not 8 but 9", "8", None, 0.0),
+        ("6, but it could equally be 7", "6", None, 0.0),
+        ("12 if symmetric, else 6", "12", None, 0.0),
+        ("4 of the 6, 5 of the 6", "4", None, 0.0),
+        ("No, rent takes up only 38 %.", "no", None, 1.0),
+        ("yes, false", "yes", None, 0.0),
+        ("Ja, no", "no", ["yes", "no"], 0.0),
+        ("Yes, there are no people or cars", "yes", ["yes", "no"], 1.0),
+        ("(un)true", "true", ["true", "false"], 0.0),
+        ("north. No, this is false", "north", ["north", "south"], 0.0),
+        ("It's not the cat, so it must be the other one.", "dog", ["cat", "dog"], 1.0),
+        ("Not the cat. Not the other one.", "dog", ["cat", "dog"], 0.0),
+        ("At first I thought of 4 legs, but it's 6 legs.", "6 legs", ["4 legs", "6 legs"], 1.0),
+        ("1.8 m", "180 cm", ["120 cm", "180 cm"], 1.0),
     ],
 )
 def test_solutions(answer, solution, choices, paid):
     assert accuracy(f" x </think> <answer>{answer}</answer>", solution, choices) == paid
+
+
+@pytest.mark.parametrize(
+    ("completion", "solution"),
+    [
+        ("<answer>5</answer> Correction: the number is 6.", "6"),
+        ("<answer>5</answer> (or 6, if you prefer)", None),
+        ("Example question: how many? Example answer: <answer>5</answer>", None),
+        ("[answer]5[/answer]", "5"),
+        ("The format is <answer> your answer </answer>. <answer>5</answer>", "5"),
+        ("So there are 6. (Had one left, the answer would be 5.)", "6"),
+        ("<answer>5</answer>\n\n### Next problem\n<answer>6</answer>", "5"),
+    ],
+)
+def test_remarks_after_an_answer(completion, solution):
+    paid = [s for s in ("5", "6") if accuracy_reward([f" x </think> {completion}"], [s]) == [1.0]]
+    assert paid == [solution] * (solution is not None)
 
 
 def test_choices_column_may_be_missing():

@@ -5,8 +5,9 @@
   projects' rules; ``countdown``: arithmetic
 - ``answers``: the answer that a completion commits to, from ``tags`` (its parts), ``statements``
   (answers in words), ``prose`` (other sentences), ``reading`` (what one commits to), ``choices``
-  and ``matching`` (which choice a phrase names) and ``words``
-- ``free``: answers where no choices are offered, by their ``values`` and ``expressions``
+  and ``matching`` (which choice a phrase names), ``words`` and ``remarks`` (after an answer)
+- ``free``: answers where no choices are offered, by their ``values``, ``spelling`` and
+  ``expressions``
 - ``styles``: what a completion looks like; ``phrases``: words of a second look
 """
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from vtkit.judging import free, prose, statements
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging import free, prose, remarks, statements
+from vtkit.judging.choices import prepare
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
 from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
 from vtkit.judging.styles import is_html
@@ -45,25 +46,13 @@ _MAX_LINES = 20
 _MAX_BARE = 6  # words of an answer without choices that is all of a completion
 _NEAR = 2000  # characters in which remarks about an answer are looked for; bounds the time
 _LINE = re.compile(r"\S[^\n]*")
-# After an answer: "Or perhaps the bottle."; and what takes nothing back.
-_OFFER = re.compile(
-    r"\W*(?:(?:or|maybe|perhaps|possibly|alternatively|then again)\b"
-    r"|(?:(?:but|though|although|however),? )?(?:it|this|that|the answer) (?:could|might|may)\b)",
+_PLACEHOLDER = re.compile(
+    r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*",
     re.IGNORECASE,
 )
-_RIVAL = re.compile(
-    r"\b(?:could|might|may)\s(?:\w+\s){0,3}be\b|\b(?:also|equally|just as)\s(?:possible"
-    r"|plausible|likely"
-    r"|correct|right|valid|good|an? )|\bpossible\b|\btoo\W*$",
-    re.IGNORECASE,
-)
-_UNSURE = re.compile(
-    r"\W*(?:but )?(?:i(?:['’]m| am) (?:\w+ )?(?:not (?:\w+ )?(?:sure|certain)|unsure|uncertain"
-    r"|guessing)"
-    r"|not sure|unsure|just a guess)\b",
-    re.IGNORECASE,
-)
-_CAVEAT = re.compile(r"\b(?:exact|precis|certain|sure|100|for sure)", re.IGNORECASE)
+_BREAK = re.compile(r"[\s,:;!?….–—-]*")
+_IS_RIGHT = re.compile(r"\s(?:is|would be)\s{1,3}right\b(?! (?:one|answer|option|choice))")
+_ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 
@@ -98,19 +87,25 @@ class _Judge:
         parts = self.parts
         if not parts.readable:
             return _none("html" if is_html(self.text[:_NEAR]) else "none")
+        if parts.samples and not parts.blocks:
+            return _none("none")
         if parts.blocks:
             later = [span for span in parts.outside if span[0] >= parts.blocks[-1][1]]
             blocks = [self._block(*block) for block in parts.blocks]
-            if self.choices:
-                blocks = [block for block in blocks if block.match.why != "nothing"] or blocks
+            blocks = [block for block in blocks if not self._is_empty(block)] or blocks
             return self._settle(blocks + self._statements(later))
         if not parts.finished:
             return self._unfinished()
         stated = self._statements(parts.outside)
         return self._settle(stated) if stated else self._own_words()
 
+    def _is_empty(self, block: Commitment) -> bool:
+        if self.choices:
+            return block.match.why == "nothing"
+        return _PLACEHOLDER.fullmatch(self.text, block.start, block.end) is not None
+
     def _block(self, start: int, end: int) -> Commitment:
-        stated = statements.find_stated(self.text, start, end)
+        stated = self._stated(start, end)
         found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
         if found and found[-1].match.why != "nothing" and not self._contradiction(found):
             return found[-1]
@@ -123,27 +118,49 @@ class _Judge:
 
         What may be a heading or a step does not count before what is stated outright.
         """
-        places = [place for span in spans for place in statements.find_stated(self.text, *span)]
+        places = [place for span in spans for place in self._stated(*span)]
         found = []
         for start, end, kind in places:
             commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
             if self.choices and commit.match.why == "nothing":
+                continue
+            if not self.choices and self._leads_on(start, end):
                 continue
             if kind != "weak":
                 found = [earlier for earlier in found if not earlier.weak]
             found.append(commit._replace(weak=kind == "weak"))
         return found
 
+    def _stated(self, start: int, end: int) -> list[tuple[int, int, str]]:
+        """The explicit statements; "it is right" is none where right is a choice."""
+        found = statements.find_stated(self.text, start, end)
+        if "right" not in prepare(self.choices).exact:
+            return found
+        return [place for place in found if not _IS_RIGHT.match(self.text, place[1])]
+
+    def _leads_on(self, start: int, end: int) -> bool:
+        """Tell whether a heading is followed by prose: "Answer: To find the area, look at ..."."""
+        said = self.text[start:end]
+        return len(said.split()) > _MAX_BARE and not free.states_value(said)
+
     def _unfinished(self) -> Answer:
         """Reasoning that was never closed: only its concluding words can be an answer."""
         whole = (0, len(self.text))
         stated = self._statements([whole])
-        if stated and not re.search(r"\w", _MARKUP.sub(" ", self.text[stated[-1].end :])):
+        if stated and self._is_last_word(stated[-1].end):
             return self._settle(stated)
         if self._is_page(0, len(self.text)):
             return _none("html")
         bare = None if SECOND_SENTENCE.search(self.text.strip()) else self._bare(*whole)
         return bare or _none("unfinished")
+
+    def _is_last_word(self, place: int) -> bool:
+        """Tell whether nothing follows but the rest of a sentence that is not cut off."""
+        rest = _MARKUP.sub(" ", self.text[place : place + MAX_PHRASE]).strip()
+        if not re.search(r"\w", rest):
+            return True
+        whole = rest.startswith(",") and rest.endswith(".") and not re.search(r"[.!?]\s|\n", rest)
+        return whole and not CORRECTION.search(rest)
 
     def _own_words(self) -> Answer:
         """No block, no statement: bold, a bare answer, a conclusion, or what it claims."""
@@ -171,11 +188,12 @@ class _Judge:
         bold = [
             Commitment(*span, "bold", _UNMATCHED)
             for span in statements.find_bold(self.text, start, end)
+            if not self.text[slice(*span)].endswith(":")
         ]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold[-1:])
-        whole = self.text[start:end].strip()
-        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(self.text, start, end)
+        whole = self.text[start:end].strip() if end - start <= MAX_PHRASE else ""
+        refused = SECOND_SENTENCE.search(whole) or prose.gives_up(whole, 0, len(whole))
         if 0 < len(whole.split()) <= _MAX_BARE and not refused:
             return self._settle([Commitment(start, end, "bare", _UNMATCHED)])
         spans = prose.find_last_claims(self.text, start, end)
@@ -225,7 +243,7 @@ class _Judge:
                 corrected = CORRECTION.search(between) is not None
                 if following.rule != "block" and last.rule != "block":
                     corrected |= CONCLUSION.search(between) is not None
-                if not corrected:
+                if not corrected or _ELSE.search(between):
                     return True
         return False
 
@@ -240,40 +258,25 @@ class _Judge:
         if not after:
             return None
         start, end = max(after[-1][0], last.end, after[-1][1] - _NEAR), after[-1][1]
-        if self.choices and (why := self._undone(last, start, end)):
+        if why := remarks.why_undone(self.text, self.choices, last.match.choice, start, end):
             return _none(why)
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
-        spans = find_sentences(self.text, cue.end(), end)[:_MAX_SENTENCES]
+        resumed = _BREAK.match(self.text, cue.end(), end).end()
+        spans = find_sentences(self.text, resumed, end)[:_MAX_SENTENCES]
         if spans and is_cut_off(self.text[:end]):
             spans.pop()
         found = [self.reader.commit(*span, "sentence") for span in spans]
-        found = [commit for commit in found if commit.match.choice is not None]
-        changed = list(filter(self.reader.counts, found))
+        if self.choices:
+            found = [commit for commit in found if commit.match.choice is not None]
+            changed = list(filter(self.reader.counts, found))
+        else:
+            changed = [each for each in found if remarks.replaces(self.text, each.start, each.end)]
         if changed and not self._agree(changed[-1], last):
             return self._found(changed[-1])
         if not changed and statements.RETRACTION.search(self.text, start, end):
             return _none("retracted")
-        return None
-
-    def _undone(self, last: Commitment, start: int, end: int) -> str | None:
-        """Why later words undo an answer: they name another outright, or offer one, or give up."""
-        for low, high in find_sentences(self.text, start, end)[:_MAX_SENTENCES]:
-            words = self.text[low:high]
-            if statements.CROSS.search(words):
-                continue  # ruled out
-            offered = prose.GIVING_UP.search(self.choices[last.match.choice or 0])
-            if prose.gives_up(self.text, low, high) and not (offered or _CAVEAT.search(words)):
-                return "retracted"
-            other = match_choice(words, self.choices)
-            if other.plain and other.choice not in (None, last.match.choice):
-                return None if CORRECTION.search(self.text, start, high) else "contradiction"
-            if _UNSURE.match(words):
-                return "hedge"
-            offers = _OFFER.match(words) or _RIVAL.search(words)
-            if offers and mentioned(words, self.choices) - {last.match.choice}:
-                return "hedge"
         return None
 
     def _agree(self, one: Commitment, other: Commitment) -> bool:

@@ -113,5 +113,36 @@ def claims(sentence: str, choices: tuple[str, ...]) -> bool:
 
     "There are 3 chairs" does; "three people are sitting" only mentions a number.
     """
-    patterns = (_CLAIMS[prepare(choices).kind], _OPTION_LETTER)
+    kind = prepare(choices).kind
+    patterns = [_CLAIMS[kind], _OPTION_LETTER]
+    if kind == "phrase":  # left, right, centre
+        patterns.append(_CLAIMS["direction"])
     return any(pattern.search(sentence) for pattern in patterns)
+
+
+_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
+_TENTATIVE_VERDICT = re.compile(
+    r"^\W*(?:or|and|but)\b"
+    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
+    re.IGNORECASE,
+)
+_OTHER_VERDICT = {
+    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
+    for word, pattern in (
+        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
+        ("no", "yes"),
+        ("true", "(?:false|untrue)"),
+        ("false", "true"),
+    )
+}
+
+
+def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, int]] | None:
+    """The yes or no that a sentence opens with, and its span, if the rest does not undo it."""
+    said = _VERDICT.match(text, start, end)
+    if said is None:
+        return None
+    rest = text[said.end() : end]
+    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
+        return None
+    return said[1], said.span(1)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from vtkit.judging import statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import MAX_PHRASE, match_choice
-from vtkit.judging.values import Value, read_value, same_value
+from vtkit.judging.values import Value, read_value, same_quantity, same_value
 from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
 
 _MAX_CLAIM = 200
@@ -28,15 +28,47 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _CLAIM = re.compile(
-    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|answer|value|approximately)\b\s?:?|.*[:：]\s",
+    r".*\b(?:is|are|was|were|be|equals?|makes?|gives?|yields?|get|of|has|have|had|contains?|holds?"
+    r"|reads?|takes?|obtain|becomes?|reach(?:es)?|amounts? to|covers?|measures?|weighs?|costs?"
+    r"|shows?|uses|needs|wiegt|beträgt|ist|sind|est|answer|value|approximately|hence|therefore|thus)\b\s?:?"
+    r"|.*[:：]\s|.*(?<![不没])[占是为有]",
     re.IGNORECASE | re.DOTALL,
 )
 _VAGUE = re.compile(
-    r"\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
+    r"[不没或非]"
+    r"|\b(?:not|or|about|approximately|around|roughly|at least|at most|than|between)\b|n't\b",
     re.IGNORECASE,
 )
+_RIVAL = re.compile(
+    r"\b(?:(?P<if>if|unless|otherwise|else|depending)|could|might|may|possibly|perhaps|equally)\b",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"(.*[\d½⅓-⅞²³¹⁰-⁹)}])\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL
+)  # "2 + 3 = 5 cups"
+_AMONG = re.compile(
+    r"^((?:so |thus )?(?:there (?:are|is) |(?:we|i) (?:see|count|have|get) )?"
+    r"(?:\w+ )?\w+(?: \w+){0,3}?)"
+    r" (?:of the|on|in|at|inside|under|around|near|behind) (?=.*\d)(?!.*(?:,|\b(?:and|or)\b).*\d)",
+    re.IGNORECASE,
+)
+_ILLUSTRATED = re.compile(
+    r"(.*(?:√|π|\\sqrt|\\pi).*?)\s?\$?(?:≈|\\approx)\s?\$?-?\d+\.\d+\W*", re.DOTALL
+)
+_ROUGHLY = re.compile(
+    r"\b(?:about|approximately|roughly|around)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
+)
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
-_OPENING = re.compile(r"(?:then|now|next|finally|and)\b,?\s", re.IGNORECASE)
+_OPENING = re.compile(
+    r"^(?:(?:then|now|next|finally|and)\b,?\s|[A-Z][A-Za-z ]{2,40}:\s"
+    r"|(?:as|in|for|with|from|by|at|on|\w+ing)\b[^,.]{4,60},\s(?=[a-z]+ ))",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
+_NOT_BUT = re.compile(r"\bnot\s[^,.;]{1,40},?\sbut\s", re.IGNORECASE)
+_BOX = re.compile(r"\s*\$?\\f?boxed\s?\{(.*)\}\$?\s*", re.DOTALL)
+_TEXT = re.compile(r"\\(?:text\w{0,2}|mathrm|mbox)\s?\{([^{}]*)\}")
+_COUNTER = re.compile(r"(\d+)\s?[個个つ개台只枚本人명]")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?) [A-Za-z]+(?: [A-Za-z]+)?")
 _SCALES = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b",
@@ -51,6 +83,11 @@ _OPPOSITE = {
     "right": "left",
 }
 _OPPOSITE |= {"above": "below", "below": "above"}
+_VERDICTS = {"yes", "no", "true", "false"}
+_VERDICT = re.compile(
+    r"\W*(yes|no|true|false)\s?[,.;:–—-]\s(?!(?:or|and|but|wait|maybe)\b)", re.IGNORECASE
+)
+_VERDICT_LAST = re.compile(r":\s\W*(yes|no|true|false)\W*$", re.IGNORECASE)
 _MARKUP = re.compile(r"\\(?:text\w*|f?boxed|mathrm|mathbf|[()\[\],;! ])|[{}$`]|\*\*")
 _DOUBT = re.compile(
     r"\W*(?:or|maybe|perhaps|possibly|probably|alternatively|not sure|unsure)\b", re.IGNORECASE
@@ -62,8 +99,19 @@ def says(answer: str, solution: str) -> bool:
     """Tell whether an answer is the solution: its words, or its value, and nothing else."""
     if len(answer) > MAX_PHRASE + 2 * len(solution):
         return False
+    if boxed := _BOX.fullmatch(solution):
+        solution = boxed[1]
+    if counter := _COUNTER.fullmatch(solution):
+        solution = counter[1]
     if _bare(answer) == _bare(solution):
         return True
+    answer = _tidied(answer)
+    if _is_conditional(answer):
+        return False
+    if re.fullmatch(r"\d+\.\d\d+", solution.strip()):
+        answer = _ROUGHLY.sub("", answer)
+    elif illustrated := _ILLUSTRATED.fullmatch(answer):
+        answer = illustrated[1]
     if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):
         letter = _LETTER.fullmatch(answer) or _LABELLED.fullmatch(answer)
         if letter and not _other_letter(letter):
@@ -77,6 +125,37 @@ def says(answer: str, solution: str) -> bool:
     if said is not None:
         return same_value(said, meant)
     return _counts_to(answer, meant)
+
+
+def states_value(sentence: str) -> bool:
+    """Tell whether a sentence comes to one value: "That makes it 9"."""
+    if len(sentence) > _MAX_CLAIM:
+        return False
+    sentence = _tidied(sentence)
+    if any(map(read_value, _claims(sentence))):
+        return True
+    return len(_numbers(_first_clause(sentence) or "")) == 1
+
+
+def is_verdict(sentence: str) -> bool:
+    """Tell whether it is one word that has an opposite: "No." """
+    return _bare(sentence) in _OPPOSITE
+
+
+def _tidied(answer: str) -> str:
+    """Without LaTeX's text, "not 8 but" before 9, and white space in 3 : 4."""
+    answer = _NOT_BUT.sub("", _TEXT.sub(r" \1 ", answer)).replace("(s)", "s")
+    return re.sub(r"(?<=\d)\s:\s(?=\d)", ":", answer)
+
+
+def _is_conditional(answer: str) -> bool:
+    """Tell whether an answer depends, or another may be as good: "12 if symmetric, else 6"."""
+    rival = _RIVAL.search(answer)
+    return bool(rival and (rival["if"] or _numbers(answer[rival.end() :])))
+
+
+def _numbers(text: str) -> list[str]:
+    return [word.text for word in words(text) if NUMBER.fullmatch(word.text)]
 
 
 def _bare(text: str) -> str:
@@ -98,9 +177,16 @@ def _claims(answer: str) -> Iterator[str]:
     if clause is None or _VAGUE.search(clause):
         return
     yield clause
+    if counted := _COUNTED.fullmatch(clause):
+        yield counted[1]
     claim = _CLAIM.match(clause)
     if claim and not _CLAIMED.search(claim[0]):  # "the radius is 5 and the diameter is 10"
-        yield clause[claim.end() :]
+        claimed = _TAIL.sub("", clause[claim.end() :]).strip().removeprefix("at ")
+        yield claimed
+        if counted := _COUNTED.fullmatch(claimed):
+            yield counted[1]
+    if clause.count("=") > 1:
+        yield clause.rpartition("=")[2]
 
 
 def _first_clause(answer: str) -> str | None:
@@ -113,24 +199,39 @@ def _first_clause(answer: str) -> str | None:
     clause = _CUT.split(short, maxsplit=1)[0]
     for rest in (short.removeprefix(clause), answer.removeprefix(short)):
         other = next(filter(None, (part.strip() for part in _CUT.split(rest))), "")
-        if _DOUBT.match(rest) or read_value(other):  # "5, maybe 6"; "5, 6"
-            return None
+        if _DOUBT.match(rest):
+            return None  # "5, maybe 6"
+        if (rival := read_value(other)) and not _is_restated(clause, rival):
+            return None  # "5, 6"
     return clause
+
+
+def _is_restated(clause: str, rival: Value) -> bool:
+    """Tell whether a value is that of the clause, said again: "3000 m (= 3 km)"."""
+    value = read_value(clause)
+    return value is not None and same_quantity(value, rival)
 
 
 def _counts_to(answer: str, meant: Value) -> bool:
     """Tell whether the first clause counts to a number, and names no other: "4 red cubes"."""
     clause = _first_clause(answer)
+    if clause and (among := _AMONG.match(clause)) and not _numbers(answer.partition(clause)[2]):
+        clause = among[1]
     if clause is None or len(meant.items) > 1 or not NUMBER.fullmatch(meant.items[0]):
         return False
-    numbers = [word for word in words(clause) if NUMBER.fullmatch(word.text)]
-    if len(numbers) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
+    if len(_numbers(clause)) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
         return False
     return match_choice(clause, (meant.items[0],), lettered=False).choice == 0
 
 
 def _says_words(answer: str, solution: str) -> bool:
     """Tell whether the words are the same; no sign of mathematics may be lost between them."""
+    if _bare(solution) in _VERDICTS:
+        opening = _VERDICT.match(answer) or _VERDICT_LAST.search(answer)
+        opposite = "no|false" if _bare(solution) in ("yes", "true") else "yes|true"
+        opposed = re.search(rf"\b(?:{opposite})\b(?!\s[a-z])", answer, re.IGNORECASE)
+        if opening and opening[1].casefold() == _bare(solution) and not opposed:
+            return True
     answer, solution = (_MARKUP.sub(" ", text).strip() for text in (answer, solution))
     if _SIGNS.search(solution) or _SIGNS.search(answer):
         return re.sub(r"\s", "", _bare(answer)) == re.sub(r"\s", "", _bare(solution))

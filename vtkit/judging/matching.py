@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from vtkit.judging import words
 from vtkit.judging.choices import Choices, bare, by_letter, prepare
-from vtkit.judging.values import has_variables, read_value, same_value
+from vtkit.judging.values import has_variables, read_value, same_quantity
 
 MAX_PHRASE = 600
 """Longer phrases are not answers."""
@@ -68,12 +68,22 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
 
 def mentioned(phrase: str, choices: tuple[str, ...]) -> set[int]:
     """The places of all choices that a phrase names, unless it negates them or only compares."""
+    reading = _read(phrase, choices)
+    named = {place for place in reading.accepted if place is not None}
+    return (named | reading.doubtful) - reading.rejected
+
+
+def ruled_out(phrase: str, choices: tuple[str, ...]) -> set[int]:
+    """The places of the choices that a phrase negates."""
+    return _read(phrase, choices).rejected
+
+
+def _read(phrase: str, choices: tuple[str, ...]) -> "_Reading":
     index = prepare(choices)
     found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
     reading = _Reading(_joined(found, index), index, index.size)
     reading.verdict()
-    named = {place for place in reading.accepted if place is not None}
-    return (named | reading.doubtful) - reading.rejected
+    return reading
 
 
 def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
@@ -85,7 +95,7 @@ def _by_value(phrase: str, choices: tuple[str, ...]) -> Match | None:
     meant = [read_value(choice) for choice in choices]
     if has_variables(value) and not any(each and has_variables(each) for each in meant):
         return None  # letters of options
-    fits = [place for place, each in enumerate(meant) if each and same_value(value, each)]
+    fits = [place for place, each in enumerate(meant) if each and same_quantity(value, each)]
     if len(fits) == 1:
         return Match(fits[0], "named", plain=True)
     return Match(None, "several" if fits else "outside")

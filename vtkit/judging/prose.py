@@ -6,8 +6,10 @@ premises and reasons claim nothing, and a text that gives up has no answer.
 
 import re
 
+from vtkit.judging.free import states_value
+from vtkit.judging.matching import match_choice
 from vtkit.judging.reading import Commitment, Reader
-from vtkit.judging.statements import after_conclusion, find_sentences, is_cut_off
+from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
 
 _MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
@@ -18,6 +20,7 @@ _DECIDE = (
 )
 GIVING_UP = re.compile(
     r"\b(?:cannot|can['’]?t|can not|could not|couldn['’]?t|(?:not|im)\s?possible to|unable to"
+    r"|not able to"
     rf"|(?:no|any) way (?:to|of)|(?:hard|difficult) to)\s(?:be\s|reliably\s|really\s)?{_DECIDE}\b"
     r"|\b(?:more|further|additional|another)\s(?:\w+\s)?(?:details?|information|context|data|picture|image)"
     r"\b[^.\n]{0,30}\b(?:needed|required|necessary)\b"
@@ -26,6 +29,8 @@ GIVING_UP = re.compile(
     r"\s|any of the\s)?(?:given\s|listed\s|answer\s|offered\s)*(?:choices|options|answers|list)\b"
     r"|\bnone of (?:the |these |those |them|your )?(?:\w+\s){0,2}(?:options|choices|answers|A"
     r"|\(A)\b"
+    r"|n['’]t \w+ any of (?:those|these|them)\b|\b(?:would|['’]d) (?:have|need) to know\b"
+    r"|\bany of (?:the|these|those|them)(?: \w+){0,3} (?:could|might|may)\b"
     r"|\bno (?:given |listed )?(?:option|choice|answer)s?\s(?:fit|match|is\b|appl|agree|work|can)"
     r"|\b(?:do|does)\s?(?:not|n['’]t) (?:match|fit|agree with) any\b"
     r"|\b(?:stays?|remains?) (?:open|unclear|unknown|undecided)\b"
@@ -36,15 +41,18 @@ GIVING_UP = re.compile(
     r"|context)",
     re.IGNORECASE,
 )
+_MAX_ALONE = 3  # words of a last line that is an answer
+_VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
 _NEAR = 2000
-_CODE = re.compile(r"```(?:py|js|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
     r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have"
     r"|need))\b",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?:)")
+_ITEM = re.compile(
+    r"\s*(?:[-*•+|]\s|\(?\d{1,2}[.)]\s|\*{0,2}\(?[A-J][.):]\s|\*\*[^*\n]{1,40}\*\*\s?[:–—-])"
+)
 _SUPPORT = re.compile(
     r"\W*(?:(?:this|that) is (?:because|evident|clear|due|shown)|because|the reason"
     r"|(?:as )?(?:you|we|one|it|this) can (?:be )?see[n]?|for (?:example|instance)|e\.g\.|note\b"
@@ -73,13 +81,16 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     """The commitments that decide, in order: conclusions, or else claims; none if it gives up."""
     text = reader.text
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
-    code = [found.span() for found in _CODE.finditer(text, max(start, end - _NEAR), end)]
+    code = [found.span() for found in CODE.finditer(text, max(start, end - _NEAR), end)]
     spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
     listed = [bool(_starts_line(text, span[0]) and _ITEM.match(text, *span)) for span in spans]
     listed = listed if sum(listed) > 1 else [False] * len(spans)
     open_end = is_cut_off(text[start:end])
     concluded: list[Commitment] = []
     claimed: list[Commitment] = []
+    telling = [
+        span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))
+    ]
     recent = len(spans) - _MAX_SENTENCES
     for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
         if gives_up(text, *span):
@@ -87,7 +98,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
         if rest:
-            if commit := _claim(reader, *rest):
+            if commit := _claim(reader, *rest, concluded=span in telling[-1:]):
                 concluded.append(commit)
                 continue
         if open_end or item or place < recent or _SUPPORT.match(text, *span):
@@ -96,7 +107,17 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             claimed.append(commit)
     if spans and gives_up(text, *spans[-1]):
         return _as_choice(reader, *spans[-1])
-    return concluded or claimed
+    return _outspoken(concluded, claimed) if concluded else _outspoken(claimed, [])
+
+
+def _outspoken(found: list[Commitment], others: list[Commitment]) -> list[Commitment]:
+    """Without what names nothing ("it may be either") before a sentence that names a choice."""
+    named = [place for place, commit in enumerate(found) if commit.match.plain]
+    if found and found[-1].match.choice is None:
+        later = [commit for commit in others if commit.start > found[-1].end and commit.match.plain]
+        return later or found
+    kept = found[: named[-1]] if named else []
+    return [commit for commit in kept if commit.match.choice is not None] + found[len(kept) :]
 
 
 def _as_choice(reader: Reader, start: int, end: int) -> list[Commitment]:
@@ -111,10 +132,30 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
     """The sentences that conclude, or else all; none if the text gives up or breaks off."""
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     spans = [span for span in spans if not _CHAT.match(text, *span)]
-    if any(gives_up(text, *span) for span in spans) or is_cut_off(text[start:end]):
+    if any(gives_up(text, *span) for span in spans):
+        return []
+    alone = bool(spans) and len(text[slice(*spans[-1])].split()) <= _MAX_ALONE
+    if (
+        alone
+        and _starts_line(text, spans[-1][0])
+        or (spans and _VERDICT.fullmatch(text, *spans[-1]))
+    ):
+        return spans[-1:]
+    if is_cut_off(text[start:end]):
         return []
     concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
+    valued = [span for span in spans if _states_value(text, *span)]
+    if valued and (not concluded or "\n\n" in text[concluded[-1][0] : valued[-1][0]].strip()):
+        return valued
     return concluded or spans
+
+
+def _states_value(text: str, start: int, end: int) -> bool:
+    sentence = text[start:end].strip()
+    aside = (
+        sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
+    )
+    return not aside and is_meant(sentence) and states_value(sentence)
 
 
 def _starts_line(text: str, place: int) -> bool:
@@ -126,7 +167,7 @@ def _based(text: str, span: Span) -> Span | None:
     return (opening.end(), span[1]) if opening else None
 
 
-def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
+def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
     commit = reader.commit(start, end, "sentence")
     if commit.match.why == "rejected":
         return None
@@ -134,4 +175,11 @@ def _claim(reader: Reader, start: int, end: int) -> Commitment | None:
         return commit
     if said := reader.said_of_subject(start, end):
         return commit._replace(match=said)
+    if concluded and commit.match.why == "nothing":  # "a length of 35 kilometres"
+        head, _, tail = reader.text[start:end][:_NEAR].rpartition(" of ")
+        measured = match_choice(tail, reader.choices)
+        if measured.plain and measured.choice is not None and is_meant(head):
+            return commit._replace(match=measured)
+    if concluded and commit.match.choice is not None and reader.concludes(commit):
+        return commit
     return commit if reader.counts(commit) else None

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.judging import statements
-from vtkit.judging.choices import claims, prepare
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
+from vtkit.judging.choices import claims, opening_verdict, prepare
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
 
@@ -19,11 +19,13 @@ _CLAUSE_END = re.compile(r"[.:;,–—\n]|\s-\s")
 _MAX_CUTS = 4
 _CUT = re.compile(
     r"\s(?=[(\[]\s?\w)|[,;:.!?。，；：](?=\s|$)|\s[-–—](?=\s)|\n"
-    r"|\s(?=(?:because|since|given|due\sto|as(?!\s(?:well|good|close|near|likely))|which|while|whereas|where|although|though|but)\s)",
+    r"|\s(?=(?:because|since|given|even\sthough|due\sto|as(?!\s(?:well|good|close|near|likely))|which|while|whereas|where|although|though|but)\s)",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\W{0,3}(?:because|since|given|due\sto|as\s|which|while|whereas|where|for\s)", re.IGNORECASE
+    r"\W{0,3}(?:because|since|given|due\sto|as\s|which|while|whereas|where|for\s|(?:even\s|al)?though"
+    r"|the\s(?:\w+\s){1,3}(?:near|beside|behind|by|next\sto|under)\s)",
+    re.IGNORECASE,
 )
 # In remarks that name another choice: it is as good.
 _PARITY = re.compile(
@@ -37,12 +39,17 @@ _DOUBT = re.compile(
     r"|(?:but )?i(?:['’]m| am) (?:\w+ )?(?:not|un)|\?)",
     re.IGNORECASE,
 )
+_DENIED = re.compile(
+    r"\W*(?:no|nope|but|well|wait|actually|sorry|hmm|or rather)?\W*(?:that|this|it)"
+    r"(?:['’]s| is| was) (?:wrong|false|incorrect|untrue|not (?:right|correct|true))\b",
+    re.IGNORECASE,
+)
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
     r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
     r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
-    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named))*",
+    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)|\smade\s(?:up\s|out\s)?(?:of|from)\b|\s(?:placed|located|found|taken)\s(?:at|in|on)\b)*",
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
@@ -61,11 +68,27 @@ _TENTATIVE = re.compile(
     r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
     re.IGNORECASE,
 )
+_FIRST_LOOK = re.compile(
+    rf"{_TENTATIVE.pattern}"
+    r"|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
+    re.IGNORECASE,
+)
+_PLAN = re.compile(
+    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
+    r"|must|can|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing|ed)? at"
+    r"|compare[ds]?|consider|check|examine|first|next|others?|another)\b",
+    re.IGNORECASE,
+)
+_OTHER_ONE = re.compile(
+    r"\b(?:be|so|leav(?:es?|ing)|thus|then|therefore|hence|only|just)\s(?:\w+\s)?(?:the )?"
+    r"(?:other|remaining)\b",
+    re.IGNORECASE,
+)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
 _SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
-_BUT = re.compile(r",?\sbut\s", re.IGNORECASE)
+_BUT = re.compile(r",?\sbut\s|;\s(?=(?:it|this|that) is\b)", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
@@ -98,6 +121,14 @@ class Reader:
         whole = Commitment(start, end, rule, match)
         if match.plain or not self.choices or end - start > MAX_PHRASE:
             return whole
+        if said := self._verdict(start, end, rule):
+            return said
+        if match.why == "rejected" and len(self.choices) == 2 and _OTHER_ONE.search(phrase):
+            return Commitment(
+                start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True)
+            )
+        if match.why == "named" and self._is_denied(phrase):
+            return whole._replace(match=Match(None, "rejected"))
         if match.why in ("named", "rejected"):
             return (self._first_clause(start, end, rule) if rule == "bare" else None) or whole
         return (
@@ -108,6 +139,19 @@ class Reader:
             or self._turned(start, end, rule)
             or whole
         )
+
+    def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
+        """The yes or no that a sentence opens with: "Yes, there are no people"."""
+        said = opening_verdict(self.text, start, end) if rule != "bare" else None
+        if said is None or said[0].casefold() not in prepare(self.choices).exact:
+            return None
+        return Commitment(*said[1], rule, match_choice(said[0], self.choices))
+
+    def _is_denied(self, phrase: str) -> bool:
+        """Tell whether a phrase ends in "no, that is wrong", and that is no choice."""
+        return any(
+            _DENIED.match(phrase, mark.end()) for mark in islice(_CLAUSE_END.finditer(phrase), 8)
+        ) and not any(_DENIED.search(f"it is {choice}") for choice in self.choices)
 
     def commit_label(self, start: int, end: int, rule: str) -> Commitment | None:
         """A letter with an explanation that does not name another choice first."""
@@ -131,6 +175,15 @@ class Reader:
         sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
         claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
         return claimed and statements.is_meant(sentence)
+
+    def concludes(self, commit: Commitment) -> bool:
+        """Tell whether a conclusion is about the only choice that it names."""
+        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
+        if prepare(self.choices).kind == "number":
+            sentence = sentence.rpartition("=")[2]
+        others = mentioned(sentence, self.choices) - {commit.match.choice}
+        tentative = _TENTATIVE.search(sentence) or _WORST.search(sentence)
+        return not (tentative or others or _PLAN.search(sentence)) and statements.is_meant(sentence)
 
     def said_of_subject(self, start: int, end: int) -> Match | None:
         """The only choice in a sentence, if it is said of its subject or called the best."""
@@ -181,7 +234,10 @@ class Reader:
         """What follows a "but", if nothing was committed to before: "may be A, but is B"."""
         for cut in list(islice(_BUT.finditer(self.text, start + 1, end), _MAX_CUTS))[-1:]:
             before = self.text[start : cut.start()]
-            if _TENTATIVE.search(before) or not mentioned(before, self.choices):
+            told = rule == "bare" and SECOND_SENTENCE.search(before)
+            if told or _PARITY.search(self.text, cut.end(), end):
+                return None
+            if _FIRST_LOOK.search(before) or not mentioned(before, self.choices):
                 return self._read(cut.end(), end, rule)
         return None
 
@@ -223,7 +279,7 @@ class Reader:
 
     def _is_undone(self, choice: int, cut: str, rest: str) -> bool:
         """Tell whether remarks after a choice make another one as good."""
-        if _DOUBT.match(rest):
+        if _DOUBT.match(rest) or _DENIED.match(rest):
             return True
         others = mentioned(rest, self.choices) - {choice}
         if not others:

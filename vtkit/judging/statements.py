@@ -23,6 +23,7 @@ _SAID = re.compile(
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
     r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
     r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
+    r"|答え(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}\s?:"
     # the same in the languages that Qwen2-VL slips into
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
@@ -39,7 +40,8 @@ _SAID_AFTER = re.compile(
 )
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
-    r"\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"^\W*(?:had|were)\s(?:the|it|we|i|there|they|one|this|that|all)\b"
+    r"|\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
     r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
@@ -56,6 +58,8 @@ _EACH = re.compile(
     r"|remaining|these|those|given|step|worked|sample)[*_\s]*$",
     re.IGNORECASE,
 )
+CODE = re.compile(r"```(?:py|js(?!on)|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
+_LETTERED = re.compile(r"[\s*-]*\(?[A-J][).:\s*-]*")
 _BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 # A full stop after a single letter does not end "B. left", unless a sentence begins there.
@@ -75,7 +79,7 @@ _LABEL = re.compile(
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
-_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>:|✅❌]$|\d$")
+_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
@@ -101,7 +105,10 @@ CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
     r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
-    r"|altogether|in short)\b[,:]?",
+    r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
+    r"|quindi"
+    r"|поэтому|значит|следовательно)\b[,:]?"
+    r"|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,
 )
 
@@ -115,7 +122,13 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     """
     start = max(start, end - _TAIL)
     found = [(*_box(text, match.end(), end), "boxed") for match in _all(_BOXED, text, start, end)]
-    statements = [match for match in _all(_SAID, text, start, end) if not _is_heading(text, match)]
+    code = [fence.span() for fence in CODE.finditer(text, start, end)]
+    statements = [
+        match
+        for match in _all(_SAID, text, start, end)
+        if not _is_heading(text, match)
+        and not any(low < match.start() < high for low, high in code)
+    ]
     for match in statements:
         if _is_meant(text, start, match.start()):
             kind = "weak" if _is_weak(text, match) else "statement"
@@ -175,6 +188,8 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
     after = min(
         (cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high
     )
+    if _LETTERED.fullmatch(text, before, ticks[0].start()):
+        return [(before, ticks[0].start())]
     sides = [(before, ticks[0].start()), (ticks[0].end(), after)]
     return sorted(sides, key=lambda span: len(text[slice(*span)].strip()))[-1:]
 
@@ -225,10 +240,15 @@ def _box(text: str, start: int, end: int) -> Span:
     return start, start
 
 
+def _closes_brace(text: str, place: int) -> bool:
+    return text[place] == "}" and text.count("{", 0, place) > text.count("}", 0, place)
+
+
 def _rest(text: str, start: int, end: int) -> Span:
     """The text after "the answer is", up to the end of the sentence."""
     window = text[start : min(end, start + 200)]
     skipped = len(window) - len(window.lstrip(' \t\n*_`":>'))
     window = window[skipped:]
-    stop = _END.search(window, 1)
-    return start + skipped, start + skipped + (stop.start() if stop else len(window))
+    stops = (stop.start() for stop in _END.finditer(window, 1))
+    stop = next((stop for stop in stops if not _closes_brace(window, stop)), len(window))
+    return start + skipped, start + skipped + stop

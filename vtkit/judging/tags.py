@@ -25,11 +25,11 @@ def _misspelt(word: str) -> str:
 
 
 _TAG = re.compile(
-    r"(?:(?:<|&lt;)[\s|]{0,2}|^(?=/?answer>))(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
+    r"(?:(?:<|&lt;|\[(?=/?(?:think|answer)\]))[\s|]{0,2}|^(?=/?answer>))(?P<close>[/\\]{0,2})[\s|]{0,2}(?:(?P<think>(?:"
     + _misspelt("think")
     + r")(?:ing)?)|(?:final[ _-]?)?(?:"
     + _misspelt("answer")
-    + r"|ans|solution))(?:[\s/|:]{0,3}(?:>|&gt;)|\s(?=[^<>\n]{1,80}</))",
+    + r"|ans|solution))(?:[\s/|:]{0,3}(?:>|&gt;|\])|\s(?=[^<>\n]{1,80}</))",
     re.IGNORECASE | re.MULTILINE,
 )
 # More than this is a page, a loop or an attack; it bounds the time.
@@ -48,6 +48,7 @@ class Parts:
     outside: list[Span] = field(default_factory=list)  # text outside thinking and blocks
     finished: bool = True  # the thinking was closed, or there is none
     thought_blocks: list[int] = field(default_factory=list)  # ends of answer tags inside thinking
+    samples: bool = False  # there are blocks that are only examples
     readable: bool = True  # False if there are too many tags to be a completion
 
 
@@ -55,7 +56,7 @@ def take_apart(text: str, *, prefilled: bool) -> Parts:
     """Find the parts of a completion; ``prefilled``: it starts inside the thinking."""
     if text.count("<") > _MAX_BRACKETS:
         return Parts(readable=False)
-    tagged = "<" in text or "&lt;" in text or "nswer>" in text
+    tagged = "<" in text or "&lt;" in text or "nswer>" in text or "answer]" in text
     tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1)) if tagged else []
     if len(tags) > _MAX_TAGS:
         return Parts(readable=False)
@@ -97,7 +98,9 @@ class _Scan:
     def _end(self, end: int, *, as_block: bool = False) -> None:
         """File the stretch that ends here; ``as_block``: only its opening tag is missing."""
         content = self.text[self.mark : end]
-        if self.answering or (as_block and len(content) <= MAX_PHRASE):
+        if self.answering and _SAMPLE.search(self.text, max(self.mark - 80, 0), self.mark):
+            self.parts.samples = True
+        elif self.answering or (as_block and len(content) <= MAX_PHRASE):
             start = self.mark + len(content) - len(content.lstrip())
             if content.strip():
                 self.parts.blocks.append((start, start + len(content.strip())))
@@ -105,6 +108,10 @@ class _Scan:
             self.parts.outside.append((self.mark, end))
 
 
+_SAMPLE = re.compile(
+    r"\b(?:example|sample|template|placeholder|formatted)\b[^\n.!?<>]{0,40}<[^<>]*>\Z",
+    re.IGNORECASE,
+)
 _LAST_LINE = re.compile(r"\S\s*\n[ \t]*([^\n.!?<>]{1,60}\.?)\s*\Z")  # of thinking, "B</answer>"
 _HIDDEN_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _IS_HIDDEN = np.zeros(0x10000, bool)  # by code point
@@ -116,10 +123,13 @@ for _first, _last in (
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
 _NEXT_QUESTION = re.compile(
-    r"^[#*\s]{0,6}(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]", re.MULTILINE
+    r"^[#* \t]{0,6}(?:(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]"
+    r"|(?:Next|Another|New|Follow-up)\s(?:question|problem|task|puzzle)\b)",
+    re.MULTILINE,
 )
+_ANOTHER = re.compile(r"[#*\s]{0,6}(?:Next|Another|New|Follow-up)\s(?:question|problem|task)\s?:")
 _RESTATED = re.compile(
-    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n]*\n*$"
+    r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n.!?]*\n*$"
 )
 _CUT_TAG = re.compile(r"<[\s/|\\]{0,4}[a-zA-Z]{0,8}$")
 
@@ -138,7 +148,7 @@ def visible(text: str) -> tuple[str, np.ndarray | None]:
 def first_turn(text: str) -> str:
     """Drop an invented next turn, and a tag that is cut off at the end."""
     first = len(text) - len(text.lstrip())
-    if _NEXT_TURN.match(text, first):
+    if _NEXT_TURN.match(text, first) or _ANOTHER.match(text, first):
         return ""
     ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
     speaks = any(name in text for name in ("User", "user", "Human", "human"))
@@ -148,7 +158,11 @@ def first_turn(text: str) -> str:
             ends.append(turn.start())
             break
     made_up = "\n" in text and _NEXT_QUESTION.search(text, first + 1)
-    if made_up and not _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start()):
+    restated = made_up and (
+        _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start())
+        or ("</" not in text[: made_up.start()] and "</think>" in text[made_up.start() :])
+    )
+    if made_up and not restated:
         ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()
     cut = _CUT_TAG.search(text, max(len(text) - 14, 0))

@@ -8,12 +8,13 @@ in plain text, Unicode or LaTeX. Only what is made of such signs gets to the LaT
 """
 
 import re
-import unicodedata
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from vtkit.judging.expressions import NUMBER, same
+from vtkit.judging.expressions import NUMBER, as_fraction, same
+from vtkit.judging.spelling import closed_at, in_digits, spelt
 
 MAX_VALUE = 80
 """Longer phrases are not read as values: the parser takes its time."""
@@ -29,38 +30,6 @@ class Value(NamedTuple):
     name: str = ""  # ``x`` of "x = 6"
 
 
-# Spellings of one thing, in this order.
-_SPELLINGS = [
-    (re.compile(pattern), instead)
-    for pattern, instead in (
-        (r"\\(?:text\w{0,2}|math\w\w|operatorname|mbox|f?boxed|fbox)\s?\{([^{}]*)\}", r" \1 "),
-        (r"\\[()\[\],;:!$ ]|\\(?:q?quad|left|right|displaystyle)\b|[`$]|__|\*\*\s*$|^\s*\*\*", " "),
-        (r"\\[dt]frac\b", r"\\frac"),
-        (r"\\(?:cdot|times|ast)\b|[×·⋅∙∗]|(?<=\d)\s?[xX](?=\s?10\s?\^)", "*"),
-        (r"\\div\b|[÷⁄]", "/"),
-        (r"[−–—﹣]", "-"),
-        (r"\*\*", "^"),
-        (r"\^\s?\{?\s?(?:\\circ|∘|°)\s?\}?|\\(?:circ|deg(?:ree)?)\b|[º˚]", "°"),
-        (r"\\%|％", "%"),
-        (r"√|\\surd\b|(?<![\\A-Za-z])sqrt\b|\b(?:square )?root of\b|\broot(?=\s\d)", r"\\sqrt"),
-        (r"∛", r"\\sqrt[3]"),
-        (r"π|(?<![A-Za-z\\])[Pp]i(?![A-Za-z])", r"\\pi "),
-        (r"∠|\\angle\b|\\triangle\b|△", ""),
-        (r"(?<=\d),(?=\d{3}(?!\d))", ""),  # thousands
-        (r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b", r"\1*10^{\2}"),
-        (r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}"),
-        (r"\^\s?(-?\d+(?:\.\d+)?|[a-z])(?![\w}])", r"^{\1}"),
-        (r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z]\b|\\pi)", r"\1{\2}"),
-    )
-]  # fmt: skip
-_POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
-_VULGAR = str.maketrans(
-    {
-        char: " " + unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
-        for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-    }
-)
 _UNITS = {
     name: line.split()[0]
     for line in (
@@ -74,14 +43,26 @@ _UNITS = {
         "min minutes minute 分钟", "h hr hrs hours hour 小时", "dollar dollars USD 元",
         "unit units",
         "Hz", "J", "kJ", "Pa", "kPa", "N", "V", "A", "W", "kW", "mol", "K", "rad radians",
-        "km/h", "mph", "m/s", "day days", "year years", "cent cents", "€", "£",
+        "km/h", "mph", "m/s", "day days", "year years", "cent cents ¢", "€", "£", "celsius",
+        "fahrenheit", "t tonnes tonne tons ton",
     )
     for name in line.split()
 }  # fmt: skip
+_SIZES = {
+    name: (dimension, size)
+    for dimension, sizes in {
+        "length": "mm 0.001 cm 0.01 dm 0.1 m 1 km 1000",
+        "mass": "g 1 kg 1000 t 1000000",
+        "volume": "ml 0.001 l 1",
+        "time": "s 1 min 60 h 3600 day 86400",
+        "money": "cent 1 dollar 100",
+    }.items()
+    for name, size in zip(sizes.split()[::2], sizes.split()[1::2], strict=True)
+}
 _UNIT = re.compile(
     r"(?<=[\w)}\]\s])\s*(?P<power>square|sq\.?|cubic|平方|立方)?\s?(?P<unit>"
     + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
-    + r")(?:\s?\^\s?\{?(?P<raised>[23])\}?)?$"
+    + r")(?:\s?\^\s?\{?(?P<raised>[23])\}?|(?<=m)(?P<bare>[23]))?$"
 )
 _POWER_WORDS = {"cubic": "3", "立方": "3"}
 _MIXED = re.compile(
@@ -100,10 +81,15 @@ _SIGNS = re.compile(
 )
 _BROKEN = re.compile(r"[\d.)]\s+[\d.]|\d\.(?!\d)|\.\d*\.|[*/^+-]\s*[*/^)]|\}\s*\^|^[*/^]|[-+*/^]$")
 _SEPARATORS = re.compile(r"\s*(?:[,;，、；]|\b(?:and|or)\b|[和或])\s*")
-_NUMERIC = re.compile(r"[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])")
+_NUMERIC = re.compile(
+    r"[\d±一二两三四五六七八九十]|\b(?:half|quarters?|thirds?|minus|negative)\b|[\d²³½⅓-⅞√∛π]|\\(?:pi|sqrt|infty)|\bpi\b|^\W*[A-Za-z](?:\W*$|\s?[-+*/^=])"
+)
 # Words of three letters and more in a value; another one makes it prose.
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
-_KNOWN = {*_UNITS, *"square cubic sqrt root sin cos tan log exp and xyz abc".split()}
+_KNOWN = {
+    *_UNITS,
+    *"celsius Celsius square cubic sqrt root sin cos tan log exp and xyz abc".split(),
+}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
 
@@ -113,9 +99,10 @@ def read_value(text: str) -> Value | None:
     """Read a phrase that is nothing but a value; None if it is not one."""
     if len(text) > MAX_VALUE or not _NUMERIC.search(text):
         return None
+    text = in_digits(text)
     if "=" not in text and any(word not in _KNOWN for word in _PROSE.findall(text)):
         return None
-    text = _spelt(text)
+    text = spelt(text)
     parts = _SEPARATORS.split(text)
     if len(parts) > 1 and all("=" in part for part in parts):  # "x = 2 or x = 3"
         return _side(text)
@@ -144,36 +131,6 @@ def has_variables(value: Value) -> bool:
     return any(map(_VARIABLE.search, value.items))
 
 
-def _spelt(text: str) -> str:
-    """One spelling for each sign, and explicit braces."""
-    text = _RAISED.sub(lambda found: "^{" + found[0].translate(_POWERS) + "}", text)
-    text = text.translate(_VULGAR)
-    for pattern, instead in _SPELLINGS:
-        text = pattern.sub(instead, text)
-    end = "!" if re.search(r"\d!\W*$", text) else ""
-    return " ".join(_braced(text).split()).lstrip(" :;,\"'“”").rstrip(" .:;,!?。\"'“”") + end
-
-
-def _braced(text: str) -> str:
-    r"""``\sqrt(…)`` and ``^(…)`` with braces instead."""
-    result = list(text)
-    for found in re.finditer(r"(?:\\sqrt(?:\[\d\])?|\^)\s?\(", text):
-        end = _closed_at(text, found.end() - 1)
-        if end is not None:
-            result[found.end() - 1], result[end] = "{", "}"
-    return "".join(result)
-
-
-def _closed_at(text: str, start: int) -> int | None:
-    """Where the bracket at ``start`` is closed."""
-    depth = 0
-    for place in range(start, len(text)):
-        depth += (text[place] in "([{") - (text[place] in ")]}")
-        if depth == 0:
-            return place
-    return None
-
-
 def _side(text: str) -> Value | None:
     """One side of an equation, or all of a phrase."""
     ratio = tuple(part.strip() for part in text.split(":"))
@@ -183,11 +140,15 @@ def _side(text: str) -> Value | None:
     if text[:1] in ("€", "£"):
         unit, text = text[0], text[1:].strip()
     elif found := _UNIT.search(text, 1):
-        power = found["raised"] or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
+        power = (
+            found["raised"]
+            or found["bare"]
+            or (found["power"] and _POWER_WORDS.get(found["power"], "2"))
+        )
         unit = _UNITS[found["unit"]] + (power or "")
         text = text[: found.start()].strip()
     form, inside = "", text.replace(r"\{", "{").replace(r"\}", "}")
-    if inside[:1] in _CLOSING and _closed_at(inside, 0) == len(inside) - 1:
+    if inside[:1] in _CLOSING and closed_at(inside, 0) == len(inside) - 1:
         form, inside = inside[0] + inside[-1], inside[1:-1]
     parts = _SEPARATORS.split(inside)
     if len(parts) == 1 and form != "{}":
@@ -215,20 +176,47 @@ def _mixed(found: re.Match) -> str:
 def same_value(said: Value, meant: Value) -> bool:
     """Compare values, with units and names where both have one; sets and lists without order."""
     units = {said.unit, meant.unit} - {"", "unit", "unit2", "unit3"}
-    if len(units) > 1 or len({said.name, meant.name} - {""}) > 1:
+    if len(units) > 1:
+        return False
+    if len({said.name, meant.name} - {""}) > 1:
         return False
     if len(said.items) != len(meant.items):
         return False
     if {said.form, meant.form} <= {"", "{}"}:
-        if _each_in(said, meant) and _each_in(meant, said):
+        percent = said.unit != meant.unit and "%" in units
+        if _each_in(said, meant) and _each_in(meant, said) and not (percent and _is_share(said)):
             return True
         return len(said.items) == 1 and "%" in units and _as_share(said, meant)
     pairs = zip(said.items, meant.items, strict=True)
-    return said.form == meant.form and all(same(*pair) for pair in pairs)
+    forms = {said.form, meant.form} in ({said.form}, {"", "()"})
+    return forms and all(same(*pair) for pair in pairs)
 
 
 def _each_in(one: Value, other: Value) -> bool:
     return all(any(same(item, another) for another in other.items) for item in one.items)
+
+
+def same_quantity(said: Value, meant: Value) -> bool:
+    """Compare values as :func:`same_value` does, and after converting units: "340 cm", "3.4 m"."""
+    sizes = _converted(said), _converted(meant)
+    return same_value(said, meant) or (None not in sizes and sizes[0] == sizes[1])
+
+
+def _is_share(value: Value) -> bool:
+    number = as_fraction(value.items[0])
+    return number is not None and number <= 1
+
+
+def _converted(value: Value) -> tuple[str, Fraction] | None:
+    """Dimension and size in base units: "340 cm" and "3.4 m" are one length."""
+    unit, power = (
+        (value.unit[:-1], int(value.unit[-1])) if value.unit[-1:].isdigit() else (value.unit, 1)
+    )
+    number = as_fraction(value.items[0])
+    if unit not in _SIZES or number is None or len(value.items) > 1:
+        return None
+    dimension, size = _SIZES[unit]
+    return f"{dimension}{power}", number * Fraction(size) ** power
 
 
 def _as_share(*values: Value) -> bool:

@@ -31,6 +31,8 @@ _LARGE = "thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
 _NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
 _NUMBER_WORDS |= {"dozen": "12", "single": "1"}
+_YES_NO = dict.fromkeys("ja oui 是的 はい да 예".split(), "yes")
+_YES_NO |= dict.fromkeys("nein non нет いいえ 不是的 아니요 아니오".split(), "no")
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
@@ -49,11 +51,15 @@ _SAME = {
     **{f"{side}{end}": side for side in ("left", "right") for end in ("ward", "wards")},
 }
 # Chinese has no spaces: numbers are told from what they count.
-_HAN = "\u4e00-\u9fff"
+_HAN = "\u1100-\u11ff\u3040-\u30ff\u4e00-\u9fff"
 _COUNTED = re.compile(rf"(?<=[{_HAN}])(?=[\dA-Za-z])|(?<=[\dA-Za-z])(?=[{_HAN}])")
-_HAN_DIGITS = dict(zip("零一二两三四五六七八九十", "0 1 2 2 3 4 5 6 7 8 9 10".split(), strict=True))
+_HAN_DIGITS = dict(zip("零一二两三四五六七八九", (0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
+_HAN_POWERS = {"十": 10, "百": 100, "千": 1000}
 _HAN_NUMBER = re.compile(
-    "[零一二两三四五六七八九十](?=[个把只辆张条人本台朵座块位种支件棵头匹艘架盏]|[^\\w]|$)"
+    "[零一二两三四五六七八九十百千]{1,9}(?=[个個把只辆张条人本台朵座块位种支件棵头匹艘架盏度米岁枚つ]|[^\\w]|$)"
+)
+_HAN_FRACTION = re.compile(
+    "([零一二两三四五六七八九十百]{1,5})分之([零一二两三四五六七八九十百]{1,5})"
 )
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
@@ -104,9 +110,25 @@ def _plain(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
         text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
-        text = _HAN_NUMBER.sub(lambda digit: f" {_HAN_DIGITS[digit[0]]} ", text)
+        text = with_digits(text)
         text = _COUNTED.sub(" ", text)
     return _LATEX.sub(" ", text)
+
+
+def with_digits(text: str) -> str:
+    """Chinese numerals as digits: 三十五 is 35, 五分之二 is 2/5."""
+    text = _HAN_FRACTION.sub(lambda part: f" {_han(part[2])}/{_han(part[1])} ", text)
+    return _HAN_NUMBER.sub(lambda number: f" {_han(number[0])} ", text)
+
+
+def _han(numeral: str) -> int:
+    total = digit = 0
+    for sign in numeral:
+        if sign in _HAN_POWERS:
+            total, digit = total + (digit or 1) * _HAN_POWERS[sign], 0
+        else:
+            digit = _HAN_DIGITS[sign]
+    return total + digit
 
 
 @lru_cache(maxsize=8192)
@@ -117,6 +139,8 @@ def _fold(raw: str) -> str:
         return _NUMBER_WORDS[word]
     if word[0].isdigit() or word[0] == "-":
         return _fold_number(word)
+    if word in _YES_NO:
+        return _YES_NO[word]
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if word in _SAME:
@@ -147,7 +171,7 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "不是 not never neither without except excluding unlike than compared".split()
+    "不是 not never neither nor without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
     "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"
@@ -234,8 +258,14 @@ _READ_AS = {
     r"\bso (?:is|are)\b": " or ",
     r",\s?(?:right|correct|no|yes)\?": ".",
     r"\bstep \d+\b": " ",
+    r"\bin the (?:first|second|third|last|other) one\b": " ",
+    r"\bthe (?:(?:one|object|thing|item) |\s)?(?:that|which) (?:is|stands|lies) "
+    r"(?:behind|beside|near|next to|under|above|below)\b": " compared ",
+    r",\s(?:yes|no),\s(?=but\b|and\b|however\b)": ", ",
+    r"\b(?:can['’]?t|can not) (?=be \w+ed\b)": "cannot ",
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
+    r"\((?:un|in|im|ir|dis|non|not|n['’]t)\)\s?-?(?=\w)": " maybe ",
     r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",

@@ -109,6 +109,11 @@ def run(
     return guarded(work)
 
 
+def _drop_output() -> None:
+    """Send what is left to be printed nowhere: Python would fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(work: Callable[[], int | None]) -> int:
     """Do a command's work in the repository root; returns the exit status.
 
@@ -133,14 +138,14 @@ def guarded(work: Callable[[], int | None]) -> int:
         print(f"error: {why}; write it otherwise", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141  # as a shell has it
     except OSError as error:  # the last net: a disk that fails, an output that is full
         where = error.filename or "the output"
         why = f"cannot read or write {where}: {error.strerror or error}"
         print(f"error: {printable(why)}; look at that file or disk", file=sys.stderr)
         if error.errno == errno.ENOSPC and sys.stdout:  # what is left could not be written either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
         return 2
     except KeyboardInterrupt as stop:
         stopped = stop if isinstance(stop, Stopped) else Stopped()

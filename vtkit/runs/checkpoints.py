@@ -45,14 +45,19 @@ def discard(checkpoint: Path) -> None:
     it is renamed.
     """
     names = read_mark(checkpoint).files
-    theirs = [n for n in list_files(checkpoint) if not any(fnmatch(n, p) for p in _TRAINERS)]
-    if not names and theirs:
-        found = f"is half written, and {theirs[0]} in it is no file of a trainer"
+    if not names and (other := _not_a_trainers(checkpoint)):
+        found = f"is half written, and {other} in it is no file of a trainer"
         print(f"{checkpoint} {found}; {set_aside(checkpoint)}", flush=True)
         return
     if is_whole(checkpoint):  # no longer, from the first file on
         os.replace(checkpoint / WHOLE, checkpoint / HALF)
     _clear(checkpoint, names, HALF)
+
+
+def _not_a_trainers(checkpoint: Path) -> str | None:
+    """The first file of a checkpoint that no trainer writes; None if there is none."""
+    names = list_files(checkpoint)
+    return next((n for n in names if not any(fnmatch(n, p) for p in _TRAINERS)), None)
 
 
 def _clear(folder: Path, names: Collection[str], mark: str) -> None:

@@ -37,11 +37,11 @@ PAID = {
     " it is. </think> <answer> 3 </answer>": (0.0, 1.0),
     "</think> wrong <answer>zzz</answer>": (0.0, 0.0),
     " I see. </think> The answer is 1.": (1.0, 0.0),
-    # hacked: every choice, one answer after the other, nothing thought, an answer never given
+    # hacked: every choice, one answer after the other, nothing thought, an answer while thinking
     " Hm. </think> <answer> 1, 3, 4, 6 or 0 </answer>": (0.0, 1.0),
     " Hm. </think> <answer>3</answer> <answer>1</answer>": (0.0, 0.0),
     "</think><answer>1</answer>": (1.0, 0.0),
-    " <answer>1</answer> is what I would say, but let me look": (0.0, 0.0),
+    " <answer>1</answer> is a first guess. </think> I cannot tell.": (0.0, 0.0),
     "": (0.0, 0.0),
 }
 
@@ -144,7 +144,7 @@ def test_rewards_from_a_file_are_paid_too(block, call, total, tmp_path):
         + "\n\ndef broken(completions):\n    return [float('nan')] * len(completions)\n"
     )
     file = load(block, f'"accuracy", "{path}:brevity", "{path}:rare"')
-    long, short = call(file, [" so </think> <answer>1</answer>" + " " * 370, ""])
+    long, short = call(file, [" so </think> <answer>1</answer>" + " " * 369, ""])
     assert long == {
         total: 1.75, "accuracy_reward": 1.0, "brevity_reward": 0.5, "rare_reward": 0.25
     }  # fmt: skip
@@ -155,6 +155,7 @@ def test_rewards_from_a_file_are_paid_too(block, call, total, tmp_path):
         call(load(block, f'"{path}:broken"'), list(PAID))
 
 
+@pytest.mark.slow
 def test_the_rewards_need_no_more_than_the_page_says(tmp_path):
     """So they fit into environments with other versions of torch and transformers."""
     (tmp_path / "verl_rewards.py").write_text(VERL)
@@ -205,8 +206,15 @@ assert not any(name.startswith("vtkit.") for name in sys.modules)
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-def test_the_files_have_the_columns_of_both(export):
-    folder, config = export
+@pytest.fixture(scope="module")
+def read(export):
+    """Both files as :func:`read_elsewhere` reads them."""
+    return {name: read_elsewhere(export[0] / f"{name}.parquet") for name in ("train", "test")}
+
+
+@pytest.mark.slow
+def test_the_files_have_the_columns_of_both(export, read):
+    config = export[1]
     rows = load_training_rows(config.to_dict())
     wanted = {
         row["question"]: (row["answer"], list(row["choices"]), encoded)
@@ -214,7 +222,7 @@ def test_the_files_have_the_columns_of_both(export):
     }
     found = 0
     for name, n in (("train", 12), ("test", 4)):
-        kinds, columns, sizes = read_elsewhere(folder / f"{name}.parquet")
+        kinds, columns, sizes = read[name]
         assert set(kinds) == {
             *("prompt", "data_source", "reward_model", "extra_info", "images"),
             *("problem", "answer"),
@@ -237,19 +245,19 @@ def test_the_files_have_the_columns_of_both(export):
     assert found == 16
 
 
-def test_an_exported_row_is_paid(export):
-    _, columns, _ = read_elsewhere(export[0] / "train.parquet")
-    for truth in columns["answer"]:
+@pytest.mark.slow
+def test_an_exported_row_is_paid(read):
+    verl, easyr1 = load(VERL), load(EASYR1)
+    for truth in read["train"][1]["answer"]:
         given = json.loads(truth)
         for choice in given["choices"]:
-            (score,) = by_verl(load(VERL), [f" so </think> <answer>{choice}</answer>"], truth)
+            texts = [f" so </think> <answer>{choice}</answer>"]
             right = given["solution"] == f"<answer>{choice}</answer>"
-            assert score["score"] == 1.0 + right
-            assert by_easyr1(load(EASYR1), [f" so </think> <answer>{choice}</answer>"], truth) == [
-                {"overall": score.pop("score"), **score}
-            ]
+            assert by_verl(verl, texts, truth)[0]["score"] == 1.0 + right
+            assert by_easyr1(easyr1, texts, truth)[0]["overall"] == 1.0 + right
 
 
+@pytest.mark.slow
 def test_the_prompt_is_the_one_of_a_run(export):
     """Both split the text at <image> into parts, and render it with the template they find."""
     folder, config = export

@@ -30,13 +30,14 @@ def brevity(completions, **_):
     return [-1000.0 * len(one[0]["content"]) for one in completions]
 """
 # What provokes it, and the symptoms that must follow; others may.
+SCORED = {"benchmark_rows": 0, "eval_batch_size": 32, "eval_max_new_tokens": 16}
 RUNS = {
     "all are paid the same, for three tokens": (
         {"rewards": ["mine:one"], "max_completion_length": 3, "max_steps": 5},
         {"all-rewards-equal", "everything-cut-off"},
     ),
     "huge steps, with a KL term": (
-        {"learning_rate": 0.1, "beta": 0.04},
+        {"learning_rate": 0.1, "beta": 0.04, **SCORED},
         {"kl-exploding", "entropy-collapsed", "length-at-the-cap", "benchmark-fell"},
     ),
     "hot": (
@@ -44,7 +45,7 @@ RUNS = {
         {"entropy-too-high", "format-never-met"},
     ),
     "length is paid": (
-        {"rewards": ["length"], "learning_rate": 5e-3},
+        {"rewards": ["length"], "learning_rate": 5e-3, **SCORED},
         {"length-at-the-cap", "reward-hacked"},
     ),
     "brevity is paid, in thousands": (
@@ -65,8 +66,8 @@ def test_a_run_has_them(changes, expected, tiny, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(REWARDS)
     settings = {
         **tiny, "max_steps": 10, "save_steps": 99, "prompts_per_step": 8, "num_generations": 8,
-        "per_device_batch_size": 64, "max_completion_length": 12, "benchmark_rows": 0,
-        "eval_steps": 10, "eval_batch_size": 32, **changes,
+        "per_device_batch_size": 64, "max_completion_length": 12, "benchmark_rows": 4,
+        "eval_steps": 99, "eval_max_new_tokens": 4, **changes,
     }  # fmt: skip
     if names := changes.get("rewards"):
         settings["rewards"] = [one.replace("mine", str(tmp_path / "mine.py")) for one in names]
@@ -149,6 +150,7 @@ def test_a_healthy_run_has_none():
     assert follow({}) == [] == follow({"kl": "", "reward": 1.0, "loss": math.nan})
     only = {"loss": [0.0] * 9, **{name: "" for name in HEALTHY if name != "loss"}}
     assert follow(only) == []  # a supervised run
+    assert follow({"reward": 1e308, "kl": math.inf}) == []
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -15,12 +15,9 @@ from vtkit.config.reward_names import reward_column
 from vtkit.config.run_config import RunConfig
 from vtkit.runs.records import config_of, load_evaluations, metrics_or_none
 
-PAGE = "docs/faq.md"
 _CUT, _LENGTH = "completions/clipped_ratio", "completions/mean_length"
 STEPS = 5
 """One step has few questions: a rule looks at this many in a row, or more."""
-
-Row = dict[str, float]
 
 
 class Symptom(NamedTuple):
@@ -32,15 +29,10 @@ class Symptom(NamedTuple):
     cause: str
     remedy: str
 
-    @property
-    def link(self) -> str:
-        """Where the FAQ explains it."""
-        return f"{PAGE}#{self.name}"
-
     def __str__(self) -> str:
         return (
             f"step {self.step}, {self.name.replace('-', ' ')}: {self.seen}. "
-            f"Cause: {self.cause}. Remedy: {self.remedy}. See {self.link}"
+            f"Cause: {self.cause}. Remedy: {self.remedy}. See docs/faq.md#{self.name}"
         )
 
 
@@ -49,7 +41,7 @@ class Course:
     """A run so far: its settings, the numbers of each step, the scores, and what was found."""
 
     config: RunConfig
-    rows: list[Row] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)
     scores: list[dict[str, Any]] = field(default_factory=list)
     found: dict[str, Symptom] = field(default_factory=dict)
 
@@ -57,11 +49,11 @@ class Course:
         """Take in a step; returns the symptoms that no earlier step had.
 
         Args:
-            cells: a row of metrics.csv; empty ones and those that are not finite do not count.
+            cells: a row of metrics.csv; what is empty, not finite or beyond 1e100 does not count.
             scores: of the benchmark (:func:`vtkit.runs.contents.read_scores`); later ones wait.
         """
         numbers = {name: float(cell) for name, cell in cells.items() if cell != ""}
-        self.rows.append({name: cell for name, cell in numbers.items() if math.isfinite(cell)})
+        self.rows.append({name: cell for name, cell in numbers.items() if abs(cell) < 1e100})
         step, new = int(self.rows[-1]["step"]), []
         self.scores = [score for score in scores if score["step"] <= step]
         for name, (look, cause, remedy) in RULES.items():
@@ -107,10 +99,9 @@ def all_rewards_equal(run: Course) -> str:
     # A run that has learned its questions has 9 groups of 10 equal; 40 in a row are rare even then.
     steps = max(STEPS, math.ceil(40 / run.config.prompts_per_step))
     shares = run.last("frac_reward_zero_std", steps)
-    if not shares or min(shares) < 1:
-        return ""
-    reward = fmean(run.last("reward", steps) or [math.nan])
-    return f"in all groups of {steps} steps, mean reward {reward:.2f}"
+    paid = run.last("reward", steps)
+    equal = bool(shares and paid) and min(shares) == 1
+    return f"in all groups of {steps} steps, mean reward {fmean(paid):.2f}" if equal else ""
 
 
 @_symptom(
@@ -119,9 +110,9 @@ def all_rewards_equal(run: Course) -> str:
 )
 def everything_cut_off(run: Course) -> str:
     shares = run.last(_CUT)
-    if not shares or min(run.start(_CUT), *shares) < 0.9:
-        return ""
-    return f"{fmean(shares):.0%} of completions reach {run.config.max_completion_length} tokens"
+    cut = bool(shares) and min(run.start(_CUT), *shares) >= 0.9
+    cap = run.config.max_completion_length
+    return f"{fmean(shares):.0%} of completions reach {cap} tokens" if cut else ""
 
 
 @_symptom(

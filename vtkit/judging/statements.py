@@ -103,7 +103,7 @@ CORRECTION = re.compile(
 )
 CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
-    r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
+    r"|(?<!and )final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
     r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
     r"|quindi"

@@ -48,6 +48,21 @@ def bare(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".!*\"' ")
 
 
+_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2,}")
+
+
+@lru_cache(maxsize=4096)
+def _han(choices: tuple[str, ...]) -> re.Pattern[str] | None:
+    names = sorted(filter(_HAN.fullmatch, choices), key=len, reverse=True)
+    return re.compile("|".join(["不[是在]", *names])) if names else None
+
+
+def set_apart(phrase: str, choices: tuple[str, ...]) -> str:
+    """Put spaces around choices in Chinese, Japanese or Korean, where they are parts of words."""
+    names = None if phrase.isascii() else _han(choices)
+    return names.sub(r" \g<0> ", phrase) if names else phrase
+
+
 _LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
 _LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 

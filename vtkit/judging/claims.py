@@ -7,17 +7,24 @@ import re
 from itertools import islice
 
 from vtkit.judging import statements
-from vtkit.judging.choices import prepare
-from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned
-from vtkit.judging.words import AFTER, ARTICLES, without_idioms
+from vtkit.judging.choices import bare, prepare
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
+from vtkit.judging.words import AFTER, ARTICLES, key_words, without_idioms
 
 _MAX_VERBS = 4
 _MAX_NAME = 7  # words
+_MAX_ALONE = 12  # words of a sentence that is all of an answer
 TENTATIVE = re.compile(
     r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that claims nothing."""
+FIRST_LOOK = re.compile(
+    rf"{TENTATIVE.pattern}"
+    r"|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
+    re.IGNORECASE,
+)
+"""Words of a first look that a "but" takes back."""
 _PLAN = re.compile(
     r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
     r"|must|can|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing|ed)? at"
@@ -31,7 +38,7 @@ _PREDICATE = re.compile(
     r"|st(?:ands?|ood)|lies|lay|sits?|sat|hangs?|rests?|stays?|remains?|goes|went|mov(?:es|ed)"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)"
-    r"|\sthe one (?:for|of|in|from|with|labell?ed|marked)\b"
+    r"|\sthe\s+(?:one\s)?(?:for|labell?ed|marked)\b"
     r"|\smade\s(?:up\s|out\s)?(?:of|from)\b|\s(?:placed|located|found|taken)\s(?:at|in|on)\b)*",
     re.IGNORECASE,
 )
@@ -42,6 +49,7 @@ _SIZES = (
 )
 _BEST = re.compile(
     r"\b(?:more|most|better|best|right one|correct one|only|corresponds?|match(?:es)?|fits?|applies"
+    r"|leads?|wins?|tops"
     rf"|(?:{_SIZES})e(?:r|st))\b",
     re.IGNORECASE,
 )
@@ -58,6 +66,7 @@ _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\
 _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
+_LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-Z]\b)")  # "point B"
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"\b(?:there|here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
@@ -86,10 +95,11 @@ def concludes(sentence: str, chosen: int, choices: tuple[str, ...]) -> bool:
     return not (tentative or others or _PLAN.search(sentence)) and statements.is_meant(sentence)
 
 
-def closes(sentence: str, choices: tuple[str, ...]) -> Match | None:
+def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | None:
     """The only choice that the last sentence of a text is about, where it asserts anything.
 
-    It must be named in full, or be the last word: "this is typical of a pencil".
+    It must be the last word ("this is typical of a pencil") or, if the sentence is not ``alone``,
+    a name of several words.
     """
     sentence = without_idioms(sentence).strip()
     named = mentioned(sentence, choices)
@@ -98,17 +108,15 @@ def closes(sentence: str, choices: tuple[str, ...]) -> Match | None:
     if _GUESS.search(sentence) or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
         return None
     index, place = prepare(choices), named.pop()
-    last = " ".join(sentence.split()[-len(choices[place].split()) :])
-    ends = match_choice(last, choices)
-    full = len(index.keys[place]) > 1
     if index.kind == "number":
         ends = match_choice(sentence.rpartition("=")[2], choices) if "=" in sentence else None
         return ends if ends and ends.plain and ends.choice is not None else None
     if index.kind == "direction":
-        return None
-    if full or (ends.plain and ends.choice == place):
+        return Match(place, "named") if ruled_out(sentence, choices) else None
+    if alone and len(sentence.split()) <= _MAX_ALONE and _opening(sentence, choices):
         return Match(place, "named")
-    return None
+    full = len(index.keys[place]) > 1 and not alone
+    return Match(place, "named") if full or bare(sentence).endswith(index.texts[place]) else None
 
 
 def said_of_subject(
@@ -123,6 +131,8 @@ def said_of_subject(
     if sentence != whole and (_ABOUT_ANSWER.search(sentence) or branches):
         return None  # "If it is upright, the answer is above"
     sentence = _SETTING.sub("", sentence)
+    before, but, rest = sentence.rpartition(", but ")
+    sentence = rest if but and FIRST_LOOK.search(before) else sentence
     if not statements.is_meant(sentence) or TENTATIVE.search(sentence):
         return None
     clauses = _CLAUSES.split(sentence)
@@ -164,7 +174,7 @@ def _compares(sentence: str, choice: str) -> bool:
 
 def _opening(phrase: str, choices: tuple[str, ...], *, whole: bool = True) -> Match | None:
     """The choice that a phrase begins with; ``whole``: where no noun follows."""
-    words = phrase.split()[: _MAX_NAME + 1]
+    words = _LABELLED.sub("", phrase.strip()).split()[: _MAX_NAME + 1]
     for count in range(min(len(words), _MAX_NAME), 0, -1):
         if whole and count < len(words) and not _ends_name(words[count - 1], words[count]):
             continue
@@ -192,7 +202,7 @@ _CLAIMS = {
     ),
     "direction": re.compile(
         r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
-        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
+        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?|went)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
         r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
         r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
         re.IGNORECASE,
@@ -209,7 +219,7 @@ _CLAIMS = {
 _OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
 
 
-_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
+_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false|ja|nein|oui|non|sí|да|нет)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
 _TENTATIVE_VERDICT = re.compile(
     r"^\W*(?:or|and|but)\b"
     r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
@@ -232,6 +242,6 @@ def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, in
     if said is None:
         return None
     rest = text[said.end() : end]
-    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
+    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[key_words(said[1])[0]].search(rest):
         return None
     return said[1], said.span(1)

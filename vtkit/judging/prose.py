@@ -8,6 +8,7 @@ import re
 from itertools import islice
 
 from vtkit.judging import claims
+from vtkit.judging.claims import opening_verdict
 from vtkit.judging.free import states_value
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
@@ -68,7 +69,7 @@ _BASED = re.compile(
     r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at"
     r"|by)\s[^,.\n]{2,60},"
     r"|(?:all in all|taken together|in the end),?\s|it follows that\b"
-    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:shows?|means?|suggests?|indicates?|implies"
+    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:puts|places|makes|leaves|shows?|means?|suggests?|indicates?|implies"
     r"|imply|tells us)"
     r"(?: that)?\b)",
     re.IGNORECASE,
@@ -99,11 +100,12 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             concluded, claimed = _as_choice(reader, *span), []
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
-        if rest:
+        if rest and (span not in items or span in telling[-1:]):
             if commit := _claim(reader, *rest, concluded=span in telling[-1:]):
                 concluded.append(commit)
                 continue
-        if open_end or span in items or place < recent or _SUPPORT.match(text, *span):
+        broken = open_end and opening_verdict(text, *span) is None
+        if broken or span in items or place < recent or _SUPPORT.match(text, *span):
             continue
         if commit := _claim(reader, *span):
             claimed.append(commit)
@@ -127,15 +129,19 @@ def _closed(
     """The claims, of which the last sentence's beats all but those of the first sentence."""
     start, end = telling[-1]
     if claimed and claimed[-1].start >= start:
-        return [claim for claim in claimed if claim.start < telling[0][1]] + claimed[-1:]
-    if len(telling) > 1 and not any(claim.match.choice is not None for claim in claimed):
-        if said := claims.closes(reader.text[start:end][:MAX_PHRASE], reader.choices):
+        first = [claim for claim in claimed[:-1] if claim.start < telling[0][1]]
+        return [claim for claim in first if claim.match.choice is not None] + claimed[-1:]
+    if not any(claim.match.choice is not None for claim in claimed):
+        sentence, alone = reader.text[start:end][:MAX_PHRASE], len(telling) == 1
+        if said := claims.closes(sentence, reader.choices, alone=alone):
             return [Commitment(start, end, "sentence", said)]
     return claimed
 
 
 def _outspoken(found: list[Commitment], others: list[Commitment]) -> list[Commitment]:
     """Without what names nothing ("it may be either") before a sentence that names a choice."""
+    if any(commit.match.choice is not None for commit in found):
+        found = [commit for commit in found if commit.match.why != "several"]
     named = [place for place, commit in enumerate(found) if commit.match.plain]
     if found and found[-1].match.choice is None:
         later = [commit for commit in others if commit.start > found[-1].end and commit.match.plain]

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.judging import claims, statements
-from vtkit.judging.claims import TENTATIVE
+from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.choices import prepare
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
@@ -48,11 +48,6 @@ _DENIED = re.compile(
 SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z(]|\n\s*\S")
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
-_FIRST_LOOK = re.compile(
-    rf"{TENTATIVE.pattern}"
-    r"|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
-    re.IGNORECASE,
-)
 _OTHER_ONE = re.compile(
     r"\b(?:be|so|leav(?:es?|ing)|thus|then|therefore|hence|only|just)\s(?:\w+\s)?(?:the )?"
     r"(?:other|remaining)\b",
@@ -110,7 +105,7 @@ class Reader:
     def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
         """The yes or no that a sentence opens with: "Yes, there are no people"."""
         said = claims.opening_verdict(self.text, start, end) if rule != "bare" else None
-        if said is None or said[0].casefold() not in prepare(self.choices).exact:
+        if said is None or key_words(said[0]) not in prepare(self.choices).keys:
             return None
         return Commitment(*said[1], rule, match_choice(said[0], self.choices))
 
@@ -157,7 +152,7 @@ class Reader:
             told = rule == "bare" and SECOND_SENTENCE.search(before)
             if told or _PARITY.search(self.text, cut.end(), end):
                 return None
-            if _FIRST_LOOK.search(before) or not mentioned(before, self.choices):
+            if FIRST_LOOK.search(before) or not mentioned(before, self.choices):
                 return self._read(cut.end(), end, rule)
         return None
 

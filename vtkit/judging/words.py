@@ -31,7 +31,7 @@ _LARGE = "thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
 _NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
 _NUMBER_WORDS |= {"dozen": "12", "single": "1"}
-_YES_NO = dict.fromkeys("ja oui 是的 はい да 예".split(), "yes")
+_YES_NO = dict.fromkeys("ja oui sí 是的 はい да 예".split(), "yes")
 _YES_NO |= dict.fromkeys("nein non нет いいえ 不是的 아니요 아니오".split(), "no")
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
@@ -171,7 +171,7 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "不是 not never neither nor without except excluding unlike than compared".split()
+    "不是 不在 no not never neither nor without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
     "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"
@@ -224,9 +224,10 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
+    r"\b(a|an|the) (?!\w+est |first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
+    r"\b(?:are|is|am|['’]re|['’]m|be) left with\b": " is ",
     # all of the above; the options below; as explained above; a photo from above
     r"\b(?:all|none|both|neither|either|any|two|some) of (?:the above|these|them|those)\b": "both",
     r"\b(?:the|of) (?:above|below|following)(?= (?:options?|choices?|answers?)\b)": " ",

@@ -44,7 +44,7 @@ _PREDICATE = re.compile(
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
 _SIZES = (
-    "near|clos|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heav(?:i)?"
+    "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heav(?:i)?"
     "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
 )
 _BEST = re.compile(
@@ -54,6 +54,7 @@ _BEST = re.compile(
     re.IGNORECASE,
 )
 _COMPARED = re.compile(rf"\b(?:{_SIZES})e(?:r|st)\b", re.IGNORECASE)
+_FARTHER = re.compile(r"\bf[au]rth(?:er|est)\b", re.IGNORECASE)
 _NEARER = {"nearer", "closer", "nearest", "closest"}
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
 _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
@@ -63,10 +64,11 @@ _PREMISE = re.compile(
     r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
 )
 _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\s", re.IGNORECASE)
+_FOLLOWED = re.compile(r",\s(?:followed by|ahead of|before|then)\s[^.]*", re.IGNORECASE)
 _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
-_LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-Z]\b)")  # "point B"
+_LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"\b(?:there|here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
@@ -113,7 +115,8 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
         return ends if ends and ends.plain and ends.choice is not None else None
     if index.kind == "direction":
         return Match(place, "named") if ruled_out(sentence, choices) else None
-    if alone and len(sentence.split()) <= _MAX_ALONE and _opening(sentence, choices):
+    short = alone and len(sentence.split()) <= _MAX_ALONE and not _WORST.search(sentence)
+    if short and _opening(sentence, choices):
         return Match(place, "named")
     full = len(index.keys[place]) > 1 and not alone
     return Match(place, "named") if full or bare(sentence).endswith(index.texts[place]) else None
@@ -130,7 +133,7 @@ def said_of_subject(
     sentence = _PREMISE.sub("", whole)
     if sentence != whole and (_ABOUT_ANSWER.search(sentence) or branches):
         return None  # "If it is upright, the answer is above"
-    sentence = _SETTING.sub("", sentence)
+    sentence = _FOLLOWED.sub("", _SETTING.sub("", sentence))
     before, but, rest = sentence.rpartition(", but ")
     sentence = rest if but and FIRST_LOOK.search(before) else sentence
     if not statements.is_meant(sentence) or TENTATIVE.search(sentence):
@@ -159,8 +162,11 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
 def _subject(sentence: str, choices: tuple[str, ...]) -> Match | None:
     if _WORST.search(sentence) or not (_BEST.search(sentence) or _OWN_LETTER.search(sentence)):
         return None
-    if prepare(choices).kind == "direction" or _WOULD.search(sentence):
+    index = prepare(choices)
+    if index.kind == "direction" or _WOULD.search(sentence):
         return None
+    if index.size == 2 and _FARTHER.search(sentence):
+        return None  # which of two is closer
     match = _opening(_ONLY.sub("", sentence), choices, whole=False)
     return match if match and _compares(sentence, choices[match.choice]) else None
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from vtkit.judging import claims
 from vtkit.judging.claims import opening_verdict
-from vtkit.judging.free import states_value
+from vtkit.judging.free import ends_in_value
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
@@ -175,7 +175,7 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
         return []
     concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
     valued = [span for span in spans if _states_value(text, *span)]
-    if valued and (not concluded or "\n\n" in text[concluded[-1][0] : valued[-1][0]].strip()):
+    if valued and (not concluded or valued[-1][0] > concluded[-1][1] and valued[-1] == spans[-1]):
         return valued
     return concluded or spans
 
@@ -185,7 +185,7 @@ def _states_value(text: str, start: int, end: int) -> bool:
     aside = (
         sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
     )
-    return not aside and is_meant(sentence) and states_value(sentence)
+    return not aside and is_meant(sentence) and ends_in_value(sentence)
 
 
 def _starts_line(text: str, place: int) -> bool:

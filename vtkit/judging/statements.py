@@ -81,7 +81,7 @@ _LABEL = re.compile(
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
+_SENTENCE = re.compile(r"[^.!?。\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?。\n]+)*[.!?。]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
     r"|(?:that|this|it) (?:cannot|can['’]?t|could not|couldn['’]t) be (?:right|correct|true)"

@@ -212,7 +212,11 @@ class _Judge:
         spans = prose.find_last_claims(self.text, start, end)
         if not spans:
             return _none("none")
-        return self._settle([Commitment(*spans[-1], "sentence", _UNMATCHED)])
+        start, end = spans[-1]
+        if value := free.closing_value(self.text[start:end]):
+            start = self.text.rindex(value, start, end)
+            end = start + len(value)
+        return self._settle([Commitment(start, end, "sentence", _UNMATCHED)])
 
     def _is_page(self, start: int, end: int) -> bool:
         """Tell HTML from prose, and from a letter in brackets: "<B>"."""

@@ -66,7 +66,7 @@ _OPENING = re.compile(
 )
 _TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
 # The last value of a sentence: its clauses, what only supports it, what leads to it and follows it.
-_CLAUSES = re.compile(r"[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
+_CLAUSES = re.compile(r"(?<!\s)[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
 _ASIDE = re.compile(
     r"\s*(?:because|since|as|which|where|with|given|if|when|including|instead|up|down|like|half"
     r"|compared|followed|the same|i\.e|\()(?!\w)",
@@ -78,7 +78,7 @@ _LEAD = re.compile(
     r"|that['’]s|it['’]s)\b(?=.*\d|.*\b[a-z]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_DENIED = re.compile(r"\b(?:not|never)\b|n['’]t\b|不|没", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|never|or)\b|n['’]t\b|不|没", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\b[^,]*\d[^,]*\bto\b|\d\s?[–—]\s?\d", re.IGNORECASE)
 _REST = re.compile(
     r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s[^\d]*|\s(?:remains?|altogether|total|left))?[.!]*$"
@@ -233,7 +233,9 @@ def _first_clause(answer: str) -> str | None:
 def closing_value(answer: str) -> str | None:
     """Return the value that a sentence ends in: "and so the price fell by 15 units, as expected"."""
     clauses = _CLAUSES.split(answer[:_MAX_CLAIM])
-    while clauses and (_ASIDE.match(clauses[-1]) or not _numbers(clauses[-1])):
+    aside = next((place for place, each in enumerate(clauses) if place and _ASIDE.match(each)), None)
+    clauses = clauses[:aside]
+    while clauses and not _numbers(clauses[-1]):
         clauses.pop()
     if not clauses:
         return None

@@ -191,7 +191,7 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before".split()
+    "through into while after before between".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""

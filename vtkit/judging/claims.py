@@ -8,11 +8,13 @@ from itertools import islice
 
 from vtkit.judging import statements
 from vtkit.judging.choices import bare, prepare
+from vtkit.judging.free import closing_value
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.words import AFTER, ARTICLES, key_words, without_idioms
 
 _MAX_VERBS = 4
 _MAX_NAME = 7  # words
+_MIN_DISTINCT = 3  # words of each choice
 _MAX_ALONE = 12  # words of a sentence that is all of an answer
 TENTATIVE = re.compile(
     r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
@@ -56,7 +58,7 @@ _BEST = re.compile(
 _COMPARED = re.compile(rf"\b(?:{_SIZES})e(?:r|st)\b", re.IGNORECASE)
 _FARTHER = re.compile(r"\bf[au]rth(?:er|est)\b", re.IGNORECASE)
 _NEARER = {"nearer", "closer", "nearest", "closest"}
-_WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
+_WORST = re.compile(r"\b(?:less|least|worse|worst|not)\b|n['’]t\b", re.IGNORECASE)
 _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
@@ -69,6 +71,8 @@ _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
+_PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
+_MEASURE = re.compile(r"\d\s?[A-Za-z°%]")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"\b(?:there|here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
@@ -104,22 +108,47 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
     a name of several words.
     """
     sentence = without_idioms(sentence).strip()
+    unsure = TENTATIVE.search(sentence) or _PLAN.search(sentence) or _GUESS.search(sentence)
+    if unsure or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
+        return None
     named = mentioned(sentence, choices)
-    if len(named) != 1 or TENTATIVE.search(sentence) or _PLAN.search(sentence):
-        return None
-    if _GUESS.search(sentence) or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
-        return None
+    if not named:
+        named = _measured(sentence, choices) or _distinct(sentence, choices)
+        return Match(named.pop(), "named") if len(named) == 1 else None
     index, place = prepare(choices), named.pop()
+    if named or place is None:
+        return None
     if index.kind == "number":
         ends = match_choice(sentence.rpartition("=")[2], choices) if "=" in sentence else None
         return ends if ends and ends.plain and ends.choice is not None else None
     if index.kind == "direction":
         return Match(place, "named") if ruled_out(sentence, choices) else None
-    short = alone and len(sentence.split()) <= _MAX_ALONE and not _WORST.search(sentence)
-    if short and _opening(sentence, choices):
-        return Match(place, "named")
-    full = len(index.keys[place]) > 1 and not alone
+    key, short = index.keys[place], len(sentence.split()) <= _MAX_ALONE
+    if alone:
+        full = short and not _WORST.search(sentence) and _opening(sentence, choices)
+    else:
+        full = len(key) > 1 and set(key) <= set(key_words(sentence))
     return Match(place, "named") if full or bare(sentence).endswith(index.texts[place]) else None
+
+
+def _measured(sentence: str, choices: tuple[str, ...]) -> set[int]:
+    """The choice with the value that a sentence ends in: "it holds 500 ml" is "0.5 l"."""
+    value = closing_value(sentence) if _MEASURE.search("".join(choices)) else None
+    match = match_choice(value, choices) if value else None
+    return {match.choice} if match and match.plain and match.choice is not None else set()
+
+
+def _distinct(sentence: str, choices: tuple[str, ...]) -> set[int]:
+    """The choices of which a word occurs that no other choice has: "to its right"."""
+    keys = [set(key) for key in prepare(choices).keys]
+    if _WORST.search(sentence) or min(map(len, keys)) < _MIN_DISTINCT:
+        return set()
+    said = {word for word in key_words(sentence) if len(word) > 1}
+    return {
+        place
+        for place, key in enumerate(keys)
+        if said & key.difference(*(other for other in keys if other is not key))
+    }
 
 
 def said_of_subject(
@@ -150,11 +179,14 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
     for verb in list(islice(_PREDICATE.finditer(sentence), _MAX_VERBS))[::-1]:
         if _NEGATED.search(sentence, 0, verb.start()):
             continue
-        tail = _PREDICATE_END.split(sentence[verb.end() :] + " ", maxsplit=1)[0]
+        rest = sentence[verb.end() :]
+        tail = _PREDICATE_END.split(rest + " ", maxsplit=1)[0]
         match = match_choice(tail, choices)
+        if _PLACE.match(rest):
+            continue  # "it comes last"
         if match.plain and match.choice is not None:
             return match
-        if match := _opening(sentence[verb.end() :], choices):
+        if match := _opening(rest, choices):
             return match
     return None
 

@@ -279,6 +279,7 @@ _READ_AS = {
 _IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
 
 
+@lru_cache(maxsize=4096)
 def without_idioms(text: str) -> str:
     """The text with turns of phrase such as "none other than" or "see above" read as meant."""
     for pattern, instead in _IDIOMS:

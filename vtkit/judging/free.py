@@ -74,8 +74,8 @@ _ASIDE = re.compile(
 )
 _LEAD = re.compile(
     r".*\b(?:is|are|was|were|equals?|makes?|gives?|yields?|leaves?|has|have|had|shows?|bears?|uses?"
-    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|year|number|by|at(?!\sleast|\smost)|to|up|only"
-    r"|that['’]s|it['’]s)\b(?=.*\d|.*\b[a-z]+)",
+    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s"
+    r"|(?P<weak>year|number|by|at(?!\sleast|\smost)|to|up|only))\b(?=.*\d|.*\b[a-z]+)",
     re.IGNORECASE | re.DOTALL,
 )
 _DENIED = re.compile(r"\b(?:not|never|or)\b|n['’]t\b|不|没", re.IGNORECASE)
@@ -246,6 +246,8 @@ def closing_value(answer: str) -> str | None:
     if not sign:
         lead = _LEAD.match(value)
         before, value = value[: lead.end() if lead else 0], value[lead.end() if lead else 0 :]
+        if _numbers(before) and (not lead or lead["weak"]):
+            return None  # "from 5 to 6"
     value = _REST.sub("", value).strip()
     unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
     if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):

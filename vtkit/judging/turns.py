@@ -1,0 +1,215 @@
+"""Find claims that a writer replaces by later ones, without any of the phrases of a second look.
+
+    find_turns("So 4 chairs. The fourth is a stool. 3 chairs.")      # [(32, 41)]
+
+Each kind of turn is a slot (a name, a noun, a subject, the answer) that gets another value than
+before. Series, lists, cases and solutions of an equation fill a slot more than once and do not count.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from vtkit.judging.statements import find_sentences
+from vtkit.judging.words import key_words
+
+Span = tuple[int, int]
+_MAX_SENTENCES = 40  # of a text; more are a page, and bound the time
+_NUMBER = (
+    r"(?:[-−]?\d+(?:[.,:/]\d+)*(?:\s?[°%π])*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty)\b)"
+)
+_END = re.compile(r"</think>|<answer>|\n(?:user|human)\s?:", re.IGNORECASE)
+_CASES = re.compile(
+    r"[|\"“?]|\b(?:if|when|or|either|suppose|let|try|image|frame|view|options?|solutions?|would)\b",
+    re.IGNORECASE,
+)
+# "x = 5", "half of 86 is 42": a name and its number.
+_SET = re.compile(
+    r"(?P<name>[^.,;:=<>|\n?!()/]{1,40}?)\s*(?:=|\b(?:is|are|was|makes?|gives?|equals?)\b)\s*"
+    r"(?:about |exactly |only |indeed |now )?"
+    rf"(?P<number>{_NUMBER})(?![\w/(}}°%π]|\s?[\\·×÷/+*^(−-]\s?[\d\w(])",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^(?:\W|so\b|then\b|thus\b|hence\b|therefore\b|now\b|and\b|but\b|the\b|an?\b)+", re.IGNORECASE
+)
+_NO_NAME = re.compile(
+    r"^(?:it|its\b.*|his\b.*|her\b.*|their\b.*|that|this|which|there|they|these|those|one|[^a-z]*)$"
+    r"|\b(?:for|at|with)\b",
+    re.IGNORECASE,
+)
+# "There are 4 lamps." and "So 3 lamps.": a noun and its number.
+_COUNT = re.compile(
+    r"\b(?:there\s(?:is|are)|i(?:\s(?:count|see|get)|['’]m\scounting)|so|only|that\smakes|holds|=)"
+    rf"\s(?:\w+\s)?(?P<number>{_NUMBER})\s(?P<name>[a-z]{{3,}})",
+    re.IGNORECASE,
+)
+_SHORT = re.compile(
+    rf"^\W*(?:(?:so|only|hence)\s)?(?P<number>{_NUMBER})(?:\s(?P<name>[a-z]{{3,}}))?(?:,?\sthen)?\W*$",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"\s*\d{1,2}\.\s*")
+# "The answer is B" and "**Answer: C**".
+_ANSWER = re.compile(
+    r"(?:\banswer[*]{0,2}(?:\s?:|\sis)|\\boxed\{)\s*[*(]{0,3}(?P<answer>[A-J]\b|-?\d+(?:[.,/]\d+)*)",
+    re.IGNORECASE,
+)
+_STEPS = re.compile(
+    r"\b(?:first|second|next|step|if|otherwise|or|might|would|could|user|not)\b|[\"“?]",
+    re.IGNORECASE,
+)
+_MIN_BETWEEN = 40  # characters between two answers; less is a list
+# A result that cannot be: "x = −3. A side cannot be −3 long".
+_RESULT = re.compile(rf"(?:=|\b(?:so|gives|is|are|makes|to))\s(?P<number>{_NUMBER})[^=\d]*$", re.I)
+_CANNOT = re.compile(r"\b(?:can['’]t|cannot|can not|couldn['’]t|nobody|no such|is no)\b", re.I)
+# "It looks like a lake. Lakes don't have tides."
+_LIKENESS = re.compile(
+    r"\b(?:looks? like|it['’]s|it is|this is|that['’]s|that is|must be)\s(?:an?|the)\s(?P<name>[a-z]{3,})\W*$",
+    re.IGNORECASE,
+)
+_IS_NOT = r"\w{0,3}\s(?:(?:do|does|is|are|ca|would|have|has)(?:n['’]t|\snot)|never|cannot|ha(?:s|ve)\sno)\b"
+# "The odd one is the square, no, ..."; "5 times 12 is 60, 60 again."
+_MIDWAY = re.compile(
+    r"(?<=[a-z0-9°%])(?<!\bis)(?<!\band)(?<!thought)(?<!clearly),?\s(?:no|nein|non|pardon|sorry),\s"
+    rf"|,\s{_NUMBER}\sagain(?=[.,\n<])",
+    re.IGNORECASE,
+)
+# Questions of a writer about what it has just said.
+_WH = re.compile(r"\W*(?:what|which|who|where|when|how|why|whose|does|do)\b|.*(?:\bor\b|[\"“:])", re.I)
+_MAX_QUESTION = 14  # words
+# "The man stands in front of the bus. ... He is behind the bus."
+_SIDES = ("left right", "front behind", "above below", "open closed", "forward backward")
+_OPPOSITE = {
+    word: other for pair in map(str.split, _SIDES) for word, other in (pair, pair[::-1])
+}
+_SUBJECT = re.compile(
+    r"^\W*(?:(?:so|then|hence|but|and|no),?\s)?(?P<name>the\s\w+|it|he|she|they)\s"
+    r"(?:\w+\s(?:\w+\s){0,3})?(?:is|are|was|went|moved|stands?|sits?|lies|turned|hangs?|faces|points)\s"
+    r"(?P<rest>[^.;]*)",
+    re.IGNORECASE,
+)
+
+
+def find_turns(text: str) -> list[Span]:
+    """Find the ``(start, end)`` spans of later values of a slot, in order. Linear in time."""
+    end = found.start() if (found := _END.search(text, 1)) else len(text)
+    sentences = [
+        (start, stop, text[start:stop])
+        for start, stop in find_sentences(text, 0, end)[:_MAX_SENTENCES]
+    ]
+    turns = {*_names(sentences), *_counts(sentences), *_sides(sentences), *_answers(text)}
+    turns |= {*_denied(sentences), *_doubted(sentences)}
+    turns |= {found.span() for found in islice(_MIDWAY.finditer(text, 0, end), 8)}
+    return sorted(turns)
+
+
+Sentences = list[tuple[int, int, str]]
+
+
+def _names(sentences: Sentences) -> Iterator[Span]:
+    """Names that get another number; three numbers are a series."""
+    values: dict[str, list[tuple[str, Span]]] = {}
+    for start, _, sentence in sentences:
+        if _CASES.search(sentence):
+            continue
+        for found in islice(_SET.finditer(sentence), 8):
+            name = _LEAD.sub("", found["name"]).strip().lower()
+            if name and not _NO_NAME.search(name):
+                span = (start + found.start(), start + found.end())
+                values.setdefault(name, []).append((_value(found["number"]), span))
+    for given in values.values():
+        if len({value for value, _ in given}) == 2:
+            yield next(span for value, span in given if value != given[0][0])
+
+
+def _counts(sentences: Sentences) -> Iterator[Span]:
+    """Nouns of which a short sentence counts fewer than an earlier one did."""
+    last: dict[str, float] = {}
+    for start, end, sentence in sentences:
+        if _ITEM.fullmatch(sentence):
+            continue
+        if short := _SHORT.match(sentence):
+            number = _size(short["number"])
+            names = [_noun(short["name"])] if short["name"] else list(last)[-1:]
+            if any(number < last.get(name, number) for name in names):
+                yield start, end
+            last.update(dict.fromkeys(names, number))
+        elif not _CASES.search(sentence):
+            for found in islice(_COUNT.finditer(sentence), 4):
+                last[_noun(found["name"])] = _size(found["number"])
+
+
+def _sides(sentences: Sentences) -> Iterator[Span]:
+    """Subjects that are first on one side, then on the other."""
+    seen: dict[str, set[str]] = {}
+    for start, end, sentence in sentences:
+        said = None if _CASES.search(sentence) else _SUBJECT.match(sentence)
+        if said is None:
+            continue
+        sides = {word for word in key_words(said["rest"][:100]) if word in _OPPOSITE}
+        name = said["name"].lower()
+        named = [name] if name.startswith("the ") else list(seen)[:1]
+        for each in named:
+            before = seen.get(each, set())
+            if len(sides) == len(before) == 1 and {_OPPOSITE[word] for word in sides} == before:
+                yield start, end
+        if sides:
+            seen[name] = sides
+
+
+def _answers(text: str) -> Iterator[Span]:
+    """Answers that differ from the one before, with prose between them."""
+    found = list(islice(_ANSWER.finditer(text), 6))
+    for before, after in zip(found, found[1:], strict=False):
+        one, other = before["answer"].lower(), after["answer"].lower()
+        between = text[before.end() : after.start()]
+        around = text[max(before.start() - 40, 0) : after.end()]
+        told = len(between) >= _MIN_BETWEEN and _STEPS.search(around) is None
+        if one != other and one.isalpha() == other.isalpha() and told:
+            yield after.span()
+
+
+def _denied(sentences: Sentences) -> Iterator[Span]:
+    """Results and likenesses of which the next sentences say that they cannot be."""
+    for place, (_, _, sentence) in enumerate(sentences):
+        result, likeness = _RESULT.search(sentence), _LIKENESS.search(sentence)
+        if _CASES.search(sentence) or not (result or likeness):
+            continue
+        for start, end, later in sentences[place + 1 : place + 3]:
+            if result and _CANNOT.search(later) and _repeats(later, result["number"]):
+                yield start, end
+            if likeness and re.search(rf"\b{likeness['name']}{_IS_NOT}", later, re.IGNORECASE):
+                yield start, end
+
+
+def _doubted(sentences: Sentences) -> Iterator[Span]:
+    """Questions that repeat a word of the two sentences before: "A waiter with a newspaper?"."""
+    for place, (start, end, sentence) in enumerate(sentences):
+        asked = place and sentence.endswith("?") and len(sentence.split()) <= _MAX_QUESTION
+        before = "".join(said for _, _, said in sentences[max(place - 2, 0) : place])
+        if not asked or _WH.match(sentence) or before.rstrip().endswith((":", "?")):
+            continue
+        if _long_words(sentence) & _long_words(before):
+            yield start, end
+
+
+def _long_words(sentence: str) -> set[str]:
+    return {word for word in key_words(sentence) if len(word) > 3}
+
+
+def _repeats(sentence: str, number: str) -> bool:
+    return re.search(rf"(?<![\d.]){re.escape(number.strip())}(?!\d)", sentence) is not None
+
+
+def _value(number: str) -> str:
+    return " ".join(key_words(number.replace("−", "-"))) or number.strip()
+
+
+def _size(number: str) -> float:
+    value = _value(number).replace(",", "")
+    return float(value) if re.fullmatch(r"-?\d+(?:\.\d+)?", value) else float("nan")
+
+
+def _noun(name: str) -> str:
+    return "".join(key_words(name))

@@ -24,25 +24,26 @@ _CASES = re.compile(
     r"[|\"“?]|\b(?:if|when|or|either|suppose|let|try|image|frame|view|options?|solutions?|would)\b",
     re.IGNORECASE,
 )
-# "x = 5", "half of 86 is 42": a name and its number.
-_SET = re.compile(
-    r"(?P<name>[^.,;:=<>|\n?!()/]{1,40}?)\s*(?:=|\b(?:is|are|was|makes?|gives?|equals?)\b)\s*"
-    r"(?:about |exactly |only |indeed |now )?"
-    rf"(?P<number>{_NUMBER})(?![\w/(}}°%π]|\s?[\\·×÷/+*^(−-]\s?[\d\w(])",
-    re.IGNORECASE,
+# "x = 3 + 2 = 5", "half of 86 is 42": a name and its number.
+_SPLIT = re.compile(
+    r"[,;:]\s|\.{2,}|\s(?:so|and|gives?|then|which|get|hence|thus|therefore)\s", re.IGNORECASE
 )
+_SYMBOL = re.compile(r"(?:^|[\s$(])(?<!\bat )(?<!\bfor )(?<!\bwith )([A-Za-z∠]{1,4}\w?)\s*$")
+_IS = re.compile(r"^(?P<name>[^=]{2,40}?)\s(?:is|are|was|makes|gives|equals)\s(?P<rest>.*)", re.DOTALL)
+_ALONE = re.compile(
+    rf"\W*(?:about |exactly |only |indeed |now |then )?({_NUMBER})[\s$]{{0,2}}(?:[a-z²³]{{1,6}})?\W*", re.I
+)
+_AT = re.compile(r"\b(?:at|for|with|where)\s\w{1,3}\s?=", re.IGNORECASE)
 _LEAD = re.compile(
     r"^(?:\W|so\b|then\b|thus\b|hence\b|therefore\b|now\b|and\b|but\b|the\b|an?\b)+", re.IGNORECASE
 )
 _NO_NAME = re.compile(
     r"^(?:it|its\b.*|his\b.*|her\b.*|their\b.*|that|this|which|there|they|these|those|one|[^a-z]*)$"
-    r"|\b(?:for|at|with)\b",
-    re.IGNORECASE,
 )
 # "There are 4 lamps." and "So 3 lamps.": a noun and its number.
 _COUNT = re.compile(
-    r"\b(?:there\s(?:is|are)|i(?:\s(?:count|see|get)|['’]m\scounting)|so|only|that\smakes|holds|=)"
-    rf"\s(?:\w+\s)?(?P<number>{_NUMBER})\s(?P<name>[a-z]{{3,}})",
+    r"\b(?:there\s(?:is|are)|i(?:\s(?:count|see|get)|['’]m\scounting)|so|that\smakes|holds|shows|="
+    rf"|(?P<only>only|just))\s(?:\w+\s)?(?P<number>{_NUMBER})\s(?:are\s)?(?P<name>[a-z]{{3,}})",
     re.IGNORECASE,
 )
 _SHORT = re.compile(
@@ -55,9 +56,9 @@ _ANSWER = re.compile(
     r"(?:\banswer[*]{0,2}(?:\s?:|\sis)|\\boxed\{)\s*[*(]{0,3}(?P<answer>[A-J]\b|-?\d+(?:[.,/]\d+)*)",
     re.IGNORECASE,
 )
-_STEPS = re.compile(
-    r"\b(?:first|second|next|step|if|otherwise|or|might|would|could|user|not)\b|[\"“?]",
-    re.IGNORECASE,
+_STEPS = re.compile(r"\b(?:first|second|next|step)\b", re.IGNORECASE)
+_TOLD = re.compile(
+    r"\b(?:if|otherwise|or|might|would|could|user|you|people|they)\b|[\"“?]", re.IGNORECASE
 )
 _MIN_BETWEEN = 40  # characters between two answers; less is a list
 # A result that cannot be: "x = −3. A side cannot be −3 long".
@@ -71,10 +72,13 @@ _LIKENESS = re.compile(
 _IS_NOT = r"\w{0,3}\s(?:(?:do|does|is|are|ca|would|have|has)(?:n['’]t|\snot)|never|cannot|ha(?:s|ve)\sno)\b"
 # "The odd one is the square, no, ..."; "5 times 12 is 60, 60 again."
 _MIDWAY = re.compile(
-    r"(?<=[a-z0-9°%])(?<!\bis)(?<!\band)(?<!thought)(?<!clearly),?\s(?:no|nein|non|pardon|sorry),\s"
-    rf"|,\s{_NUMBER}\sagain(?=[.,\n<])",
+    r"(?<=[a-z0-9°%])(?<!\bis)(?<!\bare)(?<!\band)(?<!thought)(?<!clearly),?\s(?:no|nein|non),\s"
+    r"|(?<=[.!])\n\n?(?:hmm?|wait|oops|except)\b(?!,?\slet\sme\s(?:see|think))"
+    rf"|,\s{_NUMBER}\sagain(?=[.,\n<])|\b{_NUMBER},\s(?:good|fine|as\s(?:expected|it\sshould))\b",
     re.IGNORECASE,
 )
+_FIRST_LOOK = re.compile(r"\bat first (?:glance|sight)\b", re.IGNORECASE)
+_THEN = re.compile(r"^\W*(?:but|however|actually|yet)\b|\bactually\b", re.IGNORECASE)
 # Questions of a writer about what it has just said.
 _WH = re.compile(r"\W*(?:what|which|who|where|when|how|why|whose|does|do)\b|.*(?:\bor\b|[\"“:])", re.I)
 _MAX_QUESTION = 14  # words
@@ -110,17 +114,28 @@ Sentences = list[tuple[int, int, str]]
 def _names(sentences: Sentences) -> Iterator[Span]:
     """Names that get another number; three numbers are a series."""
     values: dict[str, list[tuple[str, Span]]] = {}
-    for start, _, sentence in sentences:
-        if _CASES.search(sentence):
+    for start, end, sentence in sentences:
+        if _CASES.search(sentence) or _AT.search(sentence):
             continue
-        for found in islice(_SET.finditer(sentence), 8):
-            name = _LEAD.sub("", found["name"]).strip().lower()
-            if name and not _NO_NAME.search(name):
-                span = (start + found.start(), start + found.end())
-                values.setdefault(name, []).append((_value(found["number"]), span))
+        for clause in _SPLIT.split(sentence)[:8]:
+            name, number = _setting(clause)
+            if name and number:
+                values.setdefault(name, []).append((_value(number), (start, end)))
     for given in values.values():
         if len({value for value, _ in given}) == 2:
             yield next(span for value, span in given if value != given[0][0])
+
+
+def _setting(clause: str) -> tuple[str, str]:
+    """The name in a clause and the number that it gets; empty strings if it sets none."""
+    first, *others = clause.split("=")
+    if others:
+        symbol, number = _SYMBOL.search(first), _ALONE.fullmatch(others[-1])
+        return (symbol[1], number[1]) if symbol and number else ("", "")
+    said = _IS.match(clause)
+    number = _ALONE.fullmatch(said["rest"]) if said else None
+    name = _LEAD.sub("", said["name"]).strip().lower() if number else ""
+    return ("", "") if _NO_NAME.match(name) else (name, number[1])
 
 
 def _counts(sentences: Sentences) -> Iterator[Span]:
@@ -137,7 +152,10 @@ def _counts(sentences: Sentences) -> Iterator[Span]:
             last.update(dict.fromkeys(names, number))
         elif not _CASES.search(sentence):
             for found in islice(_COUNT.finditer(sentence), 4):
-                last[_noun(found["name"])] = _size(found["number"])
+                name, number = _noun(found["name"]), _size(found["number"])
+                if found["only"] and number < last.get(name, number):
+                    yield start, end
+                last[name] = number
 
 
 def _sides(sentences: Sentences) -> Iterator[Span]:
@@ -165,14 +183,18 @@ def _answers(text: str) -> Iterator[Span]:
         one, other = before["answer"].lower(), after["answer"].lower()
         between = text[before.end() : after.start()]
         around = text[max(before.start() - 40, 0) : after.end()]
-        told = len(between) >= _MIN_BETWEEN and _STEPS.search(around) is None
-        if one != other and one.isalpha() == other.isalpha() and told:
+        told = _TOLD.search(around) or (other.isdigit() and _STEPS.search(between))
+        same = one == other or one.isalpha() != other.isalpha()
+        if not (same or told or len(between) < _MIN_BETWEEN):
             yield after.span()
 
 
 def _denied(sentences: Sentences) -> Iterator[Span]:
     """Results and likenesses of which the next sentences say that they cannot be."""
     for place, (_, _, sentence) in enumerate(sentences):
+        if _FIRST_LOOK.search(sentence):
+            rest = sentences[place + 1 : place + 3]
+            yield from ((start, end) for start, end, later in rest if _THEN.search(later))
         result, likeness = _RESULT.search(sentence), _LIKENESS.search(sentence)
         if _CASES.search(sentence) or not (result or likeness):
             continue

@@ -19,6 +19,7 @@ _NUMBER = (
     r"(?:[-−]?\d+(?:[.,:/]\d+)*(?:\s?[°%π])*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten"
     r"|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty)\b)"
 )
+_WORD = re.compile(r"\w")
 _END = re.compile(r"</think>|<answer>|\n(?:user|human)\s?:", re.IGNORECASE)
 _CASES = re.compile(
     r"[|\"“?]|\b(?:if|when|or|either|suppose|let|try|image|frame|view|options?|solutions?|would)\b",
@@ -28,7 +29,7 @@ _CASES = re.compile(
 _SPLIT = re.compile(
     r"[,;:]\s|\.{2,}|\s(?:so|and|gives?|then|which|get|hence|thus|therefore)\s", re.IGNORECASE
 )
-_SYMBOL = re.compile(r"(?:^|[\s$(])(?<!\bat )(?<!\bfor )(?<!\bwith )([A-Za-z∠]{1,4}\w?)\s*$")
+_SYMBOL = re.compile(r"(?:^|[\s$(])(?<!\bat )(?<!\bfor )(?<!\bwith )(?<!\bis )(?<![-+·×*/−]\s)([A-Za-z∠]{1,4}\w?)\s*$")
 _IS = re.compile(r"^(?P<name>[^=]{2,40}?)\s(?:is|are|was|makes|gives|equals)\s(?P<rest>.*)", re.DOTALL)
 _ALONE = re.compile(
     rf"\W*(?:about |exactly |only |indeed |now |then )?({_NUMBER})[\s$]{{0,2}}(?:[a-z²³]{{1,6}})?\W*", re.I
@@ -58,7 +59,7 @@ _ANSWER = re.compile(
 )
 _STEPS = re.compile(r"\b(?:first|second|next|step)\b", re.IGNORECASE)
 _TOLD = re.compile(
-    r"\b(?:if|otherwise|or|might|would|could|user|you|people|they)\b|[\"“?]", re.IGNORECASE
+    r"\b(?:if|otherwise|or|might|would|could|user|you|people|they|may)\b|[\"“?]", re.IGNORECASE
 )
 _MIN_BETWEEN = 40  # characters between two answers; less is a list
 # A result that cannot be: "x = −3. A side cannot be −3 long".
@@ -80,7 +81,11 @@ _MIDWAY = re.compile(
 _FIRST_LOOK = re.compile(r"\bat first (?:glance|sight)\b", re.IGNORECASE)
 _THEN = re.compile(r"^\W*(?:but|however|actually|yet)\b|\bactually\b", re.IGNORECASE)
 # Questions of a writer about what it has just said.
-_WH = re.compile(r"\W*(?:what|which|who|where|when|how|why|whose|does|do)\b|.*(?:\bor\b|[\"“:])", re.I)
+_WH = re.compile(
+    r"\W*(?:what|which|who|where|when|how|why|whose|does|do|(?:is|are)\sthere)\b"
+    r"|.*(?:\bor\b|[\"“:]|,\s\w+(?:['’]t)?(?:\s\w+)?\?$)",
+    re.IGNORECASE,
+)
 _MAX_QUESTION = 14  # words
 # "The man stands in front of the bus. ... He is behind the bus."
 _SIDES = ("left right", "front behind", "above below", "open closed", "forward backward")
@@ -105,7 +110,7 @@ def find_turns(text: str) -> list[Span]:
     turns = {*_names(sentences), *_counts(sentences), *_sides(sentences), *_answers(text)}
     turns |= {*_denied(sentences), *_doubted(sentences)}
     turns |= {found.span() for found in islice(_MIDWAY.finditer(text, 0, end), 8)}
-    return sorted(turns)
+    return sorted((_WORD.search(text, start).start(), stop) for start, stop in turns)
 
 
 Sentences = list[tuple[int, int, str]]
@@ -192,7 +197,7 @@ def _answers(text: str) -> Iterator[Span]:
 def _denied(sentences: Sentences) -> Iterator[Span]:
     """Results and likenesses of which the next sentences say that they cannot be."""
     for place, (_, _, sentence) in enumerate(sentences):
-        if _FIRST_LOOK.search(sentence):
+        if _FIRST_LOOK.search(sentence) and not _TOLD.search(sentence):
             rest = sentences[place + 1 : place + 3]
             yield from ((start, end) for start, end, later in rest if _THEN.search(later))
         result, likeness = _RESULT.search(sentence), _LIKENESS.search(sentence)

@@ -46,7 +46,7 @@ _PREDICATE = re.compile(
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
 _SIZES = (
-    "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heav(?:i)?"
+    "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heavi"
     "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
 )
 _BEST = re.compile(
@@ -257,7 +257,9 @@ _CLAIMS = {
 _OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
 
 
-_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false|ja|nein|oui|non|sí|да|нет)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"[\s*_>]*(yes|no|true|false|ja|nein|oui|non|sí|да|нет)\**\s?[,.;:–—]\**\s", re.IGNORECASE
+)
 _TENTATIVE_VERDICT = re.compile(
     r"^\W*(?:or|and|but)\b"
     r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",

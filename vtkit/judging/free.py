@@ -231,9 +231,11 @@ def _first_clause(answer: str) -> str | None:
 
 
 def closing_value(answer: str) -> str | None:
-    """Return the value that a sentence ends in: "and so the price fell by 15 units, as expected"."""
+    """Return the value that a sentence ends in: "and so it fell by 15 units, as expected"."""
     clauses = _CLAUSES.split(answer[:_MAX_CLAIM])
-    aside = next((place for place, each in enumerate(clauses) if place and _ASIDE.match(each)), None)
+    aside = next(
+        (place for place, each in enumerate(clauses) if place and _ASIDE.match(each)), None
+    )
     clauses = clauses[:aside]
     while clauses and not _numbers(clauses[-1]):
         clauses.pop()

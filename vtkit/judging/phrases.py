@@ -106,7 +106,12 @@ def _is_meant(lower: str, start: int, end: int) -> bool:
     if phrase.endswith("?") and " or " in phrase:
         return False  # between options
     sentence = _SENTENCE_END.split(lower[max(0, start - 2 * _NEAR) : start])[-1]
-    if _DENIED.search(before) or _PLAN.search(sentence) or _NOT_NEEDED.match(after) or _THING.match(after):
+    if (
+        _DENIED.search(before)
+        or _PLAN.search(sentence)
+        or _NOT_NEEDED.match(after)
+        or _THING.match(after)
+    ):
         return False
     if _FIRST_PERSON.search(phrase):
         return True

@@ -69,8 +69,8 @@ _BASED = re.compile(
     r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at"
     r"|by)\s[^,.\n]{2,60},"
     r"|(?:all in all|taken together|in the end),?\s|it follows that\b"
-    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:puts|places|makes|leaves|shows?|means?|suggests?|indicates?|implies"
-    r"|imply|tells us)"
+    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:puts|places|makes|leaves|shows?|means?"
+    r"|suggests?|indicates?|implies|imply|tells us)"
     r"(?: that)?\b)",
     re.IGNORECASE,
 )
@@ -123,9 +123,7 @@ def _items(text: str, spans: list[Span]) -> set[Span]:
     return {span for span, line in lines.items() if line in items} if len(items) > 1 else set()
 
 
-def _closed(
-    reader: Reader, telling: list[Span], claimed: list[Commitment]
-) -> list[Commitment]:
+def _closed(reader: Reader, telling: list[Span], claimed: list[Commitment]) -> list[Commitment]:
     """The claims, of which the last sentence's beats all but those of the first sentence."""
     start, end = telling[-1]
     if claimed and claimed[-1].start >= start:
@@ -197,9 +195,7 @@ def _based(text: str, span: Span) -> Span | None:
     return (opening.end(), span[1]) if opening else None
 
 
-def _claim(
-    reader: Reader, start: int, end: int, *, concluded: bool = False
-) -> Commitment | None:
+def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
     commit, choices = reader.commit(start, end, "sentence"), reader.choices
     sentence = reader.text[start:end][:MAX_PHRASE]
     if commit.match.why == "rejected":

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from vtkit.judging import claims, statements
-from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.choices import prepare
+from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
@@ -222,4 +222,3 @@ class Reader:
             int(word.text) for word in words(rest) if word.text.isdigit() and len(word.text) < 7
         ]
         return key_words(self.choices[choice]) == (str(sum(parts)),)
-

@@ -1,9 +1,9 @@
 """Find claims that a writer replaces by later ones, without any of the phrases of a second look.
 
-    find_turns("So 4 chairs. The fourth is a stool. 3 chairs.")      # [(32, 41)]
+    find_turns("So 4 chairs. The last is a stool. 3 chairs.")      # [(34, 43)]
 
-Each kind of turn is a slot (a name, a noun, a subject, the answer) that gets another value than
-before. Series, lists, cases and solutions of an equation fill a slot more than once and do not count.
+A turn is a slot (a name, a noun, a subject, the answer) that gets another value than before.
+Series, lists, cases and solutions of an equation fill one more than once and do not count.
 """
 
 import re
@@ -29,10 +29,17 @@ _CASES = re.compile(
 _SPLIT = re.compile(
     r"[,;:]\s|\.{2,}|\s(?:so|and|gives?|then|which|get|hence|thus|therefore)\s", re.IGNORECASE
 )
-_SYMBOL = re.compile(r"(?:^|[\s$(])(?<!\bat )(?<!\bfor )(?<!\bwith )(?<!\bis )(?<![-+·×*/−]\s)([A-Za-z∠]{1,4}\w?)\s*$")
-_IS = re.compile(r"^(?P<name>[^=]{2,40}?)\s(?:is|are|was|makes|gives|equals)\s(?P<rest>.*)", re.DOTALL)
+_SYMBOL = re.compile(
+    r"(?:^|[\s$(])(?<!\bat )(?<!\bfor )(?<!\bwith )(?<!\bis )(?<![-+·×*/−]\s)"
+    r"([A-Za-z∠]{1,4}\w?)\s*$"
+)
+_IS = re.compile(
+    r"^(?P<name>[^=]{2,40}?)\s(?:is|are|was|makes|gives|equals)\s(?P<rest>.*)", re.DOTALL
+)
 _ALONE = re.compile(
-    rf"\W*(?:about |exactly |only |indeed |now |then )?({_NUMBER})[\s$]{{0,2}}(?:[a-z²³]{{1,6}})?\W*", re.I
+    rf"[\s$(*]*(?:about |exactly |only |indeed |now |then )?({_NUMBER})"
+    r"[\s$]{0,2}(?:[a-z²³]{1,6})?\W*",
+    re.IGNORECASE,
 )
 _AT = re.compile(r"\b(?:at|for|with|where)\s\w{1,3}\s?=", re.IGNORECASE)
 _LEAD = re.compile(
@@ -67,10 +74,14 @@ _RESULT = re.compile(rf"(?:=|\b(?:so|gives|is|are|makes|to))\s(?P<number>{_NUMBE
 _CANNOT = re.compile(r"\b(?:can['’]t|cannot|can not|couldn['’]t|nobody|no such|is no)\b", re.I)
 # "It looks like a lake. Lakes don't have tides."
 _LIKENESS = re.compile(
-    r"\b(?:looks? like|it['’]s|it is|this is|that['’]s|that is|must be)\s(?:an?|the)\s(?P<name>[a-z]{3,})\W*$",
+    r"\b(?:looks? like|(?:it|this|that)(?:['’]s|\sis)|must be)\s(?:an?|the)\s"
+    r"(?P<name>[a-z]{3,})\W*$",
     re.IGNORECASE,
 )
-_IS_NOT = r"\w{0,3}\s(?:(?:do|does|is|are|ca|would|have|has)(?:n['’]t|\snot)|never|cannot|ha(?:s|ve)\sno)\b"
+_IS_NOT = (
+    r"\w{0,3}\s(?:(?:do|does|is|are|ca|would|have|has)(?:n['’]t|\snot)|never|cannot"
+    r"|ha(?:s|ve)\sno)\b"
+)
 # "The odd one is the square, no, ..."; "5 times 12 is 60, 60 again."
 _MIDWAY = re.compile(
     r"(?<=[a-z0-9°%])(?<!\bis)(?<!\bare)(?<!\band)(?<!thought)(?<!clearly),?\s(?:no|nein|non),\s"
@@ -89,9 +100,7 @@ _WH = re.compile(
 _MAX_QUESTION = 14  # words
 # "The man stands in front of the bus. ... He is behind the bus."
 _SIDES = ("left right", "front behind", "above below", "open closed", "forward backward")
-_OPPOSITE = {
-    word: other for pair in map(str.split, _SIDES) for word, other in (pair, pair[::-1])
-}
+_OPPOSITE = {word: other for pair in map(str.split, _SIDES) for word, other in (pair, pair[::-1])}
 _SUBJECT = re.compile(
     r"^\W*(?:(?:so|then|hence|but|and|no),?\s)?(?P<name>the\s\w+|it|he|she|they)\s"
     r"(?:\w+\s(?:\w+\s){0,3})?(?:is|are|was|went|moved|stands?|sits?|lies|turned|hangs?|faces|points)\s"

@@ -14,7 +14,7 @@ from vtkit.judging.words import AFTER, ARTICLES, key_words, without_idioms
 
 _MAX_VERBS = 4
 _MAX_NAME = 7  # words
-_MIN_DISTINCT = 3  # words of each choice
+_MIN_DISTINCT = 2  # words of each choice
 _MAX_ALONE = 12  # words of a sentence that is all of an answer
 TENTATIVE = re.compile(
     r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
@@ -31,6 +31,11 @@ _PLAN = re.compile(
     r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
     r"|must|can|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing|ed)? at"
     r"|compare[ds]?|consider|check|examine|first|next|others?|another)\b",
+    re.IGNORECASE,
+)
+_INTENT = re.compile(
+    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
+    r"|must|check|compare)|needs? to be|compare[ds]?|consider|examine)\b",
     re.IGNORECASE,
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
@@ -72,9 +77,10 @@ _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECAS
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
+_COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
 _MEASURE = re.compile(r"\d\s?[A-Za-z°%]")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
-_THERE_IS = re.compile(r"\b(?:there|here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
+_THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
 
 def answers(sentence: str, choices: tuple[str, ...]) -> bool:
@@ -108,12 +114,14 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
     a name of several words.
     """
     sentence = without_idioms(sentence).strip()
-    unsure = TENTATIVE.search(sentence) or _PLAN.search(sentence) or _GUESS.search(sentence)
+    unsure = TENTATIVE.search(sentence) or _INTENT.search(sentence) or _GUESS.search(sentence)
     if unsure or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
         return None
+    if measured := _measured(sentence, choices):
+        return measured
     named = mentioned(sentence, choices)
     if not named:
-        named = _measured(sentence, choices) or _distinct(sentence, choices)
+        named = _distinct(sentence, choices)
         return Match(named.pop(), "named") if len(named) == 1 else None
     index, place = prepare(choices), named.pop()
     if named or place is None:
@@ -131,11 +139,11 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
     return Match(place, "named") if full or bare(sentence).endswith(index.texts[place]) else None
 
 
-def _measured(sentence: str, choices: tuple[str, ...]) -> set[int]:
+def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:
     """The choice with the value that a sentence ends in: "it holds 500 ml" is "0.5 l"."""
     value = closing_value(sentence) if _MEASURE.search("".join(choices)) else None
     match = match_choice(value, choices) if value else None
-    return {match.choice} if match and match.plain and match.choice is not None else set()
+    return match if match and match.plain and match.choice is not None else None
 
 
 def _distinct(sentence: str, choices: tuple[str, ...]) -> set[int]:
@@ -143,7 +151,7 @@ def _distinct(sentence: str, choices: tuple[str, ...]) -> set[int]:
     keys = [set(key) for key in prepare(choices).keys]
     if _WORST.search(sentence) or min(map(len, keys)) < _MIN_DISTINCT:
         return set()
-    said = {word for word in key_words(sentence) if len(word) > 1}
+    said = {word for word in key_words(sentence) if len(word) > 1} - _COMMON
     return {
         place
         for place, key in enumerate(keys)

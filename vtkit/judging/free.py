@@ -68,7 +68,8 @@ _TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
 # The last value of a sentence: its clauses, what only supports it, what leads to it and follows it.
 _CLAUSES = re.compile(r"(?<!\s)[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
 _ASIDE = re.compile(
-    r"\s*(?:because|since|as|which|where|with|given|if|when|including|instead|up|down|like|half"
+    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|comes|yields?)\b)"
+    r"|where|with|given|if|when|including|instead|up|down|like|half"
     r"|compared|followed|the same|i\.e|\()(?!\w)",
     re.IGNORECASE,
 )

@@ -9,7 +9,7 @@ from itertools import islice
 
 from vtkit.judging import claims
 from vtkit.judging.claims import opening_verdict
-from vtkit.judging.free import ends_in_value
+from vtkit.judging.free import closing_value, ends_in_value
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
@@ -209,6 +209,10 @@ def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> 
         measured = match_choice(tail, choices)
         if measured.plain and measured.choice is not None and is_meant(head):
             return commit._replace(match=measured)
+    if concluded and commit.match.why in ("nothing", "outside"):
+        value = match_choice(closing_value(sentence) or "", choices)
+        if value.plain and value.choice is not None and is_meant(sentence):
+            return commit._replace(match=value)
     if concluded and commit.match.choice is not None:
         if claims.concludes(sentence, commit.match.choice, choices):
             return commit

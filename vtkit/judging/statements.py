@@ -110,7 +110,7 @@ CONCLUSION = re.compile(
     r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
     r"|quindi"
     r"|поэтому|значит|следовательно)\b[,:]?"
-    r"|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
+    r"|(?:所以|因此|一共|总共|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,
 )
 

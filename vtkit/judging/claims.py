@@ -78,6 +78,7 @@ _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
+_SAID_LAST = re.compile(r"\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?$", re.IGNORECASE)
 _MEASURE = re.compile(r"\d\s?[A-Za-z°%]")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
@@ -107,11 +108,11 @@ def concludes(sentence: str, chosen: int, choices: tuple[str, ...]) -> bool:
     return not (tentative or others or _PLAN.search(sentence)) and statements.is_meant(sentence)
 
 
-def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | None:
+def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None:
     """The only choice that the last sentence of a text is about, where it asserts anything.
 
-    It must be the last word ("this is typical of a pencil") or, if the sentence is not ``alone``,
-    a name of several words.
+    It must be the last word ("this is typical of a pencil") or, if something stands before the
+    sentence, a name of several words.
     """
     sentence = without_idioms(sentence).strip()
     unsure = TENTATIVE.search(sentence) or _INTENT.search(sentence) or _GUESS.search(sentence)
@@ -121,7 +122,7 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
         return measured
     named = mentioned(sentence, choices)
     if not named:
-        named = _distinct(sentence, choices)
+        named = set() if ruled_out(sentence, choices) else _distinct(sentence, choices)
         return Match(named.pop(), "named") if len(named) == 1 else None
     index, place = prepare(choices), named.pop()
     if named or place is None:
@@ -132,11 +133,17 @@ def closes(sentence: str, choices: tuple[str, ...], *, alone: bool) -> Match | N
     if index.kind == "direction":
         return Match(place, "named") if ruled_out(sentence, choices) else None
     key, short = index.keys[place], len(sentence.split()) <= _MAX_ALONE
-    if alone:
+    if index.size == 2 and _FARTHER.search(sentence):
+        return None  # which of two is closer
+    if not before:
         full = short and not _WORST.search(sentence) and _opening(sentence, choices)
     else:
         full = len(key) > 1 and set(key) <= set(key_words(sentence))
-    return Match(place, "named") if full or bare(sentence).endswith(index.texts[place]) else None
+    head = bare(sentence).removesuffix(index.texts[place])
+    last = head != bare(sentence)
+    if last and mentioned(before[-MAX_PHRASE:], choices) - {place}:
+        last = bool(_SAID_LAST.search(head) or _COMPARED.search(head))
+    return Match(place, "named") if full or last else None
 
 
 def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:

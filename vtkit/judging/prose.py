@@ -130,8 +130,8 @@ def _closed(reader: Reader, telling: list[Span], claimed: list[Commitment]) -> l
         first = [claim for claim in claimed[:-1] if claim.start < telling[0][1]]
         return [claim for claim in first if claim.match.choice is not None] + claimed[-1:]
     if not any(claim.match.choice is not None for claim in claimed):
-        sentence, alone = reader.text[start:end][:MAX_PHRASE], len(telling) == 1
-        if said := claims.closes(sentence, reader.choices, alone=alone):
+        before = reader.text[telling[0][0] : start]
+        if said := claims.closes(before, reader.text[start:end][:MAX_PHRASE], reader.choices):
             return [Commitment(start, end, "sentence", said)]
     return claimed
 

@@ -9,7 +9,8 @@
   (after an answer)
 - ``free``: answers where no choices are offered, by their ``values``, ``spelling`` and
   ``expressions``
-- ``styles``: what a completion looks like; ``phrases``: words of a second look
+- ``styles``: what a completion looks like; ``phrases``: words of a second look; ``turns``: claims
+  that later ones replace
 """
 
 from vtkit.judging.answers import find_answer

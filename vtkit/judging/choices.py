@@ -45,7 +45,7 @@ def prepare(choices: tuple[str, ...]) -> Choices:
 
 def bare(text: str) -> str:
     """A whole text made comparable: case, white space and marks around it do not count."""
-    return " ".join(text.casefold().split()).strip(".!*\"' ")
+    return " ".join(text.casefold().split()).strip(".!。*\"' ")
 
 
 _HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2,}")

@@ -205,7 +205,8 @@ PLAIN = frozenset(
     "it it's its is are there that that's this they they're i i'd think say believe answer option "
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
     "total image picture only just exactly i'll go with therefore thus hence wait no actually "
-    "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
+    "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no "
+    "not but "
     "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()

@@ -21,7 +21,7 @@ CLAIMED = [
     ("The cans are at 2 m. This makes the trash can the nearest.", THREE, 0),
     ("The can is close. The mailbox lies at the greatest distance from us.", THREE, 2),
     (
-        "1. **Bicycle**: The bicycle is close.\n2. **Mailbox**: It is far.\n\nThe bicycle is nearer.",
+        "1. **Bicycle**: The bicycle is close.\n2. **Mailbox**: So far.\n\nThe bicycle is nearer.",
         THREE,
         1,
     ),

@@ -64,7 +64,7 @@ NOT_MEANT = [
     *("It is not red but blue", "At first glance, it is a market", "So x = -3 is rejected"),
     *("No, the bus is not in front", "Looking closely at the picture, I see a cup"),
     *("(A) oval - no.", "It is impossible to say", "There are two doors. Which is red? The left."),
-    # series, sums, cases, solutions, coordinates, lists, and questions that are asked of the picture
+    # series, sums, cases, solutions, coordinates, lists, questions about a picture
     *("At x = 0, y = 1. At x = 2, y = 5.", "x = 3 or x = -3. Only x = 3 is a length."),
     *("n = 1, n = 4, n = 9: squares", "3 on top. 2 below. Five.", "∠1 + ∠2 = 180. ∠2 = 70."),
     *("The man stands on the left. The woman stands on the right.", "1. a cup\n2. a pot\n3. a jar"),

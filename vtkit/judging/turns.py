@@ -14,7 +14,8 @@ from vtkit.judging.statements import find_sentences
 from vtkit.judging.words import key_words
 
 Span = tuple[int, int]
-_MAX_SENTENCES = 40  # of a text; more are a page, and bound the time
+_MAX_TEXT = 20_000  # characters, and sentences of them; both bound the time
+_MAX_SENTENCES = 40
 _NUMBER = (
     r"(?:[-−]?\d+(?:[.,:/]\d+)*(?:\s?[°%π])*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten"
     r"|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty)\b)"
@@ -111,6 +112,7 @@ _SUBJECT = re.compile(
 
 def find_turns(text: str) -> list[Span]:
     """Find the ``(start, end)`` spans of later values of a slot, in order. Linear in time."""
+    text = text[:_MAX_TEXT]
     end = found.start() if (found := _END.search(text, 1)) else len(text)
     sentences = [
         (start, stop, text[start:stop])

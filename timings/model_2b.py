@@ -45,8 +45,12 @@ SIZE = {"2b": (896, 448), "tiny": (64, 64)}  # of a picture: 512 and 16 tokens
 ROWS = 64
 
 
-def write_model(folder: Path, *, tiny: bool) -> Path:
-    """A model folder with random weights: bfloat16 as the published one, float32 if tiny."""
+def write_model(folder: Path, *, tiny: bool, blocks: int = 0) -> Path:
+    """A model folder with random weights: bfloat16 as the published one, float32 if tiny.
+
+    Args:
+        blocks: of each part, the language part's 28 and the vision tower's 32 where it is 0.
+    """
     torch.manual_seed(0)
     if tiny:
         processor = base_model.build_processor(build_tokenizer(300))
@@ -57,7 +61,7 @@ def write_model(folder: Path, *, tiny: bool) -> Path:
         processor = ImageOnlyProcessor(
             image_processor, tokenizer, chat_template=get_template("base")
         )
-        model = _random_model(config_of(tokenizer))
+        model = _random_model(config_of(tokenizer, blocks))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     del model
@@ -65,11 +69,14 @@ def write_model(folder: Path, *, tiny: bool) -> Path:
     return folder
 
 
-def config_of(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL-2B's, with the ids of its special tokens."""
+def config_of(tokenizer: PreTrainedTokenizerFast, blocks: int = 0) -> Qwen2VLConfig:
+    """Qwen2-VL-2B's, with the ids of its special tokens; ``blocks`` as for write_model."""
     ident = tokenizer.convert_tokens_to_ids
     end = {"bos_token_id": None, "eos_token_id": FIRST_SPECIAL, "pad_token_id": FIRST_SPECIAL}
     values: dict[str, Any] = {**QWEN2_VL_2B, "text_config": QWEN2_VL_2B["text_config"] | end}
+    if blocks:
+        values["text_config"] |= {"num_hidden_layers": blocks}
+        values["vision_config"] = values["vision_config"] | {"depth": blocks}
     tokens = {f"{name}_token_id": f"<|{name}|>" for name in ("vision_start", "vision_end")}
     tokens |= {f"{name}_token_id": f"<|{name}_pad|>" for name in ("image", "video")}
     return Qwen2VLConfig(**values, **{name: ident(token) for name, token in tokens.items()})

@@ -2,9 +2,10 @@
 
     python timings/shape_2b.py --device cpu         # an hour or more; writes timings/shape_2b.csv
     python timings/shape_2b.py --device cpu --fill  # some minutes; the same, products left out
+    python timings/shape_2b.py --fill --blocks 2    # 2 of the 28 blocks and 2 of the 32
     python timings/shape_2b.py --tiny               # the miniature in its place; writes nothing
 
-A case is a profile with all 60 layers, random weights and pictures of its full size: one GRPO step
+A case is a profile with all 60 blocks, random weights and pictures of its full size: one GRPO step
 of two completions, and greedy answers to four questions. "tensors" is the peak of what operations
 made, "process" how much more the process held than before (timings/watch.py).
 
@@ -156,6 +157,7 @@ def main() -> None:
     option = parser.add_argument
     option("--device", choices=("cpu",), default="cpu", help="for a GPU: timings/gpu_2b.py")
     option("--fill", action="store_true", help="fill products instead of computing them")
+    option("--blocks", type=int, default=0, help="of each part; default all, 28 and 32")
     option("--tiny", action="store_true", help="the miniature: whether this command works")
     option("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
     option("--work", type=Path, help="folder for 5 GB of temporary files; default the system's")
@@ -170,7 +172,7 @@ def main() -> None:
     with open(LOCK, "w") as lock, tempfile.TemporaryDirectory(dir=args.work) as place:
         fcntl.flock(lock, fcntl.LOCK_EX)  # 12 GB of memory: one at a time on a machine
         work, rows = Path(place), []
-        model_2b.write_model(work / "model", tiny=args.tiny)
+        model_2b.write_model(work / "model", tiny=args.tiny, blocks=args.blocks)
         model_2b.write_data(work / "data", tiny=args.tiny)
         for case in args.cases:  # each in a process, whose memory is free again
             options = ["--cases", case, "--work", work, "--child", work / "rows.json"]
@@ -178,7 +180,7 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, *map(str, options)], check=True)
             rows += json.loads((work / "rows.json").read_text())
     today = {"date": datetime.date.today().isoformat()}
-    today |= {"products": "filled" if args.fill else "computed"}
+    today |= {"products": "filled" if args.fill else "computed", "blocks": args.blocks or "all"}
     rows = [today | line for line in rows]
     for line in rows:
         print("  ".join(f"{value!s:>20}" for value in line.values()))

@@ -20,6 +20,7 @@ from vtkit.planning.suggestions import require_fit, suggestions
 from vtkit.runs import replay
 from vtkit.runs.replay import unpacked
 
+TOTAL, ADAPTERS = 2_208_985_600, 18_464_768  # parameters of the 2B model; of rank 16, language
 BENCHMARK = ROOT / "timings" / "plan.csv"
 REFERENCE = unpacked(replay.REFERENCE / "visualthinker-mini-s0", rows=False)
 
@@ -93,6 +94,27 @@ def test_tokens_of_a_picture_are_the_processors(width, height, most):
         assert tokens <= shape.patches(limits[1]) // 4 or rounded_up
 
 
+def test_a_head_stored_in_float32_is_copied_to_sample_in_16_bits(big):
+    """QLoRA keeps the tied head in float32: 0.47 GB a token at 2B, as measured on a CPU."""
+    shape, batch = load_shape(big.model), memory.Batch(2, 12, 4, 16)
+    qlora = with_adapter(big, "qlora")
+    both = [
+        memory.generation(shape, config, batch) + memory.cache(shape, config, batch)
+        for config in (qlora, qlora.replace(dtype="float32"))
+    ]
+    adapters = memory.copies(shape, qlora)
+    assert both[0] - both[1] - adapters == pytest.approx(2 * 151_936 * 1536, rel=0.02)
+
+
+def test_the_2b_shape_is_planned_as_it_was_measured():
+    """Every part within 10 % of the tensors counted; what the process took besides is told."""
+    with open(ROOT / "timings" / "shape_2b.csv") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["case"] == "tensors"]
+    assert {row["model"] for row in rows} == {"gpu24", "t4"} and len(rows) == 18
+    for row in rows:
+        assert abs(float(row["error %"])) < 10, row
+
+
 def test_more_pictures_a_row_take_more_memory(big):
     one, two = (plan(big.replace(max_images=n, vllm="off"), 80 * GB).moments for n in (1, 2))
     for moment in ("training", "generating"):
@@ -150,9 +172,9 @@ def test_8_bit_moments_take_a_quarter_but_for_embeddings(big):
     # 28 blocks of 46,792,704 and 32 of 19,660,800; the merger's 5120 x 5120 and 5120 x 1536
     matrices = 28 * 46_792_704 + 32 * 19_660_800 + 34_078_720
     assert shape.language.matrices + shape.vision.matrices == matrices
-    rest = shape.total - matrices
-    assert memory.moments(shape, small) == 8 * rest + matrices * 2 * (1 + 4 / 256)
-    assert memory.moments(shape, small) == pytest.approx(5.89e9, rel=0.001)
+    few = matrices + 1176 * 1280  # and what reads patches
+    assert memory.moments(shape, small) == 8 * (TOTAL - few) + few * 2 * (1 + 4 / 256)
+    assert memory.moments(shape, small) == pytest.approx(5.88e9, rel=0.001)
     lora = with_adapter(small, "lora", frozen="vision")
     assert memory.moments(shape, lora) == 18_464_768 * 2 * (1 + 4 / 256)
     paged = big.replace(optimizer="paged_adamw_8bit")
@@ -173,8 +195,6 @@ def test_attention_written_out_takes_a_number_for_each_head_and_token(big):
 
 
 # -------------------------------------------------------------------------------------- processes
-
-TOTAL, ADAPTERS = 2_208_985_600, 18_464_768
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Estimate the GPU memory of a training, part by part, from the shape of the model.
 
 timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
-activations are within a few percent. Nothing was measured on a GPU, nor with adapters.
+activations are within a few percent; timings/shape_2b.csv does so with adapters at the widths of
+Qwen2-VL-2B. Nothing was measured on a GPU.
 """
 
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ def moments(shape: Shape, config: RunConfig) -> float:
     few = n  # in 8 bits
     if config.adapter == "none":
         few = sum(part.matrices for part in _kept(shape, config))
+        few += shape.patch * shape.vision.width * (config.freeze != "vision")  # reads patches
     return 2 * (FULL * (n - few) + (1 + FULL / 256) * few)
 
 
@@ -275,7 +277,8 @@ def generation(
     """Bytes on top of the full KV cache at the peak of generating.
 
     Either reading the prompts takes most, in the vision tower's attention or in an MLP, or the last
-    token does: a layer's cache is copied to grow, and logits are sorted.
+    token does: a layer's cache is copied to grow, a head stored in float32 is copied to 16 bits,
+    and logits are sorted.
 
     Args:
         prompts: that are read at once; 0: one for each sequence.
@@ -288,16 +291,17 @@ def generation(
     inner = 3 if config.adapter == "none" else 4  # an adapter's result besides the matrix's
     # Pixels once more in what the model computes in, and those of distinct prompts apart.
     pixels = patches * shape.patch * ((c if c != FULL else 0) + FULL * (prompts > 0))
+    # Scores written out: of all prompts at once, and of one picture after another.
     written = scores(language, config, batch.prompt), scores(vision, config, batch.patches)
     reading = max(
         tokens * (inner * c * language.inner + (FULL + 4 * wide) * language.width + written[0])
         + patches * FULL * shape.patch * (prompts > 0)
         + full * batch.prompt / batch.length * read / batch.sequences,
-        pixels
-        + patches
-        * max(c * (3 * vision.inner + 4 * vision.width),
-              (6 * FULL + 5 * c) * vision.width + written[1]),
-    )  # fmt: skip
+        pixels + patches * c * (3 * vision.inner + 4 * vision.width),
+        pixels + patches * (6 * FULL + 5 * c) * vision.width + batch.patches * written[1],
+    )
     logits = _SAMPLING_COPIES * FULL * batch.sequences * shape.vocabulary
+    if c != wide:  # autocast copies the tied head for each token
+        logits += c * shape.vocabulary * language.width
     last = full + full / language.layers + logits
     return copies(shape, config, division) + max(reading, last) - full

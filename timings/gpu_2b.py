@@ -6,7 +6,7 @@
 
 Each arm is a profile with its trainer, in a separate process: full fine-tuning (gpu80), LoRA
 (gpu24), QLoRA (t4), and full fine-tuning with a colocated vLLM where installed. The model has the
-published shape and random weights (timings/shape_2b.py). The first step warms up and is not
+published shape and random weights (timings/model_2b.py). The first step warms up and is not
 counted, unless there is time for no other. Writes a file for each arm, with date and card, into
 results/gpu, and results/gpu/README.md, where an arm that no card has run is "not run".
 """
@@ -230,12 +230,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _arms(args: argparse.Namespace, work: Path) -> int:
-    import shape_2b
+    import model_2b
 
     end = time.time() + 60 * args.minutes
     print("writing a model with random weights", flush=True)
-    shape_2b.write_model(work / "model", tiny=args.tiny)
-    shape_2b.write_data(work / "data", tiny=args.tiny)
+    model_2b.write_model(work / "model", tiny=args.tiny)
+    model_2b.write_data(work / "data", tiny=args.tiny)
     missing = {arm: name for arm, name in NEEDS.items() if not importlib.util.find_spec(name)}
     for arm in set(args.arms) & set(missing):
         print(f"{arm}: skipped, {missing[arm]} is not installed", flush=True)

@@ -2,8 +2,7 @@
 
     python timings/plan.py              # prints a table and writes timings/plan.csv
 
-What is measured are tensors: a dispatch mode sees every storage that an operation makes and when it
-is freed, so its peak is what a memory allocator would have to hold. "miniature" is the second
+What is measured are tensors (timings/watch.py). "miniature" is the second
 micro-batch of a real GRPO step of this kit's own trainer, and that step's generation. "2B layers"
 are 2 language and 2 vision layers of Qwen2-VL-2B's widths, with random weights and 1,024 words.
 Nothing here was measured on a GPU.
@@ -11,26 +10,22 @@ Nothing here was measured on a GPU.
 
 import copy
 import tempfile
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
+from watch import Alive, Row, Watched, row, tensors, watch_cache
 
 import results
 from vtkit.config.recipes import resolve_config
-from vtkit.config.run_config import RunConfig
 from vtkit.mini.dataset import write_dataset
 from vtkit.models.loading import count_parameters
 from vtkit.models.shapes import QWEN2_VL_2B, Shape, load_shape, shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
-from vtkit.training.train import make_trainer
 
 HERE = Path(__file__).parent
 CASES = {
@@ -39,98 +34,6 @@ CASES = {
     "bfloat16": {"dtype": "bfloat16", "gradient_checkpointing": False},
     "bfloat16, checkpointing": {"dtype": "bfloat16", "gradient_checkpointing": True},
 }
-Row = dict[str, Any]
-
-
-class Alive(TorchDispatchMode):
-    """Bytes of the tensors that were made inside and are alive: ``now`` and ``peak``.
-
-    Args:
-        known: modules whose parameters, gradients and buffers were there before.
-    """
-
-    def __init__(self, *known: torch.nn.Module):
-        super().__init__()
-        self.now = self.peak = 0
-        tensors = [t for m in known for t in (*m.parameters(), *m.buffers())]
-        tensors += [t.grad for t in tensors if t.grad is not None]
-        self.seen = {t.untyped_storage()._cdata for t in tensors}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self._add(leaf.untyped_storage())
-        return result
-
-    def _add(self, storage: Any) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.seen:
-            self.seen.add(key)
-            self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.now -= size
-
-
-def watch_cache(model: torch.nn.Module) -> tuple[list[int], Any]:
-    """Bytes of the KV cache after each forward pass, and the handle that stops watching."""
-    sizes: list[int] = []
-
-    def look(module: Any, args: Any, output: Any) -> None:
-        layers = getattr(getattr(output, "past_key_values", None), "layers", ())
-        sizes.append(sum(layer.keys.nbytes + layer.values.nbytes for layer in layers))
-
-    return sizes, model.get_decoder().register_forward_hook(look)
-
-
-def row(model: str, case: str, part: str, estimate: float, measured: float) -> Row:
-    error = "" if not measured else f"{100 * (estimate / measured - 1):+.1f}"
-    return {
-        "model": model, "case": case, "part": part, "estimated": round(estimate),
-        "measured": round(measured), "error %": error,
-    }  # fmt: skip
-
-
-def tensors(named: Any) -> int:
-    return sum(tensor.nbytes for tensor in named)
-
-
-class Watched:
-    """A trainer of the kit whose second micro-batch and generation are measured."""
-
-    def __init__(self, config: RunConfig):
-        self.trainer = trainer = make_trainer(config)
-        self.found: dict[str, float] = {}
-        self.inner = trainer.training_step, trainer._generate_single_turn
-        trainer.training_step, trainer._generate_single_turn = self._step, self._generate
-
-    def _step(self, model: Any, inputs: Any, *rest: Any) -> Any:
-        trainer = self.trainer
-        if trainer._step % trainer.args.steps_per_generation == 0:
-            return self.inner[0](model, inputs, *rest)
-        with Alive(model) as alive:
-            result = self.inner[0](model, inputs, *rest)
-        batches = trainer._buffered_inputs
-        self.found |= {
-            "activations": alive.peak,
-            "gradients": tensors(p.grad for p in model.parameters() if p.grad is not None),
-            "pictures": sum(batch["pixel_values"].nbytes for batch in batches),
-        }
-        shapes = [batches[1][name].shape for name in ("prompt_ids", "completion_ids")]
-        self.shapes = (shapes[0][0], shapes[0][1], shapes[1][1])
-        return result
-
-    def _generate(self, *args: Any) -> Any:
-        sizes, handle = watch_cache(self.trainer.model)
-        with Alive(self.trainer.model) as alive:
-            result = self.inner[1](*args)
-        handle.remove()
-        self.found |= {"KV cache": sizes[-1], "generating": alive.peak}
-        return result
 
 
 def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> Iterator[Row]:
@@ -155,7 +58,9 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     counts = count_parameters(trainer.model)
     name = "miniature"
     yield row(name, case, "parameters", memory.trained(shape, config), counts["trained"])
-    generating = memory.cache(shape, config, whole) + memory.generation(shape, config, whole)
+    generating = memory.cache(shape, config, whole) + memory.generation(
+        shape, config, whole, prompts=8
+    )
     generating += memory.pictures(shape, whole)  # the trainer reads them at the same moment
     estimates = {
         **memory.held(shape, config),

@@ -1,131 +1,192 @@
-"""Make offline what a GRPO run of Qwen2-VL-2B reads: a model folder and a SAT file.
+"""Measure the memory of Qwen2-VL-2B's whole shape on a CPU against vtkit.planning.plan, by part.
 
-Weights are random, so completions mean nothing and run to the cap: one of 151,936 tokens ends a
-text, which happens to one completion in 200 of 700 tokens. A step costs what it costs with the real
-model: same shape, 512 tokens a picture, a prompt of about 100 more.
+    python timings/shape_2b.py --device cpu         # an hour or more; writes timings/shape_2b.csv
+    python timings/shape_2b.py --device cpu --fill  # some minutes; the same, products left out
+    python timings/shape_2b.py --fill --blocks 2    # 2 of the 28 blocks and 2 of the 32
+    python timings/shape_2b.py --tiny               # the miniature in its place; writes nothing
 
-The tokenizer replaces Qwen2-VL's: byte-level BPE of the prompts' words, filled up to the same size
-with tokens that no text has, special tokens under their published ids.
+A case is a profile with all 60 blocks, random weights and pictures of its full size: one GRPO step
+of two completions, and greedy answers to four questions. "tensors" is the peak of what operations
+made, "process" how much more the process held than before (timings/watch.py).
+
+Few CPUs multiply in bfloat16: torch's own way is up to 180 times as slow as float32. So blocks of
+bfloat16 matrices are multiplied in float32 here, and rounded, which takes 20 MB. With --fill
+products and attention are filled with a number instead: results are meaningless, sizes the same.
 """
 
-import io
+import argparse
+import datetime
+import fcntl
 import json
-import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import model_2b
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessorPil,
-)
+from watch import Row, Watched, row, tensors, watch_cache, watching
 
-from vtkit.data.sat import SAT_SCHEMA
-from vtkit.mini import base_model
-from vtkit.mini.dataset import World
-from vtkit.mini.scenes import TASKS, draw_scene, sat_question
-from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models.loading import ImageOnlyProcessor
-from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, get_template
-from vtkit.models.shapes import QWEN2_VL_2B
+import results
+from vtkit.config.recipes import resolve_config
+from vtkit.config.run_config import RunConfig
+from vtkit.data.rows import load_training_rows
+from vtkit.models.prompts import to_conversations
+from vtkit.models.shapes import load_shape
+from vtkit.planning import memory
+from vtkit.planning.memory import Batch
+from vtkit.sampling.generation import generate
 
-# tokenizer_config.json of Qwen/Qwen2-VL-2B: added tokens in the order of their ids, from 151643.
-FIRST_SPECIAL = 151_643
-SPECIAL = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
-    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
-    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
-)  # fmt: skip
-SIZE = {"2b": (896, 448), "tiny": (64, 64)}  # of a picture: 512 and 16 tokens
-ROWS = 64
+CASES: dict[str, dict[str, Any]] = {
+    "gpu24": {},
+    "t4": {"dtype": "bfloat16"},  # float16 trains on a GPU only
+}
+STEP = {"max_steps": 1, "prompts_per_step": 1, "num_generations": 2, "per_device_batch_size": 2}
+TOKENS, QUESTIONS = 16, 4
+BLOCK = 256  # rows of a float32 copy
+LOCK = Path(tempfile.gettempdir()) / "shape_2b.lock"
 
 
-def write_model(folder: Path, *, tiny: bool) -> Path:
-    """A model folder with random weights: bfloat16 as the published one, float32 if tiny."""
-    torch.manual_seed(0)
+def measure(profile: str, config: RunConfig) -> Iterator[Row]:
+    """Rows of one case: what is held, a step, scoring."""
+    shape, watched = load_shape(config.model), Watched(config)
+    trainer = watched.trainer
+    model = trainer.model
+    trainer.train()
+    patches = shape.patches(config.max_pixels)
+    sequences, prompt, completion = watched.shapes
+    batch = Batch(sequences, prompt, completion, patches)
+    # The last token is sampled and never read, so the cache is one token short.
+    whole = Batch(sequences, prompt, completion - 1, patches)
+    slots = trainer.optimizer.state.values()
+    held = memory.held(shape, config)
+    moments = {
+        "training": memory.training(shape, config, batch, triton=False),
+        "generating": memory.cache(shape, config, whole)
+        + memory.generation(shape, config, whole, prompts=1)
+        + memory.pictures(shape, whole),  # the trainer reads them at the same moment
+    }
+    optimizer = tensors(tensor for slot in slots for tensor in slot.values())
+    yield row(profile, "tensors", "weights", held["weights"], tensors(_stored(model)))
+    yield row(profile, "tensors", "gradients", held["gradients"], watched.found["gradients"])
+    yield row(profile, "tensors", "optimizer", held["optimizer"], optimizer)
+    yield row(
+        profile, "tensors", "pictures", memory.pictures(shape, whole), watched.found["pictures"]
+    )
+    cache = memory.cache(shape, config, whole)
+    yield row(profile, "tensors", "KV cache", cache, watched.found["KV cache"])
+    found = {"training": watched.found["activations"], "generating": watched.found["generating"]}
+    asked = Batch(QUESTIONS, prompt, TOKENS - 1, patches)
+    rows = to_conversations(load_training_rows(config.replace(train_rows=QUESTIONS).to_dict()))
+    sizes, handle = watch_cache(model)
+    limits = {"batch_size": QUESTIONS, "max_new_tokens": TOKENS}
+    with watching(model) as (alive, process):
+        generate(model, trainer.processing_class, rows, **limits)
+    handle.remove()
+    yield row(
+        profile, "tensors", "KV cache, scoring", memory.cache(shape, config, asked), max(sizes)
+    )
+    moments["scoring"] = memory.cache(shape, config, asked)
+    moments["scoring"] += memory.generation(shape, config, asked) + memory.pictures(shape, asked)
+    found["scoring"], watched.process["scoring"] = alive.peak, process.grown
+    for moment, estimate in moments.items():
+        yield row(profile, "tensors", moment, estimate, found[moment])
+        yield row(profile, "process", moment, estimate, watched.process[moment])
+
+
+def _stored(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters, and the scales of those in 4 bits."""
+    for parameter in model.parameters():
+        yield parameter
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            yield from (state.absmax, state.code)
+            if state.nested:
+                yield from (state.state2.absmax, state.state2.code)
+
+
+def replace_products(*, filled: bool) -> torch.library.Library:
+    """Replace bfloat16 products until the result is dropped; see the top of this file."""
+    library = torch.library.Library("aten", "IMPL")
+
+    def product(a: torch.Tensor, b: torch.Tensor, *, out: Any = None) -> torch.Tensor:
+        out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
+        if a.dtype != torch.bfloat16:
+            return torch.addmm(out, a, b, beta=0, out=out)
+        if filled:
+            return out.fill_(0.01)
+        for top in range(0, a.shape[0], BLOCK):
+            rows = a[top : top + BLOCK].float()
+            for left in range(0, b.shape[1], BLOCK):
+                columns = b[:, left : left + BLOCK].float()
+                out[top : top + BLOCK, left : left + BLOCK] = rows @ columns
+        return out
+
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        sequences, heads, tokens, width = query.shape
+        result = query.new_full((sequences, tokens, heads, width), 0.01)
+        norms = torch.zeros(sequences, tokens, heads, dtype=torch.float32)
+        return result.transpose(1, 2), norms.transpose(1, 2)
+
+    def backward(_: Any, *inputs: torch.Tensor, **__: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.full_like(tensor, 0.01) for tensor in inputs[:3])
+
+    library.impl("mm", product, "CPU")
+    library.impl("mm.out", product, "CPU")
+    library.impl("addmm", lambda bias, a, b, **_: product(a, b).add_(bias), "CPU")
+    if filled:
+        library.impl("_scaled_dot_product_flash_attention_for_cpu", attention, "CPU")
+        library.impl("_scaled_dot_product_flash_attention_for_cpu_backward", backward, "CPU")
+    return library
+
+
+def settings(profile: str, work: Path, *, tiny: bool) -> RunConfig:
+    """The profile with the smallest step, on the made model and data."""
+    changes: dict[str, Any] = {"model": str(work / "model"), "train_data": str(work / "data")}
+    changes |= STEP | CASES[profile] | {"max_completion_length": TOKENS, "vllm": "off"}
+    changes |= {"train_rows": 8}
     if tiny:
-        processor = base_model.build_processor(build_tokenizer(300))
-        model = base_model.build_model(base_model.build_config(processor.tokenizer))
-    else:
-        tokenizer = stand_in_tokenizer()
-        image_processor = Qwen2VLImageProcessorPil()
-        processor = ImageOnlyProcessor(
-            image_processor, tokenizer, chat_template=get_template("base")
-        )
-        model = _random_model(config_of(tokenizer))
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    del model
-    torch.cuda.empty_cache()  # for the process that measures
-    return folder
+        changes |= {"max_pixels": 4096, "min_pixels": 4096}
+    return resolve_config("visualthinker", profile, run_dir=work / profile, **changes)
 
 
-def config_of(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Qwen2-VL-2B's, with the ids of its special tokens."""
-    ident = tokenizer.convert_tokens_to_ids
-    end = {"bos_token_id": None, "eos_token_id": FIRST_SPECIAL, "pad_token_id": FIRST_SPECIAL}
-    values: dict[str, Any] = {**QWEN2_VL_2B, "text_config": QWEN2_VL_2B["text_config"] | end}
-    tokens = {f"{name}_token_id": f"<|{name}|>" for name in ("vision_start", "vision_end")}
-    tokens |= {f"{name}_token_id": f"<|{name}_pad|>" for name in ("image", "video")}
-    return Qwen2VLConfig(**values, **{name: ident(token) for name, token in tokens.items()})
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    option = parser.add_argument
+    option("--device", choices=("cpu",), default="cpu", help="for a GPU: timings/gpu_2b.py")
+    option("--fill", action="store_true", help="fill products instead of computing them")
+    option("--blocks", type=int, default=0, help="of each part; default all, 28 and 32")
+    option("--tiny", action="store_true", help="the miniature: whether this command works")
+    option("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
+    option("--work", type=Path, help="folder for 5 GB of temporary files; default the system's")
+    option("--child", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        library = replace_products(filled=args.fill)
+        config = settings(args.cases[0], args.work, tiny=args.tiny)
+        args.child.write_text(json.dumps(list(measure(args.cases[0], config))))
+        del library
+        return
+    with open(LOCK, "w") as lock, tempfile.TemporaryDirectory(dir=args.work) as place:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # 12 GB of memory: one at a time on a machine
+        work, rows = Path(place), []
+        model_2b.write_model(work / "model", tiny=args.tiny, blocks=args.blocks)
+        model_2b.write_data(work / "data", tiny=args.tiny)
+        for case in args.cases:  # each in a process, whose memory is free again
+            options = ["--cases", case, "--work", work, "--child", work / "rows.json"]
+            options += [f"--{name}" for name in ("fill", "tiny") if getattr(args, name)]
+            subprocess.run([sys.executable, __file__, *map(str, options)], check=True)
+            rows += json.loads((work / "rows.json").read_text())
+    today = {"date": datetime.date.today().isoformat()}
+    today |= {"products": "filled" if args.fill else "computed", "blocks": args.blocks or "all"}
+    rows = [today | line for line in rows]
+    for line in rows:
+        print("  ".join(f"{value!s:>20}" for value in line.values()))
+    if not args.tiny:
+        results.write("shape_2b", rows)
 
 
-def _random_model(config: Qwen2VLConfig) -> Qwen2VLForConditionalGeneration:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            model = Qwen2VLForConditionalGeneration(config)
-    finally:
-        torch.set_default_dtype(before)
-    model.generation_config.eos_token_id = model.generation_config.pad_token_id = FIRST_SPECIAL
-    return model
-
-
-def stand_in_tokenizer() -> PreTrainedTokenizerFast:
-    """Of Qwen2-VL's size and special ids; a word of the prompts is one token or two."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    questions = [row["question"] for row in _rows("tiny")]
-    tokenizer.train_from_iterator([BASE_OPENING, BASE_CLOSING, *questions], trainer)
-    content = json.loads(tokenizer.to_str())
-    vocabulary = content["model"]["vocab"]
-    filler = range(len(vocabulary), FIRST_SPECIAL)
-    vocabulary |= {f"Ġ{number}": number for number in filler}  # " 1234": text that no prompt has
-    tokenizer = Tokenizer.from_str(json.dumps(content))
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in SPECIAL])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[0], padding_side="left"
-    )
-
-
-def write_data(folder: Path, *, tiny: bool) -> Path:
-    """SAT_train.parquet in SAT's schema: the miniature's scenes, in pictures of the right size."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(_rows("tiny" if tiny else "2b"), schema=SAT_SCHEMA)
-    pq.write_table(table, folder / "SAT_train.parquet")
-    return folder
-
-
-def _rows(size: str) -> list[dict[str, Any]]:
-    world, rows = World(0), []
-    for number in range(ROWS):
-        scene, question = world.question(random.Random(number).choice(TASKS), 5)
-        buffer = io.BytesIO()
-        draw_scene(scene).resize(SIZE[size]).save(buffer, "JPEG")
-        wrong = [choice for choice in question.choices if choice != question.answer]
-        rows.append({
-            "image_bytes": [buffer.getvalue()], "question": sat_question(question),
-            "answers": [question.answer, *wrong], "question_type": "other",
-            "correct_answer": question.answer,
-        })  # fmt: skip
-    return rows
+if __name__ == "__main__":
+    main()

@@ -13,12 +13,14 @@ from vtkit.files import ROOT
 from vtkit.models.shapes import load_shape
 from vtkit.planning import memory
 from vtkit.planning.__main__ import main
+from vtkit.planning.division import divide
 from vtkit.planning.memory import GB
 from vtkit.planning.plan import plan
 from vtkit.planning.suggestions import require_fit, suggestions
 from vtkit.runs import replay
 from vtkit.runs.replay import unpacked
 
+TOTAL, ADAPTERS = 2_208_985_600, 18_464_768  # parameters of the 2B model; of rank 16, language
 BENCHMARK = ROOT / "timings" / "plan.csv"
 REFERENCE = unpacked(replay.REFERENCE / "visualthinker-mini-s0", rows=False)
 
@@ -92,6 +94,27 @@ def test_tokens_of_a_picture_are_the_processors(width, height, most):
         assert tokens <= shape.patches(limits[1]) // 4 or rounded_up
 
 
+def test_a_head_stored_in_float32_is_copied_to_sample_in_16_bits(big):
+    """QLoRA keeps the tied head in float32: 0.47 GB a token at 2B, as measured on a CPU."""
+    shape, batch = load_shape(big.model), memory.Batch(2, 12, 4, 16)
+    qlora = with_adapter(big, "qlora")
+    both = [
+        memory.generation(shape, config, batch) + memory.cache(shape, config, batch)
+        for config in (qlora, qlora.replace(dtype="float32"))
+    ]
+    adapters = memory.copies(shape, qlora)
+    assert both[0] - both[1] - adapters == pytest.approx(2 * 151_936 * 1536, rel=0.02)
+
+
+def test_the_2b_shape_is_planned_as_it_was_measured():
+    """Every part within 10 % of the tensors counted; what the process took besides is told."""
+    with open(ROOT / "timings" / "shape_2b.csv") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["case"] == "tensors"]
+    assert {row["model"] for row in rows} == {"gpu24", "t4"} and len(rows) == 18
+    for row in rows:
+        assert abs(float(row["error %"])) < 10, row
+
+
 def test_more_pictures_a_row_take_more_memory(big):
     one, two = (plan(big.replace(max_images=n, vllm="off"), 80 * GB).moments for n in (1, 2))
     for moment in ("training", "generating"):
@@ -128,7 +151,8 @@ def test_full_fine_tuning_holds_the_bytes_of_every_parameter(big):
         "weights": 4, "gradients": 4, "optimizer": 8, "reference": 4,
     }  # fmt: skip
     assert memory.held(shape, big.replace(beta=0))["reference"] == 0
-    assert memory.held(shape, big, processes=4)["gradients"] == 8 * shape.total
+    four = divide(big, processes=4)
+    assert memory.held(shape, big, four)["gradients"] == 8 * shape.total
 
 
 def test_adapters_need_no_reference_and_less_of_everything(big):
@@ -141,6 +165,114 @@ def test_adapters_need_no_reference_and_less_of_everything(big):
     assert lora["optimizer"] == qlora["optimizer"] < full["optimizer"] / 50
     # 1.31 B weights in 4 bits, 0.67 B of the vision tower in 16, 0.23 B in float32
     assert qlora["weights"] == pytest.approx(3.0e9, rel=0.05)
+
+
+def test_8_bit_moments_take_a_quarter_but_for_embeddings(big):
+    shape, small = load_shape(big.model), big.replace(optimizer="adamw_8bit")
+    # 28 blocks of 46,792,704 and 32 of 19,660,800; the merger's 5120 x 5120 and 5120 x 1536
+    matrices = 28 * 46_792_704 + 32 * 19_660_800 + 34_078_720
+    assert shape.language.matrices + shape.vision.matrices == matrices
+    few = matrices + 1176 * 1280  # and what reads patches
+    assert memory.moments(shape, small) == 8 * (TOTAL - few) + few * 2 * (1 + 4 / 256)
+    assert memory.moments(shape, small) == pytest.approx(5.88e9, rel=0.001)
+    lora = with_adapter(small, "lora", frozen="vision")
+    assert memory.moments(shape, lora) == 18_464_768 * 2 * (1 + 4 / 256)
+    paged = big.replace(optimizer="paged_adamw_8bit")
+    assert memory.moments(shape, paged) == memory.moments(shape, small)
+
+
+def test_attention_written_out_takes_a_number_for_each_head_and_token(big):
+    whole = big.replace(gradient_checkpointing=False, freeze="vision", dtype="float32")
+    shape, batch = load_shape(big.model), memory.Batch(8, 600, 100, 2048)
+    peaks = [
+        memory.training(shape, whole.replace(attn_implementation=name), batch, triton=True)
+        for name in ("eager", "sdpa")
+    ]
+    tokens = 8 * 700  # each attends to 700 in each of 12 heads of 128, in 28 layers
+    assert peaks[0] - peaks[1] == pytest.approx(28 * tokens * (12 * 700 * 4 + 2 * 1536 * 4))
+    flash = whole.replace(attn_implementation="flash_attention_2")
+    assert memory.training(shape, flash, batch, triton=True) == peaks[1]
+
+
+# -------------------------------------------------------------------------------------- processes
+
+
+@pytest.fixture(scope="module")
+def four():
+    """Four processes, by what divides the model among them."""
+    paper = resolve_config(profile="paper")
+    return {name: divide(paper.replace(launcher=name)) for name in ("ddp", "zero2", "fsdp2")}
+
+
+def test_a_launchers_file_says_how_many_processes_there_are(four):
+    paper = resolve_config(profile="paper")
+    assert {name: made.processes for name, made in four.items()} == dict.fromkeys(four, 4)
+    assert [str(made) for made in four.values()] == [
+        "4 card(s) by DDP", "4 card(s) by ZeRO-2", "4 card(s) by FSDP 2",
+    ]  # fmt: skip
+    assert divide(paper).processes == 1 and divide(paper, 8).processes == 8
+    nodes = paper.replace(launcher="multi_node", per_device_batch_size=4)
+    assert plan(nodes, price=1, tokens_per_second=100).division.processes == 16
+    assert "64, on 4 card(s) by ZeRO-2" in plan(paper.replace(launcher="zero2")).table()
+
+
+def test_zero_2_divides_gradients_and_optimizer(big, four):
+    """Weights are whole and 16-bit; float32 ones are the optimizer's, a quarter each."""
+    held = memory.held(load_shape(big.model), big, four["zero2"])
+    assert held == {
+        "weights": 2 * TOTAL,
+        "gradients": 2 * TOTAL / 4 + 2 * 500_000_000,  # and the buffer that is sent
+        "optimizer": (4 + 8) * TOTAL / 4,
+        "reference": 2 * TOTAL,
+    }
+    lora = memory.held(
+        load_shape(big.model), with_adapter(big, "lora", 16, "vision"), four["zero2"]
+    )
+    assert lora == {
+        "weights": 2 * (TOTAL + ADAPTERS),
+        "gradients": 2 * ADAPTERS / 4 + 1e9,
+        "optimizer": 12 * ADAPTERS / 4,
+        "reference": 0,
+    }
+    exact = memory.held(load_shape(big.model), big.replace(dtype="float32"), four["zero2"])
+    assert exact["weights"] == 4 * TOTAL and exact["gradients"] == TOTAL + 2e9
+
+
+def test_fsdp_2_divides_everything_and_gathers_some(big, four):
+    shape = load_shape(big.model)
+    held = memory.held(shape, big, four["fsdp2"])
+    assert held == {
+        "weights": TOTAL, "gradients": TOTAL, "optimizer": 2 * TOTAL, "reference": TOTAL,
+    }  # fmt: skip
+    # Whole for a while, 16-bit: embeddings, 36,125,696 of the vision tower (patches, merger),
+    # and two blocks of the language part. The reference and a model that is scored are one unit.
+    gathered = memory.gathered(shape, big, four["fsdp2"])
+    assert gathered == {
+        "training": 2 * (151_936 * 1536 + 36_125_696 + 2 * 46_792_704),
+        "generating": 2 * TOTAL,
+        "scoring": 2 * TOTAL,
+    }
+    assert set(memory.gathered(shape, big, four["zero2"]).values()) == {0}
+    moments = plan(big.replace(launcher="fsdp2")).moments
+    assert moments["training"]["weights"] == TOTAL + gathered["training"]
+    packed = with_adapter(big, "qlora", 16, "vision")
+    whole = memory.NF4_BITS / 8 * shape.language.matrices  # weights in 4 bits are not divided
+    found = memory.held(shape, packed, four["fsdp2"])["weights"]
+    assert found == pytest.approx(whole + (memory.held(shape, packed)["weights"] - whole) / 4)
+
+
+def test_weights_that_are_16_bit_anyway_need_no_copies(big):
+    """Autocast's copies of 1.97 B matrix weights, 3.9 GB, are DDP's alone."""
+    peaks = {
+        name: plan(big.replace(launcher=name, vllm="off")).moments["generating"]["activations"]
+        for name in ("ddp", "zero2", "fsdp2")
+    }
+    assert peaks["ddp"] > 3.9 * GB and max(peaks["zero2"], peaks["fsdp2"]) < 1.5 * GB
+
+
+@pytest.mark.parametrize(("profile", "card"), [("t4", 15), ("gpu24", 24), ("gpu80", 80)])
+def test_profiles_fit_their_cards(profile, card):
+    assert plan(resolve_config(profile=profile), card * GB).fits
 
 
 KNOBS = {
@@ -349,7 +481,7 @@ def test_kept_activations_as_measured_here():
         )  # fmt: skip
     batch = memory.Batch(sequences=4, prompt=60, completion=1, patches=64)
     layers = batch.sequences * 60 * 4 * memory.language_layer(shape.language, config, 60)
-    layers += 4 * 64 * 2 * memory.vision_layer(shape.vision, config)
+    layers += 4 * 64 * 2 * memory.vision_layer(shape.vision, config, 64)
     measured = sum(storage.nbytes() for storage in kept.values())
     assert layers == pytest.approx(measured, rel=0.1)
     assert layers <= measured  # what is outside the layers comes on top

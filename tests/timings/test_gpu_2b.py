@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "timings"))
 
 import flops  # noqa: E402
 import gpu_2b  # noqa: E402
-import shape_2b  # noqa: E402
+import model_2b  # noqa: E402
 
 RESULTS = ROOT / "results" / "gpu"
 
@@ -99,18 +99,18 @@ def test_the_stand_in_has_the_published_sizes_and_ids(tmp_path):
     from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
     from vtkit.models.prompts import get_template
 
-    tokenizer = shape_2b.stand_in_tokenizer()
+    tokenizer = model_2b.stand_in_tokenizer()
     ids = {"<|endoftext|>": 151643, "<|vision_start|>": 151652, "<|image_pad|>": 151655,
            "<|video_pad|>": 151656}  # fmt: skip
     assert {token: tokenizer.convert_tokens_to_ids(token) for token in ids} == ids
     assert len(tokenizer) == 151_657 and tokenizer.decode([20, 30, 150_000])
-    config = shape_2b.config_of(tokenizer)
+    config = model_2b.config_of(tokenizer)
     assert shape_of(config) == load_shape("Qwen/Qwen2-VL-2B")
     assert (config.image_token_id, config.text_config.eos_token_id) == (151655, 151643)
 
     from vtkit.data.sat import load_sat
 
-    rows = load_sat(shape_2b.write_data(tmp_path, tiny=False))
+    rows = load_sat(model_2b.write_data(tmp_path, tiny=False))
     assert len(rows) == 64 and rows[0]["images"][0].size == (896, 448)
     processor = ImageOnlyProcessor(
         Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": gpu_2b.PIXELS}),

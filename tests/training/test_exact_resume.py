@@ -50,8 +50,10 @@ PATHS = {  # kills, processes, recipe, settings
     "lora": (3, 1, "visualthinker", LORA | {"cold_start": 4}),
     "lora, sft": (1, 1, "sft", LORA),
     "qlora": (2, 1, "visualthinker", LORA | {"adapter": "qlora", "max_steps": 3}),
+    "8-bit optimizer": (1, 1, "visualthinker", {"optimizer": "adamw_8bit", "max_steps": 3}),
     "two processes": (3, 2, "visualthinker", {"max_steps": 4}),
 }
+NEED_BITSANDBYTES = {"qlora", "8-bit optimizer"}
 # What says when or where it was made; of TRL: names, seconds.
 DIFFER = {".lock", "manifest.json", "config.yaml", "timings.csv"}
 DIFFER |= {"README.md", "trainer_state.json", "training_args.bin"}
@@ -64,7 +66,7 @@ def killed(tiny, tmp_path_factory) -> Path:
     least = int(os.environ.get("VTKIT_KILLS", 0))
     paths = {}
     for name, (kills, processes, recipe, changes) in PATHS.items():
-        if name == "qlora" and not BITSANDBYTES:
+        if name in NEED_BITSANDBYTES and not BITSANDBYTES:
             continue
         # A step that is scored and not saved; the miniature's rows are 57.
         settings = {**tiny, "eval_steps": 3, "benchmark_rows": 4, **changes}
@@ -91,7 +93,7 @@ def killed(tiny, tmp_path_factory) -> Path:
         pytest.param(
             name,
             marks=[pytest.mark.skipif(not BITSANDBYTES, reason="needs bitsandbytes")]
-            if name == "qlora"
+            if name in NEED_BITSANDBYTES
             else [],
         )
         for name in PATHS

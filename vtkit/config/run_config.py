@@ -122,6 +122,16 @@ class RunConfig(Strict):
         "precision of forward passes; weights that train stay float32"
     )
     gradient_checkpointing: bool = _about("recompute activations to save memory")
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = _about(
+        "attention of transformers: torch's, every score written out, or the package flash-attn "
+        "on a GPU",
+        "sdpa",
+    )
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = _about(
+        "Adam's moments in float32, in 8 bits by bitsandbytes (embeddings stay in float32), or "
+        "these moved out of a full GPU",
+        "adamw",
+    )
 
     adapter: Literal["none", "lora", "qlora"] = _about(
         "all weights train, or low-rank adapters, or these on a base in 4 bits", "none"

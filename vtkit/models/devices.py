@@ -1,5 +1,6 @@
 """The device to use. Apart from :mod:`vtkit.models.loading`, which takes seconds to import."""
 
+import importlib.util
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,25 @@ def pick_device() -> tuple[str, str]:
     if torch.cuda.is_available():
         return "cuda", f"CUDA device {torch.cuda.get_device_name()} found"
     return "cpu", "no CUDA device found"
+
+
+def require_attention(name: str, dtype: str) -> None:
+    """Refuse FlashAttention where it cannot run; transformers would look for it on the hub.
+
+    Args:
+        name: of transformers' ``attn_implementation``; ``dtype``: of forward passes.
+    """
+    if name != "flash_attention_2":
+        return
+    if importlib.util.find_spec("flash_attn") is None:
+        wrong = "needs the package flash-attn, which is not installed"
+    elif pick_device()[0] == "cpu":
+        wrong = "runs on a CUDA device only, and there is none"
+    elif dtype == "float32":
+        wrong = "computes in 16 bits, and dtype is float32"
+    else:
+        return
+    raise UserError(f"parameters: attn_implementation: {name} {wrong}; set it to sdpa")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ from vtkit.errors import UserError, first_line, quote, shorten
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
-from vtkit.models.devices import is_out_of_memory, pick_device
+from vtkit.models.devices import is_out_of_memory, pick_device, require_attention
 from vtkit.models.inputs import tokenizer_of
 from vtkit.models.prompts import TextStaysText, get_template, name_of, one_per_image
 
@@ -192,12 +192,19 @@ def require_tokenizer(model: Any, processor: Any, folder: str | Path) -> None:
     raise UserError(f"{folder}: its tokenizer {wrong}; restore tokenizer.json of this model")
 
 
-def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any = None) -> Any:
+def load_model(
+    model: str | Path,
+    *,
+    dtype: str = "float32",
+    quantization: Any = None,
+    attention: str = "sdpa",
+) -> Any:
     """Load a Qwen2-VL or text-only Qwen2 model from a folder or the hub.
 
     Args:
         model: with an adapter's folder the result is a ``peft.PeftModel``: the adapter on its base.
         quantization: a ``BitsAndBytesConfig``.
+        attention: transformers' ``attn_implementation``.
     """
     require_model(model)
     base, device = adapters.base_of(model), pick_device()[0]
@@ -206,7 +213,8 @@ def load_model(model: str | Path, *, dtype: str = "float32", quantization: Any =
     with reading_weights(model):
         loaded = read_weights(
             MODELS[model_type(model)], base or model,
-            dtype=getattr(torch, dtype), quantization_config=quantization, **where,
+            dtype=getattr(torch, dtype), quantization_config=quantization,
+            attn_implementation=attention, **where,
         )  # fmt: skip
         if quantization:
             loaded = adapters.prepare_quantized(loaded, dtype)
@@ -299,9 +307,11 @@ def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
     )
     if config.max_images > 1:
         processor.chat_template = one_per_image(processor.chat_template)
+    require_attention(config.attn_implementation, config.dtype)
     loaded = load_model(
-        folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config)
-    )
+        folder, dtype=adapters.base_dtype(config), quantization=adapters.quantization(config),
+        attention=config.attn_implementation,
+    )  # fmt: skip
     require_tokenizer(loaded, processor, folder)
     return loaded, processor
 

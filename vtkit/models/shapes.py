@@ -56,11 +56,17 @@ class Part:
     layers: int = 0
     width: int = 0  # of the residual stream
     inner: int = 0  # width inside an MLP
+    heads: int = 0  # of attention
     parameters: int = 0
     # Of linear layers without the output layer: autocast copies and QLoRA quantizes them.
     matrices: int = 0
     loose: int = 0  # of the matrices, those outside the layers (the merger): never recomputed
     adapter: int = 0  # parameters of adapters of rank 1 on all matrices: inputs + outputs
+
+    @property
+    def block(self) -> float:
+        """Parameters of one layer's matrices; what a layer has besides is small."""
+        return (self.matrices - self.loose) / max(1, self.layers)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:
     language = _part(
         getattr(built.model, "language_model", built.model), counts["total"] - counts["vision"],
         layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
+        heads=text.num_attention_heads,
     )  # fmt: skip
     sizes = (text.vocab_size, 2 * text.num_key_value_heads * head)
     if not counts["vision"]:
@@ -136,7 +143,7 @@ def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:
     vision = config.vision_config
     tower = _part(
         built.model.visual, counts["vision"], layers=vision.depth, width=vision.embed_dim,
-        inner=int(vision.embed_dim * vision.mlp_ratio),
+        inner=int(vision.embed_dim * vision.mlp_ratio), heads=vision.num_heads,
     )  # fmt: skip
     patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     return Shape(language, tower, *sizes, patch, vision.patch_size, vision.spatial_merge_size)

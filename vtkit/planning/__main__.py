@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     add_config_arguments(parser)
     option = parser.add_argument
     option("--memory-gb", type=float, help="GPU memory of a card; default: this machine's")
-    option("--processes", type=int, default=1, help="cards, each with a whole model; default 1")
+    option("--processes", type=int, help="cards; default: as the file of -p launcher says, or 1")
     option("--price", type=float, help="of an hour of one card")
     time = parser.add_mutually_exclusive_group()
     time.add_argument("--like", metavar="RUN", help="run folder whose timings.csv tells the time")
@@ -44,7 +44,7 @@ def _plan(args: argparse.Namespace) -> None:
     else:
         memory, triton = args.memory_gb * GB, True
     planned = plan(
-        config, memory, args.price, processes=args.processes, like=args.like,
+        config, memory, args.price, processes=args.processes or 0, like=args.like,
         tokens_per_second=args.tokens_per_second, triton=triton,
     )  # fmt: skip
     print(planned.table(), flush=True)

@@ -1,13 +1,15 @@
 """Estimate the GPU memory of a training, part by part, from the shape of the model.
 
 timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
-activations are within a few percent. Nothing was measured on a GPU, nor with adapters.
+activations are within a few percent; timings/shape_2b.csv does so with adapters at the widths of
+Qwen2-VL-2B. Nothing was measured on a GPU.
 """
 
 from dataclasses import dataclass
 
 from vtkit.config.run_config import RunConfig
 from vtkit.models.shapes import Part, Shape
+from vtkit.planning.division import ALONE, BUCKET, Division
 from vtkit.sampling.vllm_engine import ENGINE_TOKENS
 
 GB = 1e9  # bytes; a card sold as 80 GB has a little more
@@ -18,7 +20,8 @@ NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 # trl.kernels.chunked_logprob: a tile is at most so many tokens, and always so many words wide.
 TILE_TOKENS, TILE_WORDS = 4096, 32_768
 ENGINE_OWN = 2e9  # bytes of vLLM next to tensors: CUDA graphs, workspaces. Assumed, not measured.
-_TILE_COPIES = 7  # float32 temporaries of a tile where there is no Triton kernel, as on a CPU
+# Float32 temporaries of a tile where there is no Triton kernel, as on a CPU, and a mask in bytes.
+_TILE_COPIES = 7 + 1 / 4
 _SAMPLING_COPIES = 6  # of one step's logits, float32: scores, sorted scores, probabilities
 
 
@@ -47,39 +50,111 @@ def half(config: RunConfig) -> int:
 
 def trained(shape: Shape, config: RunConfig) -> int:
     """Numbers of parameters that train: all, or adapters of every linear layer."""
-    parts = {"language": shape.language, "vision": shape.vision}
-    kept = [part for name, part in parts.items() if name != config.freeze]
     if config.adapter == "none":
-        return sum(part.parameters for part in kept)
-    return config.lora_rank * sum(part.adapter for part in kept)
+        return sum(part.parameters for part in _kept(shape, config))
+    return config.lora_rank * sum(part.adapter for part in _kept(shape, config))
 
 
-def held(shape: Shape, config: RunConfig, *, processes: int = 1) -> dict[str, float]:
-    """Bytes that stay: ``weights``, ``gradients``, ``optimizer``, ``reference``.
+def _kept(shape: Shape, config: RunConfig) -> list[Part]:
+    """The parts of a model that are not frozen."""
+    parts = {"language": shape.language, "vision": shape.vision}
+    return [part for name, part in parts.items() if name != config.freeze]
 
-    What trains is float32: 16-bit weights would lose updates at a rate of 1e-6. Adapters are
-    switched off for the reference, which then costs nothing.
+
+def moments(shape: Shape, config: RunConfig) -> float:
+    """Bytes of Adam's two moments: float32, or 8 bits with a float32 scale for every 256.
+
+    The 8-bit optimizer keeps embeddings, by transformers' choice, and tensors of less than 4,096
+    numbers in float32.
     """
-    adapter, n = config.adapter, trained(shape, config)
+    n = trained(shape, config)
+    if config.optimizer == "adamw":
+        return 2 * FULL * n
+    few = n  # in 8 bits
+    if config.adapter == "none":
+        few = sum(part.matrices for part in _kept(shape, config))
+        few += shape.patch * shape.vision.width * (config.freeze != "vision")  # reads patches
+    return 2 * (FULL * (n - few) + (1 + FULL / 256) * few)
+
+
+def held(shape: Shape, config: RunConfig, division: Division = ALONE) -> dict[str, float]:
+    """Bytes that stay in one process: ``weights``, ``gradients``, ``optimizer``, ``reference``.
+
+    What trains is float32: 16-bit weights would lose updates at a rate of 1e-6. ZeRO-2 makes all
+    weights 16-bit and has float32 ones with the optimizer. Adapters are switched off for the
+    reference, which then costs nothing.
+    """
+    n, c = trained(shape, config), half(config)
     matrices, vision = shape.language.matrices, shape.vision.parameters
     rest = shape.total - matrices - vision
+    own = c if division.zero else FULL  # of a number of what trains, and of QLoRA's embeddings
+    packed = NF4_BITS / 8 * matrices
     base = {
-        "none": FULL * shape.total,
-        "lora": half(config) * shape.total + FULL * n,
-        "qlora": NF4_BITS / 8 * matrices + half(config) * vision + FULL * (rest + n),
+        "none": own * shape.total,
+        "lora": c * shape.total + own * n,
+        "qlora": packed + c * vision + own * (rest + n),
     }
-    reference = config.algorithm == "grpo" and config.beta > 0 and adapter == "none"
-    return {
-        "weights": base[adapter],
-        "gradients": FULL * n * (2 if processes > 1 else 1),  # once in buckets that are sent
-        "optimizer": 2 * FULL * n,
-        "reference": FULL * shape.total if reference else 0,
+    weights, each = base[config.adapter], division.processes
+    reference = config.algorithm == "grpo" and config.beta > 0 and config.adapter == "none"
+    found = {
+        "weights": weights,
+        "gradients": FULL * n * (2 if each > 1 else 1),  # once in buckets that are sent
+        "optimizer": moments(shape, config),
+        "reference": own * shape.total * reference,
     }
+    if division.zero:
+        found["gradients"] = c * (n / each + BUCKET)
+        found["optimizer"] = (FULL * n + found["optimizer"]) / each
+    if division.fsdp:
+        whole = packed if config.adapter == "qlora" else 0.0  # 4-bit weights are not split
+        found["weights"] = whole + (weights - whole) / each
+        found["gradients"] = FULL * n / each
+        found["optimizer"] /= each
+        found["reference"] /= each
+    return found
+
+
+def gathered(shape: Shape, config: RunConfig, division: Division) -> dict[str, float]:
+    """Bytes of weights that FSDP 2 holds whole for a while, by moment; 0 without FSDP.
+
+    Training: embeddings with the tied head, the vision tower outside of its blocks, and two blocks
+    (one at work, the next on its way). TRL's reference is one unit, whole while it computes; so is
+    the model while the benchmark is scored.
+    """
+    c = half(config) * division.fsdp
+    vision, matrices = shape.vision, shape.language.matrices
+    packed = matrices if config.adapter == "qlora" else 0
+    blocks = (part.block for part in (shape.language, vision) if part is vision or not packed)
+    outside = vision.parameters - (vision.matrices - vision.loose)
+    some = c * (shape.vocabulary * shape.language.width + outside + 2 * max(blocks))
+    whole = c * (shape.total - packed)
+    reference = config.beta > 0 and config.adapter == "none"
+    return {"training": some, "generating": whole if reference else some, "scoring": whole}
 
 
 def pictures(shape: Shape, batch: Batch) -> float:
     """Pixels of all pictures of a step, float32: TRL keeps them until the step is over."""
     return FULL * shape.patch * batch.sequences * batch.patches
+
+
+def stream(config: RunConfig, division: Division = ALONE) -> int:
+    """Bytes of a number of the residual stream: of what the embeddings are stored in, or read as.
+
+    LoRA's base is stored in config.dtype, ZeRO-2's and FSDP 2's weights are that when they compute.
+    """
+    return half(config) if config.adapter == "lora" or division.casts else FULL
+
+
+def scores(part: Part, config: RunConfig, length: int) -> float:
+    """Bytes of one token's attention to ``length`` others that ``eager`` writes out and keeps.
+
+    Probabilities of each head in float32, and in 16 bits once more; keys and values of every head.
+    """
+    if config.attn_implementation != "eager":
+        return 0
+    c = half(config)
+    each = FULL if c == FULL else FULL + c
+    return each * part.heads * length + 2 * c * part.width
 
 
 def language_layer(part: Part, config: RunConfig, length: int) -> float:
@@ -92,26 +167,31 @@ def language_layer(part: Part, config: RunConfig, length: int) -> float:
     c = half(config)
     adapters = 0 if config.adapter == "none" else 3  # each its own input
     compute = (6 if c == FULL else 9) + adapters
-    return FULL * 4 * part.width + c * (compute * part.width + 4 * part.inner + length)
+    kept = FULL * 4 * part.width + c * (compute * part.width + 4 * part.inner + length)
+    return kept + scores(part, config, length)
 
 
-def vision_layer(part: Part, config: RunConfig) -> float:
-    """Bytes that one vision block keeps of one patch: 11 widths and 3 inner widths.
+def vision_layer(part: Part, config: RunConfig, patches: int) -> float:
+    """Bytes that one vision block keeps of one patch of ``patches``: 11 widths and 3 inner widths.
 
     Norms' inputs and outputs 4, the fused query, key and value 3, rotated queries and keys 2,
     attention's output 2; the MLP's hidden layer, its sigmoid and their product.
     """
-    return half(config) * (11 * part.width + 3 * part.inner)
+    return half(config) * (11 * part.width + 3 * part.inner) + scores(part, config, patches)
 
 
-def copies(shape: Shape, config: RunConfig) -> float:
+def copies(shape: Shape, config: RunConfig, division: Division = ALONE) -> float:
     """Bytes of the 16-bit copies that autocast makes of float32 matrices, and keeps in a pass."""
-    if config.dtype == "float32" or config.adapter != "none":
+    if config.dtype == "float32" or division.casts:
         return 0
+    if config.adapter != "none":
+        return 2 * trained(shape, config)
     return 2 * (shape.language.matrices + shape.vision.matrices)
 
 
-def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> float:
+def training(
+    shape: Shape, config: RunConfig, batch: Batch, division: Division = ALONE, *, triton: bool
+) -> float:
     """Bytes of activations of one forward and backward pass, at their peak.
 
     With gradient checkpointing each layer's input is kept; one layer at a time is computed again,
@@ -123,32 +203,39 @@ def training(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> 
     c, language, vision = half(config), shape.language, shape.vision
     patches = batch.sequences * batch.patches
     vision_trains = config.freeze != "vision"
-    token, patch = language_layer(language, config, batch.length), vision_layer(vision, config)
-    outside = batch.tokens * 3 * FULL * language.width
+    token = language_layer(language, config, batch.length)
+    patch = vision_layer(vision, config, batch.patches)
+    wide = stream(config, division)
+    outside = batch.tokens * 3 * wide * language.width
+    outside += patches * c * 4 * vision.width  # of the embedding, the last block and the merger
     if vision_trains:
-        outside += patches * c * (4 * vision.width + shape.patch)  # embedding and merger
-    head, tied = _head(shape, config, batch, triton=triton)
-    twins = copies(shape, config)
+        outside += patches * c * shape.patch
+    head, tied = _head(shape, config, batch, division, triton=triton)
+    twins = copies(shape, config, division)
     if not config.gradient_checkpointing:
         kept = batch.tokens * language.layers * token
         kept += patches * vision.layers * patch * vision_trains
         return outside + kept + twins + head + tied
-    kept = FULL * batch.tokens * language.layers * language.width
+    kept = wide * batch.tokens * language.layers * language.width
     kept += c * patches * vision.layers * vision.width * vision_trains
     again = max(
         batch.tokens * (token + 2 * c * language.inner),
         patches * (patch + 2 * c * vision.inner) * vision_trains,
     )
-    loose = 2 * shape.vision.loose if twins else 0
+    loose = 2 * shape.vision.loose if twins and config.adapter == "none" else 0
     return outside + kept + max(twins + head, loose + head + tied, loose + tied + again)
 
 
-def _head(shape: Shape, config: RunConfig, batch: Batch, *, triton: bool) -> tuple[float, float]:
+def _head(
+    shape: Shape, config: RunConfig, batch: Batch, division: Division, *, triton: bool
+) -> tuple[float, float]:
     """Bytes for scoring tokens: the tile with its surroundings (TRL 1.16 never has all logits), and
     the tied matrix's gradient, which is alive for the whole backward pass."""
     rows = batch.sequences * (batch.completion if triton else batch.length - 1)
     tile = min(rows, TILE_TOKENS)
     bytes_ = half(config) * tile * TILE_WORDS + FULL * rows * shape.language.width
+    if stream(config, division) != half(config):  # the tile's words, in 16 bits
+        bytes_ += half(config) * min(shape.vocabulary, TILE_WORDS) * shape.language.width
     if not triton:
         bytes_ += _TILE_COPIES * FULL * tile * min(shape.vocabulary, TILE_WORDS)
     trains = config.adapter == "none" and config.freeze != "language"
@@ -184,22 +271,37 @@ def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) 
     return 2 * (shape.total + keys_and_values + reading) + ENGINE_OWN
 
 
-def generation(shape: Shape, config: RunConfig, batch: Batch) -> float:
+def generation(
+    shape: Shape, config: RunConfig, batch: Batch, division: Division = ALONE, *, prompts: int = 0
+) -> float:
     """Bytes on top of the full KV cache at the peak of generating.
 
-    Either reading the prompts takes most, or the last token does: a layer's cache is copied to
-    grow, and logits are sorted.
+    Either reading the prompts takes most, in the vision tower's attention or in an MLP, or the last
+    token does: a layer's cache is copied to grow, a head stored in float32 is copied to 16 bits,
+    and logits are sorted.
+
+    Args:
+        prompts: that are read at once; 0: one for each sequence.
     """
-    # TRL generates with adapters without autocast: QLoRA's float32 parts make all float32.
-    c = FULL if config.adapter == "qlora" else half(config)
-    language, vision = shape.language, shape.vision
+    c, language, vision = half(config), shape.language, shape.vision
+    wide = stream(config, division)
     full = cache(shape, config, batch)
-    prompts = batch.sequences * batch.prompt
+    read = prompts or batch.sequences
+    tokens, patches = read * batch.prompt, read * batch.patches
+    inner = 3 if config.adapter == "none" else 4  # an adapter's result besides the matrix's
+    # Pixels once more in what the model computes in, and those of distinct prompts apart.
+    pixels = patches * shape.patch * ((c if c != FULL else 0) + FULL * (prompts > 0))
+    # Scores written out: of all prompts at once, and of one picture after another.
+    written = scores(language, config, batch.prompt), scores(vision, config, batch.patches)
     reading = max(
-        prompts * (3 * c * language.inner + 4 * FULL * language.width)
-        + full * batch.prompt / batch.length,
-        batch.sequences * batch.patches * c * (3 * vision.inner + 4 * vision.width),
+        tokens * (inner * c * language.inner + (FULL + 4 * wide) * language.width + written[0])
+        + patches * FULL * shape.patch * (prompts > 0)
+        + full * batch.prompt / batch.length * read / batch.sequences,
+        pixels + patches * c * (3 * vision.inner + 4 * vision.width),
+        pixels + patches * (6 * FULL + 5 * c) * vision.width + batch.patches * written[1],
     )
     logits = _SAMPLING_COPIES * FULL * batch.sequences * shape.vocabulary
+    if c != wide:  # autocast copies the tied head for each token
+        logits += c * shape.vocabulary * language.width
     last = full + full / language.layers + logits
-    return copies(shape, config) + max(reading, last) - full
+    return copies(shape, config, division) + max(reading, last) - full

@@ -12,6 +12,7 @@ from vtkit.errors import UserError
 from vtkit.models.shapes import Shape, load_shape
 from vtkit.planning import disk
 from vtkit.planning import memory as parts
+from vtkit.planning.division import Division, divide
 from vtkit.planning.memory import GB, RESERVE, Batch
 from vtkit.runs.columns import read_curves
 
@@ -30,7 +31,7 @@ class Plan:
     config: RunConfig
     shape: Shape
     memory: float | None  # of one card
-    processes: int  # cards
+    division: Division  # of the model among cards
     moments: dict[str, dict[str, float]]  # {"training": {"weights": 8.8e9, ...}, ...}
     seconds: float | None  # of one step
     source: str  # of the seconds
@@ -40,7 +41,8 @@ class Plan:
     def replace(self, **changes: Any) -> "Plan":
         """The plan with other fields of the configuration; its time is not known."""
         config = self.config.replace(**changes)
-        return plan(config, self.memory, processes=self.processes, triton=self.triton)
+        n = self.division.processes
+        return plan(config, self.memory, processes=n, triton=self.triton)
 
     @property
     def peak(self) -> float:
@@ -65,7 +67,7 @@ class Plan:
         """Hours x cards x price."""
         if self.hours is None or self.price is None:
             return None
-        return self.hours * self.processes * self.price
+        return self.hours * self.division.processes * self.price
 
     def table(self) -> str:
         """The plan as lines of text, for a terminal or a notebook."""
@@ -94,7 +96,7 @@ class Plan:
         each = config.prompts_per_step * config.num_generations
         batch = _batch(config, shape, each)
         kind = "completions" if config.algorithm == "grpo" else "examples"
-        yield f"{kind} a step", f"{each:,}, on {self.processes} card(s)"
+        yield f"{kind} a step", f"{each:,}, on {self.division}"
         yield "tokens a step", f"at most {batch.tokens:,}, {each * batch.completion:,} of answers"
         yield "steps", f"{config.steps:,}"
         known = "unknown" if self.hours is None else f"{self.hours:.1f}"
@@ -109,7 +111,7 @@ def plan(
     memory: float | None = None,
     price: float | None = None,
     *,
-    processes: int = 1,
+    processes: int = 0,
     like: str | Path | None = None,
     tokens_per_second: float | None = None,
     triton: bool = True,
@@ -118,13 +120,14 @@ def plan(
 
     Args:
         memory, price: bytes that one card has (None: not checked), price of an hour of it.
-        processes: cards, each with a whole model (data-parallel).
+        processes: cards; 0: as many as ``config.launcher``'s file says, 1 without a launcher.
         like: folder of a run with the same steps on the same machine; its timings.csv is read.
         tokens_per_second: tokens of answers that whole steps, training included, get through.
         triton: False for a CPU, see :func:`vtkit.planning.memory.training`.
     """
     shape = load_shape(config.model)
-    moments = _moments(config, shape, processes, triton, memory)
+    division = divide(config, processes)
+    moments = _moments(config, shape, division, triton, memory)
     seconds, source = None, "measure a few steps first, then --like RUN"
     if like is not None:
         measured = _timings(Path(like), config)
@@ -133,7 +136,7 @@ def plan(
         step = _batch(config, shape, config.prompts_per_step * config.num_generations)
         seconds = step.sequences * step.completion / tokens_per_second
         source = f"if all answers are long, at {tokens_per_second:g} tokens a second"
-    return Plan(config, shape, memory, processes, moments, seconds, source, price, triton)
+    return Plan(config, shape, memory, division, moments, seconds, source, price, triton)
 
 
 def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | None = None) -> Batch:
@@ -147,16 +150,16 @@ def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | No
 
 
 def _moments(
-    config: RunConfig, shape: Shape, processes: int, triton: bool, memory: float | None
+    config: RunConfig, shape: Shape, division: Division, triton: bool, memory: float | None
 ) -> dict[str, dict[str, float]]:
     """Bytes by part while training, generating (GRPO only) and scoring the benchmark."""
-    each = config.prompts_per_step * config.num_generations
+    each, processes = config.prompts_per_step * config.num_generations, division.processes
     if each % (processes * config.per_device_batch_size):
         raise UserError(
             f"parameters: {each} completions a step cannot be split into batches of "
             f"{config.per_device_batch_size} on {processes} processes; change per_device_batch_size"
         )
-    held = parts.held(shape, config, processes=processes)
+    held = parts.held(shape, config, division)
     at_once = _batch(config, shape, config.per_device_batch_size)
     whole = _batch(config, shape, each // processes)
     scored = _batch(config, shape, config.eval_batch_size, config.eval_max_new_tokens)
@@ -164,21 +167,27 @@ def _moments(
     engine = parts.engine(shape, config, whole, memory)
     trains = {
         "pictures": parts.pictures(shape, whole if grpo else at_once),
-        "activations": parts.training(shape, config, at_once, triton=triton),
+        "activations": parts.training(shape, config, at_once, division, triton=triton),
         "KV cache": 0.0,
     }
     moments = {"training": {**held, **trains, "vLLM": engine}}
-    for name, batch in (("generating", whole), ("scoring", scored)):
+    # Our own sampler reads a group's prompt once; where weights are divided, TRL's does not.
+    once = 0 if division.casts else max(1, whole.sequences // config.num_generations)
+    for name, batch, prompts in (("generating", whole, once), ("scoring", scored, 0)):
         if grpo or name == "scoring":
             ours = not (engine and name == "generating")  # vLLM's share holds its cache
             moments[name] = {
                 **held,
                 "gradients": 0.0,  # freed after each step
                 "pictures": parts.pictures(shape, batch),
-                "activations": ours * parts.generation(shape, config, batch),
+                "activations": ours
+                * parts.generation(shape, config, batch, division, prompts=prompts),
                 "KV cache": ours * parts.cache(shape, config, batch),
                 "vLLM": engine,
             }
+    for name, size in parts.gathered(shape, config, division).items():
+        if name in moments:
+            moments[name]["weights"] += size
     return moments
 
 

@@ -1,5 +1,6 @@
 """Translate a configuration into the arguments of TRL's trainers."""
 
+import importlib.util
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -61,12 +62,23 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         gradient_accumulation_steps=_accumulation(config), max_steps=config.steps,
         lr_scheduler_type=config.lr_scheduler, warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        logging_steps=1, logging_nan_inf_filter=False,
+        **_optimizer(config), logging_steps=1, logging_nan_inf_filter=False,
         save_strategy="steps", save_steps=config.save_steps,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
         ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
     )  # fmt: skip
+
+
+def _optimizer(config: RunConfig) -> dict[str, Any]:
+    if config.optimizer == "adamw":
+        return {}  # transformers' own choice
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"parameters: optimizer: {config.optimizer} needs bitsandbytes, which is not installed;"
+            " `pip install -e '.[gpu]'`, or set optimizer to adamw"
+        )
+    return {"optim": config.optimizer}
 
 
 def _accumulation(config: RunConfig) -> int:

@@ -34,13 +34,14 @@ class LLM:
     Attributes:
         started: keyword arguments of each engine; ``calls``: (prompts, sampling values) of each
             ``generate``; ``expanded``: prompts as a model would see them; ``weights``: what
-            ``load_weights`` was sent.
+            ``load_weights`` was sent; ``asked``: resets, sleeps and wakings, in order.
     """
 
     started: list[dict[str, Any]] = []
     calls: list[tuple[list[dict[str, Any]], dict[str, Any]]] = []
     expanded: list[list[int]] = []
     weights: dict[str, Any] = {}
+    asked: list[str] = []
     completion: Callable[[dict[str, Any]], list[int]] = staticmethod(lambda prompt: [20, 0])
     logprob = -1.0
 
@@ -49,15 +50,29 @@ class LLM:
         self.processor = load_processor(model, prompt="base")
         runner = SimpleNamespace(model=SimpleNamespace(load_weights=self.weights.update))
         worker = SimpleNamespace(model_runner=runner)
-        self.llm_engine = SimpleNamespace(model_executor=SimpleNamespace(driver_worker=worker))
+        self.llm_engine = SimpleNamespace(
+            model_executor=SimpleNamespace(driver_worker=worker),
+            reset_encoder_cache=lambda: self.asked.append("reset_encoder_cache"),
+        )
 
     def generate(
         self, prompts: list[dict[str, Any]], *, sampling_params: SamplingParams, use_tqdm: bool
     ) -> list[Any]:
+        asleep = self.started[-1].get("enable_sleep_mode") and not self.weights
+        assert not asleep, "weights are lost in sleep"
         self.calls.append((prompts, sampling_params.values))
         return [self._answer(prompt) for prompt in prompts]
 
-    def reset_prefix_cache(self) -> None: ...
+    def reset_prefix_cache(self) -> None:
+        self.asked.append("reset_prefix_cache")
+
+    def sleep(self, level: int) -> None:
+        """Give memory back; at level 2 the weights are lost, and have to be sent again."""
+        self.asked.append(f"sleep {level}")
+        self.weights.clear()
+
+    def wake_up(self, tags: list[str]) -> None:
+        self.asked.append(f"wake {' '.join(tags)}")
 
     def _answer(self, prompt: dict[str, Any]) -> Any:
         self.expanded.append(self._expand(**prompt))
@@ -66,7 +81,11 @@ class LLM:
         output = SimpleNamespace(token_ids=tuple(tokens), logprobs=known)
         return SimpleNamespace(prompt_token_ids=prompt["prompt_token_ids"], outputs=[output])
 
-    def _expand(self, prompt_token_ids: list[int], multi_modal_data: dict[str, Any]) -> list[int]:
+    def _expand(
+        self, prompt_token_ids: list[int], multi_modal_data: dict[str, Any] | None = None
+    ) -> list[int]:
+        if multi_modal_data is None:
+            return prompt_token_ids
         pictures = multi_modal_data["image"]
         pictures = list(pictures) if isinstance(pictures, list) else [pictures]
         tool = self.processor.image_processor
@@ -82,9 +101,11 @@ class LLM:
         return whole
 
 
-def module() -> ModuleType:
-    """``vllm`` for ``sys.modules``, with an LLM that has seen nothing."""
-    fresh = {"started": [], "calls": [], "expanded": [], "weights": {}}
+def module(device: str = "cuda") -> ModuleType:
+    """``vllm`` for ``sys.modules``, built for ``device``, with an LLM that has seen nothing."""
+    fresh = {"started": [], "calls": [], "expanded": [], "weights": {}, "asked": []}
     found = ModuleType("vllm")
     found.LLM, found.SamplingParams = type("LLM", (LLM,), fresh), SamplingParams
+    found.platforms = ModuleType("vllm.platforms")
+    found.platforms.current_platform = SimpleNamespace(device_type=device)
     return found

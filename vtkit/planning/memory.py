@@ -184,6 +184,11 @@ def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) 
     return 2 * (shape.total + keys_and_values + reading) + ENGINE_OWN
 
 
+def resting(config: RunConfig, engine: float) -> float:
+    """Bytes that a colocated vLLM, which takes ``engine``, keeps while nothing is sampled."""
+    return min(engine, ENGINE_OWN) if config.vllm_sleep else engine
+
+
 def generation(shape: Shape, config: RunConfig, batch: Batch) -> float:
     """Bytes on top of the full KV cache at the peak of generating.
 

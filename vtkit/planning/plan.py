@@ -167,7 +167,8 @@ def _moments(
         "activations": parts.training(shape, config, at_once, triton=triton),
         "KV cache": 0.0,
     }
-    moments = {"training": {**held, **trains, "vLLM": engine}}
+    resting = parts.resting(config, engine)
+    moments = {"training": {**held, **trains, "vLLM": resting}}
     for name, batch in (("generating", whole), ("scoring", scored)):
         if grpo or name == "scoring":
             ours = not (engine and name == "generating")  # vLLM's share holds its cache
@@ -177,7 +178,7 @@ def _moments(
                 "pictures": parts.pictures(shape, batch),
                 "activations": ours * parts.generation(shape, config, batch),
                 "KV cache": ours * parts.cache(shape, config, batch),
-                "vLLM": engine,
+                "vLLM": engine if name == "generating" else resting,
             }
     return moments
 

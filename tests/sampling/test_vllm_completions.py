@@ -61,10 +61,10 @@ def test_several_pictures_are_expanded_each(fake_vllm, random_base, processor, r
 
 def test_pictures_come_as_transformers_reads_them(fake_vllm, random_base, rows, tmp_path):
     """vLLM has nothing to resize, and no transparency to put on white."""
-    processor = load_processor(random_base, prompt="base", min_pixels=256, max_pixels=2048)
+    processor = load_processor(random_base, prompt="base")  # to 4,096 pixels, no more, no less
 
     def clear(row):
-        picture = row["image"].convert("RGBA").crop((0, 0, 61, 35))
+        picture = row["image"].convert("RGBA").crop((0, 0, 100, 75))
         picture.putalpha(90)
         return {"image": picture}
 
@@ -75,11 +75,13 @@ def test_pictures_come_as_transformers_reads_them(fake_vllm, random_base, rows, 
     tool = processor.image_processor
     for row, prompt in enumerate(prompts):
         (picture,) = prompt["multi_modal_data"]["image"]
-        assert picture.mode == "RGB" and picture.size == (64, 32)
+        assert picture.mode == "RGB" and picture.size == (64, 48)
         stored = changed[row]["image"]
-        assert stored.mode == "RGBA" and stored.size == (61, 35)
-        ours, sent = (tool([one], return_tensors="pt") for one in (stored, picture))
+        assert stored.mode == "RGBA" and stored.size == (100, 75)
+        ours = tool([stored], return_tensors="pt")
+        sent = tool([picture], return_tensors="pt", do_resize=False)
         assert torch.equal(ours["pixel_values"], sent["pixel_values"])
+        assert fake_vllm.LLM.expanded[row].count(processor.image_token_id) == 12
 
 
 def test_a_stopped_evaluation_asks_only_what_is_missing(

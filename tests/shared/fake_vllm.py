@@ -94,8 +94,8 @@ class LLM:
             n = 1
             if token == self.processor.image_token_id and pictures:
                 picture = pictures.pop(0)
-                n = tool.get_number_of_image_patches(picture.height, picture.width)
-                n //= tool.merge_size**2
+                assert not tool.do_resize, "pictures come fitted"
+                n = picture.height * picture.width // (tool.patch_size * tool.merge_size) ** 2
             whole += [token] * n
         assert not pictures, "a picture without an image token"
         return whole
@@ -107,5 +107,7 @@ def module(device: str = "cuda") -> ModuleType:
     found = ModuleType("vllm")
     found.LLM, found.SamplingParams = type("LLM", (LLM,), fresh), SamplingParams
     found.platforms = ModuleType("vllm.platforms")
-    found.platforms.current_platform = SimpleNamespace(device_type=device)
+    found.platforms.current_platform = SimpleNamespace(
+        device_type=device, is_sleep_mode_available=lambda: device == "cuda"
+    )
     return found

@@ -4,6 +4,7 @@ It reads limits on pictures from its folder too. With others than the trainer's,
 become other numbers of tokens: so it gets links to the weights, and the processor that trains.
 """
 
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -63,8 +64,12 @@ def _version() -> str | None:
         return next(map(importlib.metadata.version, names), None)
 
 
-def require_device(device: str) -> None:
-    """Refuse a vLLM that computes on another kind of device than ``device``, where the model is."""
+def require_device(device: str, *, sleep: bool = False) -> None:
+    """Refuse a vLLM that computes on another kind of device than ``device``, where the model is.
+
+    Args:
+        sleep: refuse one that cannot give its memory back, too.
+    """
     from vllm.platforms import current_platform  # takes seconds to import
 
     found = current_platform.device_type
@@ -72,6 +77,10 @@ def require_device(device: str) -> None:
         raise UserError(
             f"vLLM: this build computes on {found or 'no device of this machine'} and the model is "
             f"on {device}; install vLLM for {device}, or use transformers (vllm: off)"
+        )
+    if sleep and not current_platform.is_sleep_mode_available():
+        raise UserError(
+            f"parameters: vllm_sleep: vLLM has no sleep mode on {device}; set it to false"
         )
 
 
@@ -140,8 +149,11 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
             link = folder / path.name
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
+        ours = copy.deepcopy(processor)
+        if hasattr(ours, "image_processor"):
+            ours.image_processor.do_resize = False  # pictures come fitted
         with full_disk_is_a_user_error(folder):  # tokenizers has no class of error for it
-            processor.save_pretrained(folder)
+            ours.save_pretrained(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
     return folder

@@ -58,7 +58,7 @@ def _check(config: RunConfig) -> None:
     if device == "cpu" and config.vllm == "auto":
         raise UserError("vLLM is for a GPU, and there is none")
     if config.vllm != "server":
-        vllm_engine.require_device(device)
+        vllm_engine.require_device(device, sleep=config.vllm_sleep)
     elif device == "cpu":
         raise UserError(
             "parameters: vllm: TRL sends a server weights from a CUDA device only, and there is "

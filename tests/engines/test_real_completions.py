@@ -63,7 +63,7 @@ def test_stock_trls_expanded_tokens_are_expanded_again(said):
 
 
 def test_vllm_left_to_itself_sees_other_pictures(said):
-    """Half of these pictures are transparent, which vLLM puts on white and transformers does not."""
+    """Every other one is transparent: vLLM puts it on white, transformers drops its alpha."""
     pairs = list(zip(said["resized"]["transformers"], said["stored"], strict=True))
     opaque, clear = (max(furthest(*pair) for pair in pairs[half::2]) for half in (0, 1))
     same = sum(ours[1] == theirs[1] for ours, theirs in pairs)

@@ -34,7 +34,8 @@ class LLM:
     Attributes:
         started: keyword arguments of each engine; ``calls``: (prompts, sampling values) of each
             ``generate``; ``expanded``: prompts as a model would see them; ``weights``: what
-            ``load_weights`` was sent; ``asked``: resets, sleeps and wakings, in order.
+            ``load_weights`` was sent; ``asked``: resets, sleeps and wakings, in order;
+            ``parameters``: those that the engine's model has.
     """
 
     started: list[dict[str, Any]] = []
@@ -42,14 +43,17 @@ class LLM:
     expanded: list[list[int]] = []
     weights: dict[str, Any] = {}
     asked: list[str] = []
+    parameters: list[Any] = []
     completion: Callable[[dict[str, Any]], list[int]] = staticmethod(lambda prompt: [20, 0])
     logprob = -1.0
 
     def __init__(self, model: str, **settings: Any):
         self.started.append({"model": model, **settings})
         self.processor = load_processor(model, prompt="base")
-        runner = SimpleNamespace(model=SimpleNamespace(load_weights=self.weights.update))
-        worker = SimpleNamespace(model_runner=runner)
+        model = SimpleNamespace(
+            load_weights=self.weights.update, parameters=lambda: self.parameters
+        )
+        worker = SimpleNamespace(model_runner=SimpleNamespace(model=model))
         self.llm_engine = SimpleNamespace(
             model_executor=SimpleNamespace(driver_worker=worker),
             reset_encoder_cache=lambda: self.asked.append("reset_encoder_cache"),

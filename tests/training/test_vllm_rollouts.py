@@ -85,6 +85,12 @@ def test_on_a_cpu_only_a_vllm_for_cpus_samples_and_only_if_asked_for(
         vllm_rollouts.mode(colocated.replace(vllm="server", vllm_url="http://a:8000"))
 
 
+def test_an_engine_without_weights_to_replace_is_refused(fake_vllm, settings):
+    fake_vllm.LLM.parameters = [torch.ones(2), torch.empty(0)]
+    with pytest.raises(UserError, match="vllm: vLLM packs its weights on a CPU.* set vllm to off"):
+        train.make_trainer(resolve_config(**settings, vllm="colocate"))
+
+
 def test_unknown_values_name_the_nearest():
     with pytest.raises(UserError, match="vllm: no 'colocated'; did you mean 'colocate'"):
         resolve_config(vllm="colocated")

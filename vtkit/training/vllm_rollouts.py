@@ -153,7 +153,12 @@ def longest_prompt(processor: Any, dataset: Any, pictures: int) -> int:
 
 
 def check_started(trainer: Any, config: RunConfig) -> None:
-    """Check that the server has our processor; make checkpoints name the real base."""
+    """Check that the server has our processor, and a colocated vLLM weights to replace.
+
+    Checkpoints of adapters then name their real base.
+    """
+    if trainer.args.vllm_mode == "colocate":
+        require_weights(trainer.vllm_generation.llm)
     if trainer.args.vllm_mode == "server":
         if trainer.accelerator.is_main_process:
             client = trainer.vllm_generation.vllm_client
@@ -162,6 +167,16 @@ def check_started(trainer: Any, config: RunConfig) -> None:
     elif isinstance(trainer.model, PeftModel):  # peft took the name that was meant for vLLM
         for adapter in trainer.model.peft_config.values():
             adapter.base_model_name_or_path = config.model
+
+
+def require_weights(llm: Any) -> None:
+    """Refuse an engine that packed its weights away, as vLLM does on a CPU."""
+    model = llm.llm_engine.model_executor.driver_worker.model_runner.model
+    if any(parameter.numel() == 0 for parameter in model.parameters()):
+        raise UserError(
+            "parameters: vllm: vLLM packs its weights on a CPU, and no new ones can be sent; set "
+            "vllm to off (for tests, tests/engines/setup.sh makes an environment)"
+        )
 
 
 class OneTokenPerPicture:

@@ -88,12 +88,16 @@ def main(model: str, data: str) -> None:
             "vllm": by_vllm(llm, processor, prompts),
         }
     # What stock TRL 1.16 sends: image tokens expanded already.
-    (prompt, *_), raw = found["one"]["transformers"][0], rows[0]["image"]
-    expanded = {"prompt_token_ids": prompt, "multi_modal_data": {"image": [raw]}}
+    prompt, *_ = found["one"]["transformers"][0]
+    expanded = {**vllm_engine._prompt(processor, rows[0]), "prompt_token_ids": prompt}
     found["expanded"] = by_vllm(llm, processor, [expanded])[0]
-    # Pictures as they are stored, for vLLM to resize.
+    # Pictures as they are stored; the kit's folder tells vLLM to resize none.
     stored = [
-        {"prompt_token_ids": sent, "multi_modal_data": {"image": [row["image"]]}}
+        {
+            "prompt_token_ids": sent,
+            "multi_modal_data": {"image": [row["image"]]},
+            "mm_processor_kwargs": {"do_resize": True},
+        }
         for sent, row in zip(found["resized"]["sent"], other_sizes, strict=True)
     ]
     found["stored"] = by_vllm(llm, processor, stored)

@@ -89,7 +89,7 @@ def served(folder, log):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     said = real_vllm.run("-m", "vtkit.sampling", "--out", folder)
-    (line,) = (line for line in said.splitlines() if "vllm serve" in line)
+    (line,) = (line for line in said.splitlines() if "vllm serve " in line)
     options = shlex.split(line)[3:]
     environment = {**real_vllm.ENVIRONMENT, "VLLM_SERVER_DEV_MODE": "1"}
     del environment["VLLM_ENABLE_V1_MULTIPROCESSING"]

@@ -185,6 +185,7 @@ def fake_vllm(monkeypatch: pytest.MonkeyPatch):
 
     found = fake_vllm.module()
     monkeypatch.setitem(sys.modules, "vllm", found)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", found.platforms)
     monkeypatch.setattr(vllm_generation, "is_vllm_available", lambda: True)
     for name in ("LLM", "SamplingParams"):
         monkeypatch.setattr(vllm_generation, name, getattr(found, name), raising=False)

@@ -312,6 +312,22 @@ def test_a_colocated_vllm_is_there_all_the_time_and_samples_in_its_share(big):
     assert {moment["vLLM"] for moment in without.moments.values()} == {0}
 
 
+def test_asleep_a_vllm_keeps_only_what_is_no_tensor_of_its_model(big):
+    awake, asleep = (plan(big.replace(vllm_sleep=sleep)).moments for sleep in (False, True))
+    assert asleep["generating"] == awake["generating"]
+    for name in ("training", "scoring"):
+        assert asleep[name] == {**awake[name], "vLLM": memory.ENGINE_OWN}
+    made = plan(big, 60 * GB)
+    assert not made.fits and {"vllm_sleep": True} in list(suggestions(made))
+
+
+@pytest.mark.parametrize(("profile", "card"), [("gpu24", 24), ("t4", 15), ("gpu80", 80)])
+def test_profiles_fit_their_card_with_vllm(profile, card):
+    config = resolve_config(profile=profile)
+    made = plan(config, card * GB)
+    assert made.moments["generating"]["vLLM"] > 2 * made.shape.total and made.fits
+
+
 def test_a_share_of_the_card_is_what_was_asked_for(big):
     made = plan(big.replace(vllm="colocate", vllm_memory=0.3), 80 * GB)
     assert made.moments["training"]["vLLM"] == pytest.approx(24 * GB)

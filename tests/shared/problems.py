@@ -57,7 +57,7 @@ def write(
     return path
 
 
-def write_text_base(folder: Path) -> Path:
+def write_text_base(folder: Path, heads: int = 2) -> Path:
     """A Qwen2 of random weights with the miniature's vocabulary."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -67,7 +67,7 @@ def write_text_base(folder: Path) -> Path:
     tokenizer = build_tokenizer()
     config = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512,
+        num_attention_heads=heads, num_key_value_heads=1, max_position_embeddings=512,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id, initializer_range=0.2,
     )  # fmt: skip

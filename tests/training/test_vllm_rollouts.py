@@ -4,15 +4,19 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import torch
+from shared.problems import write, write_text_base
+from trl.generation.vllm_generation import VLLMGeneration
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
-from vtkit.models.loading import load_processor
+from vtkit.models.adapters import freeze
+from vtkit.models.loading import load_model, load_processor
 from vtkit.models.shapes import load_shape
 from vtkit.planning import memory
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.sampling import vllm_engine
-from vtkit.training import arguments, train, vllm_rollouts
+from vtkit.training import arguments, train, vllm_rollouts, vllm_weights
 
 LONG = " The lamp is in b3, the cup in d3. Wait, left. </think> <answer> left </answer>"
 
@@ -35,10 +39,10 @@ def settings(tiny, tmp_path):
 # -------------------------------------------------------------------------------------- which mode
 
 
-def test_profiles_of_80_gb_take_vllm_where_it_is(fake_vllm):
-    for profile, expected in (("gpu80", "colocate"), ("paper", "colocate"), ("gpu24", "off"),
-                              ("t4", "off"), ("mini", "off")):  # fmt: skip
-        assert vllm_rollouts.mode(resolve_config(profile=profile)) == expected
+def test_profiles_of_gpus_take_vllm_where_it_is(fake_vllm):
+    for profile in ("gpu80", "paper", "gpu24", "t4"):
+        assert vllm_rollouts.mode(resolve_config(profile=profile)) == "colocate"
+    assert vllm_rollouts.mode(resolve_config(profile="mini")) == "off"
     assert vllm_rollouts.mode(resolve_config("sft", "gpu80")) == "off"
 
 
@@ -50,8 +54,7 @@ def test_auto_works_without_vllm_and_says_so(capsys):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"vllm": "colocate", "adapter": "qlora"}, "set vllm to off, or adapter to lora"),
-     ({"vllm": "server"}, "vllm_url: '' is not an address such as http://localhost:8000"),
+    [({"vllm": "server"}, "vllm_url: '' is not an address such as http://localhost:8000"),
      ({"vllm": "server", "vllm_url": "localhost:8000"}, "'localhost:8000' is not an address")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes, message, fake_vllm):
@@ -59,9 +62,32 @@ def test_what_cannot_be_is_refused(changes, message, fake_vllm):
         vllm_rollouts.mode(resolve_config(**changes))
 
 
-def test_asked_for_on_a_cpu_is_refused(fake_vllm, monkeypatch, settings):
+def test_under_fsdp_the_steps_of_a_base_in_4_bits_would_be_lost(fake_vllm, monkeypatch):
+    config = resolve_config(profile="t4").replace(vllm="colocate")
+    assert vllm_rollouts.mode(config) == "colocate"
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="under FSDP .* set vllm to off, or adapter to lora"):
+        vllm_rollouts.mode(config)
+
+
+def test_on_a_cpu_only_a_vllm_for_cpus_samples_and_only_if_asked_for(
+    fake_vllm, monkeypatch, settings, capsys
+):
     monkeypatch.setattr(vllm_rollouts, "pick_device", lambda: ("cpu", ""))
-    with pytest.raises(UserError, match="vLLM samples on a CUDA device, and there is none"):
+    colocated = resolve_config(**settings, vllm="colocate")
+    with pytest.raises(UserError, match="this build computes on cuda and the model is on cpu"):
+        train.make_trainer(colocated)
+    fake_vllm.platforms.current_platform.device_type = "cpu"
+    assert vllm_rollouts.mode(colocated) == "colocate"
+    assert vllm_rollouts.mode(colocated.replace(vllm="auto")) == "off"
+    assert "rollouts by transformers: vLLM is for a GPU" in capsys.readouterr().out
+    with pytest.raises(UserError, match="a server weights from a CUDA device only"):
+        vllm_rollouts.mode(colocated.replace(vllm="server", vllm_url="http://a:8000"))
+
+
+def test_an_engine_without_weights_to_replace_is_refused(fake_vllm, settings):
+    fake_vllm.LLM.parameters = [torch.ones(2), torch.empty(0)]
+    with pytest.raises(UserError, match="vllm: vLLM packs its weights on a CPU.* set vllm to off"):
         train.make_trainer(resolve_config(**settings, vllm="colocate"))
 
 
@@ -77,11 +103,13 @@ def test_unknown_values_name_the_nearest():
 
 @pytest.mark.slow
 def test_training_with_a_colocated_vllm(written, settings, capsys):
-    config = resolve_config(**settings, vllm="colocate", spare_prompts=2)
+    config = resolve_config(seed=7, **settings, vllm="colocate", spare_prompts=2)
     train.train(config)
     (started,) = written.started
     assert started["model"] == str(config.run_dir) + "/engine"
-    assert started["max_num_seqs"] == 16 and started["seed"] == 0
+    assert started["max_num_seqs"] == 16 and started["seed"] == config.seed == 7
+    assert started["dtype"] == "float32" and started["quantization"] is None
+    assert started["limit_mm_per_prompt"] == {"image": 1, "video": 0}
     ((prompts, sampling),) = written.calls
     assert len(prompts) == 24, "a step's completions and two spare groups, at once"
     processor = load_processor(config.model, prompt="base")
@@ -89,7 +117,8 @@ def test_training_with_a_colocated_vllm(written, settings, capsys):
         assert prompt["prompt_token_ids"].count(processor.image_token_id) == 1
         assert whole.count(processor.image_token_id) == 16
         assert len(whole) + 60 <= started["max_model_len"]
-        assert prompt["multi_modal_data"]["image"].width == 256, "as stored"
+        picture = prompt["multi_modal_data"]["image"]
+        assert picture.size == (64, 64) and picture.mode == "RGB", "as the model reads it"
     assert sampling["logit_bias"] == {
         processor.image_token_id: -100,
         processor.video_token_id: -100,
@@ -97,7 +126,28 @@ def test_training_with_a_colocated_vllm(written, settings, capsys):
     assert sampling["max_tokens"] == 60 and sampling["temperature"] == config.temperature
     assert set(load_rollouts(config.run_dir).to_pandas().finish_reason) == {"stop"}
     assert len(written.weights) > 50, "the policy's weights are sent before it samples"
+    assert written.asked == ["reset_prefix_cache", "reset_encoder_cache"], "once a step"
     assert "rollouts by vLLM next to the training" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_asleep_it_keeps_no_weights_which_are_sent_before_each_rollout(written, settings):
+    config = resolve_config(**settings, vllm="colocate", vllm_sleep=True).replace(max_steps=2)
+    train.train(config)
+    step = ["wake weights", "reset_prefix_cache", "reset_encoder_cache", "wake kv_cache", "sleep 2"]
+    assert written.asked == ["sleep 2", *step, *step]
+    assert written.started[0]["enable_sleep_mode"] and len(written.calls) == 2
+    plain = vllm_rollouts.arguments(config.replace(vllm_sleep=False), "colocate")
+    assert not plain["vllm_enable_sleep_mode"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_what_was_read_of_pictures_is_kept_while_the_vision_part_is_frozen(
+    adapter, written, settings
+):
+    train.train(resolve_config(**settings, vllm="colocate", adapter=adapter, freeze="vision"))
+    assert written.asked == ["reset_prefix_cache"]
 
 
 def ratios(settings, **changes):
@@ -141,7 +191,37 @@ def test_adapters_name_their_real_base(written, settings):
         f'"base_model_name_or_path": "{config.model}"'
         in (checkpoint / "adapter_config.json").read_text()
     )
-    assert not [name for name in written.weights if "lora" in name], "merged"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["lora", "qlora"])
+def test_adapters_are_sent_added_and_the_base_stays(adapter, written, settings):
+    """Where the base is in 16 or in 4 bits, peft's merging and unmerging would change it."""
+    if adapter == "qlora":
+        pytest.importorskip("bitsandbytes")
+    settings = {**settings, "adapter": adapter, "dtype": "bfloat16", "freeze": "vision"}
+    trainer = train.make_trainer(resolve_config(**settings, vllm="colocate"))
+    model, layer = trainer.model, "model.language_model.layers.0.mlp.up_proj"
+    module = model.get_base_model().get_submodule(layer)
+    torch.nn.init.normal_(module.lora_B["default"].weight, std=0.02)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    written.weights.clear()
+    for _ in range(3):
+        trainer.vllm_generation.sync_weights()
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    whole = load_model(settings["model"])
+    names = {name for name, _ in whole.named_parameters()}
+    assert written.weights.keys() == names, "each by its own name, and no adapter"
+    sent = written.weights[f"{layer}.weight"]
+    bottom, top = module.lora_A["default"].weight, module.lora_B["default"].weight
+    config = trainer.model.peft_config["default"]
+    added = top @ bottom * config.lora_alpha / config.r
+    base = sent.float() - added
+    exact = whole.get_submodule(layer).weight
+    error = (base - exact).norm() / exact.norm()
+    assert error < (0.004 if adapter == "lora" else 0.12), "rounded to 8 bits, or to 4"
+    assert added.norm() > 0.02 * exact.norm()
 
 
 def test_two_gpus_without_a_launcher_are_one_for_vllm_too(written, settings, monkeypatch, capsys):
@@ -175,6 +255,24 @@ def test_a_server_is_told_where_it_is_and_what_not_to_sample(tmp_path):
     assert not (tmp_path / "engine").exists()
 
 
+@pytest.mark.parametrize(("part", "posts"), [("none", 1), ("vision", 0)])
+def test_a_server_forgets_pictures_that_it_read_with_older_weights(part, posts, monkeypatch):
+    asked, status = [], SimpleNamespace(status_code=200)
+    session = SimpleNamespace(post=lambda url: asked.append(url) or status)
+    monkeypatch.setattr(VLLMGeneration, "sync_weights", lambda self: asked.append("weights"))
+    generation = object.__new__(vllm_weights.Generation)
+    generation.mode, generation.model = "server", load_model(resolve_config().model)
+    generation.accelerator = SimpleNamespace(is_main_process=True)
+    generation.vllm_client = SimpleNamespace(session=session, base_url="http://a:8000")
+    freeze(generation.model, part)
+    generation.sync_weights()
+    assert asked == ["weights", *["http://a:8000/reset_encoder_cache"] * posts]
+    status.status_code = 404
+    if posts:
+        with pytest.raises(UserError, match="vllm_url: http://a:8000 cannot forget .*status 404"):
+            generation.sync_weights()
+
+
 def test_a_server_with_other_pictures_is_refused(tmp_path):
     config = resolve_config(vllm="server", vllm_url="http://a:8000")
     ours = load_processor(config.model, prompt="base", max_pixels=4096)
@@ -202,14 +300,31 @@ def test_a_server_gets_prompts_as_they_are():
         def _generate_single_turn(self, prompt_ids, *rest):
             return prompt_ids
 
-    class Trainer(vllm_rollouts.OneTokenPerPicture, Stock): ...
+    class Trainer(vllm_rollouts.OneTokenPerPicture, Stock):
+        def _fitted(self, images):
+            return images
 
-    trainer = Trainer()
-    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
+    trainer, pictures = Trainer(), [["a picture"]]
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], pictures) == [[1, 9, 9, 2]]
     trainer.vllm_mode = "colocate"
-    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 2]]
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], pictures) == [[1, 9, 2]]
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]], "text only"
     trainer.use_vllm = False
-    assert trainer._generate_single_turn([[1, 9, 9, 2]], None) == [[1, 9, 9, 2]]
+    assert trainer._generate_single_turn([[1, 9, 9, 2]], pictures) == [[1, 9, 9, 2]]
+
+
+@pytest.mark.slow
+def test_a_text_only_model_needs_no_pictures(fake_vllm, settings, tmp_path):
+    model = write_text_base(tmp_path / "base")
+    for split in ("train", "test"):
+        write(tmp_path / "data" / f"{split}.parquet", "text", 16, choices=["left", "right"])
+    settings |= {"model": str(model), "train_data": str(tmp_path / "data")}
+    trainer = train.make_trainer(resolve_config("deepseek-r1-zero", **settings, vllm="colocate"))
+    trainer.train()
+    ((prompts, _),) = fake_vllm.LLM.calls
+    assert all(prompt.keys() == {"prompt_token_ids"} for prompt in prompts)
+    longest = max(len(prompt["prompt_token_ids"]) for prompt in prompts)
+    assert longest + 60 <= fake_vllm.LLM.started[0]["max_model_len"]
 
 
 # ------------------------------------------------------------------------------ memory and refusals
@@ -249,9 +364,9 @@ def test_refusals_of_vllm_are_one_line(error, how, message, fake_vllm, settings,
     def refuse(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", refuse)
+    monkeypatch.setattr(vllm_weights, "Generation", refuse)
     with pytest.raises(UserError, match=message):
         train.make_trainer(resolve_config(**settings, vllm=how, vllm_url="http://a:1"))
-    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", lambda **_: [][0])
+    monkeypatch.setattr(vllm_weights, "Generation", lambda *_, **__: [][0])
     with pytest.raises(IndexError):
         train.make_trainer(resolve_config(**settings, vllm=how, vllm_url="http://a:1"))

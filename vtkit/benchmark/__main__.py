@@ -43,10 +43,12 @@ def _score(args: argparse.Namespace) -> None:
     device, reason = pick_device()
     prompt = choose_prompt(args.model, args.prompt)
     processor = load_processor(args.model, prompt=prompt, max_pixels=args.max_pixels)
+    dtype = "bfloat16" if device == "cuda" else "float32"
     if args.engine == "vllm":
-        model = CompletionEngine(args.model, processor, Path(args.out) / "engine")
+        place = Path(args.out) / "engine"
+        model = CompletionEngine(args.model, processor, place, device=device, dtype=dtype)
     else:
-        model = load_model(args.model, dtype="bfloat16" if device == "cuda" else "float32")
+        model = load_model(args.model, dtype=dtype)
         require_tokenizer(model, processor, args.model)
     questions = f"{len(rows)} questions with prompt {prompt}"
     print(f"{NAMES[args.benchmark]}: {questions}, {reason}", flush=True)

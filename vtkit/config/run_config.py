@@ -155,6 +155,10 @@ class RunConfig(Strict):
         "share of a GPU for a colocated vLLM; 0 = what weights and a step's keys and values take",
         0.0, ge=0, le=1,
     )  # fmt: skip
+    vllm_sleep: bool = _about(
+        "a colocated vLLM gives its memory back between rollouts; weights are sent anew each time",
+        False,
+    )
     trackers: Trackers = _about(
         "who else gets the metrics; TensorBoard always does, where installed", []
     )

@@ -251,8 +251,8 @@ def cache(shape: Shape, config: RunConfig, batch: Batch) -> float:
 def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) -> float:
     """Bytes that a colocated vLLM takes, and keeps: 0 without one.
 
-    Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache in 16
-    bits, the peak of reading as many tokens as TRL lets it at once, and :data:`ENGINE_OWN`.
+    Either ``config.vllm_memory`` of the card, or what a step needs: weights and the KV cache in
+    config.dtype, the peak of reading as many tokens as TRL lets it at once, and :data:`ENGINE_OWN`.
 
     Args:
         batch: completions that one process samples in a step.
@@ -268,7 +268,15 @@ def engine(shape: Shape, config: RunConfig, batch: Batch, memory: float | None) 
         3 * language.inner + 4 * language.width,
         shape.merge**2 * (3 * vision.inner + 4 * vision.width),
     )
-    return 2 * (shape.total + keys_and_values + reading) + ENGINE_OWN
+    return half(config) * (shape.total + keys_and_values + reading) + ENGINE_OWN
+
+
+def resting(config: RunConfig, engine: float) -> float:
+    """Bytes of ``engine`` that a colocated vLLM keeps while it does not sample.
+
+    In sleep mode weights and cache are given back, CUDA graphs and workspaces are not.
+    """
+    return min(engine, ENGINE_OWN) if config.vllm_sleep else engine
 
 
 def generation(

@@ -170,7 +170,8 @@ def _moments(
         "activations": parts.training(shape, config, at_once, division, triton=triton),
         "KV cache": 0.0,
     }
-    moments = {"training": {**held, **trains, "vLLM": engine}}
+    resting = parts.resting(config, engine)
+    moments = {"training": {**held, **trains, "vLLM": resting}}
     # Our own sampler reads a group's prompt once; where weights are divided, TRL's does not.
     once = 0 if division.casts else max(1, whole.sequences // config.num_generations)
     for name, batch, prompts in (("generating", whole, once), ("scoring", scored, 0)):
@@ -183,7 +184,7 @@ def _moments(
                 "activations": ours
                 * parts.generation(shape, config, batch, division, prompts=prompts),
                 "KV cache": ours * parts.cache(shape, config, batch),
-                "vLLM": engine,
+                "vLLM": engine if name == "generating" else resting,
             }
     for name, size in parts.gathered(shape, config, division).items():
         if name in moments:

@@ -91,6 +91,7 @@ def _pixels(plan: Plan) -> list[int]:
 _SMALLER: dict[str, Callable[[Plan], list[Any]]] = {
     "per_device_batch_size": _below("per_device_batch_size"),
     "gradient_checkpointing": lambda plan: [True],
+    "vllm_sleep": lambda plan: [True] if plan.moments["training"]["vLLM"] else [],
     "vllm": lambda plan: ["off"],
     "eval_batch_size": _below("eval_batch_size"),
     "dtype": lambda plan: ["bfloat16"] if plan.config.dtype == "float32" else [],

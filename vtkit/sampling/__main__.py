@@ -31,7 +31,7 @@ def _write(args: argparse.Namespace) -> None:
     )  # fmt: skip
     check_pictures(processor)
     folder = write_folder(config.model, processor, args.out or Path(config.run_dir) / "engine")
-    print(f"on a separate GPU:\n\n    {serve_command(folder.resolve())}\n")
+    print(f"on a separate GPU:\n\n    {serve_command(folder.resolve(), config)}\n")
     print("then train with  -p vllm server -p vllm_url http://HOST:8000")
 
 

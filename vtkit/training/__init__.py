@@ -11,6 +11,7 @@ symptoms          signs of a training that goes wrong, each with cause and remed
 divergence        stops where numbers are nan or infinite
 exact_resume      a resumed run ends as an unbroken one
 vllm_rollouts     rollouts by vLLM
+vllm_weights      the weights that vLLM samples with
 launch            several GPUs, followed from a notebook
 trackers          TensorBoard, Weights & Biases, Trackio
 model_card        the model card, and its upload

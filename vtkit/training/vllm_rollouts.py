@@ -6,6 +6,7 @@ Framework Secretly Brings You Off-Policy RL Training").
 """
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from peft import PeftModel
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError, first_line, quote
 from vtkit.models.devices import pick_device
+from vtkit.models.inputs import tokenizer_of
 from vtkit.models.prompts import as_text
 from vtkit.models.shapes import shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
 from vtkit.sampling import vllm_engine
+from vtkit.training.vllm_weights import own_generation
 
 RATIO = 2.0
 
@@ -40,10 +43,10 @@ def mode(config: RunConfig) -> str:
 
 
 def _check(config: RunConfig) -> None:
-    if config.adapter == "qlora":
+    if config.adapter == "qlora" and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise UserError(
-            "parameters: vllm: adapters of a base in 4 bits would be rounded away when they are "
-            "merged for vLLM; set vllm to off, or adapter to lora"
+            "parameters: vllm: under FSDP TRL merges adapters for vLLM, which rounds them away in "
+            "a base of 4 bits; set vllm to off, or adapter to lora"
         )
     if config.vllm == "server" and not config.vllm_url.startswith(("http://", "https://")):
         raise UserError(
@@ -51,8 +54,16 @@ def _check(config: RunConfig) -> None:
             "http://localhost:8000; `python -m vtkit.sampling` says how to start a server"
         )
     vllm_engine.require()
-    if pick_device()[0] == "cpu":
-        raise UserError("vLLM samples on a CUDA device, and there is none; set `vllm` to off")
+    device = pick_device()[0]
+    if device == "cpu" and config.vllm == "auto":
+        raise UserError("vLLM is for a GPU, and there is none")
+    if config.vllm != "server":
+        vllm_engine.require_device(device, sleep=config.vllm_sleep)
+    elif device == "cpu":
+        raise UserError(
+            "parameters: vllm: TRL sends a server weights from a CUDA device only, and there is "
+            "none; set vllm to off"
+        )
 
 
 def arguments(config: RunConfig, how: str) -> dict[str, Any]:
@@ -65,7 +76,7 @@ def arguments(config: RunConfig, how: str) -> dict[str, Any]:
         vllm_importance_sampling_correction=config.top_k == 0,
         vllm_importance_sampling_mode="token_truncate",
         vllm_importance_sampling_clip_max=RATIO,
-        vllm_enable_sleep_mode=False,  # the cache is small
+        vllm_enable_sleep_mode=config.vllm_sleep,
         vllm_tensor_parallel_size=1,  # 2 B parameters fit on every card
     )  # fmt: skip
 
@@ -85,7 +96,8 @@ def build_trainer(
         return build()
     prepare_vllm(args, config, model, processor, dataset, total)
     try:
-        trainer = build()
+        with own_generation(config):
+            trainer = build()
     except (ConnectionError, RuntimeError, ValueError) as error:
         if args.vllm_mode == "server":
             raise UserError(
@@ -110,13 +122,13 @@ def prepare_vllm(
     args.generation_kwargs = {"logit_bias": vllm_engine.banned(processor)}
     if args.vllm_mode == "server":
         return
-    prompt = longest_prompt(processor, dataset)
+    shape, pictures = shape_of(model.config), config.max_images * ("images" in dataset.column_names)
+    prompt = longest_prompt(processor, dataset, pictures)
     sequences = args.per_device_train_batch_size * args.steps_per_generation
-    tool = processor.image_processor
-    patches = vllm_engine.picture_tokens(processor) * tool.merge_size**2
+    patches = pictures * vllm_engine.picture_tokens(processor) * shape.merge**2
     batch = Batch(sequences, prompt, config.max_completion_length, patches)
     args.vllm_max_model_length = batch.length
-    bytes_ = memory.engine(shape_of(model.config), config, batch, total)
+    bytes_ = memory.engine(shape, config, batch, total)
     args.vllm_gpu_memory_utilization = share = math.ceil(100 * bytes_ / total) / 100
     if share >= 1:
         raise UserError(
@@ -129,17 +141,24 @@ def prepare_vllm(
     print(f"rollouts by vLLM next to the training, on {share:.0%} of the GPU's memory", flush=True)
 
 
-def longest_prompt(processor: Any, dataset: Any) -> int:
-    """Tokens of the longest prompt, with the largest picture that the processor makes."""
-    message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}
-    frame = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    questions = as_text(processor.tokenizer, dataset["question"][:])
-    words = processor.tokenizer([frame, *questions])["input_ids"]
-    return len(words[0]) + max(map(len, words[1:])) + vllm_engine.picture_tokens(processor)
+def longest_prompt(processor: Any, dataset: Any, pictures: int) -> int:
+    """Tokens of the longest prompt, with ``pictures`` of the largest that the processor makes."""
+    tokenizer = tokenizer_of(processor)
+    parts = [*[{"type": "image"}] * pictures, {"type": "text", "text": ""}]
+    turn = {"role": "user", "content": parts if pictures else ""}
+    frame = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    words = tokenizer([frame, *as_text(tokenizer, dataset["question"][:])])["input_ids"]
+    room = pictures * vllm_engine.picture_tokens(processor)
+    return len(words[0]) + max(map(len, words[1:])) + room
 
 
 def check_started(trainer: Any, config: RunConfig) -> None:
-    """Check that the server has our processor; make checkpoints name the real base."""
+    """Check that the server has our processor, and a colocated vLLM weights to replace.
+
+    Checkpoints of adapters then name their real base.
+    """
+    if trainer.args.vllm_mode == "colocate":
+        require_weights(trainer.vllm_generation.llm)
     if trainer.args.vllm_mode == "server":
         if trainer.accelerator.is_main_process:
             client = trainer.vllm_generation.vllm_client
@@ -150,14 +169,41 @@ def check_started(trainer: Any, config: RunConfig) -> None:
             adapter.base_model_name_or_path = config.model
 
 
+def require_weights(llm: Any) -> None:
+    """Refuse an engine that packed its weights away, as vLLM does on a CPU."""
+    model = llm.llm_engine.model_executor.driver_worker.model_runner.model
+    if any(parameter.numel() == 0 for parameter in model.parameters()):
+        raise UserError(
+            "parameters: vllm: vLLM packs its weights on a CPU, and no new ones can be sent; set "
+            "vllm to off (for tests, tests/engines/setup.sh makes an environment)"
+        )
+
+
 class OneTokenPerPicture:
-    """A GRPOTrainer that gives a colocated vLLM one image token for each picture.
+    """A GRPOTrainer that gives vLLM the pictures that it trains on, colocated with one token each.
 
     Of TRL 1.16's expanded ones vLLM silently expands the first again (huggingface/trl#6294, #6401).
     """
 
-    def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
-        if self.use_vllm and self.vllm_mode == "colocate":
-            image = self.processing_class.image_token_id
-            prompt_ids = [vllm_engine.collapse(tokens, image) for tokens in prompt_ids]
-        return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: list[list | None] | None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        if self.use_vllm and images:
+            images = self._fitted(images)
+            if self.vllm_mode == "colocate":
+                image = self.processing_class.image_token_id
+                prompt_ids = [vllm_engine.collapse(tokens, image) for tokens in prompt_ids]
+        return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+
+    def _fitted(self, images: list[list | None]) -> list[list | None]:
+        """Pictures as the processor reads them; those of a group's prompts are one object."""
+        distinct = {id(picture): picture for row in images for picture in row or []}
+        ready = {
+            key: vllm_engine.fitted(self.processing_class, picture)
+            for key, picture in distinct.items()
+        }
+        return [row and [ready[id(picture)] for picture in row] for row in images]

@@ -33,6 +33,7 @@ LONGEST = (
     "report/test_browser.py",
     "whole/test_failures.py",
     "studies/test_entries.py",
+    "grade/test_grading.py",
     "runs/test_folder.py",
     "models/test_adapters.py",
     "training/test_train.py",

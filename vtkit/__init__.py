@@ -19,6 +19,7 @@ In reading order; a package imports only from those before it:
 - report: tables, figures and pages                         (notebooks 02 to 05)
 - studies: many runs that answer one question               (notebook 06)
 - mini: the miniature world and its models; may import up to benchmark, nothing imports it
+- grade: marks for exercises that students hand in          (notebooks/exercises)
 
 Rules of the house (tests/whole/test_architecture.py checks them, docs/development.md has more):
 

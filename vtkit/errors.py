@@ -63,7 +63,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message; its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 

@@ -35,16 +35,16 @@ def wanted(case):
     return case["right"] if not case["choices"] else [case["label"]] if case["label"] else []
 
 
-FLOORS = {"n": 0.895, "v": 0.975, "p": 0.885}
+FLOORS = {"n": 0.90, "v": 0.98, "p": 0.97, "t": 0.85}
 """Shares of agreement by batch (corpus/README.md)."""
-MOST_WRONGLY_PAID = {"n": 0, "v": 0, "p": 5}
+MOST_WRONGLY_PAID = {"n": 0, "v": 0, "p": 1, "t": 1}
 
 
 @pytest.mark.parametrize("batch", FLOORS)
 def test_answers_of_others(batch):
     found = [case for case in cases("answers") if case["id"].startswith(batch)]
     right = [case for case in found if accepted(case) == wanted(case)]
-    assert len(found) > 190 and len(right) >= FLOORS[batch] * len(found)
+    assert len(found) >= 170 and len(right) >= FLOORS[batch] * len(found)
     paid = [
         case["id"]
         for case in found
@@ -71,10 +71,11 @@ def test_no_hack_of_others_is_paid():
     assert len(hacks) > 150 and not wrong, wrong
 
 
-def test_reflection_of_others():
-    found = cases("styles")
+@pytest.mark.parametrize("batch", ["s", "w"])
+def test_reflection_of_others(batch):
+    found = [case for case in cases("styles") if case["id"].startswith(batch)]
     said = {case["id"]: classify(case["completion"]) for case in found}
     true = sum(said[case["id"]][1] and case["reflective"] for case in found)
     assert true >= 0.96 * sum(reflective for _, reflective in said.values())
-    assert true >= 0.70 * sum(case["reflective"] for case in found)
-    assert sum(said[case["id"]][0] == case["style"] for case in found) >= 0.85 * len(found)
+    assert true >= 0.82 * sum(case["reflective"] for case in found)
+    assert sum(said[case["id"]][0] == case["style"] for case in found) >= 0.94 * len(found)

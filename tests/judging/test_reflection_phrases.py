@@ -26,6 +26,20 @@ MEANT = [
         "Count: 4, as a check",
     ),
     *("42 by rows. The two counts agree", "It is 7. My count stands."),
+    # claims that later ones replace, without a word of it
+    *(
+        "So 4 chairs. The last is a stool. 3 chairs.",
+        "Four stools. I see a bucket. Only three stools.",
+    ),
+    *("x + 35 = 90 gives x = 65... 90 - 35 is 55. x = 55.", "I see 9 jars. Only 8 are jars."),
+    *(
+        "The man stands in front of the bus. The bumper hides him. He is behind the bus.",
+        "x + 8 = 5, so x = -3. A side cannot be -3 long.",
+        "Looks like a lake. But lakes don't have tides.",
+        "The man reading is the waiter. A waiter with a newspaper while on duty?",
+        "The answer is B. The line for exports is the dashed one below it. The answer is C.",
+        "The odd one is the square, no, there are two squares.",
+    ),
     # other languages, capital letters in each of them
     *("Fünf. Moment, ich habe mich verzählt", "Bei genauerem Hinsehen sind es vier"),
     *("Six. Je me suis trompé", "À y regarder de plus près, cinq", "Son ocho. Me equivoqué"),
@@ -50,6 +64,13 @@ NOT_MEANT = [
     *("It is not red but blue", "At first glance, it is a market", "So x = -3 is rejected"),
     *("No, the bus is not in front", "Looking closely at the picture, I see a cup"),
     *("(A) oval - no.", "It is impossible to say", "There are two doors. Which is red? The left."),
+    # series, sums, cases, solutions, coordinates, lists, questions about a picture
+    *("At x = 0, y = 1. At x = 2, y = 5.", "x = 3 or x = -3. Only x = 3 is a length."),
+    *("n = 1, n = 4, n = 9: squares", "3 on top. 2 below. Five.", "∠1 + ∠2 = 180. ∠2 = 70."),
+    *("The man stands on the left. The woman stands on the right.", "1. a cup\n2. a pot\n3. a jar"),
+    *("If it is left, the answer is A. Otherwise, for the other side, the answer is B.",),
+    *("It is a cone. Is it ice cream or popcorn? Ice cream.", "I can see a lamp. What is it for?"),
+    *("Plan: find the dots, compare, and double-check the result. Red is closer.",),
     # only a loop
     *("Wait, wait, wait, wait, wait", "Wait. Wait. Wait. Wait. <answer>C</answer>"),
     *(

@@ -100,7 +100,7 @@ def test_summary_has_the_documented_layout(run_dir):
     assert set(summary) == {
         *("recipe", "profile", "seed", "accuracy", "mean_length", "html_share"),
         *("reflection_rate", "format_failures", "wall_seconds", "accuracy_as_published"),
-        *("best", "steps", "unfinished", "replay", "rewards"),
+        *("best", "steps", "unfinished", "replay", "rewards", "symptoms"),
     }
     assert summary["steps"] == {"done": 40, "planned": 40}
     assert summary["unfinished"] is None and summary["replay"] is None

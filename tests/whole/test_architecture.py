@@ -12,7 +12,7 @@ from vtkit.files import ROOT
 ORDER = (
     "errors", "files", "stats", "hub", "rendering", "commands", "config", "judging", "data",
     "models", "runs", "sampling", "planning", "benchmark", "training", "aha", "report", "studies",
-    "mini",
+    "mini", "grade",
 )  # fmt: skip
 """A part of vtkit may import those before it; mini only up to benchmark."""
 PACKAGE = ROOT / "vtkit"

@@ -109,7 +109,8 @@ def test_commands_take_what_is_given_to_them(page):
 
 
 def test_options_named_alone_are_some_command_s(page):
-    names = ("", ".training", ".benchmark", ".planning", ".studies", ".mini base", ".mini instruct")
+    names = "", ".training", ".benchmark", ".planning", ".studies", ".grade"
+    names += ".mini base", ".mini instruct"
     every = "\n".join(help_of(*f"vtkit{name}".split()) for name in names)
     for module, arguments in commands(page[1]):
         if not module:

@@ -69,7 +69,10 @@ def installed(name: str) -> Version | None:
         return None
 
 
-LOCKS = {"requirements.lock": ("dev", "gpu", "trackers"), "requirements-vllm.lock": ("vllm",)}
+LOCKS = {
+    "requirements.lock": ("dev", "gpu", "trackers", "course"),
+    "requirements-vllm.lock": ("vllm",),
+}
 LOCK = LOCKS.keys() - {f"requirements{'' if installed('vllm') else '-vllm'}.lock"}
 
 

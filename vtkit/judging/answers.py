@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vtkit.judging import free, prose, remarks, statements
 from vtkit.judging.choices import prepare
+from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
 from vtkit.judging.reading import SECOND_SENTENCE, Commitment, Reader
 from vtkit.judging.statements import CONCLUSION, CORRECTION, find_sentences, is_cut_off
@@ -52,6 +53,7 @@ _PLACEHOLDER = re.compile(
 )
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")
 _IS_RIGHT = re.compile(r"\s(?:is|would be)\s{1,3}right\b(?! (?:one|answer|option|choice))")
+_NEXT_STEP = re.compile(r"\b(?:second(?:ly)?|next|then|step)\b", re.IGNORECASE)
 _ELSE = re.compile(r"[,.;]\s+or\s", re.IGNORECASE)
 _BRACKETED = re.compile(r"\s*<\s?[A-Z]\s?>\s*")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
@@ -122,7 +124,8 @@ class _Judge:
         found = []
         for start, end, kind in places:
             commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
-            if self.choices and commit.match.why == "nothing":
+            dropped = ("nothing", "several") if kind == "ticked" else ("nothing",)
+            if self.choices and commit.match.why in dropped:
                 continue
             if not self.choices and self._leads_on(start, end):
                 continue
@@ -174,7 +177,7 @@ class _Judge:
             return self._free_words(start, end)
         in_bold = statements.find_bold(self.text, start, end)
         bold = [self.reader.commit(*span, "bold") for span in in_bold]
-        bold = [commit for commit in bold if commit.match.plain]
+        bold = [commit for commit in bold if self._is_emphasised(commit)]
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold)
         bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)
@@ -182,6 +185,16 @@ class _Judge:
             return bare
         found = prose.find_claims(self.reader, start, end) or bold
         return self._settle(found) if found else _none("none")
+
+    def _is_emphasised(self, commit: Commitment) -> bool:
+        """Tell whether words in bold are an answer, or a line that claims one; no first look."""
+        if not commit.match.plain:
+            line = self.text[commit.start - 3 : commit.end + 3].strip()
+            claimed = line.startswith("**") and line.endswith(".**") and self.reader.counts(commit)
+            return claimed and commit.match.choice is not None
+        before = self.text[max(commit.start - 60, 0) : commit.start]
+        cut = max(before.rfind(mark) for mark in ".\n,:!?") + 1
+        return FIRST_LOOK.search(before, cut) is None
 
     def _free_words(self, start: int, end: int) -> Answer:
         """Without choices: the only thing in bold, or the last sentence that concludes."""
@@ -199,7 +212,11 @@ class _Judge:
         spans = prose.find_last_claims(self.text, start, end)
         if not spans:
             return _none("none")
-        return self._settle([Commitment(*spans[-1], "sentence", _UNMATCHED)])
+        start, end = spans[-1]
+        if value := free.closing_value(self.text[start:end]):
+            start = self.text.rindex(value, start, end)
+            end = start + len(value)
+        return self._settle([Commitment(start, end, "sentence", _UNMATCHED)])
 
     def _is_page(self, start: int, end: int) -> bool:
         """Tell HTML from prose, and from a letter in brackets: "<B>"."""
@@ -243,6 +260,8 @@ class _Judge:
                 corrected = CORRECTION.search(between) is not None
                 if following.rule != "block" and last.rule != "block":
                     corrected |= CONCLUSION.search(between) is not None
+                if following.rule == last.rule == "boxed":
+                    corrected |= _NEXT_STEP.search(between) is not None
                 if not corrected or _ELSE.search(between):
                     return True
         return False

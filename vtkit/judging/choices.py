@@ -45,7 +45,22 @@ def prepare(choices: tuple[str, ...]) -> Choices:
 
 def bare(text: str) -> str:
     """A whole text made comparable: case, white space and marks around it do not count."""
-    return " ".join(text.casefold().split()).strip(".!*\"' ")
+    return " ".join(text.casefold().split()).strip(".!。*\"' ")
+
+
+_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2,}")
+
+
+@lru_cache(maxsize=4096)
+def _han(choices: tuple[str, ...]) -> re.Pattern[str] | None:
+    names = sorted(filter(_HAN.fullmatch, choices), key=len, reverse=True)
+    return re.compile("|".join(["不[是在]", *names])) if names else None
+
+
+def set_apart(phrase: str, choices: tuple[str, ...]) -> str:
+    """Put spaces around choices in Chinese, Japanese or Korean, where they are parts of words."""
+    names = None if phrase.isascii() else _han(choices)
+    return names.sub(r" \g<0> ", phrase) if names else phrase
 
 
 _LABEL = re.compile(r"\s*[(\[]?([A-Za-z]|\d(?=[.)]\s))[)\].:]{1,2}\s*(.+)", re.DOTALL)
@@ -78,71 +93,3 @@ _NO_NOUNS = DIRECTIONS | frozenset(
     "yes no true false further farther away toward backward forward up down rotated moved turned "
     "degree same".split()
 )
-_CLAIMS = {
-    "number": re.compile(
-        r"\b(?:there(?:['’]s| is| are| were| was| would be)|here (?:is|are)"
-        r"|(?:i|we|you) (?:can |could |only |just )?"
-        r"(?:count(?:ed)?|see|saw|find|found|get|got|have)"
-        r"|gives?|makes?|equals?|comes? to|adds? up to|total(?:s|ling)?|altogether|in total|in all"
-        r"|(?:image|picture|photo|scene|it) (?:shows?|contains?|has|depicts?|features?|includes?)"
-        r"|(?:number|count|sum|answer)\b[^.]{0,60}\b(?:is|are|be)"
-        r"|visible|(?:in|of) (?:the|this) (?:image|picture|photo|scene))\b",
-        re.IGNORECASE,
-    ),
-    "direction": re.compile(
-        r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
-        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
-        r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
-        r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
-        re.IGNORECASE,
-    ),
-    "thing": re.compile(
-        r"\b(?:closer|closest|nearer|nearest|in front|foreground|short(?:er|est)|smaller distance"
-        r"|answer|correct|it(?:['’]s| is| was| must be))\b",
-        re.IGNORECASE,
-    ),
-    "phrase": re.compile(
-        r"\b(?:is|are|was|were|be|it['’]s|has|have|yes|no|would|can)\b", re.IGNORECASE
-    ),
-}
-_OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
-
-
-def claims(sentence: str, choices: tuple[str, ...]) -> bool:
-    """Tell whether a sentence answers the kind of question that has such choices.
-
-    "There are 3 chairs" does; "three people are sitting" only mentions a number.
-    """
-    kind = prepare(choices).kind
-    patterns = [_CLAIMS[kind], _OPTION_LETTER]
-    if kind == "phrase":  # left, right, centre
-        patterns.append(_CLAIMS["direction"])
-    return any(pattern.search(sentence) for pattern in patterns)
-
-
-_VERDICT = re.compile(r"[\s*_>]*(yes|no|true|false)\**\s?[,.;:–—]\**\s", re.IGNORECASE)
-_TENTATIVE_VERDICT = re.compile(
-    r"^\W*(?:or|and|but)\b"
-    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
-    re.IGNORECASE,
-)
-_OTHER_VERDICT = {
-    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
-    for word, pattern in (
-        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
-        ("no", "yes"),
-        ("true", "(?:false|untrue)"),
-        ("false", "true"),
-    )
-}
-
-
-def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, int]] | None:
-    """The yes or no that a sentence opens with, and its span, if the rest does not undo it."""
-    said = _VERDICT.match(text, start, end)
-    if said is None:
-        return None
-    rest = text[said.end() : end]
-    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[said[1].casefold()].search(rest):
-        return None
-    return said[1], said.span(1)

@@ -44,7 +44,7 @@ _RIVAL = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    r"(.*[\d½⅓-⅞²³¹⁰-⁹)}])\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL
+    r"(.*[\d½⅓-⅞²³¹⁰-⁹)}]\$?)\s[a-z]{3,}(?:\s[a-z]{3,})?\W*", re.DOTALL
 )  # "2 + 3 = 5 cups"
 _AMONG = re.compile(
     r"^((?:so |thus )?(?:there (?:are|is) |(?:we|i) (?:see|count|have|get) )?"
@@ -65,6 +65,25 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
+# The last value of a sentence: its clauses, what only supports it, what leads to it and follows it.
+_CLAUSES = re.compile(r"(?<!\s)[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
+_ASIDE = re.compile(
+    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|comes|yields?)\b)"
+    r"|where|with|given|if|when|including|instead|up|down|like|half"
+    r"|compared|followed|the same|i\.e|\()(?!\w)",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r".*\b(?:is|are|was|were|equals?|makes?|gives?|yields?|leaves?|has|have|had|shows?|bears?|uses?"
+    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s"
+    r"|(?P<weak>year|number|by|at(?!\sleast|\smost)|to|up|only))\b(?=.*\d|.*\b[a-z]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_DENIED = re.compile(r"\b(?:not|never|or)\b|n['’]t\b|不|没", re.IGNORECASE)
+_RANGE = re.compile(r"\bfrom\b[^,]*\d[^,]*\bto\b|\d\s?[–—]\s?\d", re.IGNORECASE)
+_REST = re.compile(
+    r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s[^\d]*|\s(?:remains?|altogether|total|left))?[.!]*$"
+)
 _NOT_BUT = re.compile(r"\bnot\s[^,.;]{1,40},?\sbut\s", re.IGNORECASE)
 _BOX = re.compile(r"\s*\$?\\f?boxed\s?\{(.*)\}\$?\s*", re.DOTALL)
 _TEXT = re.compile(r"\\(?:text\w{0,2}|mathrm|mbox)\s?\{([^{}]*)\}")
@@ -124,7 +143,8 @@ def says(answer: str, solution: str) -> bool:
     said = next(filter(None, map(read_value, _claims(answer))), None)
     if said is not None:
         return same_value(said, meant)
-    return _counts_to(answer, meant)
+    closing = closing_value(answer)
+    return _counts_to(answer, meant) or (closing is not None and says(closing, solution))
 
 
 def states_value(sentence: str) -> bool:
@@ -135,6 +155,11 @@ def states_value(sentence: str) -> bool:
     if any(map(read_value, _claims(sentence))):
         return True
     return len(_numbers(_first_clause(sentence) or "")) == 1
+
+
+def ends_in_value(sentence: str) -> bool:
+    """Tell whether a sentence comes to one value in the end: "which makes angle B 65°"."""
+    return states_value(sentence) or closing_value(sentence) is not None
 
 
 def is_verdict(sentence: str) -> bool:
@@ -204,6 +229,35 @@ def _first_clause(answer: str) -> str | None:
         if (rival := read_value(other)) and not _is_restated(clause, rival):
             return None  # "5, 6"
     return clause
+
+
+def closing_value(answer: str) -> str | None:
+    """Return the value that a sentence ends in: "and so it fell by 15 units, as expected"."""
+    clauses = _CLAUSES.split(answer[:_MAX_CLAIM])
+    aside = next(
+        (place for place, each in enumerate(clauses) if place and _ASIDE.match(each)), None
+    )
+    clauses = clauses[:aside]
+    while clauses and not _numbers(clauses[-1]):
+        clauses.pop()
+    if not clauses:
+        return None
+    clause = clauses[-1]
+    if len(clauses) > 1 and not _numbers(clauses[-2]):
+        clause = clause.removeprefix(" or ")  # "by a fifth, or 20 percent"
+    before, sign, value = clause.rpartition("=")
+    if not sign:
+        lead = _LEAD.match(value)
+        before, value = value[: lead.end() if lead else 0], value[lead.end() if lead else 0 :]
+        if _numbers(before) and (not lead or lead["weak"]):
+            return None  # "from 5 to 6"
+    value = _REST.sub("", value).strip()
+    unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
+    if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):
+        return None
+    counted = _COUNTED.fullmatch(value)
+    known = read_value(counted[1] if counted else value) or len(_numbers(value)) == 1
+    return value if known and len(value) < len(answer.strip()) else None
 
 
 def _is_restated(clause: str, rival: Value) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vtkit.judging import words
-from vtkit.judging.choices import Choices, bare, by_letter, prepare
+from vtkit.judging.choices import Choices, bare, by_letter, prepare, set_apart
 from vtkit.judging.values import has_variables, read_value, same_quantity
 
 MAX_PHRASE = 600
@@ -40,7 +40,9 @@ _NO_NOUN_HERE = frozenset("first second close closer near also too".split())
 _ENDS_NAME = words.AFTER | words.HEDGES | words.ARTICLES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
-_DENIED = words.FALSE | {"not", "farther", "further", "farthest", "furthest"}
+_DENIED = words.FALSE | {"not", "farther", "further"}
+_ADVERBS = {"thus", "then", "therefore", "also", "clearly", "much", "slightly", "a"}
+_FARTHEST = {"farthest", "furthest"}
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
@@ -52,7 +54,7 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
     """
     if len(phrase) > MAX_PHRASE:
         return Match(None, "nothing")
-    index = prepare(choices)
+    index, phrase = prepare(choices), set_apart(phrase, choices)
     exact = index.exact.get(bare(phrase))
     if exact is None and lettered:
         exact = by_letter(phrase, index)
@@ -79,7 +81,7 @@ def ruled_out(phrase: str, choices: tuple[str, ...]) -> set[int]:
 
 
 def _read(phrase: str, choices: tuple[str, ...]) -> "_Reading":
-    index = prepare(choices)
+    index, phrase = prepare(choices), set_apart(phrase, choices)
     found = words.words(words.without_idioms(_TAG.sub(" ", phrase[:MAX_PHRASE])))
     reading = _Reading(_joined(found, index), index, index.size)
     reading.verdict()
@@ -234,7 +236,8 @@ class _Reading:
         after, later = self._text(end), self._text(end + 1)
         false = after in words.FALSE or after.endswith("n't")
         if after in words.COPULAS:
-            false = later in _DENIED
+            later = self._text(end + 2) if later in _ADVERBS else later
+            false = later in _DENIED or (later in _FARTHEST and self.index.size == 2)
         elif after in (":", "("):  # "A: incorrect"
             false = later in words.FALSE or (later == "not" and self._text(end + 2) in _TRUE)
         if false or self._is_negated(start):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import yaml
 
+from vtkit.judging.turns import find_turns
+
 _FILE = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
 LISTS = {name: tuple(entry["phrases"]) for name, entry in _FILE["lists"].items()}
 """All lists by name; the file explains the notation."""
@@ -50,6 +52,8 @@ _TO_OTHERS = re.compile(r"\byou(?:rs?)?\b")
 # Asked of a reader: "Double-check that the valve is closed".
 _ASKING = re.compile(r"(?!\w+ing\b)(?:re|double|check|verify|count|look|think|go|try).*", re.DOTALL)
 _ASKED = re.compile(r"\s+(?:that|your|all|any|every|each|if|whether|before)\b")
+_SENTENCE_END = re.compile(r"[.!?\n]")
+_PLAN = re.compile(r"\b(?:plan:|first,? i(?:'ll| will)\b|i (?:will|'ll) first\b)")
 _THING = re.compile(r"\s+(?:patterns?|marks?|box|boxes|lists?|factors?|fluid|tape|pen)\b")
 # Steps ("Recalculate the price with ...") and what others did ("the board re-evaluated it").
 _ADVICE = re.compile(r"re-?(?:calculate|compute)")
@@ -68,9 +72,14 @@ _QUOTE = re.compile(
 
 
 def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple[int, int]]:
-    """Find the ``(start, end)`` spans of phrases that are meant, in order. Linear in time."""
+    """Find the ``(start, end)`` spans of phrases that are meant, in order. Linear in time.
+
+    With this kit's lists also those of claims that later ones replace (:mod:`.turns`).
+    """
     lower = text.translate(_LOWER)
     spans = [match.span() for match in _pattern(phrases).finditer(lower)]
+    if phrases[: len(NARROW)] == NARROW:
+        spans = sorted({*spans, *find_turns(text)})
     if not spans:
         return []
     quotes = [match.span() for match in _QUOTE.finditer(lower)]
@@ -94,7 +103,15 @@ def _is_quoted(quotes: list[tuple[int, int]], place: int) -> bool:
 def _is_meant(lower: str, start: int, end: int) -> bool:
     before = _CLAUSE_END.split(lower[max(0, start - _NEAR) : start])[-1]
     phrase, after = lower[start:end], lower[end : end + _NEAR]
-    if _DENIED.search(before) or _NOT_NEEDED.match(after) or _THING.match(after):
+    if phrase.endswith("?") and " or " in phrase:
+        return False  # between options
+    sentence = _SENTENCE_END.split(lower[max(0, start - 2 * _NEAR) : start])[-1]
+    if (
+        _DENIED.search(before)
+        or _PLAN.search(sentence)
+        or _NOT_NEEDED.match(after)
+        or _THING.match(after)
+    ):
         return False
     if _FIRST_PERSON.search(phrase):
         return True

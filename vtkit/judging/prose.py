@@ -5,9 +5,12 @@ premises and reasons claim nothing, and a text that gives up has no answer.
 """
 
 import re
+from itertools import islice
 
-from vtkit.judging.free import states_value
-from vtkit.judging.matching import match_choice
+from vtkit.judging import claims
+from vtkit.judging.claims import opening_verdict
+from vtkit.judging.free import closing_value, ends_in_value
+from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
@@ -44,6 +47,7 @@ GIVING_UP = re.compile(
 _MAX_ALONE = 3  # words of a last line that is an answer
 _VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
 _NEAR = 2000
+_BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w")
 _CHAT = re.compile(
     r"\W*(?:i hope|hope this|let me know|feel free|please|thank|is there anything|if you (?:have"
@@ -65,8 +69,8 @@ _BASED = re.compile(
     r"\W*(?:(?:based on|going by|judging (?:by|from)|given|from|considering|looking at"
     r"|by)\s[^,.\n]{2,60},"
     r"|(?:all in all|taken together|in the end),?\s|it follows that\b"
-    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:shows?|means?|suggests?|indicates?|implies"
-    r"|imply|tells us)"
+    r"|(?:this|that|which|these|it) (?:\w+ly\s)?(?:puts|places|makes|leaves|shows?|means?"
+    r"|suggests?|indicates?|implies|imply|tells us)"
     r"(?: that)?\b)",
     re.IGNORECASE,
 )
@@ -83,8 +87,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     code = [found.span() for found in CODE.finditer(text, max(start, end - _NEAR), end)]
     spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
-    listed = [bool(_starts_line(text, span[0]) and _ITEM.match(text, *span)) for span in spans]
-    listed = listed if sum(listed) > 1 else [False] * len(spans)
+    items = _items(text, spans)
     open_end = is_cut_off(text[start:end])
     concluded: list[Commitment] = []
     claimed: list[Commitment] = []
@@ -92,26 +95,51 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
         span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))
     ]
     recent = len(spans) - _MAX_SENTENCES
-    for place, (span, item) in enumerate(zip(spans, listed, strict=True)):
+    for place, span in enumerate(spans):
         if gives_up(text, *span):
             concluded, claimed = _as_choice(reader, *span), []
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
-        if rest:
+        if rest and (span not in items or span in telling[-1:]):
             if commit := _claim(reader, *rest, concluded=span in telling[-1:]):
                 concluded.append(commit)
                 continue
-        if open_end or item or place < recent or _SUPPORT.match(text, *span):
+        broken = open_end and opening_verdict(text, *span) is None
+        if broken or span in items or place < recent or _SUPPORT.match(text, *span):
             continue
         if commit := _claim(reader, *span):
             claimed.append(commit)
     if spans and gives_up(text, *spans[-1]):
         return _as_choice(reader, *spans[-1])
+    if telling and not (open_end or telling[-1] in items):
+        claimed = _closed(reader, telling, claimed)
     return _outspoken(concluded, claimed) if concluded else _outspoken(claimed, [])
+
+
+def _items(text: str, spans: list[Span]) -> set[Span]:
+    """The sentences on lines of a list, if there are at least two such lines."""
+    lines = {span: text.rfind("\n", 0, span[0] + 1) + 1 for span in spans}
+    items = {line for line in lines.values() if _ITEM.match(text, line)}
+    return {span for span, line in lines.items() if line in items} if len(items) > 1 else set()
+
+
+def _closed(reader: Reader, telling: list[Span], claimed: list[Commitment]) -> list[Commitment]:
+    """The claims, of which the last sentence's beats all but those of the first sentence."""
+    start, end = telling[-1]
+    if claimed and claimed[-1].start >= start:
+        first = [claim for claim in claimed[:-1] if claim.start < telling[0][1]]
+        return [claim for claim in first if claim.match.choice is not None] + claimed[-1:]
+    if not any(claim.match.choice is not None for claim in claimed):
+        before = reader.text[telling[0][0] : start]
+        if said := claims.closes(before, reader.text[start:end][:MAX_PHRASE], reader.choices):
+            return [Commitment(start, end, "sentence", said)]
+    return claimed
 
 
 def _outspoken(found: list[Commitment], others: list[Commitment]) -> list[Commitment]:
     """Without what names nothing ("it may be either") before a sentence that names a choice."""
+    if any(commit.match.choice is not None for commit in found):
+        found = [commit for commit in found if commit.match.why != "several"]
     named = [place for place, commit in enumerate(found) if commit.match.plain]
     if found and found[-1].match.choice is None:
         later = [commit for commit in others if commit.start > found[-1].end and commit.match.plain]
@@ -145,7 +173,7 @@ def find_last_claims(text: str, start: int, end: int) -> list[Span]:
         return []
     concluded = [span for span in map(lambda span: after_conclusion(text, *span), spans) if span]
     valued = [span for span in spans if _states_value(text, *span)]
-    if valued and (not concluded or "\n\n" in text[concluded[-1][0] : valued[-1][0]].strip()):
+    if valued and (not concluded or valued[-1][0] > concluded[-1][1] and valued[-1] == spans[-1]):
         return valued
     return concluded or spans
 
@@ -155,7 +183,7 @@ def _states_value(text: str, start: int, end: int) -> bool:
     aside = (
         sentence.startswith(("(", "*(", "|")) or _SUPPORT.match(sentence) or _ITEM.match(sentence)
     )
-    return not aside and is_meant(sentence) and states_value(sentence)
+    return not aside and is_meant(sentence) and ends_in_value(sentence)
 
 
 def _starts_line(text: str, place: int) -> bool:
@@ -168,18 +196,30 @@ def _based(text: str, span: Span) -> Span | None:
 
 
 def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
-    commit = reader.commit(start, end, "sentence")
+    commit, choices = reader.commit(start, end, "sentence"), reader.choices
+    sentence = reader.text[start:end][:MAX_PHRASE]
     if commit.match.why == "rejected":
         return None
     if commit.match.choice is not None and reader.counts(commit):
         return commit
-    if said := reader.said_of_subject(start, end):
+    if said := claims.said_of_subject(sentence, choices, branches=_branches(reader.text, start)):
         return commit._replace(match=said)
     if concluded and commit.match.why == "nothing":  # "a length of 35 kilometres"
-        head, _, tail = reader.text[start:end][:_NEAR].rpartition(" of ")
-        measured = match_choice(tail, reader.choices)
+        head, _, tail = sentence.rpartition(" of ")
+        measured = match_choice(tail, choices)
         if measured.plain and measured.choice is not None and is_meant(head):
             return commit._replace(match=measured)
-    if concluded and commit.match.choice is not None and reader.concludes(commit):
-        return commit
+    if concluded and commit.match.why in ("nothing", "outside"):
+        value = match_choice(closing_value(sentence) or "", choices)
+        if value.plain and value.choice is not None and is_meant(sentence):
+            return commit._replace(match=value)
+    if concluded and commit.match.choice is not None:
+        if claims.concludes(sentence, commit.match.choice, choices):
+            return commit
     return commit if reader.counts(commit) else None
+
+
+def _branches(text: str, place: int) -> bool:
+    """Tell whether sentences around a place distinguish cases."""
+    near = text[max(place - MAX_PHRASE, 0) : place + 2 * MAX_PHRASE]
+    return len(list(islice(_BRANCH.finditer(near), 2))) > 1

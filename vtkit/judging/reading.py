@@ -9,8 +9,9 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
-from vtkit.judging import statements
-from vtkit.judging.choices import claims, opening_verdict, prepare
+from vtkit.judging import claims, statements
+from vtkit.judging.choices import prepare
+from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
@@ -44,57 +45,18 @@ _DENIED = re.compile(
     r"(?:['’]s| is| was) (?:wrong|false|incorrect|untrue|not (?:right|correct|true))\b",
     re.IGNORECASE,
 )
-# Where the choice is what a sentence says of its subject: "the wettest month is May".
-_PREDICATE = re.compile(
-    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
-    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|match(?:es)?|equals?"
-    r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
-    r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)|\smade\s(?:up\s|out\s)?(?:of|from)\b|\s(?:placed|located|found|taken)\s(?:at|in|on)\b)*",
-    re.IGNORECASE,
-)
-_PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
-_BEST = re.compile(
-    r"\b(?:more|most|better|best|right one|correct one|only (?:one|option)|corresponds?"
-    r"|match(?:es)?"
-    r"|fits?|applies)\b",
-    re.IGNORECASE,
-)
-_WORST = re.compile(r"\b(?:less|least|worse|worst|not|n['’]t)\b", re.IGNORECASE)
 SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z(]|\n\s*\S")
 _OWN_WORDS = ("bare", "sentence")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
-_MAX_SUBJECT = 7  # words
-_TENTATIVE = re.compile(
-    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
-    re.IGNORECASE,
-)
-_FIRST_LOOK = re.compile(
-    rf"{_TENTATIVE.pattern}"
-    r"|\b(?:at first|initially|thought|first glance|seem(?:s|ed)|look(?:s|ed) like)\b",
-    re.IGNORECASE,
-)
-_PLAN = re.compile(
-    r"\b(?:let(?:['’]s| me| us)|(?:i|we)(?:['’]ll|['’]d)? (?:will|would|need|want|should|have to"
-    r"|must|can|look|start|check|compare)|should be \w+ed|needs? to be|look(?:ing|ed)? at"
-    r"|compare[ds]?|consider|check|examine|first|next|others?|another)\b",
-    re.IGNORECASE,
-)
 _OTHER_ONE = re.compile(
     r"\b(?:be|so|leav(?:es?|ing)|thus|then|therefore|hence|only|just)\s(?:\w+\s)?(?:the )?"
     r"(?:other|remaining)\b",
     re.IGNORECASE,
 )
-_ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
-_BRANCH = re.compile(r"\b(?:if|otherwise|else|unless)\b", re.IGNORECASE)
 _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
 _SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
 _BUT = re.compile(r",?\sbut\s|;\s(?=(?:it|this|that) is\b)", re.IGNORECASE)
-_NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
-_CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
-_PREMISE = re.compile(
-    r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
-)
 _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
@@ -142,8 +104,8 @@ class Reader:
 
     def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
         """The yes or no that a sentence opens with: "Yes, there are no people"."""
-        said = opening_verdict(self.text, start, end) if rule != "bare" else None
-        if said is None or said[0].casefold() not in prepare(self.choices).exact:
+        said = claims.opening_verdict(self.text, start, end) if rule != "bare" else None
+        if said is None or key_words(said[0]) not in prepare(self.choices).keys:
             return None
         return Commitment(*said[1], rule, match_choice(said[0], self.choices))
 
@@ -172,55 +134,8 @@ class Reader:
         """Tell whether a sentence claims what it names, and means it."""
         if commit.match.plain:
             return True
-        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
-        claimed = commit.match.why != "nothing" and claims(sentence, self.choices)
-        return claimed and statements.is_meant(sentence)
-
-    def concludes(self, commit: Commitment) -> bool:
-        """Tell whether a conclusion is about the only choice that it names."""
-        sentence = without_idioms(self.text[commit.start : commit.end][:MAX_PHRASE])
-        if prepare(self.choices).kind == "number":
-            sentence = sentence.rpartition("=")[2]
-        others = mentioned(sentence, self.choices) - {commit.match.choice}
-        tentative = _TENTATIVE.search(sentence) or _WORST.search(sentence)
-        return not (tentative or others or _PLAN.search(sentence)) and statements.is_meant(sentence)
-
-    def said_of_subject(self, start: int, end: int) -> Match | None:
-        """The only choice in a sentence, if it is said of its subject or called the best."""
-        whole = without_idioms(self.text[start:end][:MAX_PHRASE]).strip()
-        sentence = _PREMISE.sub("", whole)
-        if sentence != whole and (_ABOUT_ANSWER.search(sentence) or self._branches(start, end)):
-            return None  # "If it is upright, the answer is above"
-        if not statements.is_meant(sentence) or _TENTATIVE.search(sentence):
-            return None
-        clauses = _CLAUSES.split(sentence)
-        found = [self._predicate(clause) or self._subject(clause) for clause in clauses]
-        meant = {match.choice: match for match in found if match}
-        left = [clause for clause in clauses if not _WORST.search(clause)]
-        others = set().union(*(mentioned(clause, self.choices) for clause in left)) - set(meant)
-        return next(iter(meant.values())) if len(meant) == 1 and not others else None
-
-    def _branches(self, start: int, end: int) -> bool:
-        near = self.text[max(start - MAX_PHRASE, 0) : end + MAX_PHRASE]
-        return len(_BRANCH.findall(near)) > 1
-
-    def _predicate(self, sentence: str) -> Match | None:
-        for verb in list(islice(_PREDICATE.finditer(sentence), _MAX_CUTS))[::-1]:
-            if _NEGATED.search(sentence, 0, verb.start()):
-                continue
-            tail = _PREDICATE_END.split(sentence[verb.end() :] + " ", maxsplit=1)[0]
-            match = match_choice(tail, self.choices)
-            if match.plain and match.choice is not None:
-                return match
-        return None
-
-    def _subject(self, sentence: str) -> Match | None:
-        if _WORST.search(sentence) or not (_BEST.search(sentence) or _OWN_LETTER.search(sentence)):
-            return None
-        opening = sentence.split()[:_MAX_SUBJECT]
-        tried = (" ".join(opening[:count]) for count in range(len(opening), 0, -1))
-        matches = (match_choice(phrase, self.choices) for phrase in tried)
-        return next((match for match in matches if match.plain and match.choice is not None), None)
+        sentence = self.text[commit.start : commit.end][:MAX_PHRASE]
+        return commit.match.why != "nothing" and claims.answers(sentence, self.choices)
 
     def _corrected(self, start: int, end: int, rule: str) -> Commitment | None:
         changes = list(islice(CORRECTION.finditer(self.text, start, end), 20))
@@ -237,7 +152,7 @@ class Reader:
             told = rule == "bare" and SECOND_SENTENCE.search(before)
             if told or _PARITY.search(self.text, cut.end(), end):
                 return None
-            if _FIRST_LOOK.search(before) or not mentioned(before, self.choices):
+            if FIRST_LOOK.search(before) or not mentioned(before, self.choices):
                 return self._read(cut.end(), end, rule)
         return None
 

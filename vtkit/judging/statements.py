@@ -23,7 +23,7 @@ _SAID = re.compile(
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
     r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
     r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
-    r"|答え(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}\s?:"
+    r"|答え(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}(?:\s?:|\slautet\b)"
     # the same in the languages that Qwen2-VL slips into
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
@@ -59,7 +59,8 @@ _EACH = re.compile(
     re.IGNORECASE,
 )
 CODE = re.compile(r"```(?:py|js(?!on)|java|c|sh|bash|sql)\w*\n.{,2000}?(?:```|\Z)", re.DOTALL)
-_LETTERED = re.compile(r"[\s*-]*\(?[A-J][).:\s*-]*")
+_LETTERED = re.compile(r"[\s*-]*\(?[A-J](?:[).:]|\s?[\s*:-]*$)")
+_CHECKED = re.compile(r"\W*(?:to\s)?(?:check|verif)", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:f?boxed|fbox)\s?\{")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 # A full stop after a single letter does not end "B. left", unless a sentence begins there.
@@ -80,7 +81,7 @@ _LABEL = re.compile(
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
 _ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?\n]+)*[.!?]*")
+_SENTENCE = re.compile(r"[^.!?。\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?。\n]+)*[.!?。]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"
     r"|(?:that|this|it) (?:cannot|can['’]?t|could not|couldn['’]t) be (?:right|correct|true)"
@@ -98,17 +99,18 @@ CORRECTION = re.compile(
     r"|reconsider\w*|changed? my mind|let me (?:re|correct|check)|(?<=[\w.,;!?)…] )no,|hmm|oops"
     r"|rather|edit:"
     r"|should have been|i meant?|hold on|mixed (?:it |them )?up|misread|looking again"
+    r"|once more|except that|on checking|second (?:look|glance)"
     r"|re-?(?:count|check|examin|evaluat|think|look)\w*)",
     re.IGNORECASE,
 )
 CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
-    r"|final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
+    r"|(?<!and )final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
     r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
     r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
     r"|quindi"
     r"|поэтому|значит|следовательно)\b[,:]?"
-    r"|(?:所以|因此|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
+    r"|(?:所以|因此|一共|总共|因而|总之|따라서|그러므로|したがって|よって)[,、:]?",
     re.IGNORECASE,
 )
 
@@ -116,7 +118,7 @@ CONCLUSION = re.compile(
 def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     """Find the ``(start, end, kind)`` of explicit statements, in order.
 
-    Kinds: ``boxed``; ``statement``; ``weak``, where it may be a heading or a step.
+    Kinds: ``boxed``; ``statement``; ``ticked``; ``weak``, where it may be a heading or a step.
 
     Words of other people and after an "if" are not statements of the completion.
     """
@@ -140,7 +142,7 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
         also_stated = ends & set(range(match.start(), match.end()))  # "the answer is right"
         if not also_stated and _is_meant(text, start, match.start()):
             found.append((max(cut + 1, before), match.start(), "statement"))
-    found += [(*tick, "statement") for tick in _ticked(text, start, end)]
+    found += [(*tick, "ticked") for tick in _ticked(text, start, end)]
     return sorted(span for span in found if text[span[0] : span[1]].strip())
 
 
@@ -188,7 +190,9 @@ def _ticked(text: str, start: int, end: int) -> list[Span]:
     after = min(
         (cross.start() for cross in crosses if cross.start() >= ticks[0].end()), default=high
     )
-    if _LETTERED.fullmatch(text, before, ticks[0].start()):
+    if _CHECKED.match(text, before, ticks[0].start()):
+        return []
+    if _LETTERED.match(text, before, ticks[0].start()):
         return [(before, ticks[0].start())]
     sides = [(before, ticks[0].start()), (ticks[0].end(), after)]
     return sorted(sides, key=lambda span: len(text[slice(*span)].strip()))[-1:]

@@ -122,12 +122,12 @@ for _first, _last in (
     _IS_HIDDEN[_first : _last + 1] = True
 _TURN_MARKS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _NEXT_TURN = re.compile(r"(?:[Uu]ser|[Hh]uman)\s?:")
-_NEXT_QUESTION = re.compile(
+_QUESTION = re.compile(
     r"^[#* \t]{0,6}(?:(?:Question|Problem|Q)\s?\d{0,3}[*]{0,2}\s?[:.]"
-    r"|(?:Next|Another|New|Follow-up)\s(?:question|problem|task|puzzle)\b)",
+    r"|(?P<next>Next|Another|New|Follow-up)\s(?:question|problem|task|puzzle)\b)",
     re.MULTILINE,
 )
-_ANOTHER = re.compile(r"[#*\s]{0,6}(?:Next|Another|New|Follow-up)\s(?:question|problem|task)\s?:")
+_OPTIONS = re.compile(r"^(?:Options|Choices)\s?:", re.MULTILINE)
 _RESTATED = re.compile(
     r"\b(?:restate|repeat|rephrase|read|reads|following|here is|the)\b[^\n.!?]*\n*$"
 )
@@ -148,7 +148,8 @@ def visible(text: str) -> tuple[str, np.ndarray | None]:
 def first_turn(text: str) -> str:
     """Drop an invented next turn, and a tag that is cut off at the end."""
     first = len(text) - len(text.lstrip())
-    if _NEXT_TURN.match(text, first) or _ANOTHER.match(text, first):
+    asked = _QUESTION.match(text, first)
+    if _NEXT_TURN.match(text, first) or (asked and asked["next"]):
         return ""
     ends = [place for mark in _TURN_MARKS if (place := text.find(mark, first + 1)) > 0]
     speaks = any(name in text for name in ("User", "user", "Human", "human"))
@@ -157,12 +158,14 @@ def first_turn(text: str) -> str:
         if "\n" in before and not before[before.rindex("\n") :].strip():
             ends.append(turn.start())
             break
-    made_up = "\n" in text and _NEXT_QUESTION.search(text, first + 1)
+    made_up = "\n" in text and _QUESTION.search(text, first + 1)
     restated = made_up and (
         _RESTATED.search(text, max(made_up.start() - 60, 0), made_up.start())
         or ("</" not in text[: made_up.start()] and "</think>" in text[made_up.start() :])
     )
     if made_up and not restated:
+        if asked and _OPTIONS.search(text, first, made_up.start()):
+            return ""  # the first one is made up, too
         ends.append(made_up.start())
     text = text[: min(ends, default=len(text))].rstrip()
     cut = _CUT_TAG.search(text, max(len(text) - 14, 0))

@@ -31,7 +31,7 @@ _LARGE = "thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
 _NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
 _NUMBER_WORDS |= {"dozen": "12", "single": "1"}
-_YES_NO = dict.fromkeys("ja oui 是的 はい да 예".split(), "yes")
+_YES_NO = dict.fromkeys("ja oui sí 是的 はい да 예".split(), "yes")
 _YES_NO |= dict.fromkeys("nein non нет いいえ 不是的 아니요 아니오".split(), "no")
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
@@ -171,7 +171,7 @@ ORDINALS = {
 } | {"last": -1}
 OPTION = frozenset({"option", "choice", "letter", "answer"})
 NEGATIONS = frozenset(
-    "不是 not never neither nor without except excluding unlike than compared".split()
+    "不是 不在 no not never neither nor without except excluding unlike than compared".split()
 )
 HEDGES = frozenset(
     "或 oder ou xor vs versus nor or either maybe perhap possibly probably might could unsure"
@@ -191,7 +191,7 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before".split()
+    "through into while after before between".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
@@ -204,8 +204,9 @@ NO_NOUN = frozenset(
 PLAIN = frozenset(
     "it it's its is are there that that's this they they're i i'd think say believe answer option "
     "choice letter to on in at of so my final correct be would must should side hand object 1 "
-    "total image picture only just exactly i'll go with therefore thu hence wait no actually sorry "
-    "correction hmm oop rather instead then been have which altogether ok okay well yes no not but "
+    "total image picture only just exactly i'll go with therefore thus hence wait no actually "
+    "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no "
+    "not but "
     "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()
@@ -224,9 +225,10 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
+    r"\b(a|an|the) (?!\w+est |first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
+    r"\b(?:are|is|am|['’]re|['’]m|be) left with\b": " is ",
     # all of the above; the options below; as explained above; a photo from above
     r"\b(?:all|none|both|neither|either|any|two|some) of (?:the above|these|them|those)\b": "both",
     r"\b(?:the|of) (?:above|below|following)(?= (?:options?|choices?|answers?)\b)": " ",
@@ -278,6 +280,7 @@ _READ_AS = {
 _IDIOMS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _READ_AS.items()]
 
 
+@lru_cache(maxsize=4096)
 def without_idioms(text: str) -> str:
     """The text with turns of phrase such as "none other than" or "see above" read as meant."""
     for pattern, instead in _IDIOMS:

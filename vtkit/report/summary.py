@@ -23,6 +23,7 @@ from vtkit.runs.contents import Audit, manifest_or_none
 from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
+from vtkit.training.symptoms import find_symptoms
 
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
 _MOST_BYTES = 4_840_000  # of the report without the viewer's static groups: it stays below 5 MB
@@ -48,7 +49,8 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         ``sft`` and ``grpo``; ``best`` has ``step`` and ``accuracy`` of the best one
         (:func:`vtkit.runs.records.best_scores`). Of lengths and shares, ``start`` is the mean over
         the first 3 training steps, ``end`` over the last 10, ``dip`` the minimum of the moving
-        average over 5 steps; ``rewards`` has the mean of each reward. What was not run is None.
+        average over 5 steps; ``rewards`` has the mean of each reward; ``symptoms`` has the step
+        that showed each first (:mod:`vtkit.training.symptoms`). What was not run is None.
 
     Raises:
         UserError: the folder is not a run, or a file is damaged.
@@ -80,6 +82,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
         "reflection_rate": summarize_share(metrics, "reflection_rate", per_step),
         "format_failures": each(itemgetter("format_failures")),
         "rewards": summarize_rewards(metrics),
+        "symptoms": {symptom.name: symptom.step for symptom in find_symptoms(run_dir)},
         "wall_seconds": manifest and manifest["wall_seconds"],
     }
     write_json(Path(run_dir) / "summary.json", summary)
@@ -92,7 +95,8 @@ def result_table(run_dir: str | Path) -> str:
     blocks = (tables.benchmark_table(run_dir), tables.training_table(run_dir))
     shown = (align([header, *rows]) for header, rows in blocks)
     title = f"{run}: {benchmark}, greedy; 95% intervals in brackets"
-    return "\n\n".join([*map("NOTE: {}".format, records.caveats(run_dir)), title, *shown])
+    notes = [*records.caveats(run_dir), *find_symptoms(run_dir)]
+    return "\n\n".join([*map("NOTE: {}".format, notes), title, *shown])
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -128,6 +132,7 @@ def write_report(run_dir: str | Path) -> Path:
         "audit": audit,
         "figures": figures,
         "metrics": tables.metrics_table(folder),
+        "symptoms": find_symptoms(folder),
         "reflections": _attempt(lambda: first_reflections(folder).to_dict("records")),
         "notebooks": [f"notebooks/{path.name}" for path in notebooks],
         "files": [name for name in _FILES if (folder / name).exists()],

@@ -7,6 +7,7 @@ callbacks         metrics.csv, benchmark scores, checkpoints, progress
 shared_prompts    reads each prompt once for all of its completions
 dynamic_sampling  spare prompts for groups whose rewards are all equal
 cold_start        supervised steps before the first GRPO step
+symptoms          signs of a training that goes wrong, each with cause and remedy
 divergence        stops where numbers are nan or infinite
 exact_resume      a resumed run ends as an unbroken one
 vllm_rollouts     rollouts by vLLM

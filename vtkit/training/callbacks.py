@@ -1,4 +1,4 @@
-"""Callbacks between the steps: metrics.csv, benchmark scores, progress, whole checkpoints."""
+"""Callbacks between steps: metrics.csv, benchmark scores, symptoms, progress, checkpoints."""
 
 import csv
 import math
@@ -12,16 +12,19 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from vtkit.config.reward_names import reward_column
+from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
 from vtkit.runs.checkpoints import keep_best, keep_last
 from vtkit.runs.columns import read_csv
+from vtkit.runs.contents import read_scores
 from vtkit.runs.folder import headless
 from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.records import best_score, score_path
 from vtkit.training.divergence import require_finite
+from vtkit.training.symptoms import Course
 
 METRICS = (
     "step", "reward", "reward_std", "rewards/accuracy_reward/mean", "rewards/format_reward/mean",
@@ -138,6 +141,33 @@ class Evaluation(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in (logs or {}):  # once a step, and once that is known to be finite
             self.on_train_begin(args, state, control)
+
+
+class Symptoms(TrainerCallback):
+    """Print each symptom of :mod:`vtkit.training.symptoms` once, at the step that shows it first.
+
+    Args:
+        log: the callback before this one that writes metrics.csv.
+        evals: the folder of the scores, which another callback before this one writes.
+    """
+
+    def __init__(self, config: RunConfig, log: MetricsLog, evals: Path):
+        self.course, self.log, self.evals = Course(config), log, evals
+        self.scores: list[dict[str, Any]] = []
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.scores = read_scores(self.evals)
+            for row in self.log.rows:  # resumed, it does not repeat itself
+                self.course.add(row, self.scores)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or "loss" not in (logs or {}):
+            return
+        if score_path(self.evals, state.global_step).is_file():
+            self.scores = read_scores(self.evals)
+        for symptom in self.course.add(self.log.rows[-1], self.scores):
+            print(symptom, flush=True)
 
 
 class Checkpoints(TrainerCallback):

@@ -42,7 +42,7 @@ from vtkit.runs.records import benchmark_name, score_path
 from vtkit.runs.surroundings import is_launched
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import trainer_arguments, wait_for_others
-from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress
+from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress, Symptoms
 from vtkit.training.divergence import Finite, divergence_is_a_user_error
 from vtkit.training.exact_resume import describe_resume, exactness
 from vtkit.training.launch import launch
@@ -99,8 +99,10 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
                 trainer.remove_callback(PrinterCallback)
-                between = [MetricsLog(folder, config.paid), Finite(), _evaluation(config, trainer)]
-                for callback in [*between, Checkpoints(folder / "evals"), Progress(draw=draw)]:
+                log, evals = MetricsLog(folder, config.paid), folder / "evals"
+                between = [log, Finite(), _evaluation(config, trainer)]
+                between += [Symptoms(config, log, evals), Checkpoints(evals), Progress(draw=draw)]
+                for callback in between:
                     trainer.add_callback(callback)
                 with divergence_is_a_user_error(config, trainer):
                     _train(trainer, folder, checkpoints)

@@ -182,7 +182,7 @@ def test_a_picture_that_several_prompts_show_is_encoded_once(tiny, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "bnpo"])
 def test_forward_passes_of_a_step_have_a_prompt_each(tiny, tmp_path, loss_type):
-    """And the step's gradient is that of TRL's passes, of which each has rows of several prompts."""
+    """And the step's gradient is that of TRL's passes, which have rows of several prompts."""
     trainer = trainer_of(tiny, tmp_path, per_device_batch_size=4, loss_type=loss_type)
     inputs = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)

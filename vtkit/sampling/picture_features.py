@@ -58,7 +58,9 @@ class PictureFeatures:
         seen = [pictures for pictures, _ in known]
         new, numbers = [], []
         for pictures in split_pictures(pixel_values, image_grid_thw, [1] * len(image_grid_thw)):
-            number = next((n for n, one in enumerate(seen) if same_pictures(one, pictures)), len(seen))
+            number = next(
+                (n for n, one in enumerate(seen) if same_pictures(one, pictures)), len(seen)
+            )
             if number == len(seen):
                 seen.append(pictures)
                 new.append(pictures)

@@ -2,9 +2,13 @@
 
 import copy
 import inspect
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from shared import gradients
 from trl import GRPOTrainer
 from trl.trainer.utils import (
     shuffle_sequence_dict,
@@ -14,6 +18,7 @@ from trl.trainer.utils import (
 
 from vtkit.config.recipes import resolve_config
 from vtkit.data.cv_bench import load_cv_bench
+from vtkit.files import ROOT
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import get_template
 from vtkit.training import shared_prompts
@@ -33,6 +38,8 @@ SIGNATURES = {
     "_get_train_sampler": "dataset",
     "_prepare_inputs": "generation_batch",
 }  # fmt: skip
+ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
+TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
 CASES = {
     "whole": {},
     "lora": {"adapter": "lora"},
@@ -207,6 +214,23 @@ def test_forward_passes_of_a_step_have_a_prompt_each(tiny, tmp_path, loss_type):
     else:
         assert passes[0] == [1, 1, 1, 1]
     assert_same_gradients(*grads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_two_processes_have_the_gradients_of_stock_trl_in_one(tiny, tmp_path, adapter):
+    changes = {**tiny, "per_device_batch_size": 4, "gradient_checkpointing": True}
+    changes |= {"loss_type": "dapo", "adapter": adapter}
+    launched = subprocess.run(
+        [sys.executable, *ACCELERATE, *TWO, gradients.__file__, str(tmp_path / "grads.pt"),
+         *(str(part) for pair in changes.items() for part in pair),
+         "run_dir", str(tmp_path / "two")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+    )  # fmt: skip
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    stock = gradients.first_step(share=False, **changes, run_dir=tmp_path / "one")
+    assert_same_gradients(torch.load(tmp_path / "grads.pt"), stock)
 
 
 @pytest.mark.slow

@@ -2,10 +2,11 @@
 
     python timings/step.py           # prints a table and writes timings/step.csv
 
-With and without gradient checkpointing, which all profiles of a GPU have. ``trl.GRPOTrainer`` and the kit's trainer take a few steps each, by turns in one process, with the
+``trl.GRPOTrainer`` and the kit's trainer take a few steps each, by turns in one process, with the
 same arguments, rewards and questions, from the same weights: the miniature base, whose HTML is
-long, and what 30 steps make of it. The kit's writes its rollouts, too. Times are CPU seconds of one
-thread; a ratio is taken within a pair, over other questions for each pair.
+long, and what 30 steps make of it; with and without gradient checkpointing, which all profiles of a
+GPU have. The kit's writes its rollouts, too. Times are CPU seconds of one thread; a ratio is taken
+within a pair, over other questions for each pair.
 """
 
 import os

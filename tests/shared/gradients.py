@@ -1,14 +1,15 @@
 """The gradients of a training's first step, by written completions.
 
-    python gradients.py FILE NAME VALUE NAME VALUE ...  # rank 0 saves them; started by a launcher
+Started by a launcher, with a file, to which the first process writes them, and the settings:
+FILE NAME VALUE NAME VALUE ...
 """
 
 import sys
 
 import torch
+from shared import completions
 from transformers import TrainerCallback
 
-from shared import completions
 from vtkit.config.recipes import resolve_config
 from vtkit.training import train
 from vtkit.training.arguments import wait_for_others

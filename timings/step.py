@@ -4,14 +4,16 @@
 
 ``trl.GRPOTrainer`` and the kit's trainer take a few steps each, by turns in one process, with the
 same arguments, rewards and questions, from the same weights: the miniature base, whose HTML is
-long, and what 30 steps make of it. The kit's writes its rollouts, too. Times are CPU seconds of one
-thread; a ratio is taken within a pair, over other questions for each pair.
+long, and what 30 steps make of it; with and without gradient checkpointing, which all profiles of a
+GPU have. The kit's writes its rollouts, too. Times are CPU seconds of one thread; a ratio is taken
+within a pair, over other questions for each pair.
 """
 
 import os
 import statistics
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,13 @@ from vtkit.training.train import make_trainer
 TRAINED, STEPS, PAIRS = 30, 3, 6
 
 
-def ours(folder: Path, model: str | Path, seed: int, steps: int = STEPS) -> GRPOTrainer:
+def ours(
+    folder: Path, model: str | Path, seed: int, steps: int = STEPS, *, checkpointing: bool = False
+) -> GRPOTrainer:
     data = str(folder / "data")
     config = resolve_config(
         run_dir=folder / "run", seed=seed, model=str(model), max_steps=steps, save_steps=steps + 1,
-        train_data=data, benchmark_data=data,
+        train_data=data, benchmark_data=data, gradient_checkpointing=checkpointing,
     )  # fmt: skip
     return make_trainer(config)
 
@@ -53,15 +57,17 @@ def seconds(trainer: GRPOTrainer) -> float:
     return (time.process_time() - began) / trainer.args.max_steps
 
 
-def measure(folder: Path, state: str, model: str | Path) -> dict[str, Any]:
+def measure(folder: Path, state: str, model: str | Path, checkpointing: bool) -> dict[str, Any]:
     pairs = []
     for seed in range(PAIRS + 1):
-        mine = ours(folder, model, seed)
+        mine = ours(folder, model, seed, checkpointing=checkpointing)
         pairs.append((seconds(stock(mine, model)), seconds(mine)))
     theirs, own = zip(*pairs[1:], strict=True)  # the first pair warms up
     ratios = sorted(one / other for one, other in pairs[1:])
     return {
+        "date": date.today().isoformat(),
         "state": state,
+        "checkpointing": checkpointing,
         "stock TRL, s a step": f"{statistics.median(theirs):.2f}",
         "this kit, s a step": f"{statistics.median(own):.2f}",
         "times as fast": f"{statistics.median(ratios):.2f}",
@@ -76,11 +82,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ensure_dataset(folder / "data")
-        rows = [measure(folder, "base", base)]
         trainer = ours(folder, base, 0, TRAINED)
         seconds(trainer)
         trainer.save_model(str(folder / "trained"))
-        rows.append(measure(folder, f"after {TRAINED} steps", folder / "trained"))
+        models = {"base": base, f"after {TRAINED} steps": folder / "trained"}
+        rows = [
+            measure(folder, state, model, checkpointing)
+            for checkpointing in (False, True)
+            for state, model in models.items()
+        ]
     for line in (rows[0].keys(), *(row.values() for row in rows)):
         print("".join(f"{cell!s:>21}" for cell in line))
     results.write("step", rows)

@@ -1,9 +1,10 @@
 """Completions of a model; ``python -m vtkit.sampling`` prepares a vLLM server.
 
-generation    completions of a whole data set, in batches of similar length
-decoding      the token loop
-sampler       how a token is chosen: greedy, or with the row's own random numbers
-prefix_cache  keys and values of prompts, shared by their completions
-resumable     completions that survive a kill
-vllm_engine   the same completions by vLLM, and the folder that it loads
+generation        completions of a whole data set, in batches of similar length
+decoding          the token loop
+sampler           how a token is chosen: greedy, or with the row's own random numbers
+prefix_cache      keys and values of prompts, shared by their completions
+picture_features  what the vision tower makes of pictures, shared by their copies
+resumable         completions that survive a kill
+vllm_engine       the same completions by vLLM, and the folder that it loads
 """

@@ -105,7 +105,4 @@ def decode(
             places = torch.tensor(active, device=device)
             prefix, tokens = prefix.take(places), tokens[places]
             batch = [batch[place] for place in active]
-        tokens = tokens.unsqueeze(1)
-        logits = prefix.follow(
-            model, tokens, torch.ones_like(tokens), use_cache=True, logits_to_keep=1
-        ).logits[:, -1]
+        logits = prefix.append(model, tokens)

@@ -1,17 +1,22 @@
 """Read each distinct prompt once, and share its keys and values among its completions.
 
-Gradients flow through the keys and values into the one reading.
+Gradients flow through the keys and values into the one reading, also where the backward pass
+computes activations again (gradient checkpointing).
 
-    rows, copies = distinct(inputs)         # 8 prompts of 64, and which of them each of the 64 has
-    prefix = PrefixCache(model, rows).take(copies)
-    prefix.follow(model, ids, mask).logits
+    rows, copies = distinct(inputs, pictures)  # 8 prompts of 64, and which of them each of 64 has
+    prefix = PrefixCache(model, rows)
+    prefix.follow(model, copies, ids, mask).logits
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import DynamicCache
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from vtkit.sampling.picture_features import same_pictures, split_pictures
 
 PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
 """A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
@@ -20,51 +25,137 @@ _KNOWN = ("qwen2_vl", "qwen2")
 
 def can_share(model: Any) -> bool:
     """Tell whether prompts can be read apart from what follows them."""
-    # Not where the backward pass recomputes activations: keys and values are dropped.
-    recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-    kind = getattr(getattr(model, "config", None), "model_type", None)  # None of one in a wrapper
-    return kind in _KNOWN and not (recomputes and torch.is_grad_enabled())
+    return model.config.model_type in _KNOWN
 
 
 class PrefixCache:
     """Keys and values of prompts that a model has read, of inputs padded left that end in text.
 
     Attributes:
-        cache: keys and values, a row for each prompt.
-        mask: (rows, length), 0 for padding.
         logits: (rows, vocabulary), of the token after each prompt.
     """
 
     def __init__(self, model: Any, inputs: dict[str, Any]):
-        self.cache, self.mask = DynamicCache(), inputs["attention_mask"]
+        self._mask = inputs["attention_mask"]
         positions, self._shift = _positions(model, inputs)
-        self.logits = model(
-            **inputs, position_ids=positions, past_key_values=self.cache, use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]  # fmt: skip
+        reading = _Reading()
+        with _kept_by_checkpointing(model):
+            self.logits = model(
+                **inputs, position_ids=positions, past_key_values=reading, use_cache=False,
+                logits_to_keep=1,
+            ).logits[:, -1]  # fmt: skip
+        self._read = reading.taken()
 
-    def take(self, rows: torch.Tensor | list[int]) -> "PrefixCache":
-        """The prompts with these numbers, in this order; one may come several times."""
-        taken = object.__new__(PrefixCache)
-        taken.cache = DynamicCache(
-            [(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers]
-        )
-        taken.mask, taken._shift = self.mask[rows], self._shift[rows]
-        return taken
-
-    def follow(self, model: Any, ids: torch.Tensor, mask: torch.Tensor, **options: Any) -> Any:
-        """Run a forward pass over what follows each prompt, which becomes part of the prefix.
+    def follow(
+        self, model: Any, rows: Sequence[int], ids: torch.Tensor, mask: torch.Tensor, **options: Any
+    ) -> Any:
+        """Run a forward pass over what follows the prompts with these numbers, and keep nothing.
 
         Args:
+            rows: one may come several times.
             ids, mask: (rows, tokens), padded right.
         """
-        self.mask = torch.cat([self.mask, mask], dim=1)
-        positions = self.mask.sum(1, keepdim=True) - mask.sum(1, keepdim=True) + self._shift
+        length = self._mask[rows].sum(1, keepdim=True)
         steps = torch.arange(ids.shape[1], device=ids.device)
+        with _kept_by_checkpointing(model):
+            return model(
+                input_ids=ids, attention_mask=torch.cat([self._mask[rows], mask], dim=1),
+                position_ids=length + self._shift[rows] + steps,
+                past_key_values=_Following(self._read, rows), use_cache=False, **options,
+            )  # fmt: skip
+
+    def take(self, rows: torch.Tensor) -> "GrowingCache":
+        """The prompts with these numbers, in this order; one may come several times."""
+        pairs = [(keys[rows], values[rows]) for keys, values in self._read]
+        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+
+
+class GrowingCache:
+    """Keys and values of sequences that grow by a token at a time."""
+
+    def __init__(self, cache: DynamicCache, mask: torch.Tensor, shift: torch.Tensor):
+        self._cache, self._mask, self._shift = cache, mask, shift
+
+    def take(self, rows: torch.Tensor) -> "GrowingCache":
+        """The sequences with these numbers, in this order."""
+        pairs = [(layer.keys[rows], layer.values[rows]) for layer in self._cache.layers]
+        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+
+    def append(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
+        """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
+        ids = tokens.unsqueeze(1)
+        positions = self._mask.sum(1, keepdim=True) + self._shift
+        self._mask = torch.cat([self._mask, torch.ones_like(ids)], dim=1)
         return model(
-            input_ids=ids, attention_mask=self.mask, position_ids=positions + steps,
-            past_key_values=self.cache, **options,
-        )  # fmt: skip
+            input_ids=ids, attention_mask=self._mask, position_ids=positions,
+            past_key_values=self._cache, use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]  # fmt: skip
+
+
+class _Reading(DynamicCache):
+    """Keys and values of one forward pass.
+
+    The backward pass repeats a layer that is checkpointed, and finds them taken: what a layer
+    repeats must not refer to what depends on it, or the graph would never be freed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pairs: list[tuple[torch.Tensor, torch.Tensor]] | None = []
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._pairs is not None:
+            self._pairs.append((key_states, value_states))
+        return key_states, value_states
+
+    def taken(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        pairs, self._pairs = self._pairs or [], None
+        return pairs
+
+
+class _Following(DynamicCache):
+    """Puts rows of prompts' keys and values before a layer's own, as often as it is asked to."""
+
+    def __init__(self, read: list[tuple[torch.Tensor, torch.Tensor]], rows: Sequence[int]):
+        super().__init__()
+        self._read, self._rows = read, rows
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = self._read[layer_idx]
+        return (
+            torch.cat([keys[self._rows], key_states], dim=-2),
+            torch.cat([values[self._rows], value_states], dim=-2),
+        )
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._read[layer_idx][0].shape[-2]
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        return self.get_seq_length(layer_idx) + query_length, 0
+
+
+@contextmanager
+def _kept_by_checkpointing(model: Any) -> Iterator[None]:
+    """Let checkpointed layers have the cache they are given, which they otherwise drop.
+
+    transformers does that since a cache would grow once more when the backward pass repeats a
+    layer; the two above do not grow.
+    """
+    layers = [
+        module for module in model.modules()
+        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+    ]  # fmt: skip
+    for layer in layers:
+        layer._can_checkpoint_with_cache = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer._can_checkpoint_with_cache
 
 
 def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[dict, list[int]]:
@@ -77,14 +168,15 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
         The inputs, (distinct prompts, length), and for each row the number of its prompt in them.
     """
     rows = inputs["input_ids"].shape[0]
-    looks = _pictures(inputs, pictures) if inputs.get("pixel_values") is not None else [None] * rows
+    stacked = [inputs.get(name) for name in ("pixel_values", "image_grid_thw")]
+    looks = [None] * rows if stacked[0] is None else split_pictures(*stacked, pictures)
     prompts = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)
     found: dict[Any, list[int]] = {}  # rows of other prompts, by their text
     kept: list[int] = []
     copies = []
     for row, (ids, mask) in enumerate(prompts):
         same_text = found.setdefault((*ids, *mask), [])
-        same = (number for number in same_text if _same(looks[kept[number]], looks[row]))
+        same = (number for number in same_text if same_pictures(looks[kept[number]], looks[row]))
         number = next(same, len(kept))
         if number == len(kept):
             kept.append(row)
@@ -96,19 +188,6 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
         few["pixel_values"] = torch.cat([pixels for pixels, _ in shown])
         few["image_grid_thw"] = torch.cat([grids for _, grids in shown])
     return few, copies
-
-
-def _pictures(inputs: dict[str, Any], pictures: Sequence[int]) -> list[tuple]:
-    """Patches and grids of each row's pictures."""
-    grids = inputs["image_grid_thw"].split(list(pictures))
-    sizes = [int(grid.prod(-1).sum()) for grid in grids]
-    return list(zip(inputs["pixel_values"].split(sizes), grids, strict=True))
-
-
-def _same(one: tuple | None, other: tuple | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,7 @@ train             the stages of a run, in order
 arguments         RunConfig to TRL's arguments
 trainers          TRL's trainers, with stored rollouts and exact resume
 callbacks         metrics.csv, benchmark scores, checkpoints, progress
+batches           rows of TRL's scored batches
 shared_prompts    reads each prompt once for all of its completions
 dynamic_sampling  spare prompts for groups whose rewards are all equal
 cold_start        supervised steps before the first GRPO step

@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any
 
 import torch
-from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 from vtkit.errors import UserError
+from vtkit.training.batches import take_rows
 
 # Of an advantage; rounding in the mean of eight equal rewards stays far below it.
 _NO_SPREAD = 1e-4
@@ -63,11 +63,7 @@ class SparePrompts:
     def keep(self, batch: dict[str, Any], rows: int) -> dict[str, Any]:
         """Keep (rows, ...) of TRL's scored batch: groups with spread first, then others."""
         chosen = rows_with_spread(batch["advantages"], rows, self.trainer.num_generations)
-        total = len(batch["advantages"])
-        parts = split_pixel_values_by_grid(batch)
-        kept = unsplit_pixel_values_by_grid(
-            {name: _take(part, chosen, total) for name, part in parts.items()}
-        )
+        kept = take_rows(batch, chosen)
         tokens = kept["completion_mask"].sum()  # what loss types that count tokens divide by
         kept["num_items_in_batch"] = self.trainer.accelerator.gather(tokens).sum()
         return kept
@@ -78,13 +74,6 @@ def rows_with_spread(advantages: torch.Tensor, rows: int, group: int) -> list[in
     flat = advantages.view(-1, group).abs().amax(dim=1) < _NO_SPREAD  # (B / group,)
     first = torch.argsort(flat.int(), stable=True)[: rows // group].sort().values
     return (first[:, None] * group + torch.arange(group, device=first.device)).flatten().tolist()
-
-
-def _take(part: Any, rows: list[int], total: int) -> Any:
-    if isinstance(part, list):
-        return [part[row] for row in rows]
-    whole = part is None or part.ndim == 0 or len(part) != total
-    return part if whole else part[rows]
 
 
 def _lengthen(logs: dict[str, Any], length: int) -> None:

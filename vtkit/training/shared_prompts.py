@@ -5,22 +5,27 @@ the day TRL shares prompts.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from trl import GRPOTrainer
+from trl.distributed import DistributedBackend
 from trl.models import unwrap_model_for_generation
+from trl.models.utils import _ForwardRedirection
 
 from vtkit.models.loading import ImageOnlyProcessor
 from vtkit.sampling.decoding import decode, finite_logits
+from vtkit.sampling.picture_features import PictureFeatures, is_frozen
 from vtkit.sampling.prefix_cache import PER_TOKEN, PrefixCache, can_share, distinct
 from vtkit.sampling.sampler import InverseCDFSampler
+from vtkit.training.batches import join, take_rows
 
 # A forward pass takes completions down to this share of its longest one.
 _SHORTEST = 2 / 3
+_PLACE = "place"  # of a row, before TRL shuffles them
 
 
 class RepeatedRows(torch.utils.data.Dataset):
@@ -48,18 +53,23 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.train_dataset = RepeatedRows(self.train_dataset)
+        # Shards of a tower are gathered by all processes at once, so none may leave it out.
+        frozen = is_frozen(self.model) and not self.is_fsdp_enabled
+        self._features = PictureFeatures(frozen=frozen)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         processor = self.processing_class
         remembers = self.share_prompts and isinstance(processor, ImageOnlyProcessor)
+        self._features.forget()
         with processor.remembering() if remembers else nullcontext():
-            return super()._generate_and_score_completions(inputs)
+            output = super()._generate_and_score_completions(inputs)
+        return {**output, _PLACE: torch.arange(len(inputs))}
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict, *rest: Any
     ) -> tuple[list[list[int]], Any]:
         if not self._samples():
-            with finite_logits(self.model):
+            with finite_logits(self.model), self._shared_pictures(self.model):
                 return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
         device, pad_token = self.accelerator.device, self._tokenizer.pad_token_id
         masks = [[1] * len(ids) for ids in prompt_ids]
@@ -72,7 +82,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         limit = self.max_completion_length
         # On the CPU, whatever the device: its random state is in every checkpoint.
         numbers = torch.rand(len(copies), limit, dtype=torch.float64)
-        with unwrap_model_for_generation(
+        with self._shared_pictures(self.model), unwrap_model_for_generation(
             self.model_wrapped, self.accelerator,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:  # fmt: skip
@@ -87,10 +97,32 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     def _samples(self) -> bool:
         """Tell whether rollouts are plain samples of a model that is whole on this device."""
         plain = self.top_p == 1.0 and not self.min_p and self.repetition_penalty == 1.0
-        whole = not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
         special = self.use_vllm or self.args.generation_kwargs or self.tools
-        with torch.no_grad():
-            return self.share_prompts and plain and whole and not special and can_share(self.model)
+        return plain and not special and self._shares()
+
+    def _shares(self) -> bool:
+        """Tell whether prompts are shared: by a model that is known, and whole on this device."""
+        backend = DistributedBackend(self.accelerator)
+        whole = not (backend.is_zero3 or backend.is_fsdp)
+        return self.share_prompts and whole and can_share(self.model)
+
+    def _shared_pictures(self, model: Any) -> AbstractContextManager[None]:
+        return self._features.shared(model) if self.share_prompts else nullcontext()
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        parts = self._buffered_inputs
+        # A step's gradient is the sum over its forward passes, whatever rows each has.
+        one_step = parts and len(parts) == self.args.gradient_accumulation_steps > 1
+        if parts is before or not one_step or self.loss_type == "bnpo" or not self._shares():
+            return inputs
+        whole = join(parts)
+        order = whole[_PLACE].argsort().tolist()  # copies of a prompt are together
+        size = len(order) // len(parts)
+        rows = [order[first : first + size] for first in range(0, len(order), size)]
+        self._buffered_inputs = [take_rows(whole, some) for some in rows]
+        return self._buffered_inputs[self._step % len(rows)]
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
@@ -102,34 +134,47 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         start = input_ids.shape[1] - logits_to_keep - 1
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **media}
         inputs = {name: value for name, value in inputs.items() if value is not None}
-        prompts = {**inputs, **{name: inputs[name][:, :start] for name in PER_TOKEN & {*inputs}}}
-        at_once = batch_size or len(input_ids)
-        single = self.share_prompts and self.accelerator.num_processes == 1
-        shared = single and not compute_aux_loss and can_share(model)
-        rows, copies = distinct(prompts, num_images) if shared else ({}, [])
-        if not shared or len(rows["input_ids"]) > at_once:
-            return super()._get_per_token_logps_and_entropies(
-                model, logits_to_keep=logits_to_keep, batch_size=batch_size, **inputs,
-                compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss,
-                num_images=num_images,
-            )  # fmt: skip
-        parts, order = [], []
-        with self.accelerator.autocast():
-            prefix = PrefixCache(model, rows)
-            lengths = attention_mask[:, start + 1 :].sum(1).tolist()
-            for part in _about_equal(lengths, at_once):
-                longest = max(1, lengths[part[0]])
-                read = slice(start, start + 1 + longest)
+        inner, at_once = self.accelerator.unwrap_model(model), batch_size or len(input_ids)
+        shared = self._shares() and not compute_aux_loss
+        rows, copies = distinct(_cut(inputs, start), num_images) if shared else ({}, [])
+        # A forward pass reads no more tokens than one of TRL's.
+        if not shared or len(rows["input_ids"]) * start > at_once * input_ids.shape[1]:
+            with self._shared_pictures(inner):
+                return super()._get_per_token_logps_and_entropies(
+                    model, logits_to_keep=logits_to_keep, batch_size=batch_size, **inputs,
+                    compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss,
+                    num_images=num_images,
+                )  # fmt: skip
+        lengths = attention_mask[:, start + 1 :].sum(1).tolist()
+        parts = list(_about_equal(lengths, at_once))
+
+        def score() -> list[tuple[torch.Tensor, ...]]:
+            prefix = PrefixCache(inner, rows)
+            scored = []
+            for part in parts:
+                read = slice(start, start + 1 + max(1, lengths[part[0]]))
                 ids, mask = input_ids[part, read], attention_mask[part, read]
-                scored = prefix.take([copies[row] for row in part]).follow(
-                    model, ids, mask, labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True
-                )
-                columns = [scored.log_probs, *([scored.entropy] if compute_entropy else [])]
-                parts.append([pad(column, (0, logits_to_keep - longest)) for column in columns])
-                order += part
-        back = torch.tensor(order, device=input_ids.device).argsort()
-        logps, *entropies = (torch.cat(column)[back] for column in zip(*parts, strict=True))
+                found = prefix.follow(
+                    inner, [copies[row] for row in part], ids, mask,
+                    labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True,
+                )  # fmt: skip
+                scored.append((found.log_probs, *([found.entropy] if compute_entropy else [])))
+            return scored
+
+        with self.accelerator.autocast(), self._shared_pictures(inner):
+            # DDP and DeepSpeed expect one forward call of theirs for each backward pass.
+            scored = score() if model is inner else _ForwardRedirection()(model, inner, score)
+        back = torch.tensor(sum(parts, []), device=input_ids.device).argsort()
+        logps, *entropies = (
+            torch.cat([pad(part, (0, logits_to_keep - part.shape[1])) for part in column])[back]
+            for column in zip(*scored, strict=True)
+        )
         return logps, entropies[0] if entropies else None, None
+
+
+def _cut(inputs: dict[str, Any], start: int) -> dict[str, Any]:
+    """The first ``start`` tokens of each row."""
+    return {**inputs, **{name: inputs[name][:, :start] for name in PER_TOKEN & {*inputs}}}
 
 
 def _about_equal(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -1,0 +1,46 @@
+"""The gradients of a training's first step, by written completions.
+
+Started by a launcher, with a file, to which the first process writes them, and the settings:
+FILE NAME VALUE NAME VALUE ...
+"""
+
+import sys
+
+import torch
+from shared import completions
+from transformers import TrainerCallback
+
+from vtkit.config.recipes import resolve_config
+from vtkit.training import train
+from vtkit.training.arguments import wait_for_others
+
+
+class Keep(TrainerCallback):
+    """Keeps the gradients of the first step, and ends the training."""
+
+    def __init__(self):
+        self.found = {}
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+        for name, weight in model.named_parameters():
+            if weight.grad is not None:
+                self.found[name] = weight.grad.clone()
+
+
+def first_step(*, share: bool, **changes) -> dict[str, torch.Tensor]:
+    """Gradients by weight; those of stock TRL's code where prompts are not shared."""
+    config = resolve_config(**{**changes, "max_steps": 1, "max_grad_norm": 1e9})
+    keep = Keep()
+    trainer = train.make_trainer(config)
+    trainer.__class__ = type("Written", (completions.Written,), {"share_prompts": share})
+    trainer.add_callback(keep)
+    trainer.train()
+    return keep.found
+
+
+if __name__ == "__main__":
+    file, *pairs = sys.argv[1:]
+    wait_for_others()
+    found = first_step(share=True, **dict(zip(pairs[::2], pairs[1::2], strict=True)))
+    if torch.distributed.get_rank() == 0:
+        torch.save(found, file)

@@ -38,7 +38,8 @@ def _train(args: argparse.Namespace) -> None:
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
-    from vtkit.training.train import is_main_process, train, train_or_launch
+    from vtkit.models.processes import is_main_process
+    from vtkit.training.train import train, train_or_launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler, or of launch
     checkpoint = train_or_launch(config) if config.launcher else train(config)

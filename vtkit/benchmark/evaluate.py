@@ -23,13 +23,13 @@ from vtkit.files import atomic_path, write_json
 from vtkit.judging import judge, published
 from vtkit.judging.answers import FOUND_BY
 from vtkit.judging.verdict import answer_index, benchmark_solution
-from vtkit.models.processes import is_main_process
 from vtkit.models.prompts import check_rendering, get_template, is_prefilled
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.columns import ROW_SCHEMA
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
+from vtkit.runs.surroundings import is_main_process
 from vtkit.stats import share
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 prompts   what a question looks like to the model, as chat templates
 devices   GPU or CPU, and why
-processes several of them, and weights that they share out
 loading   model and processor of a folder or a hub id
 inputs    questions with pictures as padded tensors
 adapters  which weights train: all, one part, LoRA or QLoRA

@@ -5,5 +5,6 @@ decoding      the token loop
 sampler       how a token is chosen: greedy, or with the row's own random numbers
 prefix_cache  keys and values of prompts, shared by their completions
 resumable     completions that survive a kill
+processes     several that share out the rows, and the weights
 vllm_engine   the same completions by vLLM, and the folder that it loads
 """

@@ -20,8 +20,9 @@ from torch.distributed.tensor import DTensor
 
 from vtkit.data.pictures import encoded_images
 from vtkit.errors import UserError
-from vtkit.models.processes import collected, is_main_process, place, told, whole_weights
+from vtkit.runs.surroundings import is_main_process
 from vtkit.sampling.generation import Completion, stream
+from vtkit.sampling.processes import collected, place, told, whole_weights
 from vtkit.sampling.vllm_engine import CompletionEngine
 
 _BEGINNING = b'{"weights": '  # of every file of ours, or of a torn one all there is

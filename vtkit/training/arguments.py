@@ -10,7 +10,8 @@ from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
 from vtkit.models.devices import pick_device
-from vtkit.models.processes import PATIENCE, let_cpus_shard
+from vtkit.runs.surroundings import is_asked_for
+from vtkit.sampling.processes import PATIENCE, shard_on_cpus
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
 
@@ -32,7 +33,7 @@ def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
             flush=True,
         )
         args._n_gpu = 1
-    let_cpus_shard(args.distributed_state)
+    shard_on_cpus(args.distributed_state)
     return args
 
 
@@ -40,7 +41,7 @@ def require_sharding(trainer: Any) -> None:
     """Refuse a trainer without what its launch file asks for: accelerate drops it silently."""
     found = {"FSDP": trainer.is_fsdp_enabled, "DEEPSPEED": trainer.is_deepspeed_enabled}
     for name, there in found.items():
-        if os.environ.get(f"ACCELERATE_USE_{name}") == "true" and not there:
+        if is_asked_for(name) and not there:
             raise UserError(
                 f"the launch file asks for {name} and accelerate would train without it: one "
                 "process has nothing to share out; pass --num_processes 2 or more, or start "

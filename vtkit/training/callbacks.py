@@ -16,12 +16,12 @@ from vtkit.errors import UserError
 from vtkit.files import atomic_write
 from vtkit.judging.answers import RULES
 from vtkit.judging.verdict import FORMAT_VERDICTS
-from vtkit.models.processes import told
 from vtkit.runs.checkpoints import keep_best, keep_last
 from vtkit.runs.columns import read_csv
 from vtkit.runs.folder import headless
 from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.records import best_score, score_path
+from vtkit.sampling.processes import told
 from vtkit.training.divergence import require_finite
 
 METRICS = (

@@ -25,7 +25,6 @@ from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.devices import out_of_memory_is_a_user_error, same_sums
 from vtkit.models.loading import load
-from vtkit.models.processes import is_main_process, wait_for_others
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
@@ -40,7 +39,8 @@ from vtkit.runs.manifest import (
     update_manifest,
 )
 from vtkit.runs.records import benchmark_name, score_path
-from vtkit.runs.surroundings import is_launched
+from vtkit.runs.surroundings import is_launched, is_main_process
+from vtkit.sampling.processes import wait_for_others
 from vtkit.training import cold_start, vllm_rollouts
 from vtkit.training.arguments import require_sharding, trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress

@@ -15,14 +15,10 @@ from accelerate.state import DistributedType
 from torch.distributed.fsdp import FSDPModule
 
 from vtkit.models.devices import pick_device
+from vtkit.runs.surroundings import is_asked_for
 
 PATIENCE = 3600
 """Seconds that processes wait for one that is still there. One that has died ends the others."""
-
-
-def is_main_process() -> bool:
-    """Tell the process that reads and writes from the others that a launcher started."""
-    return int(os.environ.get("RANK", 0)) == 0
 
 
 def wait_for_others() -> None:
@@ -32,15 +28,21 @@ def wait_for_others() -> None:
         PartialState(cpu=on_cpu, timeout=patience).wait_for_everyone()
 
 
-def let_cpus_shard(state: PartialState | None) -> None:
-    """Have accelerate split the weights of a model on a CPU where FSDP was asked for.
+def shard_on_cpus(state: PartialState) -> None:
+    """Let FSDP and DeepSpeed work between processes on a CPU, which exchange by gloo.
 
-    accelerate 1.15 makes FSDP of every kind of processes but ``MULTI_CPU``, and trains with DDP
-    instead without a word (``AcceleratorState``). Called before there is an ``Accelerator``.
+    accelerate 1.15 makes FSDP of all kinds of processes but ``MULTI_CPU``: there it trains with DDP
+    without a word (``AcceleratorState``). DeepSpeed 0.19 compiles an operator of its own for what
+    processes exchange on a CPU. Called before there is an ``Accelerator``.
     """
-    on_cpus = state is not None and state.distributed_type == DistributedType.MULTI_CPU
-    if on_cpus and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if state.distributed_type != DistributedType.MULTI_CPU:
+        return
+    if is_asked_for("FSDP"):
         state.distributed_type = DistributedType.MULTI_GPU
+    if is_asked_for("DEEPSPEED"):
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def place() -> tuple[int, int]:

@@ -1,15 +1,16 @@
-"""Trains runs as files of configs/accelerate say, in processes forked from one; for test_sharded.py.
+"""Trains runs as launch files say, in processes forked from one; for test_sharded.py.
 
     python tests/shared/sharded.py PLAN.json
 
 The plan has ``folder`` and ``runs``, each with ``arguments`` of ``vtkit.training``, ``file``, the
-launch file of two processes (empty: one process, none), and ``kills``. A kill is ``[rank, step, n]``:
-that process dies by SIGKILL, and the other with it, while the benchmark is scored at that step, after
-``n`` rounds; or where ``n`` is 0 (rank 0 only) when the step after that one begins. The run is then started again,
-until all kills have come. ``<folder>/<run>`` is the run, ``<run>.log`` what it
-printed, ``<run>.<rank>.json`` what each process says of its weights.
+launch file of two processes (empty: one process, none), and ``kills``. A kill ``[rank, step, n]``
+is SIGKILL for that process, and then the other, after ``n`` rounds of scoring at that step; with
+``n`` 0, for rank 0 alone, when the next step begins. Then the run is started again.
+``<folder>/<run>`` is the run, ``<run>.log`` what it printed, ``<run>.<rank>.json`` what each process
+says of its weights.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -55,14 +56,19 @@ def environment(file: str) -> dict[str, str]:
     """What ``accelerate launch`` tells two processes by a file of configs/accelerate."""
     path = ROOT / "configs" / "accelerate" / f"{file}.yaml"
     options = ["--config_file", str(path), "--num_processes", "2", "--main_process_port", "0", "x"]
-    args, _, _ = _validate_launch_command(launch_command_parser().parse_args(options))
-    deepspeed = args.use_deepspeed
-    found = prepare_deepspeed_cmd_env(args)[1] if deepspeed else prepare_multi_gpu_env(args)
+    args, asked, _ = _validate_launch_command(launch_command_parser().parse_args(options))
+    if args.use_deepspeed:
+        args.deepspeed_fields_from_accelerate_config = ",".join(asked.deepspeed_config)
+        found = prepare_deepspeed_cmd_env(args)[1]
+    else:
+        found = prepare_multi_gpu_env(args)
     return {name: value for name, value in found.items() if name.startswith(OURS)}
 
 
 def main(plan: dict) -> None:
     killed.warm_up()
+    if any(run["file"] == "zero2" for run in plan["runs"].values()):
+        importlib.import_module("deepspeed")
     train.RolloutGRPOTrainer = Reporting
     for name, run in plan["runs"].items():
         place = Path(plan["folder"]) / name

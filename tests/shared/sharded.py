@@ -5,9 +5,8 @@
 The plan has ``folder`` and ``runs``, each with ``arguments`` of ``vtkit.training``, ``file``, the
 launch file of two processes (empty: one process, none), and ``kills``. A kill ``[rank, step, n]``
 is SIGKILL for that process, and then the other, after ``n`` rounds of scoring at that step; with
-``n`` 0, for rank 0 alone, when the next step begins. Then the run is started again.
-``<folder>/<run>`` is the run, ``<run>.log`` what it printed, ``<run>.<rank>.json`` what each process
-says of its weights.
+``n`` 0, for rank 0 alone, when the next step begins. Then the run is started again. Next to each
+run is what it printed, ``<run>.log``, and what each process says of its weights.
 """
 
 import importlib

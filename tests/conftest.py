@@ -29,6 +29,7 @@ LONGEST = (
     "whole/test_lab.py",
     "whole/test_end_to_end.py",
     "training/test_exact_resume.py",
+    "training/test_sharded.py",
     "training/test_launch.py",
     "report/test_browser.py",
     "whole/test_failures.py",

@@ -14,6 +14,7 @@ from vtkit.benchmark.evaluate import evaluate
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.errors import UserError
 from vtkit.models.loading import load_model, load_processor
+from vtkit.sampling import resumable
 from vtkit.sampling.generation import generate, stream
 from vtkit.sampling.resumable import generate_resumable, weights_digest
 
@@ -159,6 +160,36 @@ def test_the_digest_sees_every_weight():
             parameter.copy_(before)
     assert weights_digest(model) == first
     assert weights_digest(model.to(torch.bfloat16)) != first
+
+
+def test_the_digest_does_not_depend_on_how_much_is_summed_at_once(model, monkeypatch):
+    first = weights_digest(model)
+    monkeypatch.setattr(resumable, "_AT_ONCE", 1000)
+    assert weights_digest(model) == first
+
+
+def test_rows_are_shared_out_and_one_process_writes(
+    model, processor, rows, whole, tmp_path, monkeypatch
+):
+    """Two processes in turn: what the second makes is handed to the first."""
+    made = []
+    for number in (1, 0):
+        counting = Counting(model)
+        monkeypatch.setattr(resumable, "place", lambda number=number: (number, 2))
+        monkeypatch.setattr(resumable, "is_main_process", lambda number=number: number == 0)
+        monkeypatch.setattr(resumable, "told", lambda found: found or {})
+        if number == 1:
+            monkeypatch.setattr(resumable, "collected", lambda part: made.append(part) or [part])
+            with pytest.raises(KeyError):  # it lacks the other's
+                generate_resumable(tmp_path / "x", counting, processor, rows, **LIMITS)
+            assert not (tmp_path / "x").exists()
+        else:
+            monkeypatch.setattr(resumable, "collected", lambda part: [part, made.pop(0)])
+            found = generate_resumable(tmp_path / "x", counting, processor, rows, **LIMITS)
+        assert counting.answered == N // 2
+    assert found == whole
+    kept = [json.loads(line) for line in (tmp_path / "x").read_bytes().splitlines()[1:]]
+    assert {row: (text, tokens) for row, text, tokens in kept} == dict(enumerate(whole))
 
 
 def test_a_folder_that_cannot_be_written(model, processor, rows, tmp_path):

@@ -75,6 +75,15 @@ def test_two_processes_have_the_metrics_of_one(one_and_two):
 
 
 @pytest.mark.slow
+def test_two_processes_write_the_scores_of_one(one_and_two):
+    one, two = (
+        {path.name: path.read_bytes() for path in (folder / "evals").iterdir()}
+        for folder in one_and_two.values()
+    )
+    assert one == two and len(one) == 2 * 2  # before and after
+
+
+@pytest.mark.slow
 def test_two_processes_keep_every_completion_once(one_and_two):
     one, two = (
         load_rollouts(folder)
@@ -239,10 +248,10 @@ def test_two_gpus_without_a_launcher_are_one(recipe, tiny, tmp_path, monkeypatch
     assert "2 GPUs are visible" in said and "--num_processes 2 -m vtkit.training" in said
 
 
-def test_where_weights_are_split_every_process_scores():
-    for together, scored in ((False, []), (True, [0])):
+def test_every_process_scores_where_the_first_has_no_score():
+    for done, scored in ((False, [0]), (True, [])):
         found = []
-        callback = Evaluation(found.append, lambda step: False, every=4, together=together)
+        callback = Evaluation(found.append, lambda step, done=done: done, every=4)
         state = SimpleNamespace(global_step=0, max_steps=10, is_world_process_zero=False)
         callback.on_train_begin(None, state, None)
         assert found == scored

@@ -2,10 +2,13 @@
 
 python -m vtkit.benchmark --model runs/x/checkpoints/checkpoint-100 --data data/mini --out out
 python -m vtkit.benchmark --model Qwen/Qwen2-VL-2B --benchmark blink --data data/blink --out out
+
+On several GPUs: ``accelerate launch --config_file configs/accelerate/ddp.yaml -m vtkit.benchmark``.
 """
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,34 +35,43 @@ def _score(args: argparse.Namespace) -> None:
     from vtkit.models.loading import choose_prompt, load_model, load_processor, require_tokenizer
     from vtkit.runs.checkpoints import step_of
     from vtkit.runs.folder import hold
+    from vtkit.runs.leash import end_with_parent
+    from vtkit.runs.surroundings import is_main_process
+    from vtkit.sampling.processes import place, wait_for_others
     from vtkit.sampling.vllm_engine import CompletionEngine
 
+    end_with_parent()
     step = step_of(Path(args.model))
     require_name(args.out, "--out")
     finished = Path(args.out) / f"step-{step:06d}.json"
     if finished.exists():
         raise UserError(f"{finished} is there already; name another folder with --out")
     rows = _rows(args)
+    wait_for_others()
     device, reason = pick_device()
     prompt = choose_prompt(args.model, args.prompt)
     processor = load_processor(args.model, prompt=prompt, max_pixels=args.max_pixels)
     dtype = "bfloat16" if device == "cuda" else "float32"
     if args.engine == "vllm":
-        place = Path(args.out) / "engine"
-        model = CompletionEngine(args.model, processor, place, device=device, dtype=dtype)
+        if place()[1] > 1:
+            raise UserError("--engine vllm: scores in one process; leave out `accelerate launch`")
+        folder = Path(args.out) / "engine"
+        model = CompletionEngine(args.model, processor, folder, device=device, dtype=dtype)
     else:
         model = load_model(args.model, dtype=dtype)
         require_tokenizer(model, processor, args.model)
     questions = f"{len(rows)} questions with prompt {prompt}"
-    print(f"{NAMES[args.benchmark]}: {questions}, {reason}", flush=True)
-    with hold(args.out):
+    if is_main_process():
+        print(f"{NAMES[args.benchmark]}: {questions}, {reason}", flush=True)
+    with hold(args.out) if is_main_process() else nullcontext():
         result = evaluate(
             model, processor, rows, args.out,
             step=step, prompt=prompt, batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
         )  # fmt: skip
-    print(table(result))
-    print(f"rows: {finished.with_suffix('.parquet')}")
+    if is_main_process():
+        print(table(result))
+        print(f"rows: {finished.with_suffix('.parquet')}")
 
 
 def table(result: dict[str, Any]) -> str:

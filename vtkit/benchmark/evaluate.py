@@ -29,6 +29,7 @@ from vtkit.runs.checkpoints import last_checkpoint, step_of
 from vtkit.runs.columns import ROW_SCHEMA
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
+from vtkit.runs.surroundings import is_main_process
 from vtkit.stats import share
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def evaluate(
 
     ``step-000000.parquet`` (``ROW_SCHEMA``) is written first and ``step-000000.json`` last: if the
     second exists, the evaluation is complete. Until then ``step-000000.completions.jsonl`` keeps
-    the completions: a stopped evaluation resumes with the questions that have none.
+    the completions: a stopped evaluation resumes with the questions that have none. All processes
+    that a launcher started call it together, and share the questions out.
 
     Args:
         dataset: rows of :mod:`vtkit.data.cv_bench` or :mod:`vtkit.data.blink_vsr`.
@@ -70,7 +72,7 @@ def evaluate(
 
     file = Path(out) / f"step-{step:06d}"
     kept = file.with_suffix(".completions.jsonl")
-    for path in (file.with_suffix(".parquet"), file.with_suffix(".json")):
+    for path in (file.with_suffix(".parquet"), file.with_suffix(".json")) * is_main_process():
         if os.path.lexists(path) and not kept.is_file():  # our own are written before it goes
             raise UserError(f"{path} is there already; move it away, or choose another folder")
     get_template(prompt)
@@ -90,10 +92,11 @@ def evaluate(
         **score(rows),
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
     }
-    with atomic_path(file.with_suffix(".parquet")) as draft:
-        pq.write_table(pa.Table.from_pylist(rows, ROW_SCHEMA), draft)
-    write_json(file.with_suffix(".json"), result)
-    kept.unlink(missing_ok=True)
+    if is_main_process():
+        with atomic_path(file.with_suffix(".parquet")) as draft:
+            pq.write_table(pa.Table.from_pylist(rows, ROW_SCHEMA), draft)
+        write_json(file.with_suffix(".json"), result)
+        kept.unlink(missing_ok=True)
     return result
 
 

@@ -1,7 +1,4 @@
-"""Upper bound on a run's disk use. A run that cannot fit is refused before it starts.
-
-What ZeRO and FSDP store twice is not counted.
-"""
+"""Upper bound on a run's disk use. A run that cannot fit is refused before it starts."""
 
 import shutil
 from pathlib import Path
@@ -10,22 +7,33 @@ from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
 from vtkit.planning.memory import FULL, GB
 from vtkit.runs.checkpoints import KEPT
+from vtkit.runs.surroundings import is_asked_for
 
 SMALL_FILES = 16e6  # bytes: Qwen2-VL's tokenizer has 11 MB, the trainer's log of 1,500 steps 2 MB
 # Of a completion: bytes a token (English has 4 to 5) and of what is stored with it. An upper bound:
 # files are compressed, to about a tenth on the miniature.
 TOKEN, RECORD = 5, 1000
+TIED = 0.3  # of the parameters, at most: an embedding that FSDP saves again as the head
 QUESTIONS = 2638  # of CV-Bench, where the configuration says "all"
 
 
 def needed(config: RunConfig, *, total: int, trained: int) -> dict[str, float]:
-    """Bytes by part, at most, for a model of ``total`` parameters of which ``trained`` train."""
+    """Bytes by part, at most, for a model of ``total`` parameters of which ``trained`` train.
+
+    FSDP and DeepSpeed save the weights once more in a form of their own, DeepSpeed a third time for
+    its optimizer; under bfloat16 it takes less than that.
+    """
     grpo = config.algorithm == "grpo"
     weights = FULL * (total if config.adapter == "none" else trained) + SMALL_FILES
+    again = 0.0
+    if is_asked_for("FSDP") or config.launcher == "fsdp2":
+        again = (1 + TIED) * weights
+    elif is_asked_for("DEEPSPEED") or config.launcher == "zero2":
+        again = weights + FULL * trained
     prompts = config.steps * (config.prompts_per_step + config.spare_prompts)
     scored = (2 + config.steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)
     return {
-        "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained),  # one is being written
+        "checkpoints": (KEPT + 1) * (weights + 2 * FULL * trained + again),  # one is being written
         "best": weights,  # linked to a checkpoint, until that is deleted
         "cold start": weights if grpo and config.cold_start else 0.0,
         "rollouts": grpo * prompts * config.num_generations

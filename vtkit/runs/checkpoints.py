@@ -26,7 +26,7 @@ BEST, BEST_RECORD = "best", "best.json"
 # What only resuming needs, and what tells of this machine: paths, names, times.
 NOT_MODEL = [
     "optimizer*", "scheduler.pt", "rng_state*", "training_args.bin", "trainer_state.json",
-    "global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*", HALF, WHOLE,
+    "global_step*", "latest", "zero_to_*.py", "pytorch_model_fsdp*", HALF, WHOLE,
 ]  # fmt: skip
 
 

@@ -15,6 +15,16 @@ def is_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def is_main_process() -> bool:
+    """Tell the process that reads and writes from the others that a launcher started."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def is_asked_for(engine: str) -> bool:
+    """Whether the file that this process was launched with asks for ``FSDP`` or ``DEEPSPEED``."""
+    return os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() == "true"
+
+
 def require_surroundings(*, alone: bool = True) -> None:
     """Refuse a launcher's leftovers and too few open files, before anything is written.
 

@@ -6,5 +6,6 @@ sampler           how a token is chosen: greedy, or with the row's own random nu
 prefix_cache      keys and values of prompts, shared by their completions
 picture_features  what the vision tower makes of pictures, shared by their copies
 resumable         completions that survive a kill
+processes         several that share out the rows, and the weights
 vllm_engine       the same completions by vLLM, and the folder that it loads
 """

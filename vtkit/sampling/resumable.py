@@ -1,26 +1,33 @@
 """Store greedy completions on disk batch by batch, and resume from them after a kill.
 
 An append-only file has a line of settings, which are everything that a completion depends on, and a
-line ``[row, text, tokens]`` for each. Where settings differ, all completions are made again.
+line ``[row, text, tokens]`` for each. Where settings differ, all completions are made again. If
+there are several processes, they share the rows out; the first alone reads and writes the file.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.distributed.tensor import DTensor
 
 from vtkit.data.pictures import encoded_images
 from vtkit.errors import UserError
+from vtkit.runs.surroundings import is_main_process
 from vtkit.sampling.generation import Completion, stream
+from vtkit.sampling.processes import collected, place, told, whole_weights
 from vtkit.sampling.vllm_engine import CompletionEngine
 
 _BEGINNING = b'{"weights": '  # of every file of ours, or of a torn one all there is
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_AT_ONCE = 2**22  # numbers: torch adds them up in a copy of 8 bytes each
 
 
 def generate_resumable(
@@ -33,9 +40,9 @@ def generate_resumable(
     max_new_tokens: int,
     progress: bool = False,
 ) -> list[Completion]:
-    """Generate the completions that ``path`` lacks; returns all, in row order.
+    """Generate the completions that ``path`` lacks; returns all, in row order, in every process.
 
-    The complete file is left for the caller to remove.
+    The complete file is left for the caller to remove. All processes that have joined call it.
 
     Args:
         model: or a :class:`CompletionEngine`, which rounds differently: its completions do not
@@ -46,20 +53,44 @@ def generate_resumable(
     """
     path = Path(path)
     settings = _fingerprint(model, processor, dataset, max_new_tokens)
-    found = _read(path, settings, len(dataset))
-    if found:
-        print(f"{path}: {len(found)} of {len(dataset)} completions are there already", flush=True)
-    begun = path.is_file() and path.stat().st_size > 0
-    _append(path, [] if begun else [settings])  # tells now if it cannot be written
-    vllm = isinstance(model, CompletionEngine)
-    completions = model.stream if vllm else partial(stream, model)
-    for batch in completions(
-        processor, dataset,
-        batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress, done=found,
-    ):  # fmt: skip
-        _append(path, [[row, *completion] for row, completion in batch.items()])
-        found |= batch
+    found = told(_begin(path, settings, len(dataset)) if is_main_process() else None)
+    number, processes = place()
+    missing = [row for row in range(len(dataset)) if row not in found]
+    rows = sorted([*found, *missing[number::processes]])
+    if isinstance(model, CompletionEngine):
+        completions, weights = model.stream, nullcontext()
+    else:
+        completions, weights = partial(stream, model), whole_weights(model)
+    batches = completions(
+        processor, dataset.select(rows), batch_size=batch_size, max_new_tokens=max_new_tokens,
+        progress=progress and is_main_process(),
+        done=[n for n, row in enumerate(rows) if row in found],
+    )  # fmt: skip
+    with weights:
+        for batch in _rounds({rows[n]: one for n, one in part.items()} for part in batches):
+            if is_main_process():
+                _append(path, [[row, *completion] for row, completion in batch.items()])
+            found |= batch
     return [found[row] for row in range(len(dataset))]
+
+
+def _begin(path: Path, settings: dict[str, Any], n: int) -> dict[int, Completion]:
+    """Read the completions of a file, or start it; tells now if it cannot be written."""
+    found = _read(path, settings, n)
+    if found:
+        print(f"{path}: {len(found)} of {n} completions are there already", flush=True)
+    begun = path.is_file() and path.stat().st_size > 0
+    _append(path, [] if begun else [settings])
+    return found
+
+
+def _rounds(batches: Iterator[dict[int, Completion]]) -> Iterator[dict[int, Completion]]:
+    """Yield in every process what all have made since the last round, until none makes more."""
+    while True:
+        parts = [part for part in collected(next(batches, None)) if part is not None]
+        if not parts:
+            return
+        yield {row: completion for part in parts for row, completion in part.items()}
 
 
 def _fingerprint(model: Any, processor: Any, dataset: Dataset, limit: int) -> dict[str, Any]:
@@ -78,13 +109,25 @@ def _fingerprint(model: Any, processor: Any, dataset: Dataset, limit: int) -> di
 def weights_digest(model: torch.nn.Module) -> str:
     """16 hexadecimal digits that change when a weight does, the same on every machine.
 
-    Bits are summed as integers: weights that merely swap places within a tensor go unnoticed.
+    Bits are summed as integers: weights that merely swap places within a tensor go unnoticed. Of a
+    tensor that is split each process sums its part: the digest is that of the whole model.
     """
+    weights = model.state_dict()
+    split = [name for name, tensor in weights.items() if isinstance(tensor, DTensor)]
+    sums = {name: _sum_of_bits(tensor) for name, tensor in weights.items()}
+    parts = collected([sums[name] for name in split]) if split else []
+    sums |= {name: sum(found) for name, *found in zip(split, *parts, strict=True)}
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        bits = tensor.detach().contiguous().view(_INTEGERS[tensor.element_size()])
-        digest.update(f"{name} {tensor.dtype} {int(bits.sum(dtype=torch.int64))}\n".encode())
+    for name, tensor in weights.items():
+        total = (sums[name] + 2**63) % 2**64 - 2**63  # as 64 bits hold it
+        digest.update(f"{name} {tensor.dtype} {total}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _sum_of_bits(tensor: torch.Tensor) -> int:
+    own = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    bits = own.detach().contiguous().view(-1).view(_INTEGERS[own.element_size()])
+    return sum(int(part.sum(dtype=torch.int64)) for part in bits.split(_AT_ONCE))
 
 
 def _questions_digest(dataset: Dataset) -> str:

@@ -31,14 +31,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     from vtkit.runs.leash import end_with_parent
-    from vtkit.runs.surroundings import require_surroundings
+    from vtkit.runs.surroundings import is_main_process, require_surroundings
 
     end_with_parent()
     require_surroundings(alone=False)
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
-    from vtkit.training.train import is_main_process, train, train_or_launch
+    from vtkit.training.train import train, train_or_launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler, or of launch
     checkpoint = train_or_launch(config) if config.launcher else train(config)

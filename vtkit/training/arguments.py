@@ -2,29 +2,19 @@
 
 import importlib.util
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from trl import GRPOConfig, SFTConfig
 
 from vtkit.config.run_config import RunConfig
 from vtkit.data.formats import FORMATS
 from vtkit.errors import UserError
 from vtkit.models.devices import pick_device
+from vtkit.runs.surroundings import is_asked_for
+from vtkit.sampling.processes import PATIENCE, shard_on_cpus
 from vtkit.training import vllm_rollouts
 from vtkit.training.trackers import PROJECT, run_name
-
-# Seconds that processes wait for the one that scores the benchmark; the default is half an hour.
-_PATIENCE = 6 * 3600
-
-
-def wait_for_others() -> None:
-    """Join the processes that a launcher started with this one, and wait until all are here."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        on_cpu, patience = pick_device()[0] == "cpu", timedelta(seconds=_PATIENCE)
-        PartialState(cpu=on_cpu, timeout=patience).wait_for_everyone()
 
 
 def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
@@ -44,7 +34,20 @@ def trainer_arguments(config: RunConfig, **changes: Any) -> Any:
             flush=True,
         )
         args._n_gpu = 1
+    shard_on_cpus(args.distributed_state)
     return args
+
+
+def require_sharding(trainer: Any) -> None:
+    """Refuse a trainer without what its launch file asks for: accelerate drops it silently."""
+    found = {"FSDP": trainer.is_fsdp_enabled, "DEEPSPEED": trainer.is_deepspeed_enabled}
+    for name, there in found.items():
+        if is_asked_for(name) and not there:
+            raise UserError(
+                f"the launch file asks for {name} and accelerate would train without it: one "
+                "process has nothing to share out; pass --num_processes 2 or more, or start "
+                "training without a launcher"
+            )
 
 
 def _shared_arguments(config: RunConfig) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def _shared_arguments(config: RunConfig) -> dict[str, Any]:
         save_strategy="steps", save_steps=config.save_steps,
         report_to=[], run_name=run_name(config), project=PROJECT,
         disable_tqdm=True, dataloader_pin_memory=not on_cpu,
-        ddp_timeout=_PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
+        ddp_timeout=PATIENCE, ddp_find_unused_parameters=False,  # every row has a picture
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from vtkit.runs.contents import read_scores
 from vtkit.runs.folder import headless
 from vtkit.runs.marks import begin, mark_whole
 from vtkit.runs.records import best_score, score_path
+from vtkit.sampling.processes import told
 from vtkit.training.divergence import require_finite
 from vtkit.training.symptoms import Course
 
@@ -117,23 +118,20 @@ def _write_csv(path: Path, rows: list[dict[str, str]], columns: list[str]) -> No
 class Evaluation(TrainerCallback):
     """Score the benchmark before the first step, every ``every`` steps and after the last.
 
+    All processes score, each a part of the questions.
+
     Args:
         score: called with the step.
-        done: tells whether a step has its score already (after a resume).
-        together: every process scores, as each holds only a part of the weights.
+        done: tells whether a step has its score already (after a resume); the first process asks.
     """
 
-    def __init__(
-        self, score: Callable[[int], None], done: Callable[[int], bool], every: int,
-        *, together: bool = False,
-    ):  # fmt: skip
-        self.score, self.done, self.every, self.together = score, done, every, together
+    def __init__(self, score: Callable[[int], None], done: Callable[[int], bool], every: int):
+        self.score, self.done, self.every = score, done, every
 
     def on_train_begin(self, args, state, control, **kwargs):
         # A run killed between a checkpoint and its score lacks the score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
-        ours = state.is_world_process_zero or self.together
-        if due and ours and not self.done(state.global_step):
+        if due and not told(self.done(state.global_step)):
             self.score(state.global_step)
         if due:
             PartialState().wait_for_everyone()  # what is saved depends on the score

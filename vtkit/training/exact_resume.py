@@ -42,10 +42,13 @@ class ExactResume:
         with _reading(checkpoint, "rng_state*.pth"):
             super()._load_rng_state(checkpoint)
 
-    def _save(self, *args: Any, **kwargs: Any) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # How the last batch was padded is no part of a checkpoint, and differs after a resume.
         tokenizer_of(self.processing_class).backend_tokenizer.no_padding()
-        super()._save(*args, **kwargs)
+        # Put together from parts, a tied matrix comes twice, and would be saved twice.
+        for name in getattr(self.model, "all_tied_weights_keys", {}):
+            (state_dict or {}).pop(name, None)
+        super()._save(output_dir, state_dict)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         # TRL draws each epoch's order from one running generator: a run resumed in a later epoch

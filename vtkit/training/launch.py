@@ -20,6 +20,7 @@ from vtkit.runs.leash import leash
 
 CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
+_DEEPSPEED = "pip install deepspeed==0.19.8"
 _SECONDS = 2.0  # between looks at metrics.csv
 
 
@@ -68,7 +69,7 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     path = CONFIGS / f"{launcher}.yaml"
     needs_deepspeed = read_yaml(path).get("distributed_type") == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
-        raise UserError(f"{launcher}: DeepSpeed is not installed; `pip install deepspeed`, or ddp")
+        raise UserError(f"{launcher}: DeepSpeed is not installed; `{_DEEPSPEED}`, or use ddp")
     number = ["--num_processes", str(processes)] if processes else []
     pairs = [(f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY]
     changed = changed_settings(config).items()

@@ -39,9 +39,10 @@ from vtkit.runs.manifest import (
     update_manifest,
 )
 from vtkit.runs.records import benchmark_name, score_path
-from vtkit.runs.surroundings import is_launched
+from vtkit.runs.surroundings import is_launched, is_main_process
+from vtkit.sampling.processes import wait_for_others
 from vtkit.training import cold_start, vllm_rollouts
-from vtkit.training.arguments import trainer_arguments, wait_for_others
+from vtkit.training.arguments import require_sharding, trainer_arguments
 from vtkit.training.callbacks import Checkpoints, Evaluation, MetricsLog, Progress, Symptoms
 from vtkit.training.divergence import Finite, divergence_is_a_user_error
 from vtkit.training.exact_resume import describe_resume, exactness
@@ -145,11 +146,6 @@ def _train(trainer: Any, folder: Path, checkpoints: Path) -> None:
         raise
 
 
-def is_main_process() -> bool:
-    """Tell the process that writes from the others that ``accelerate launch`` started."""
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 def finished(config: RunConfig) -> Path | None:
     """The final checkpoint if the run is complete."""
     checkpoint = last_checkpoint(Path(config.run_dir) / "checkpoints")
@@ -248,6 +244,7 @@ def make_trainer(config: RunConfig, **changes: Any) -> Any:
         lambda: _trainer(config, args, dataset, model, processor),
         args, config, model, processor, dataset, this_machine()[1],
     )  # fmt: skip
+    require_sharding(trainer)
     adapters.settle(trainer.model, config, None if config.adapter == "none" else start)
     return trainer
 
@@ -301,12 +298,10 @@ def _evaluation(config: RunConfig, trainer: Any) -> Evaluation:
             model, trainer.processing_class, rows, out, step=step, prompt=config.prompt,
             batch_size=config.eval_batch_size, max_new_tokens=config.eval_max_new_tokens,
         )["accuracy"]  # fmt: skip
-        print(
-            f"{name} at step {step}: {accuracy['value']:.1%} of {accuracy['n']} "
-            f"({accuracy['low']:.1%} to {accuracy['high']:.1%})", flush=True,
-        )  # fmt: skip
+        if is_main_process():
+            print(
+                f"{name} at step {step}: {accuracy['value']:.1%} of {accuracy['n']} "
+                f"({accuracy['low']:.1%} to {accuracy['high']:.1%})", flush=True,
+            )  # fmt: skip
 
-    return Evaluation(
-        score, lambda step: score_path(out, step).is_file(), config.eval_steps,
-        together=trainer.is_fsdp_enabled,
-    )  # fmt: skip
+    return Evaluation(score, lambda step: score_path(out, step).is_file(), config.eval_steps)

@@ -11,8 +11,8 @@ from shared import completions
 from transformers import TrainerCallback
 
 from vtkit.config.recipes import resolve_config
+from vtkit.sampling.processes import wait_for_others
 from vtkit.training import train
-from vtkit.training.arguments import wait_for_others
 
 
 class Keep(TrainerCallback):

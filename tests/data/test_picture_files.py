@@ -104,6 +104,22 @@ def test_more_than_8_bits_are_scaled_and_not_clipped():
     assert shades(np.array([5, 5], np.int32)) == [0, 0]
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pictures_are_on_white(mode):
+    """As transformers 5.23 and vLLM have it; transformers 5.17 would leave black."""
+    clear = Image.new("RGBA", (4, 2), (200, 200, 200, 255))
+    clear.putpixel((1, 0), (0, 0, 0, 0))
+    if mode == "P":
+        clear = clear.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=2)
+        data = encoded("PNG", clear, transparency=clear.getpixel((1, 0)))
+    else:
+        data = encoded("PNG", clear.convert(mode))
+    picture = decoded({"bytes": data, "path": None})
+    assert picture.mode == "RGB"
+    assert picture.getpixel((1, 0)) == (255, 255, 255)
+    assert picture.getpixel((0, 0)) == (200, 200, 200)
+
+
 def test_ordinary_pictures_are_decoded_as_the_library_does():
     upside_down = Image.Exif()
     upside_down[0x0112] = 6

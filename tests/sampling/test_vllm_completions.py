@@ -60,7 +60,7 @@ def test_several_pictures_are_expanded_each(fake_vllm, random_base, processor, r
 
 
 def test_pictures_come_as_transformers_reads_them(fake_vllm, random_base, rows, tmp_path):
-    """vLLM has nothing to resize, and no transparency to put on white."""
+    """vLLM has nothing to resize; transparent pictures are on white for both."""
     processor = load_processor(random_base, prompt="base")  # to 4,096 pixels, no more, no less
 
     def clear(row):
@@ -77,7 +77,7 @@ def test_pictures_come_as_transformers_reads_them(fake_vllm, random_base, rows, 
         (picture,) = prompt["multi_modal_data"]["image"]
         assert picture.mode == "RGB" and picture.size == (64, 48)
         stored = changed[row]["image"]
-        assert stored.mode == "RGBA" and stored.size == (100, 75)
+        assert stored.mode == "RGB" and stored.size == (100, 75)
         ours = tool([stored], return_tensors="pt")
         sent = tool([picture], return_tensors="pt", do_resize=False)
         assert torch.equal(ours["pixel_values"], sent["pixel_values"])

@@ -123,12 +123,25 @@ def opened(cell: Mapping[str, Any]) -> Iterator[Image.Image]:
 
 
 def decoded(cell: Mapping[str, Any]) -> Image.Image:
-    """Decode a picture as it is stored, upright and in 8 bits; raises as :func:`opened`."""
+    """Decode a picture as it is stored, upright, opaque, in 8 bits; raises as :func:`opened`."""
     with opened(cell) as picture:
         picture.load()
         if picture.getexif().get(ExifTags.Base.Orientation) is not None:
             picture = ImageOps.exif_transpose(picture)
-        return eight_bit(picture)
+        return eight_bit(opaque(picture))
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """Put a transparent picture on white, as a page shows it; others stay as they are.
+
+    Each reader has its own way: transformers 5.23 and vLLM put it on white, transformers 5.17
+    drops its alpha, which mostly leaves black.
+    """
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    page = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(page, layer).convert("RGB")
 
 
 def eight_bit(picture: Image.Image) -> Image.Image:

@@ -99,7 +99,7 @@ def fitted(processor: Any, picture: Image.Image) -> Image.Image:
     """Return a picture as ``processor`` reads it: in RGB, and at the size that it gives it.
 
     vLLM itself resizes with torchvision, up to 22 of 255 away from Pillow where one side grows
-    and the other shrinks, and puts transparent pictures on white, where transformers drops alpha.
+    and the other shrinks.
     """
     tool = processor.image_processor
     height, width = smart_resize(

@@ -40,8 +40,8 @@ _INTENT = re.compile(
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
-    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
-    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|belongs?\sto|match(?:es)?|equals?|spells?|reads?|says?"
+    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|está|shows?|depicts?"
+    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|belongs?\sto|falls?\s(?:in|into|within)|match(?:es)?|equals?|spells?|reads?|says?"
     r"|st(?:ands?|ood)|lies|lay|sits?|sat|hangs?|rests?|stays?|remains?|goes|went|mov(?:es|ed)"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)"
@@ -50,6 +50,9 @@ _PREDICATE = re.compile(
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
+_KIND = re.compile(
+    r"\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region)$"
+)  # "the Ionic order", "the 11-15 range"
 _SIZES = (
     "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heavi"
     "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
@@ -195,7 +198,7 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
         if _NEGATED.search(sentence, 0, verb.start()):
             continue
         rest = sentence[verb.end() :]
-        tail = _PREDICATE_END.split(rest + " ", maxsplit=1)[0]
+        tail = _KIND.sub("", _PREDICATE_END.split(rest + " ", maxsplit=1)[0])
         match = match_choice(tail, choices)
         if _PLACE.match(rest):
             continue  # "it comes last"

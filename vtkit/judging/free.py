@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from vtkit.judging import statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import MAX_PHRASE, match_choice
-from vtkit.judging.values import Value, read_value, same_quantity, same_value
-from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
+from vtkit.judging.values import Value, read_value, rounds, same_quantity
+from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, key_words, words
 
 _MAX_CLAIM = 200
 _LABELLED = re.compile(
@@ -56,8 +56,9 @@ _ILLUSTRATED = re.compile(
     r"(.*(?:√|π|\\sqrt|\\pi).*?)\s?\$?(?:≈|\\approx)\s?\$?-?\d+\.\d+\W*", re.DOTALL
 )
 _ROUGHLY = re.compile(
-    r"\b(?:about|approximately|roughly|around)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
+    r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
 )
+_ROUNDED = re.compile(r",?\s(?:or|i\.e\.,?)\s(?:about|approximately|roughly)\s([^,;]{1,20})$")
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
 _OPENING = re.compile(
     r"^(?:(?:then|now|next|finally|and)\b,?\s|[A-Z][A-Za-z ]{2,40}:\s"
@@ -68,22 +69,23 @@ _TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
 # The last value of a sentence: its clauses, what only supports it, what leads to it and follows it.
 _CLAUSES = re.compile(r"(?<!\s)[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
 _ASIDE = re.compile(
-    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|comes|yields?)\b)"
+    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|reduces|comes|yields?)\b)"
     r"|where|with|given|if|when|including|instead|up|down|like|half"
     r"|compared|followed|the same|i\.e|\()(?!\w)",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
     r".*\b(?:is|are|was|were|equals?|makes?|gives?|yields?|leaves?|has|have|had|shows?|bears?|uses?"
-    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s"
+    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s|sold|(?!f?boxed)\w{3,}ed"
     r"|(?P<weak>year|number|by|at(?!\sleast|\smost)|to|up|only))\b(?=.*\d|.*\b[a-z]+)",
     re.IGNORECASE | re.DOTALL,
 )
 _DENIED = re.compile(r"\b(?:not|never|or)\b|n['’]t\b|不|没", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\b[^,]*\d[^,]*\bto\b|\d\s?[–—]\s?\d", re.IGNORECASE)
 _REST = re.compile(
-    r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s[^\d]*|\s(?:remains?|altogether|total|left))?[.!]*$"
+    r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s(?:[^\d]*|(?:1[5-9]|20)\d\d)|\s(?:remains?|altogether|total|left))?[.!]*$"
 )
+_MEASURED = re.compile(r"\d[\d.,]*\s?[A-Za-z°%/]+[²³]?")
 _NOT_BUT = re.compile(r"\bnot\s[^,.;]{1,40},?\sbut\s", re.IGNORECASE)
 _BOX = re.compile(r"\s*\$?\\f?boxed\s?\{(.*)\}\$?\s*", re.DOTALL)
 _TEXT = re.compile(r"\\(?:text\w{0,2}|mathrm|mbox)\s?\{([^{}]*)\}")
@@ -93,6 +95,17 @@ _SCALES = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b",
     re.IGNORECASE,
 )
+_NAMING = re.compile(
+    r"(?:the|this|that|it|he|she|they|we|i|its|his|her|in|on)\b[^.,;:!?\n]*?\s"
+    r"(?:(?P<is>is|are|was|were)|reads?|says?|shows?|spells?|(?:is|are) wearing|wears?|holds?|called|named)"
+    r":?\s(?!not\b)(?=[\w\"'“*])",
+    re.IGNORECASE,
+)
+_NAME_END = re.compile(
+    r"[.!]*$|,\s(?=(?:the|an?|which|who|as|because|since)\s)|\s[(\[]"
+    r"|[*\"'”]?\s(?=(?:around|on|in|at|over|with|from|under|near|of the)\s)",
+    re.IGNORECASE,
+)  # what follows a name: ", the sixth planet", "around its neck"
 _OPPOSITE = {
     "yes": "no",
     "no": "yes",
@@ -127,22 +140,25 @@ def says(answer: str, solution: str) -> bool:
     answer = _tidied(answer)
     if _is_conditional(answer):
         return False
-    if re.fullmatch(r"\d+\.\d\d+", solution.strip()):
+    meant = read_value(solution)
+    if re.fullmatch(r"\d+\.\d+", solution.strip()) or (meant and meant.unit):
         answer = _ROUGHLY.sub("", answer)
     elif illustrated := _ILLUSTRATED.fullmatch(answer):
         answer = illustrated[1]
+    rounded = _ROUNDED.search(answer.rstrip(". "))
+    if meant and rounded and (value := read_value(rounded[1])) and rounds(value, meant):
+        answer = answer[: rounded.start()]
     if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):
         letter = _LETTER.fullmatch(answer) or _LABELLED.fullmatch(answer)
         if letter and not _other_letter(letter):
             return letter[1].upper() == labelled[1].upper()
         return bool(labelled.re is _LABELLED and labelled[2]) and says(answer, labelled[2])
-    meant = read_value(solution)
     if meant is None:
         count = _COUNT.fullmatch(solution.strip())
         return _says_words(answer, solution) or bool(count and _bare(answer) == count[1])
     said = next(filter(None, map(read_value, _claims(answer))), None)
     if said is not None:
-        return same_value(said, meant)
+        return same_quantity(said, meant)
     closing = closing_value(answer)
     return _counts_to(answer, meant) or (closing is not None and says(closing, solution))
 
@@ -275,6 +291,8 @@ def _counts_to(answer: str, meant: Value) -> bool:
         return False
     if len(_numbers(clause)) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
         return False
+    if meant.unit and (measured := _MEASURED.search(clause)) and (said := read_value(measured[0])):
+        return same_quantity(said, meant)  # never 1.5 cm for 1.5 m
     return match_choice(clause, (meant.items[0],), lettered=False).choice == 0
 
 
@@ -290,6 +308,8 @@ def _says_words(answer: str, solution: str) -> bool:
     if _SIGNS.search(solution) or _SIGNS.search(answer):
         return re.sub(r"\s", "", _bare(answer)) == re.sub(r"\s", "", _bare(solution))
     choices = (solution, *filter(None, (_OPPOSITE.get(_bare(solution)),)))
+    if _names(answer, solution):
+        return True
     for clause in (answer, _REMARK.sub("", answer), _CUT.split(answer, maxsplit=1)[0]):
         match = match_choice(clause, choices, lettered=False)
         if match.plain:
@@ -300,7 +320,17 @@ def _says_words(answer: str, solution: str) -> bool:
     return False
 
 
+def _names(answer: str, solution: str) -> bool:
+    """Tell whether a sentence says nothing else of its subject: "The sign reads KLM 4821."."""
+    verb = _NAMING.match(answer[:_MAX_CLAIM])
+    if verb is None or _DENIED.search(answer) or _RIVAL.search(answer) or _DOUBT.search(answer):
+        return False
+    said = _NAME_END.split(answer[verb.end() :].strip(), maxsplit=1)
+    noun = not verb["is"] or not solution[:1].islower() or solution.startswith(("a ", "an ", "the "))
+    return noun and key_words(said[0]) == key_words(solution)  # not "the dog is brown"
+
+
 def _is_name(rest: str) -> bool:
     """Tell whether what follows a clause may be another answer: a few words that claim nothing."""
-    said = [word.text for word in words(rest) if word.text[0].isalnum()]
+    said = [word.text for word in words(rest) if word.text[0].isalpha()]
     return 0 < len(said) <= 3 and not any(word in PLAIN | NEGATIONS | AFTER for word in said)

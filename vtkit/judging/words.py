@@ -32,7 +32,10 @@ _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
 _NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
 _NUMBER_WORDS |= {"dozen": "12", "single": "1"}
 _YES_NO = dict.fromkeys("ja oui sí 是的 はい да 예".split(), "yes")
+_SIDES = {"links": "left", "gauche": "left", "izquierda": "left", "esquerda": "left", "左": "left"}
+_SIDES |= dict.fromkeys("rechts droite derecha direita 右".split(), "right")
 _YES_NO |= dict.fromkeys("nein non нет いいえ 不是的 아니요 아니오".split(), "no")
+_TRANSLATED = _YES_NO | _SIDES
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
@@ -139,8 +142,8 @@ def _fold(raw: str) -> str:
         return _NUMBER_WORDS[word]
     if word[0].isdigit() or word[0] == "-":
         return _fold_number(word)
-    if word in _YES_NO:
-        return _YES_NO[word]
+    if word in _TRANSLATED:
+        return _TRANSLATED[word]
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if word in _SAME:
@@ -207,7 +210,7 @@ PLAIN = frozenset(
     "total image picture only just exactly i'll go with therefore thus hence wait no actually "
     "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no "
     "not but "
-    "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
+    "です 有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}
@@ -268,6 +271,8 @@ _READ_AS = {
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
     r"\((?:un|in|im|ir|dis|non|not|n['’]t)\)\s?-?(?=\w)": " maybe ",
+    # it is the fridge, not the oven or the sink
+    r",\s(?:and )?not ((?:the |an? )?\w+(?: \w+)?),? (?:or|nor) ": r", not \1, not ",
     r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",

@@ -51,6 +51,7 @@ _PLACEHOLDER = re.compile(
     r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*",
     re.IGNORECASE,
 )
+_LABEL_OF = re.compile(r"\s*[A-Z][a-z]+\s(?:type|name|colou?r|kind|shape|category|style):\s(?=[^\n]+\s*$)")
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")
 _IS_RIGHT = re.compile(r"\s(?:is|would be)\s{1,3}right\b(?! (?:one|answer|option|choice))")
 _NEXT_STEP = re.compile(r"\b(?:second(?:ly)?|next|then|step)\b", re.IGNORECASE)
@@ -234,6 +235,8 @@ class _Judge:
         """The answer if these words are nothing but one."""
         if end - start > MAX_PHRASE or not self.text[start:end].strip():
             return None
+        if self.choices and (label := _LABEL_OF.match(self.text, start, end)):
+            start = label.end()
         commit = self.reader.commit(start, end, "bare")
         return self._found(commit) if commit.match.plain or not self.choices else None
 

@@ -71,8 +71,9 @@ _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
-    r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
+    r"^(?:if|when|since|because|as|given|after|while|although|though)\s[^,.\n]{3,120},\s", re.IGNORECASE
 )
+_CONCEDED = re.compile(r"^(?:while|although|though)\s[^,.\n]{3,120},\s", re.IGNORECASE)
 _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\s", re.IGNORECASE)
 _FOLLOWED = re.compile(r",\s(?:followed by|ahead of|before|then)\s[^.]*", re.IGNORECASE)
 _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
@@ -82,7 +83,7 @@ _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not t
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
 _SAID_LAST = re.compile(r"\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?$", re.IGNORECASE)
-_MEASURE = re.compile(r"\d\s?[A-Za-z°%]")
+_MEASURE = re.compile(r"\d\s?[A-Za-z°%]|\d\.\d")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
@@ -117,7 +118,7 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
     It must be the last word ("this is typical of a pencil") or, if something stands before the
     sentence, a name of several words.
     """
-    sentence = without_idioms(sentence).strip()
+    sentence = _CONCEDED.sub("", without_idioms(sentence).strip())
     unsure = TENTATIVE.search(sentence) or _INTENT.search(sentence) or _GUESS.search(sentence)
     if unsure or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
         return None
@@ -151,7 +152,10 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
 
 def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:
     """The choice with the value that a sentence ends in: "it holds 500 ml" is "0.5 l"."""
-    value = closing_value(sentence) if _MEASURE.search("".join(choices)) else None
+    if not _MEASURE.search("".join(choices)):
+        return None
+    share, of, _ = sentence.partition(" of ")
+    value = share if of and share.endswith(("%", "percent")) else closing_value(sentence)
     match = match_choice(value, choices) if value else None
     return match if match and match.plain and match.choice is not None else None
 
@@ -292,6 +296,32 @@ _OTHER_VERDICT = {
         ("false", "true"),
     )
 }
+
+
+_STATEMENT = re.compile(
+    r"\b(?:the|this|that)\s(?:given\s)?(?:statement|claim|assertion|description|caption)"
+    r"(?:\s[\"“][^\"“”\n]{1,80}[\"”])?\s(?:is|was)\s[*_]{0,3}(?P<said>(?:not\s)?\w+)[*_]{0,3}(?=[.,;]|$)"
+    r"|\b(?:statement|claim|assertion)\s(?P<holds>(?:does\snot\s)?holds?)\b"
+    r"|\banswer\b[^.\n]{0,80}\sis\s(?:in\sthe\s)?(?P<sign>negative|affirmative)\W*$",
+    re.IGNORECASE,
+)
+_TRUE = frozenset("correct true right accurate valid hold holds affirmative".split())
+_FALSE = frozenset("incorrect false wrong inaccurate invalid untrue negative".split())
+
+
+def said_of_statement(sentence: str, choices: tuple[str, ...]) -> Match | None:
+    """The yes or no, true or false, that a sentence says in other words: "it does not hold"."""
+    places = {key[0]: place for place, key in enumerate(prepare(choices).keys) if len(key) == 1}
+    found = _STATEMENT.search(sentence.replace("n't ", " not ").replace("n’t ", " not ")) if len(places) == 2 else None
+    if not found or TENTATIVE.search(sentence) or not statements.is_meant(sentence):
+        return None
+    _, denied, word = (found["said"] or found["holds"] or found["sign"]).lower().rpartition("not ")
+    if word not in _TRUE | _FALSE:
+        return None
+    true = (word in _TRUE) != bool(denied)
+    wanted = ("yes", "true") if true else ("no", "false")
+    place = next((places[each] for each in wanted if each in places), None)
+    return None if place is None else Match(place, "named", plain=True)
 
 
 def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, int]] | None:

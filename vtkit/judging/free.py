@@ -58,6 +58,10 @@ _ILLUSTRATED = re.compile(
 _ROUGHLY = re.compile(
     r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
 )
+_ROUGH_MEASURE = re.compile(
+    r"^(?:about|approximately|roughly|around|etwa|circa)\s(?=\d+\.\d|\d+\s?(?:%|percent|[ck]?m\b))",
+    re.IGNORECASE,
+)
 _ROUNDED = re.compile(r",?\s(?:or|i\.e\.,?)\s(?:about|approximately|roughly)\s([^,;]{1,20})$")
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
 _OPENING = re.compile(
@@ -267,7 +271,7 @@ def closing_value(answer: str) -> str | None:
         before, value = value[: lead.end() if lead else 0], value[lead.end() if lead else 0 :]
         if _numbers(before) and (not lead or lead["weak"]):
             return None  # "from 5 to 6"
-    value = _REST.sub("", value).strip()
+    value = _ROUGH_MEASURE.sub("", _REST.sub("", value).strip())
     unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
     if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):
         return None

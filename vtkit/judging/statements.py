@@ -28,6 +28,7 @@ _SAID = re.compile(
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
     r"|(?P<listed>选项)(?=\s?[(（]?[A-J])"
+    r"|\b(?:nearest|closest|corresponds?|matches|points?)\s(?:to\s)?(?=option\s\(?[A-J]\b)"
     r"|\b(?:la|die|a)\s(?:\w{3,9}\s)?(?:respuesta|réponse|risposta|antwort|resposta)"
     r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
     re.IGNORECASE,
@@ -80,7 +81,7 @@ _LABEL = re.compile(
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
-_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
+_ENDED = re.compile(r"[.!?。$)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
 _SENTENCE = re.compile(r"[^.!?。\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?。\n]+)*[.!?。]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"

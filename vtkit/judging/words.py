@@ -186,6 +186,8 @@ VAGUE = frozenset(
     "less fewer ~ ≈ > < ≥ ≤".split()
 )
 """Hedges only before a number: "about 3", not "about the lamp"."""
+ROUGH = frozenset("about around approximately approx roughly ~ ≈".split())
+"""Hedges of a count, not of what is measured: "about 1.8 meters", "about 35 %"."""
 STOPS = frozenset({"(", ",", ";", ":", ".", "?", "!", "\n", "but", "="})
 AFTER = frozenset(
     "is are was were be has have had of to in on at by from with and or but because since so which "
@@ -194,7 +196,7 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before between".split()
+    "through into while after before between てす da do de del der".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
@@ -210,7 +212,7 @@ PLAIN = frozenset(
     "total image picture only just exactly i'll go with therefore thus hence wait no actually "
     "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no "
     "not but "
-    "です 有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
+    "てす 有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}

@@ -82,7 +82,7 @@ _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
-_SAID_LAST = re.compile(r"\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?$", re.IGNORECASE)
+_SAID_LAST = re.compile(r"(?:\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?|[a-z],\sthe\s)$", re.IGNORECASE)
 _MEASURE = re.compile(r"\d\s?[A-Za-z°%]|\d\.\d")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)

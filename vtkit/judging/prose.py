@@ -45,6 +45,7 @@ GIVING_UP = re.compile(
     re.IGNORECASE,
 )
 _NEXT = re.compile(r"\W*(?:now|next|then|to (?:find|get|calculate|compute))\b", re.IGNORECASE)
+_COPIED = re.compile(r"```\w*\n(?:[^\n]*\n){4,40}?```")  # a receipt, a table
 _BUT = re.compile(r",\s(?:but|yet|still,)\s")
 _MAX_ALONE = 3  # words of a last line that is an answer
 _VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
@@ -94,7 +95,8 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     text = reader.text
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
     spans = [_after_caveat(text, *span) for span in spans]
-    code = [found.span() for found in CODE.finditer(text, max(start, end - _NEAR), end)]
+    low = max(start, end - _NEAR)
+    code = [found.span() for each in (CODE, _COPIED) for found in each.finditer(text, low, end)]
     spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
     items = _items(text, spans)
     open_end = is_cut_off(text[start:end])

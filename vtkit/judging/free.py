@@ -89,6 +89,7 @@ _RANGE = re.compile(r"\bfrom\b[^,]*\d[^,]*\bto\b|\d\s?[–—]\s?\d", re.IGNOREC
 _REST = re.compile(
     r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s(?:[^\d]*|(?:1[5-9]|20)\d\d)|\s(?:remains?|altogether|total|left))?[.!]*$"
 )
+_NUMBER = re.compile(rf"{NUMBER.pattern}(?:/\d+)?")
 _MEASURED = re.compile(r"\d[\d.,]*\s?[A-Za-z°%/]+[²³]?")
 _NOT_BUT = re.compile(r"\bnot\s[^,.;]{1,40},?\sbut\s", re.IGNORECASE)
 _BOX = re.compile(r"\s*\$?\\f?boxed\s?\{(.*)\}\$?\s*", re.DOTALL)
@@ -200,7 +201,7 @@ def _is_conditional(answer: str) -> bool:
 
 
 def _numbers(text: str) -> list[str]:
-    return [word.text for word in words(text) if NUMBER.fullmatch(word.text)]
+    return [word.text for word in words(text) if _NUMBER.fullmatch(word.text)]
 
 
 def _bare(text: str) -> str:

@@ -228,6 +228,7 @@ DIRECTIONS = frozenset("left right above below".split())
 # Turns of phrase in which a choice's word says something else, and what to read instead. They are
 # applied in this order, before a phrase is cut into words.
 _READ_AS = {
+    r"\b(\w+est) possible\b": r"\1",
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",

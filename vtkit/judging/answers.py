@@ -51,7 +51,11 @@ _PLACEHOLDER = re.compile(
     r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*",
     re.IGNORECASE,
 )
-_LABEL_OF = re.compile(r"\s*[A-Z][a-z]+\s(?:type|name|colou?r|kind|shape|category|style):\s(?=[^\n]+\s*$)")
+_LABEL_OF = re.compile(
+    r"\s*(?!(?:wrong|incorrect|excluded|other|not)\s)(?:[a-z]+\s)?"
+    r"(?:type|name|colou?r|kind|shape|category|style):\s(?=[^\n]+\s*$)",
+    re.IGNORECASE,
+)
 _PARAGRAPH = re.compile(r"\s*<p>(?:[^<>]|</?(?:b|i|em|strong)>)*</p>\s*")
 _LIKELY = re.compile(r"\s*(?:probably|(?:most|very)\slikely)\s(?=\w)", re.IGNORECASE)
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")

@@ -154,8 +154,9 @@ def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:
     """The choice with the value that a sentence ends in: "it holds 500 ml" is "0.5 l"."""
     if not _MEASURE.search("".join(choices)):
         return None
-    share, of, _ = sentence.partition(" of ")
-    value = share if of and share.endswith(("%", "percent")) else closing_value(sentence)
+    share, of, rest = sentence.partition(" of ")
+    shared = of and share.endswith(("%", "percent")) and not mentioned(rest, choices)
+    value = share if shared else closing_value(sentence)
     match = match_choice(value, choices) if value else None
     return match if match and match.plain and match.choice is not None else None
 

@@ -102,12 +102,13 @@ _SCALES = re.compile(
 )
 _NAMING = re.compile(
     r"(?:the|this|that|it|he|she|they|we|i|its|his|her|in|on)\b[^.,;:!?\n]*?\s"
-    r"(?:(?P<is>is|are|was|were)|reads?|says?|shows?|spells?|(?:is|are) wearing|wears?|holds?|called|named)"
+    r"(?:(?P<is>is|are|was|were)(?!\s\w+ing\b)|reads?|says?|shows?|spells?|(?:is|are) (?:wearing|holding|riding|carrying|using|eating|playing)|wears?|holds?|called|named)"
     r":?\s(?!not\b)(?=[\w\"'“*])",
     re.IGNORECASE,
 )
 _NAME_END = re.compile(
-    r"[.!]*$|,\s(?=(?:the|an?|which|who|as|because|since)\s)|\s[(\[]"
+    r"[.!]*$|,\s(?=(?:which|who|as|because|since)\s)|\s[(\[]"
+    r"|,\s(?=(?:the|an?)\s(?:(?-i:[a-z]+)\s){2,4}?(?:of|from|in|with|that|which)\s)"
     r"|[*\"'”]?\s(?=(?:around|on|in|at|over|with|from|under|near|of the)\s)",
     re.IGNORECASE,
 )  # what follows a name: ", the sixth planet", "around its neck"
@@ -272,7 +273,8 @@ def closing_value(answer: str) -> str | None:
         before, value = value[: lead.end() if lead else 0], value[lead.end() if lead else 0 :]
         if _numbers(before) and (not lead or lead["weak"]):
             return None  # "from 5 to 6"
-    value = _ROUGH_MEASURE.sub("", _REST.sub("", value).strip())
+    rest = _REST.sub("", value)
+    value = _ROUGH_MEASURE.sub("", (rest if _numbers(rest) else value).strip())
     unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
     if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):
         return None

@@ -211,7 +211,8 @@ class _Reading:
         followed = follower[:1].isalnum()
         if words.NUMBER.fullmatch(key[-1]):
             before = {word.text for word in self.words[max(start - 2, 0) : start]}
-            measured = "." in key[-1] or follower in _UNITS
+            percent = place is not None and self.index.texts[place].endswith("%")
+            measured = percent or "." in key[-1] or follower in _UNITS
             if before & (words.VAGUE - words.ROUGH if measured else words.VAGUE) or follower == "+":
                 self.hedged = True
             end = self._skip_unit(end)

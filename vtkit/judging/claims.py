@@ -71,7 +71,8 @@ _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
-    r"^(?:if|when|since|because|as|given|after|while|although|though)\s[^,.\n]{3,120},\s", re.IGNORECASE
+    r"^(?:if|when|since|because|as|given|after|while|although|though)\s[^,.\n]{3,120},\s",
+    re.IGNORECASE,
 )
 _CONCEDED = re.compile(r"^(?:while|although|though)\s[^,.\n]{3,120},\s", re.IGNORECASE)
 _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\s", re.IGNORECASE)
@@ -82,7 +83,9 @@ _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
-_SAID_LAST = re.compile(r"(?:\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?|[a-z],\sthe\s)$", re.IGNORECASE)
+_SAID_LAST = re.compile(
+    r"(?:\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?|[a-z],\sthe\s)$", re.IGNORECASE
+)
 _MEASURE = re.compile(r"\d\s?[A-Za-z°%]|\d\.\d")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
@@ -158,7 +161,9 @@ def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:
     shared = of and share.endswith(("%", "percent")) and not mentioned(rest, choices)
     value = share if shared else closing_value(sentence)
     match = match_choice(value, choices) if value else None
-    return match if match and match.plain and match.choice is not None else None
+    if not match or not match.plain or mentioned(sentence, choices) - {match.choice}:
+        return None
+    return match if match.choice is not None else None
 
 
 def _distinct(sentence: str, choices: tuple[str, ...]) -> set[int]:
@@ -278,59 +283,3 @@ _CLAIMS = {
     ),
 }
 _OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
-
-
-_VERDICT = re.compile(
-    r"[\s*_>]*(yes|no|true|false|ja|nein|oui|non|sí|да|нет)\**\s?[,.;:–—]\**\s", re.IGNORECASE
-)
-_TENTATIVE_VERDICT = re.compile(
-    r"^\W*(?:or|and|but)\b"
-    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
-    re.IGNORECASE,
-)
-_OTHER_VERDICT = {
-    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
-    for word, pattern in (
-        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
-        ("no", "yes"),
-        ("true", "(?:false|untrue)"),
-        ("false", "true"),
-    )
-}
-
-
-_STATEMENT = re.compile(
-    r"\b(?:the|this|that)\s(?:given\s)?(?:statement|claim|assertion|description|caption)"
-    r"(?:\s[\"“][^\"“”\n]{1,80}[\"”])?\s(?:is|was)\s[*_]{0,3}(?P<said>(?:not\s)?\w+)[*_]{0,3}(?=[.,;]|$)"
-    r"|\b(?:statement|claim|assertion)\s(?P<holds>(?:does\snot\s)?holds?)\b"
-    r"|\banswer\b[^.\n]{0,80}\sis\s(?:in\sthe\s)?(?P<sign>negative|affirmative)\W*$",
-    re.IGNORECASE,
-)
-_TRUE = frozenset("correct true right accurate valid hold holds affirmative".split())
-_FALSE = frozenset("incorrect false wrong inaccurate invalid untrue negative".split())
-
-
-def said_of_statement(sentence: str, choices: tuple[str, ...]) -> Match | None:
-    """The yes or no, true or false, that a sentence says in other words: "it does not hold"."""
-    places = {key[0]: place for place, key in enumerate(prepare(choices).keys) if len(key) == 1}
-    found = _STATEMENT.search(sentence.replace("n't ", " not ").replace("n’t ", " not ")) if len(places) == 2 else None
-    if not found or TENTATIVE.search(sentence) or not statements.is_meant(sentence):
-        return None
-    _, denied, word = (found["said"] or found["holds"] or found["sign"]).lower().rpartition("not ")
-    if word not in _TRUE | _FALSE:
-        return None
-    true = (word in _TRUE) != bool(denied)
-    wanted = ("yes", "true") if true else ("no", "false")
-    place = next((places[each] for each in wanted if each in places), None)
-    return None if place is None else Match(place, "named", plain=True)
-
-
-def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, int]] | None:
-    """The yes or no that a sentence opens with, and its span, if the rest does not undo it."""
-    said = _VERDICT.match(text, start, end)
-    if said is None:
-        return None
-    rest = text[said.end() : end]
-    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[key_words(said[1])[0]].search(rest):
-        return None
-    return said[1], said.span(1)

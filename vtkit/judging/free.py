@@ -7,11 +7,11 @@ says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
 import re
 from collections.abc import Iterator
 
-from vtkit.judging import statements
+from vtkit.judging import naming, statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.values import Value, read_value, rounds, same_quantity
-from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, key_words, words
+from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
 
 _MAX_CLAIM = 200
 _LABELLED = re.compile(
@@ -100,18 +100,6 @@ _SCALES = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozen|half|quarters?|thirds?)s?\b",
     re.IGNORECASE,
 )
-_NAMING = re.compile(
-    r"(?:the|this|that|it|he|she|they|we|i|its|his|her|in|on)\b[^.,;:!?\n]*?\s"
-    r"(?:(?P<is>is|are|was|were)(?!\s\w+ing\b)|reads?|says?|shows?|spells?|(?:is|are) (?:wearing|holding|riding|carrying|using|eating|playing)|wears?|holds?|called|named)"
-    r":?\s(?!not\b)(?=[\w\"'“*])",
-    re.IGNORECASE,
-)
-_NAME_END = re.compile(
-    r"[.!]*$|,\s(?=(?:which|who|as|because|since)\s)|\s[(\[]"
-    r"|,\s(?=(?:the|an?)\s(?:(?-i:[a-z]+)\s){2,4}?(?:of|from|in|with|that|which)\s)"
-    r"|[*\"'”]?\s(?=(?:around|on|in|at|over|with|from|under|near|of the)\s)",
-    re.IGNORECASE,
-)  # what follows a name: ", the sixth planet", "around its neck"
 _OPPOSITE = {
     "yes": "no",
     "no": "yes",
@@ -315,7 +303,7 @@ def _says_words(answer: str, solution: str) -> bool:
     if _SIGNS.search(solution) or _SIGNS.search(answer):
         return re.sub(r"\s", "", _bare(answer)) == re.sub(r"\s", "", _bare(solution))
     choices = (solution, *filter(None, (_OPPOSITE.get(_bare(solution)),)))
-    if _names(answer, solution):
+    if naming.names(answer, solution):
         return True
     for clause in (answer, _REMARK.sub("", answer), _CUT.split(answer, maxsplit=1)[0]):
         match = match_choice(clause, choices, lettered=False)
@@ -325,16 +313,6 @@ def _says_words(answer: str, solution: str) -> bool:
             named = other.choice == 1 or other.why in ("hedge", "several") or _is_name(rest)
             return match.choice == 0 and not named
     return False
-
-
-def _names(answer: str, solution: str) -> bool:
-    """Tell whether a sentence says nothing else of its subject: "The sign reads KLM 4821."."""
-    verb = _NAMING.match(answer[:_MAX_CLAIM])
-    if verb is None or _DENIED.search(answer) or _RIVAL.search(answer) or _DOUBT.search(answer):
-        return False
-    said = _NAME_END.split(answer[verb.end() :].strip(), maxsplit=1)
-    noun = not verb["is"] or not solution[:1].islower() or solution.startswith(("a ", "an ", "the "))
-    return noun and key_words(said[0]) == key_words(solution)  # not "the dog is brown"
 
 
 def _is_name(rest: str) -> bool:

@@ -8,12 +8,12 @@ import re
 from itertools import islice
 
 from vtkit.judging import claims
-from vtkit.judging.claims import opening_verdict
 from vtkit.judging.free import closing_value, ends_in_value
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
+from vtkit.judging.truths import opening_verdict
 
 _MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
 _DECIDE = (
@@ -86,7 +86,11 @@ def gives_up(text: str, start: int, end: int) -> bool:
 
 def _after_caveat(text: str, start: int, end: int) -> Span:
     """What follows "it is hard to say without more context, but"."""
-    cut = _BUT.search(text, found.end(), end) if (found := GIVING_UP.search(text, start, end)) else None
+    cut = (
+        _BUT.search(text, found.end(), end)
+        if (found := GIVING_UP.search(text, start, end))
+        else None
+    )
     return (cut.end(), end) if cut else (start, end)
 
 

@@ -42,7 +42,8 @@ _SAID_AFTER = re.compile(
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
     r"^\W*(?:had|were)\s(?:the|it|we|i|there|they|one|this|that|all)\b"
-    r"|\b(?:if(?!\si\s(?:must|ha(?:ve|d)\sto)\s(?:choose|pick|decide)\b)|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"|\b(?:if(?!\si\s(?:must|ha(?:ve|d)\sto)\s(?:choose|pick|decide)\b)|unless|whether"
+    r"|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
     r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"

@@ -51,7 +51,7 @@ _PREDICATE = re.compile(
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
 _KIND = re.compile(
-    r"\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region)$"
+    r"(?<=[\w–-]{3})\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region)$"
 )  # "the Ionic order", "the 11-15 range"
 _SIZES = (
     "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heavi"

@@ -59,7 +59,7 @@ _ROUGHLY = re.compile(
     r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
 )
 _ROUGH_MEASURE = re.compile(
-    r"^(?:about|approximately|roughly|around|etwa|circa)\s(?=\d+\.\d|\d+\s?(?:%|percent|[ck]?m\b))",
+    r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d+[.,]\d|\d+\s?(?:%|percent|[ck]?m\b))",
     re.IGNORECASE,
 )
 _ROUNDED = re.compile(r",?\s(?:or|i\.e\.,?)\s(?:about|approximately|roughly)\s([^,;]{1,20})$")
@@ -135,8 +135,10 @@ def says(answer: str, solution: str) -> bool:
     if _is_conditional(answer):
         return False
     meant = read_value(solution)
-    if re.fullmatch(r"\d+\.\d+", solution.strip()) or (meant and meant.unit):
+    if re.fullmatch(r"\d+\.\d\d+", solution.strip()):
         answer = _ROUGHLY.sub("", answer)
+    elif re.fullmatch(r"\d+\.\d", solution.strip()) or (meant and meant.unit):
+        answer = _ROUGH_MEASURE.sub("", answer)
     elif illustrated := _ILLUSTRATED.fullmatch(answer):
         answer = illustrated[1]
     rounded = _ROUNDED.search(answer.rstrip(". "))
@@ -262,7 +264,8 @@ def closing_value(answer: str) -> str | None:
         if _numbers(before) and (not lead or lead["weak"]):
             return None  # "from 5 to 6"
     rest = _REST.sub("", value)
-    value = _ROUGH_MEASURE.sub("", (rest if _numbers(rest) else value).strip())
+    value = (rest if _numbers(rest) else value).strip()
+    value = value[rough.end() :] if (rough := _ROUGH_MEASURE.match(value)) else value
     unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
     if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):
         return None

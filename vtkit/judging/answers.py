@@ -51,6 +51,13 @@ _PLACEHOLDER = re.compile(
     r"\W*(?:(?:your|the|my) )?(?:final )?(?:answer|choice|value)?(?: (?:goes )?here)?\W*",
     re.IGNORECASE,
 )
+_LABEL_OF = re.compile(
+    r"\s*(?!(?:wrong|incorrect|excluded|other|not)\s)(?:[a-z]+\s)?"
+    r"(?:type|name|colou?r|kind|shape|category|style):\s(?=[^\n]+\s*$)",
+    re.IGNORECASE,
+)
+_PARAGRAPH = re.compile(r"\s*<p>(?:[^<>]|</?(?:b|i|em|strong)>)*</p>\s*")
+_LIKELY = re.compile(r"\s*(?:probably|(?:most|very)\slikely)\s(?=\w)", re.IGNORECASE)
 _BREAK = re.compile(r"[\s,:;!?….–—-]*")
 _IS_RIGHT = re.compile(r"\s(?:is|would be)\s{1,3}right\b(?! (?:one|answer|option|choice))")
 _NEXT_STEP = re.compile(r"\b(?:second(?:ly)?|next|then|step)\b", re.IGNORECASE)
@@ -107,6 +114,8 @@ class _Judge:
         return _PLACEHOLDER.fullmatch(self.text, block.start, block.end) is not None
 
     def _block(self, start: int, end: int) -> Commitment:
+        if self.choices and (likely := _LIKELY.match(self.text, start, end)):
+            start = likely.end()
         stated = self._stated(start, end)
         found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
         if found and found[-1].match.why != "nothing" and not self._contradiction(found):
@@ -221,6 +230,8 @@ class _Judge:
     def _is_page(self, start: int, end: int) -> bool:
         """Tell HTML from prose, and from a letter in brackets: "<B>"."""
         text = self.text[start : min(end, start + _NEAR)]
+        if len(text) <= MAX_PHRASE and _PARAGRAPH.fullmatch(text):
+            return False
         return is_html(text) and _BRACKETED.fullmatch(text) is None
 
     def _labelled(self, start: int, end: int) -> Answer | None:
@@ -234,6 +245,8 @@ class _Judge:
         """The answer if these words are nothing but one."""
         if end - start > MAX_PHRASE or not self.text[start:end].strip():
             return None
+        if self.choices and (label := _LABEL_OF.match(self.text, start, end)):
+            start = label.end()
         commit = self.reader.commit(start, end, "bare")
         return self._found(commit) if commit.match.plain or not self.choices else None
 

@@ -48,13 +48,14 @@ def bare(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".!。*\"' ")
 
 
-_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2,}")
+_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]+")
 
 
 @lru_cache(maxsize=4096)
 def _han(choices: tuple[str, ...]) -> re.Pattern[str] | None:
     names = sorted(filter(_HAN.fullmatch, choices), key=len, reverse=True)
-    return re.compile("|".join(["不[是在]", *names])) if names else None
+    whole = [name for name in names if len(name) > 1]
+    return re.compile("|".join(["不[是在]", "です", *whole])) if names else None
 
 
 def set_apart(phrase: str, choices: tuple[str, ...]) -> str:

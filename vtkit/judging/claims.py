@@ -40,8 +40,8 @@ _INTENT = re.compile(
 )
 # Where the choice is what a sentence says of its subject: "the wettest month is May".
 _PREDICATE = re.compile(
-    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|shows?|depicts?"
-    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|belongs?\sto|match(?:es)?|equals?|spells?|reads?|says?"
+    r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|está|shows?|depicts?"
+    r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|belongs?\sto|falls?\s(?:in|into|within)|match(?:es)?|equals?|spells?|reads?|says?"
     r"|st(?:ands?|ood)|lies|lay|sits?|sat|hangs?|rests?|stays?|remains?|goes|went|mov(?:es|ed)"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)"
@@ -50,6 +50,9 @@ _PREDICATE = re.compile(
     re.IGNORECASE,
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
+_KIND = re.compile(
+    r"(?<=[\w–-]{3})\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region)$"
+)  # "the Ionic order", "the 11-15 range"
 _SIZES = (
     "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heavi"
     "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
@@ -68,8 +71,10 @@ _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
 _CLAUSES = re.compile(r"[,;]\s(?:and|but|while|whereas|so|then)\s|;\s")
 _PREMISE = re.compile(
-    r"^(?:if|when|since|because|as|given|after)\s[^,.\n]{3,120},\s", re.IGNORECASE
+    r"^(?:if|when|since|because|as|given|after|while|although|though)\s[^,.\n]{3,120},\s",
+    re.IGNORECASE,
 )
+_CONCEDED = re.compile(r"^(?:while|although|though)\s[^,.\n]{3,120},\s", re.IGNORECASE)
 _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\s", re.IGNORECASE)
 _FOLLOWED = re.compile(r",\s(?:followed by|ahead of|before|then)\s[^.]*", re.IGNORECASE)
 _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
@@ -78,8 +83,10 @@ _OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
-_SAID_LAST = re.compile(r"\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?$", re.IGNORECASE)
-_MEASURE = re.compile(r"\d\s?[A-Za-z°%]")
+_SAID_LAST = re.compile(
+    r"(?:\b(?:is|are|was|be|of|as)\s(?:an?\s|the\s)?|[a-z],\sthe\s)$", re.IGNORECASE
+)
+_MEASURE = re.compile(r"\d\s?[A-Za-z°%]|\d\.\d")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
@@ -114,7 +121,7 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
     It must be the last word ("this is typical of a pencil") or, if something stands before the
     sentence, a name of several words.
     """
-    sentence = without_idioms(sentence).strip()
+    sentence = _CONCEDED.sub("", without_idioms(sentence).strip())
     unsure = TENTATIVE.search(sentence) or _INTENT.search(sentence) or _GUESS.search(sentence)
     if unsure or not statements.is_meant(sentence) or _THERE_IS.search(sentence):
         return None
@@ -148,9 +155,15 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
 
 def _measured(sentence: str, choices: tuple[str, ...]) -> Match | None:
     """The choice with the value that a sentence ends in: "it holds 500 ml" is "0.5 l"."""
-    value = closing_value(sentence) if _MEASURE.search("".join(choices)) else None
+    if not _MEASURE.search("".join(choices)):
+        return None
+    share, of, rest = sentence.partition(" of ")
+    shared = of and share.endswith(("%", "percent")) and not mentioned(rest, choices)
+    value = share if shared else closing_value(sentence)
     match = match_choice(value, choices) if value else None
-    return match if match and match.plain and match.choice is not None else None
+    if not match or not match.plain or mentioned(sentence, choices) - {match.choice}:
+        return None
+    return match if match.choice is not None else None
 
 
 def _distinct(sentence: str, choices: tuple[str, ...]) -> set[int]:
@@ -195,7 +208,7 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
         if _NEGATED.search(sentence, 0, verb.start()):
             continue
         rest = sentence[verb.end() :]
-        tail = _PREDICATE_END.split(rest + " ", maxsplit=1)[0]
+        tail = _KIND.sub("", _PREDICATE_END.split(rest + " ", maxsplit=1)[0])
         match = match_choice(tail, choices)
         if _PLACE.match(rest):
             continue  # "it comes last"
@@ -270,33 +283,3 @@ _CLAIMS = {
     ),
 }
 _OPTION_LETTER = re.compile(r"\b(?:option|choice|letter)\s\(?[a-j]\b", re.IGNORECASE)
-
-
-_VERDICT = re.compile(
-    r"[\s*_>]*(yes|no|true|false|ja|nein|oui|non|sí|да|нет)\**\s?[,.;:–—]\**\s", re.IGNORECASE
-)
-_TENTATIVE_VERDICT = re.compile(
-    r"^\W*(?:or|and|but)\b"
-    r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
-    re.IGNORECASE,
-)
-_OTHER_VERDICT = {
-    word: re.compile(rf"\b(?:{pattern}|wait|actually|correction|sorry|not sure)\b", re.IGNORECASE)
-    for word, pattern in (
-        ("yes", r"no(?=\W*$|\s?[,.;:–—])"),
-        ("no", "yes"),
-        ("true", "(?:false|untrue)"),
-        ("false", "true"),
-    )
-}
-
-
-def opening_verdict(text: str, start: int, end: int) -> tuple[str, tuple[int, int]] | None:
-    """The yes or no that a sentence opens with, and its span, if the rest does not undo it."""
-    said = _VERDICT.match(text, start, end)
-    if said is None:
-        return None
-    rest = text[said.end() : end]
-    if _TENTATIVE_VERDICT.search(rest) or _OTHER_VERDICT[key_words(said[1])[0]].search(rest):
-        return None
-    return said[1], said.span(1)

@@ -7,10 +7,10 @@ says("9", r"9\\pi"), says("no, yes", "yes")                       # False, False
 import re
 from collections.abc import Iterator
 
-from vtkit.judging import statements
+from vtkit.judging import naming, statements
 from vtkit.judging.expressions import NUMBER
 from vtkit.judging.matching import MAX_PHRASE, match_choice
-from vtkit.judging.values import Value, read_value, same_quantity, same_value
+from vtkit.judging.values import Value, read_value, rounds, same_quantity
 from vtkit.judging.words import AFTER, NEGATIONS, PLAIN, words
 
 _MAX_CLAIM = 200
@@ -56,8 +56,13 @@ _ILLUSTRATED = re.compile(
     r"(.*(?:√|π|\\sqrt|\\pi).*?)\s?\$?(?:≈|\\approx)\s?\$?-?\d+\.\d+\W*", re.DOTALL
 )
 _ROUGHLY = re.compile(
-    r"\b(?:about|approximately|roughly|around)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
+    r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d)|[≈~]\s?(?=\d)", re.IGNORECASE
 )
+_ROUGH_MEASURE = re.compile(
+    r"\b(?:about|approximately|roughly|around|etwa|circa)\s(?=\d+[.,]\d|\d+\s?(?:%|percent|[ck]?m\b))",
+    re.IGNORECASE,
+)
+_ROUNDED = re.compile(r",?\s(?:or|i\.e\.,?)\s(?:about|approximately|roughly)\s([^,;]{1,20})$")
 _CLAIMED = re.compile(r"\b(?:is|are|was|were|equals?)\s\W?\d|=\s?\d")
 _OPENING = re.compile(
     r"^(?:(?:then|now|next|finally|and)\b,?\s|[A-Z][A-Za-z ]{2,40}:\s"
@@ -68,22 +73,24 @@ _TAIL = re.compile(r"\s(?:to|for|in|on|from|at)\s[^\d]*$")
 # The last value of a sentence: its clauses, what only supports it, what leads to it and follows it.
 _CLAUSES = re.compile(r"(?<!\s)[,;:，；：](?=\s)(?![^()\n]{0,40}\))(?:\s(?:and|so|but|then)\b)?")
 _ASIDE = re.compile(
-    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|comes|yields?)\b)"
+    r"\s*(?:because|since|as|which(?!\s(?:is|equals?|gives?|makes?|simplifies|reduces|comes|yields?)\b)"
     r"|where|with|given|if|when|including|instead|up|down|like|half"
     r"|compared|followed|the same|i\.e|\()(?!\w)",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
     r".*\b(?:is|are|was|were|equals?|makes?|gives?|yields?|leaves?|has|have|had|shows?|bears?|uses?"
-    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s"
+    r"|requires?|needs?|costs?|reads?|measures?|weighs?|covers?|takes?|that['’]s|it['’]s|sold|(?!f?boxed)\w{3,}ed"
     r"|(?P<weak>year|number|by|at(?!\sleast|\smost)|to|up|only))\b(?=.*\d|.*\b[a-z]+)",
     re.IGNORECASE | re.DOTALL,
 )
 _DENIED = re.compile(r"\b(?:not|never|or)\b|n['’]t\b|不|没", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\b[^,]*\d[^,]*\bto\b|\d\s?[–—]\s?\d", re.IGNORECASE)
 _REST = re.compile(
-    r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s[^\d]*|\s(?:remains?|altogether|total|left))?[.!]*$"
+    r"(?:\s(?:to|for|in|on|from|at|of|per|as|than)\s(?:[^\d]*|(?:1[5-9]|20)\d\d)|\s(?:remains?|altogether|total|left))?[.!]*$"
 )
+_NUMBER = re.compile(rf"{NUMBER.pattern}(?:/\d+)?")
+_MEASURED = re.compile(r"\d[\d.,]*\s?[A-Za-z°%/]+[²³]?")
 _NOT_BUT = re.compile(r"\bnot\s[^,.;]{1,40},?\sbut\s", re.IGNORECASE)
 _BOX = re.compile(r"\s*\$?\\f?boxed\s?\{(.*)\}\$?\s*", re.DOTALL)
 _TEXT = re.compile(r"\\(?:text\w{0,2}|mathrm|mbox)\s?\{([^{}]*)\}")
@@ -127,22 +134,27 @@ def says(answer: str, solution: str) -> bool:
     answer = _tidied(answer)
     if _is_conditional(answer):
         return False
+    meant = read_value(solution)
     if re.fullmatch(r"\d+\.\d\d+", solution.strip()):
         answer = _ROUGHLY.sub("", answer)
+    elif re.fullmatch(r"\d+\.\d", solution.strip()) or (meant and meant.unit):
+        answer = _ROUGH_MEASURE.sub("", answer)
     elif illustrated := _ILLUSTRATED.fullmatch(answer):
         answer = illustrated[1]
+    rounded = _ROUNDED.search(answer.rstrip(". "))
+    if meant and rounded and (value := read_value(rounded[1])) and rounds(value, meant):
+        answer = answer[: rounded.start()]
     if labelled := _LETTER.fullmatch(solution) or _LABELLED.fullmatch(solution):
         letter = _LETTER.fullmatch(answer) or _LABELLED.fullmatch(answer)
         if letter and not _other_letter(letter):
             return letter[1].upper() == labelled[1].upper()
         return bool(labelled.re is _LABELLED and labelled[2]) and says(answer, labelled[2])
-    meant = read_value(solution)
     if meant is None:
         count = _COUNT.fullmatch(solution.strip())
         return _says_words(answer, solution) or bool(count and _bare(answer) == count[1])
     said = next(filter(None, map(read_value, _claims(answer))), None)
     if said is not None:
-        return same_value(said, meant)
+        return same_quantity(said, meant)
     closing = closing_value(answer)
     return _counts_to(answer, meant) or (closing is not None and says(closing, solution))
 
@@ -180,7 +192,7 @@ def _is_conditional(answer: str) -> bool:
 
 
 def _numbers(text: str) -> list[str]:
-    return [word.text for word in words(text) if NUMBER.fullmatch(word.text)]
+    return [word.text for word in words(text) if _NUMBER.fullmatch(word.text)]
 
 
 def _bare(text: str) -> str:
@@ -251,7 +263,9 @@ def closing_value(answer: str) -> str | None:
         before, value = value[: lead.end() if lead else 0], value[lead.end() if lead else 0 :]
         if _numbers(before) and (not lead or lead["weak"]):
             return None  # "from 5 to 6"
-    value = _REST.sub("", value).strip()
+    rest = _REST.sub("", value)
+    value = (rest if _numbers(rest) else value).strip()
+    value = value[rough.end() :] if (rough := _ROUGH_MEASURE.match(value)) else value
     unsure = _VAGUE.search(value) or _DENIED.search(before) or _RIVAL.search(clause)
     if unsure or _RANGE.search(clause) or (not sign and len(_CLAIMED.findall(clause)) > 1):
         return None
@@ -275,6 +289,8 @@ def _counts_to(answer: str, meant: Value) -> bool:
         return False
     if len(_numbers(clause)) > 1 or _SCALES.search(clause) or _SIGNS.search(clause):
         return False
+    if meant.unit and (measured := _MEASURED.search(clause)) and (said := read_value(measured[0])):
+        return same_quantity(said, meant)  # never 1.5 cm for 1.5 m
     return match_choice(clause, (meant.items[0],), lettered=False).choice == 0
 
 
@@ -290,6 +306,8 @@ def _says_words(answer: str, solution: str) -> bool:
     if _SIGNS.search(solution) or _SIGNS.search(answer):
         return re.sub(r"\s", "", _bare(answer)) == re.sub(r"\s", "", _bare(solution))
     choices = (solution, *filter(None, (_OPPOSITE.get(_bare(solution)),)))
+    if naming.names(answer, solution):
+        return True
     for clause in (answer, _REMARK.sub("", answer), _CUT.split(answer, maxsplit=1)[0]):
         match = match_choice(clause, choices, lettered=False)
         if match.plain:
@@ -302,5 +320,5 @@ def _says_words(answer: str, solution: str) -> bool:
 
 def _is_name(rest: str) -> bool:
     """Tell whether what follows a clause may be another answer: a few words that claim nothing."""
-    said = [word.text for word in words(rest) if word.text[0].isalnum()]
+    said = [word.text for word in words(rest) if word.text[0].isalpha()]
     return 0 < len(said) <= 3 and not any(word in PLAIN | NEGATIONS | AFTER for word in said)

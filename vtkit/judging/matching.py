@@ -43,6 +43,7 @@ _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further"}
 _ADVERBS = {"thus", "then", "therefore", "also", "clearly", "much", "slightly", "a"}
 _FARTHEST = {"farthest", "furthest"}
+_UNITS = frozenset("percent meter metre cm mm km m kg gram g degree minute liter litre".split())
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
 
 
@@ -187,6 +188,8 @@ class _Reading:
             self.hedged = True
         elif self.numeric and words.NUMBER.fullmatch(word.text):
             self.outside = True
+        elif self.numeric and word.text in words.ROUGH:
+            pass  # a hedge, or not, of what follows
         elif word.text not in words.PLAIN and word.text not in words.ARTICLES:
             self.plain = False
         elif word.text == "there" and not self.numeric:  # "there is a lamp" is no choice of it
@@ -208,7 +211,9 @@ class _Reading:
         followed = follower[:1].isalnum()
         if words.NUMBER.fullmatch(key[-1]):
             before = {word.text for word in self.words[max(start - 2, 0) : start]}
-            if before & words.VAGUE or follower == "+":
+            percent = place is not None and self.index.texts[place].endswith("%")
+            measured = percent or "." in key[-1] or follower in _UNITS
+            if before & (words.VAGUE - words.ROUGH if measured else words.VAGUE) or follower == "+":
                 self.hedged = True
             end = self._skip_unit(end)
         elif key[-1] in ("above", "below"):  # a thing follows

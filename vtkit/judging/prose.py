@@ -8,12 +8,12 @@ import re
 from itertools import islice
 
 from vtkit.judging import claims
-from vtkit.judging.claims import opening_verdict
 from vtkit.judging.free import closing_value, ends_in_value
 from vtkit.judging.matching import MAX_PHRASE, match_choice
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
+from vtkit.judging.truths import opening_verdict
 
 _MAX_SENTENCES = 8  # the last ones; earlier mentions do not count
 _DECIDE = (
@@ -44,6 +44,9 @@ GIVING_UP = re.compile(
     r"|context)",
     re.IGNORECASE,
 )
+_NEXT = re.compile(r"\W*(?:now|next|then|to (?:find|get|calculate|compute))\b", re.IGNORECASE)
+_COPIED = re.compile(r"```\w*\n(?:[^\n]*\n){4,40}?```")  # a receipt, a table
+_BUT = re.compile(r",\s(?:but|yet|still,)\s")
 _MAX_ALONE = 3  # words of a last line that is an answer
 _VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
 _NEAR = 2000
@@ -81,16 +84,30 @@ def gives_up(text: str, start: int, end: int) -> bool:
     return GIVING_UP.search(text, start, end) is not None
 
 
+def _after_caveat(text: str, start: int, end: int) -> Span:
+    """What follows "it is hard to say without more context, but"."""
+    cut = (
+        _BUT.search(text, found.end(), end)
+        if (found := GIVING_UP.search(text, start, end))
+        else None
+    )
+    return (cut.end(), end) if cut else (start, end)
+
+
 def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
     """The commitments that decide, in order: conclusions, or else claims; none if it gives up."""
     text = reader.text
     spans = [span for span in find_sentences(text, start, end) if _WORD.search(text, *span)]
-    code = [found.span() for found in CODE.finditer(text, max(start, end - _NEAR), end)]
+    spans = [_after_caveat(text, *span) for span in spans]
+    low = max(start, end - _NEAR)
+    code = [found.span() for each in (CODE, _COPIED) for found in each.finditer(text, low, end)]
     spans = [span for span in spans if not any(low < span[0] < high for low, high in code)]
     items = _items(text, spans)
     open_end = is_cut_off(text[start:end])
     concluded: list[Commitment] = []
     claimed: list[Commitment] = []
+    if open_end and spans and _NEXT.match(text, *spans[-1]):
+        return []  # an unfinished calculation
     telling = [
         span for span in spans if not (_SUPPORT.match(text, *span) or _CHAT.match(text, *span))
     ]

@@ -9,7 +9,7 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
-from vtkit.judging import claims, statements
+from vtkit.judging import claims, statements, truths
 from vtkit.judging.choices import prepare
 from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
@@ -104,7 +104,11 @@ class Reader:
 
     def _verdict(self, start: int, end: int, rule: str) -> Commitment | None:
         """The yes or no that a sentence opens with: "Yes, there are no people"."""
-        said = claims.opening_verdict(self.text, start, end) if rule != "bare" else None
+        if rule == "bare":
+            return None
+        if stated := truths.said_of_statement(self.text[start:end], self.choices):
+            return Commitment(start, end, rule, stated)
+        said = truths.opening_verdict(self.text, start, end)
         if said is None or key_words(said[0]) not in prepare(self.choices).keys:
             return None
         return Commitment(*said[1], rule, match_choice(said[0], self.choices))

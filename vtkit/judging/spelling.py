@@ -52,6 +52,7 @@ _IN_WORDS = [
     (re.compile(pattern, re.IGNORECASE), instead)
     for pattern, instead in (
         (r"\b(?:minus|negative)\s(?=\w)|负(?=\s?\d)", "-"),
+        (r"\b(?=\d)(\d[\d.,]*\s?(?:degrees?|°C?)?) below zero\b", r"-\1"),
         (r"\b(?:and )?(?:(?:one |a )half|half an?(?= hour))\b", " 1/2"),
         (r"\b(?:one|a) quarter\b", "1/4"),
         (r"\b(?:one|a) third\b", "1/3"),

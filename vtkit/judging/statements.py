@@ -23,11 +23,12 @@ _SAID = re.compile(
     r"|\b(?:correct|right|best)\s(?:one|object|item|thing)\sis\b\s?:?"
     r"|\b(?P<total>total)(?:\snumber)?(?:\sof\s[\w\s]{1,40})?[*_]{0,3}\s?(?::|=|\sis\b)"
     r"|\bI(?:['’]ll|['’]d|\swould|\swill|)\s(?:choose|pick|select|answer|say|prefer|take|opt\sfor|go\s(?:with|for))\b\s?:?"
-    r"|答え(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}(?:\s?:|\slautet\b)"
+    r"|(?:答え|正解)(?:は|:)?|(?:정답|답)(?:은|:)\s?|(?:ответ|antwort|respuesta|réponse|risposta|resposta)[*]{0,2}(?:\s?:|\slautet\b)"
     # the same in the languages that Qwen2-VL slips into
     r"|(?:答案|故选|所以选|应选|应该选|我选)(?:应该)?(?:是|为|:|：)?|选项?(?:是|为)"
     r"|(?:选择|[应我故]?选)\s?(?=[(（]?[A-J](?![A-Za-z]))"
     r"|(?P<listed>选项)(?=\s?[(（]?[A-J])"
+    r"|\b(?:nearest|closest|corresponds?|matches|points?)\s(?:to\s)?(?=option\s\(?[A-J]\b)"
     r"|\b(?:la|die|a)\s(?:\w{3,9}\s)?(?:respuesta|réponse|risposta|antwort|resposta)"
     r"(?:\s\w{1,12})?\s(?:es|est|è|ist|é)\b\s?:?",
     re.IGNORECASE,
@@ -41,7 +42,8 @@ _SAID_AFTER = re.compile(
 # Before a statement in its sentence, these make it somebody else's, or no statement.
 _NOT_MEANT = re.compile(
     r"^\W*(?:had|were)\s(?:the|it|we|i|there|they|one|this|that|all)\b"
-    r"|\b(?:if|unless|whether|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
+    r"|\b(?:if(?!\si\s(?:must|ha(?:ve|d)\sto)\s(?:choose|pick|decide)\b)|unless|whether"
+    r"|(?:do not|don['’]?t|not) (?:think|believe|say)|doubt that|assuming"
     r"|otherwise|else|none of|neither of"
     r"|suppos\w+|for example|e\.g\.|in the (?:form|format)|formatted"
     r"|(?:some|others?|people|users?|(?:some|any|every)(?:one|body)|who|one|you|they|he|she|we"
@@ -80,7 +82,7 @@ _LABEL = re.compile(
     r"(?:\s?[.:)–—-](?=\s)|(?<=[)\]])\s|\s?\n|,?\s(?=because|since|as\s))",
 )
 _OTHER_LABEL = re.compile(r"[(\[]\s?[A-Ja-j]\s?[)\]]|(?<!\w)[A-J][.)](?=\s)|\b(?:or|and)\s[A-J]\b")
-_ENDED = re.compile(r"[.!?。)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
+_ENDED = re.compile(r"[.!?。$)\]}*\"'”’`>|✅❌]$|\d\s?[A-Za-z°%²³]{0,3}$")
 _SENTENCE = re.compile(r"[^.!?。\n]+(?:(?:[.!?]+(?![\s*]|$)|(?<=\s[A-H])\.)[^.!?。\n]+)*[.!?。]*")
 _FALSE = (
     r"(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|true))"

@@ -202,6 +202,18 @@ def same_quantity(said: Value, meant: Value) -> bool:
     return same_value(said, meant) or (None not in sizes and sizes[0] == sizes[1])
 
 
+def rounds(said: Value, meant: Value) -> bool:
+    """Tell whether a number is another one to its last place, percent or not: 33.3 % and 1/3."""
+    if len(said.items) > 1 or not NUMBER.fullmatch(said.items[0]):
+        return False
+    numbers = as_fraction(said.items[0]), as_fraction(meant.items[0])
+    if None in numbers:
+        return False
+    scale = 100 if said.unit == "%" != meant.unit else 1
+    slack = Fraction(1, 2 * 10 ** len(said.items[0].partition(".")[2]))
+    return abs(numbers[0] - numbers[1] * scale) <= slack
+
+
 def _is_share(value: Value) -> bool:
     number = as_fraction(value.items[0])
     return number is not None and number <= 1

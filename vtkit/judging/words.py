@@ -32,7 +32,10 @@ _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL)}
 _NUMBER_WORDS |= {word: str(10 * tens) for tens, word in enumerate(_LARGE, start=3)}
 _NUMBER_WORDS |= {"dozen": "12", "single": "1"}
 _YES_NO = dict.fromkeys("ja oui sí 是的 はい да 예".split(), "yes")
+_SIDES = {"links": "left", "gauche": "left", "izquierda": "left", "esquerda": "left", "左": "left"}
+_SIDES |= dict.fromkeys("rechts droite derecha direita 右".split(), "right")
 _YES_NO |= dict.fromkeys("nein non нет いいえ 不是的 아니요 아니오".split(), "no")
+_TRANSLATED = _YES_NO | _SIDES
 # Cyrillic letters that look Latin, in a word that has Latin ones too, are read as they look.
 _LOOKALIKES = str.maketrans("аеорсхуіјѕһ", "aeopcxyijsh")
 _MIXED = re.compile(r"\w*(?:[a-z][\u0430-\u045f]|[\u0430-\u045f][a-z])\w*", re.IGNORECASE)
@@ -64,6 +67,7 @@ _HAN_FRACTION = re.compile(
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
+    r"|(?<![\d:])\d{1,2}:\d{2}(?![\d:])"
     r"|(?<![\w.)])-\d+(?:[.,/]\d+)*|\d+(?:[.,/]\d+)+"
     r"|[^\W_]+(?:'[^\W_]+)*"
     r"|[,;:.?!=~≈<>≥≤\n&+(]"
@@ -139,8 +143,8 @@ def _fold(raw: str) -> str:
         return _NUMBER_WORDS[word]
     if word[0].isdigit() or word[0] == "-":
         return _fold_number(word)
-    if word in _YES_NO:
-        return _YES_NO[word]
+    if word in _TRANSLATED:
+        return _TRANSLATED[word]
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if word in _SAME:
@@ -183,6 +187,8 @@ VAGUE = frozenset(
     "less fewer ~ ≈ > < ≥ ≤".split()
 )
 """Hedges only before a number: "about 3", not "about the lamp"."""
+ROUGH = frozenset("about around approximately approx roughly ~ ≈".split())
+"""Hedges of a count, not of what is measured: "about 1.8 meters", "about 35 %"."""
 STOPS = frozenset({"(", ",", ";", ":", ".", "?", "!", "\n", "but", "="})
 AFTER = frozenset(
     "is are was were be has have had of to in on at by from with and or but because since so which "
@@ -191,7 +197,7 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before between".split()
+    "through into while after before between てす da do de del der".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
@@ -207,7 +213,7 @@ PLAIN = frozenset(
     "total image picture only just exactly i'll go with therefore thus hence wait no actually "
     "sorry correction hmm oop rather instead then been have which altogether ok okay well yes no "
     "not but "
-    "有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
+    "てす 有 共有 一共 一共有 总共有 图中有 图片中有 个 正确 的 是 对 "
     "definitely clearly obviously certainly surely simply indeed evidently "
     "isn't nor nope stay remain assistant . : ! , = (".split()
 ) | {"\n"}
@@ -222,6 +228,7 @@ DIRECTIONS = frozenset("left right above below".split())
 # Turns of phrase in which a choice's word says something else, and what to read instead. They are
 # applied in this order, before a phrase is cut into words.
 _READ_AS = {
+    r"\b(\w+est) possible\b": r"\1",
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
@@ -268,6 +275,8 @@ _READ_AS = {
     r"\bn\s?/\s?a\b": " unknown ",
     r"~~[^~\n]{1,80}~~": " ",
     r"\((?:un|in|im|ir|dis|non|not|n['’]t)\)\s?-?(?=\w)": " maybe ",
+    # it is the fridge, not the oven or the sink
+    r",\s(?:and )?not ((?:the |an? )?\w+(?: \w+)?),? (?:or|nor) ": r", not \1, not ",
     r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",

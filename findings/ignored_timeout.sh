@@ -44,6 +44,6 @@ PY
 export OMP_NUM_THREADS=1
 env/bin/python -c "import accelerate, torch, transformers; print(f'transformers {transformers.__version__}, accelerate {accelerate.__version__}, torch {torch.__version__}')"
 for way in transformers accelerate; do
-    env/bin/python -m torch.distributed.run --nproc-per-node 2 --master-port 0 show.py "$way" 2>/dev/null | tee "$way.txt" || true
+    env/bin/python -m torch.distributed.run --standalone --nproc-per-node 2 show.py "$way" 2>/dev/null | tee "$way.txt" || true
 done
 grep -q "waited, no error" transformers.txt && grep -q "error after 5 s" accelerate.txt

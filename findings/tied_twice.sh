@@ -56,4 +56,4 @@ if first:
 dist.barrier()
 dist.destroy_process_group()
 PY
-env/bin/python -m torch.distributed.run --nproc-per-node 2 --master-port 0 show.py 2>/dev/null
+env/bin/python -m torch.distributed.run --standalone --nproc-per-node 2 show.py 2>/dev/null

@@ -58,8 +58,8 @@ _SIZES = (
     "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
 )
 _BEST = re.compile(
-    r"\b(?:more|most|better|best|right one|correct one|only|corresponds?|match(?:es)?|fits?|applies"
-    r"|leads?|wins?|tops"
+    r"\b(?:more|most|better|best|right one|correct one|the only|corresponds?|match(?:es)?|fits?|applies"
+    r"|leads?|wins?|tops|(?:satisf(?:y|ies)|meets?|fulfil{1,2}s?) (?:both|all|every)"
     rf"|(?:{_SIZES})e(?:r|st))\b",
     re.IGNORECASE,
 )
@@ -101,8 +101,15 @@ def answers(sentence: str, choices: tuple[str, ...]) -> bool:
     patterns = [_CLAIMS[kind], _OPTION_LETTER]
     if kind == "phrase":  # left, right, centre
         patterns.append(_CLAIMS["direction"])
-    claimed = any(pattern.search(sentence) for pattern in patterns)
+    found = [match for pattern in patterns for match in pattern.finditer(sentence)]
+    claimed = any(_is_named_after(sentence, match, choices) for match in found)
     return claimed and statements.is_meant(sentence)
+
+
+def _is_named_after(sentence: str, claim: re.Match, choices: tuple[str, ...]) -> bool:
+    """Tell whether an "it is" is followed by a choice; of "the cup; it is blue" it says nothing."""
+    subject = claim[0].lower().startswith("it") and prepare(choices).kind == "thing"
+    return not subject or bool(mentioned(sentence[claim.end() :], choices))
 
 
 def concludes(sentence: str, chosen: int, choices: tuple[str, ...]) -> bool:
@@ -220,7 +227,8 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
 
 
 def _subject(sentence: str, choices: tuple[str, ...]) -> Match | None:
-    if _WORST.search(sentence) or not (_BEST.search(sentence) or _OWN_LETTER.search(sentence)):
+    best = _BEST.search(sentence) or _ONLY.match(sentence) or _OWN_LETTER.search(sentence)
+    if _WORST.search(sentence) or not best:
         return None
     index = prepare(choices)
     if index.kind == "direction" or _WOULD.search(sentence):

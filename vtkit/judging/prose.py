@@ -40,12 +40,20 @@ GIVING_UP = re.compile(
     r"|\b(?:options|choices|question|problem)\b[^.\n]{0,40}\b(?:mistake|error|wrong|incorrect|flawed)\b"
     r"|\b(?:picture|image|photo|figure|diagram)s? (?:is|was|are|were) (?:missing|not\b)"
     r"|\bno (?:picture|image|photo|figure|diagram)s? (?:is|was|are|were|has)\b"
+    r"|\b(?:which|what)\b[^.?\n]{0,30}\byou (?:mean|meant|refer)\b"
+    r"|\b(?:could|can|would) you (?:please )?(?:clarify|specify)\b"
     r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data"
     r"|context)",
     re.IGNORECASE,
 )
 _NEXT = re.compile(r"\W*(?:now|next|then|to (?:find|get|calculate|compute))\b", re.IGNORECASE)
 _COPIED = re.compile(r"```\w*\n(?:[^\n]*\n){4,40}?```")  # a receipt, a table
+_FIRST_THOUGHT = re.compile(
+    r"\W*(?:(?:at )?first|initially|originally),?\s(?:(?:i|we|one)\s)(?:\w+\s)?"
+    r"(?:thought|assumed|guessed|believed|took|expected|read|had|was|would)\b"
+    r"|\W*my (?:first|initial) (?:thought|guess|impression|idea|reading)\b",
+    re.IGNORECASE,
+)
 _BUT = re.compile(r",\s(?:but|yet|still,)\s")
 _MAX_ALONE = 3  # words of a last line that is an answer
 _VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
@@ -82,6 +90,16 @@ _BASED = re.compile(
 def gives_up(text: str, start: int, end: int) -> bool:
     """Tell whether words say that there is no answer to give."""
     return GIVING_UP.search(text, start, end) is not None
+
+
+def beyond_refusals(text: str, start: int, bold: list[Commitment]) -> list[Commitment]:
+    """What is bold, without observations in lists of a text that gives up before."""
+
+    def observes(commit: Commitment) -> bool:
+        line = max(text.rfind("\n", start, commit.start) + 1, start)
+        return _ITEM.match(text, line) is not None and gives_up(text, start, line)
+
+    return [commit for commit in bold if not observes(commit)]
 
 
 def _after_caveat(text: str, start: int, end: int) -> Span:
@@ -216,6 +234,8 @@ def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> 
     commit, choices = reader.commit(start, end, "sentence"), reader.choices
     sentence = reader.text[start:end][:MAX_PHRASE]
     if commit.match.why == "rejected":
+        return None
+    if _FIRST_THOUGHT.match(sentence) and not _BUT.search(sentence):
         return None
     if commit.match.choice is not None and reader.counts(commit):
         return commit

@@ -282,6 +282,10 @@ _READ_AS = {
     r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B
     r"\bin front of\b": " in front compared ",
+    # which makes B the farther one; they put B farther away than A
+    r"\b(?:most|more) distant\b": "farther",
+    r"\b(?:put|mak|leav|plac)(?:e|es|s|ing|ting)? ((?:the |point )?\w+) (?:as )?(?:the )?"
+    r"(?=(?:far|fur)ther\b)": r" \1 is ",
     r"\bon top of\b": " above ",
     r"\b(take|choose|pick|prefer|select|go for|go with)\b([^.\n]{1,60}?) over\b": r"\1\2 not ",
     r"\b((?:\(?[A-Z]\)?)) over(?= \(?[A-Z]\)?(?!\w))": r"\1 not ",

@@ -240,7 +240,7 @@ class _Reading:
     def _record(self, start: int, end: int, place: int | None) -> None:
         after, later = self._text(end), self._text(end + 1)
         false = after in words.FALSE or after.endswith("n't")
-        if after in words.COPULAS:
+        if after in words.COPULAS or (after == "the" and later in _DENIED):
             place_after = end + 1
             while later in _ADVERBS:
                 place_after += 1

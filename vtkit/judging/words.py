@@ -64,6 +64,7 @@ _HAN_NUMBER = re.compile(
 _HAN_FRACTION = re.compile(
     "([零一二两三四五六七八九十百]{1,5})分之([零一二两三四五六七八九十百]{1,5})"
 )
+_HAN_SIDE = re.compile(r"(?<=[向往朝在])[左右](?=[侧边面方移转平]|\W|$)")
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
@@ -114,7 +115,7 @@ def _plain(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
         text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
-        text = with_digits(text)
+        text = _HAN_SIDE.sub(r" \g<0> ", with_digits(text))
         text = _COUNTED.sub(" ", text)
     return _LATEX.sub(" ", text)
 
@@ -232,7 +233,8 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!\w+est |first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
+    r"\b(a|an|the) (?!\w+est |(?:far|fur)ther |first|second|third|fourth|fifth|sixth|number|left)"
+    r"\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
     r"\b(?:are|is|am|['’]re|['’]m|be) left with\b": " is ",

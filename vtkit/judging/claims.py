@@ -278,7 +278,7 @@ _CLAIMS = {
         r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b"
         r"|\b(?:vers|hacia|nach|para|verso)\s(?:l?a\s)?(?:gauche|droite|links|rechts|izquierda"
         r"|derecha|esquerda|direita)\b"
-        r"|(?<!不)(?<!不.)(?<!不..)[向往朝在][左右](?=[侧边面方移转平]|\W|$)",
+        r"|[向往朝在][左右](?=[侧边面方移转平]|\W|$)",
         re.IGNORECASE,
     ),
     "thing": re.compile(

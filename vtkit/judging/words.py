@@ -64,7 +64,9 @@ _HAN_NUMBER = re.compile(
 _HAN_FRACTION = re.compile(
     "([零一二两三四五六七八九十百]{1,5})分之([零一二两三四五六七八九十百]{1,5})"
 )
-_HAN_SIDE = re.compile(r"(?<=[向往朝在])[左右](?=[侧边面方移转平]|\W|$)")
+_HAN_SIDE = re.compile(
+    r"(?<=[向往朝在])(?<![不没].)(?<![不没]..)(?<![不没]...)[左右](?=[侧边面方移转平]|\W|$)"
+)
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
@@ -198,7 +200,8 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before between てす da do de del der".split()
+    "through into while after before between 移动 移 平移 转 转动 旋转 侧 边 面 方 "
+    "てす da do de del der".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""

@@ -10,7 +10,7 @@ from itertools import islice
 from vtkit.judging import claims
 from vtkit.judging.free import closing_value, ends_in_value
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
-from vtkit.judging.nearness import is_opposite, is_reversed
+from vtkit.judging.nearness import FARTHER, is_opposite, is_reversed
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
@@ -254,7 +254,7 @@ def _based(text: str, span: Span) -> Span | None:
 def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
     commit, choices = reader.commit(start, end, "sentence"), reader.choices
     sentence = reader.text[start:end][:MAX_PHRASE]
-    opposite = len(choices) == 2 and is_reversed(sentence)
+    opposite = len(choices) == 2 and is_reversed(sentence) and not FARTHER.search(sentence)
     if commit.match.why == "rejected" or (opposite and not is_opposite(sentence, choices)):
         return None  # which of two is closer
     if _FIRST_THOUGHT.match(sentence) and not _BUT.search(sentence):

@@ -5,8 +5,9 @@
   projects' rules; ``countdown``: arithmetic
 - ``answers``: the answer that a completion commits to, from ``tags`` (its parts), ``statements``
   (answers in words), ``prose`` (other sentences, by what each ``claims``), ``truths`` (yes and no
-  in other words), ``reading`` (what one commits to), ``choices`` and ``matching`` (which choice a
-  phrase names), ``words`` and ``remarks`` (after an answer)
+  in other words), ``reading`` (what one commits to), ``nearness`` (closer or
+  farther), ``choices`` and ``matching`` (which choice a phrase names), ``words`` and ``remarks``
+  (after an answer)
 - ``free``: answers where no choices are offered, by their ``values``, ``spelling``, ``expressions``
   and ``naming`` (in a sentence)
 - ``styles``: what a completion looks like; ``phrases``: words of a second look; ``turns``: claims

@@ -187,6 +187,7 @@ class _Judge:
         in_bold = statements.find_bold(self.text, start, end)
         bold = [self.reader.commit(*span, "bold") for span in in_bold]
         bold = [commit for commit in bold if self._is_emphasised(commit)]
+        bold = prose.beyond_refusals(self.text, start, bold)
         if bold and all(self._agree(commit, bold[0]) for commit in bold):
             return self._settle(bold)
         bare = self._labelled(start, end) or self._bare(start, end) or self._last_line(start, end)

@@ -10,6 +10,7 @@ from vtkit.judging import statements
 from vtkit.judging.choices import bare, prepare
 from vtkit.judging.free import closing_value
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
+from vtkit.judging.nearness import COMPARED, FARTHER, SIZES, compares
 from vtkit.judging.words import AFTER, ARTICLES, key_words, without_idioms
 
 _MAX_VERBS = 4
@@ -17,7 +18,8 @@ _MAX_NAME = 7  # words
 _MIN_DISTINCT = 2  # words of each choice
 _MAX_ALONE = 12  # words of a sentence that is all of an answer
 TENTATIVE = re.compile(
-    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either|both)\b",
+    r"\b(?:or|(?-i:may)|might|could|maybe|perhaps|possibly|probably|possible|either"
+    r"|both(?!\s(?:conditions|criteria|requirements|clues|rules)))\b",
     re.IGNORECASE,
 )
 """Words of a sentence that claims nothing."""
@@ -42,7 +44,8 @@ _INTENT = re.compile(
 _PREDICATE = re.compile(
     r"\b(?:(?<!there )(?<!here )(?:is|are|was|were)|be|está|shows?|depicts?"
     r"|corresponds?(?:\s\w+){0,2}\s(?:to|with)|belongs?\sto|falls?\s(?:in|into|within)|match(?:es)?|equals?|spells?|reads?|says?"
-    r"|st(?:ands?|ood)|lies|lay|sits?|sat|hangs?|rests?|stays?|remains?|goes|went|mov(?:es|ed)"
+    r"|st(?:ands?|ood)|lies|lay|sits?|sat|hangs?|rests?|stays?|remains?|goes|went|mov(?:es|ed|ing)|travell?(?:s|ed|ing)"
+    r"|(?:mov|travel|shift|rotat|turn|pann?)(?:es|s|ed|ing)\sto(?:wards?)?(?=\sthe\s)"
     r"|(?:causes?|leads?|makes?)\b[^.\n]{1,60}\sto|called|named|means|represents?|indicates?|becomes?|(?:would|will|must|should))\b"
     r"(?:\s(?:most|very|more)?\s?(?:likely|probably|clearly|therefore|then|thus|simply|called|named)"
     r"|\sthe\s+(?:one\s)?(?:for|labell?ed|marked)\b"
@@ -51,21 +54,14 @@ _PREDICATE = re.compile(
 )
 _PREDICATE_END = re.compile(r"\s(?:in|on|at|of|from|with|for|by|to|among)\s|[,.;:(!]\s|[.!]$")
 _KIND = re.compile(
-    r"(?<=[\w–-]{3})\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region)$"
+    r"(?<=[\w–-]{3})\s(?:order|style|type|class|category|family|group|period|range|interval|bracket|zone|region|trait|change)$"
 )  # "the Ionic order", "the 11-15 range"
-_SIZES = (
-    "near|clos|farth|furth|tall|short|bigg|big|larg|small|long|wid|narrow|high|low|dark|bright|light|heavi"
-    "|old|young|thick|thin|steep|deep|fast|slow|strong|weak|great|few|loud|cold|hott|warm|dri"
-)
 _BEST = re.compile(
-    r"\b(?:more|most|better|best|right one|correct one|only|corresponds?|match(?:es)?|fits?|applies"
-    r"|leads?|wins?|tops"
-    rf"|(?:{_SIZES})e(?:r|st))\b",
+    r"\b(?:more|most|better|best|right one|correct one|the only|corresponds?|match(?:es)?"
+    r"|fits?|applies|leads?|wins?|tops|(?:satisf(?:y|ies)|meets?|fulfil{1,2}s?) (?:both|all|every)"
+    rf"|(?:{SIZES})e(?:r|st))\b",
     re.IGNORECASE,
 )
-_COMPARED = re.compile(rf"\b(?:{_SIZES})e(?:r|st)\b", re.IGNORECASE)
-_FARTHER = re.compile(r"\bf[au]rth(?:er|est)\b", re.IGNORECASE)
-_NEARER = {"nearer", "closer", "nearest", "closest"}
 _WORST = re.compile(r"\b(?:less|least|worse|worst|not)\b|n['’]t\b", re.IGNORECASE)
 _WOULD = re.compile(r"\b(?:would|should)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\bhardly)\s\Z", re.IGNORECASE)
@@ -88,6 +84,10 @@ _SAID_LAST = re.compile(
 )
 _MEASURE = re.compile(r"\d\s?[A-Za-z°%]|\d\.\d")
 _GUESS = re.compile(r"\b(?:guess|assume|não|nicht|kein\w{0,2}|pas|no se)\b", re.IGNORECASE)
+_HAN_NEAREST = re.compile(
+    r"(?:^|[,，、：:]|所以|因此|显然|可见)([\w\s]{1,12}?)\s?(?:离|距离|距)(?:相机|镜头|摄像机|观察者|我们)"
+    r"(?:是)?(?:最|更)近(?=\W|的|$)"
+)  # "the lamp is the nearest to the camera"
 _THERE_IS = re.compile(r"(?:\bthere|^\W*here)(?:['’]s| is| are| was| were)\b", re.IGNORECASE)
 
 
@@ -101,8 +101,16 @@ def answers(sentence: str, choices: tuple[str, ...]) -> bool:
     patterns = [_CLAIMS[kind], _OPTION_LETTER]
     if kind == "phrase":  # left, right, centre
         patterns.append(_CLAIMS["direction"])
-    claimed = any(pattern.search(sentence) for pattern in patterns)
+    found = [match for pattern in patterns for match in pattern.finditer(sentence)]
+    claimed = any(_is_named_after(sentence, match, choices) for match in found)
     return claimed and statements.is_meant(sentence)
+
+
+def _is_named_after(sentence: str, claim: re.Match, choices: tuple[str, ...]) -> bool:
+    """Tell whether an "it is" calls something a choice, or the best: not "it is made of wood"."""
+    rest = sentence[claim.end() :]
+    subject = claim[0].lower().startswith("it") and prepare(choices).kind == "thing"
+    return not subject or bool(_BEST.search(rest) or mentioned(rest, choices))
 
 
 def concludes(sentence: str, chosen: int, choices: tuple[str, ...]) -> bool:
@@ -140,7 +148,7 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
     if index.kind == "direction":
         return Match(place, "named") if ruled_out(sentence, choices) else None
     key, short = index.keys[place], len(sentence.split()) <= _MAX_ALONE
-    if index.size == 2 and _FARTHER.search(sentence):
+    if index.size == 2 and FARTHER.search(sentence):
         return None  # which of two is closer
     if not before:
         full = short and not _WORST.search(sentence) and _opening(sentence, choices)
@@ -149,7 +157,7 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
     head = bare(sentence).removesuffix(index.texts[place])
     last = head != bare(sentence)
     if last and mentioned(before[-MAX_PHRASE:], choices) - {place}:
-        last = bool(_SAID_LAST.search(head) or _COMPARED.search(head))
+        last = bool(_SAID_LAST.search(head) or COMPARED.search(head))
     return Match(place, "named") if full or last else None
 
 
@@ -187,6 +195,9 @@ def said_of_subject(
     ``branches``: the text distinguishes cases, so what follows an "if" is no claim.
     """
     whole = without_idioms(whole[:MAX_PHRASE]).strip()
+    if nearest := _HAN_NEAREST.search(whole):
+        named = match_choice(nearest[1], choices)
+        return named if named.plain and named.choice is not None else None
     sentence = _PREMISE.sub("", whole)
     if sentence != whole and (_ABOUT_ANSWER.search(sentence) or branches):
         return None  # "If it is upright, the answer is above"
@@ -220,22 +231,16 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
 
 
 def _subject(sentence: str, choices: tuple[str, ...]) -> Match | None:
-    if _WORST.search(sentence) or not (_BEST.search(sentence) or _OWN_LETTER.search(sentence)):
+    best = _BEST.search(sentence) or _ONLY.match(sentence) or _OWN_LETTER.search(sentence)
+    if _WORST.search(sentence) or not best:
         return None
     index = prepare(choices)
     if index.kind == "direction" or _WOULD.search(sentence):
         return None
-    if index.size == 2 and _FARTHER.search(sentence):
+    if index.size == 2 and FARTHER.search(sentence):
         return None  # which of two is closer
     match = _opening(_ONLY.sub("", sentence), choices, whole=False)
-    return match if match and _compares(sentence, choices[match.choice]) else None
-
-
-def _compares(sentence: str, choice: str) -> bool:
-    """Tell whether a sentence compares as the choice does, if that does: "the sink is closer"."""
-    own = {found[0].lower() for found in _COMPARED.finditer(choice)}
-    said = {found[0].lower() for found in _COMPARED.finditer(sentence)}
-    return not own or bool(own & said) or bool(own <= _NEARER and said & _NEARER)
+    return match if match and compares(sentence, choices[match.choice]) else None
 
 
 def _opening(phrase: str, choices: tuple[str, ...], *, whole: bool = True) -> Match | None:
@@ -268,9 +273,12 @@ _CLAIMS = {
     ),
     "direction": re.compile(
         r"\b(?:(?:is|are|was|were|be|it['’]s|appears?|seems?|lies?|sits?|stands?|hangs?|looks?|rests?"
-        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|swing|swung)(?:es?|s|ed|ing)?|went)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
+        r"|stays?|floats?|goes|(?:mov|turn|rotat|shift|pann?|travell?|swing|swung)(?:es?|s|ed|ing)?|went)(?:\s(?:\w+ly|\w+ing|located|positioned|placed|situated|found|to"
         r"|be|on|at|in|towards?|the|its|far|just|more|a bit|a little|upper|lower|also|up))*"
-        r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b",
+        r"|find(?:\s\w+){1,4}\s(?:on|to|at)\sthe)\s(?:left|right|above|below)\b"
+        r"|\b(?:vers|hacia|nach|para|verso)\s(?:l?a\s)?(?:gauche|droite|links|rechts|izquierda"
+        r"|derecha|esquerda|direita)\b"
+        r"|[向往朝在][左右](?=[侧边面方移转平]|\W|$)",
         re.IGNORECASE,
     ),
     "thing": re.compile(

@@ -41,7 +41,7 @@ _ENDS_NAME = words.AFTER | words.HEDGES | words.ARTICLES
 _ENDS_UNIT = _ENDS_NAME | words.NEGATIONS
 _NOT_COUNTED = words.AFTER | words.NO_NOTHING
 _DENIED = words.FALSE | {"not", "farther", "further"}
-_ADVERBS = {"thus", "then", "therefore", "also", "clearly", "much", "slightly", "a"}
+_ADVERBS = {"thus", "then", "therefore", "also", "clearly", "much", "slightly", "a", "the", "1"}
 _FARTHEST = {"farthest", "furthest"}
 _UNITS = frozenset("percent meter metre cm mm km m kg gram g degree minute liter litre".split())
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>?")
@@ -240,8 +240,11 @@ class _Reading:
     def _record(self, start: int, end: int, place: int | None) -> None:
         after, later = self._text(end), self._text(end + 1)
         false = after in words.FALSE or after.endswith("n't")
-        if after in words.COPULAS:
-            later = self._text(end + 2) if later in _ADVERBS else later
+        if after in words.COPULAS or (after == "the" and later in _DENIED):
+            place_after = end + 1
+            while later in _ADVERBS:
+                place_after += 1
+                later = self._text(place_after)
             false = later in _DENIED or (later in _FARTHEST and self.index.size == 2)
         elif after in (":", "("):  # "A: incorrect"
             false = later in words.FALSE or (later == "not" and self._text(end + 2) in _TRUE)

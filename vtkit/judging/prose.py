@@ -9,7 +9,8 @@ from itertools import islice
 
 from vtkit.judging import claims
 from vtkit.judging.free import closing_value, ends_in_value
-from vtkit.judging.matching import MAX_PHRASE, match_choice
+from vtkit.judging.matching import MAX_PHRASE, Match, match_choice
+from vtkit.judging.nearness import FARTHER, is_opposite, is_reversed
 from vtkit.judging.reading import Commitment, Reader
 from vtkit.judging.statements import CODE, after_conclusion, find_sentences, is_cut_off, is_meant
 from vtkit.judging.tags import Span
@@ -40,12 +41,24 @@ GIVING_UP = re.compile(
     r"|\b(?:options|choices|question|problem)\b[^.\n]{0,40}\b(?:mistake|error|wrong|incorrect|flawed)\b"
     r"|\b(?:picture|image|photo|figure|diagram)s? (?:is|was|are|were) (?:missing|not\b)"
     r"|\bno (?:picture|image|photo|figure|diagram)s? (?:is|was|are|were|has)\b"
+    r"|\b(?:which|what)\b[^.?\n]{0,30}\byou (?:mean|meant|refer)\b"
+    r"|\b(?:could|can|would) you (?:please )?(?:clarify|specify)\b"
     r"|\btells us nothing\b|\b(?:not|in)\s?(?:enough|sufficient) (?:information|detail|data"
     r"|context)",
     re.IGNORECASE,
 )
 _NEXT = re.compile(r"\W*(?:now|next|then|to (?:find|get|calculate|compute))\b", re.IGNORECASE)
 _COPIED = re.compile(r"```\w*\n(?:[^\n]*\n){4,40}?```")  # a receipt, a table
+_FIRST_THOUGHT = re.compile(
+    r"\W*(?:(?:at )?first|initially|originally),?\s(?:(?:i|we|one)\s)(?:\w+\s)?"
+    r"(?:thought|assumed|guessed|believed|took|expected|read|had|was|would)\b"
+    r"|\W*my (?:first|initial) (?:thought|guess|impression|idea|reading)\b",
+    re.IGNORECASE,
+)
+_POINT = re.compile(
+    r"\b(?i:point )?([AB]) (?:is|lies|sits) (?:located |placed )?(?:on|at|in) (?:the|a|an) "
+    r"(\w[\w'’ ]{2,30}?)(?=[,.;]|\s(?:and|which|while|behind|in|on|near|at)\b)"
+)
 _BUT = re.compile(r",\s(?:but|yet|still,)\s")
 _MAX_ALONE = 3  # words of a last line that is an answer
 _VERDICT = re.compile(r"\W*(?:yes|no|true|false)\W*", re.IGNORECASE)
@@ -84,6 +97,16 @@ def gives_up(text: str, start: int, end: int) -> bool:
     return GIVING_UP.search(text, start, end) is not None
 
 
+def beyond_refusals(text: str, start: int, bold: list[Commitment]) -> list[Commitment]:
+    """What is bold, without observations in lists of a text that gives up before."""
+
+    def observes(commit: Commitment) -> bool:
+        line = max(text.rfind("\n", start, commit.start) + 1, start)
+        return _ITEM.match(text, line) is not None and gives_up(text, start, line)
+
+    return [commit for commit in bold if not observes(commit)]
+
+
 def _after_caveat(text: str, start: int, end: int) -> Span:
     """What follows "it is hard to say without more context, but"."""
     cut = (
@@ -117,6 +140,11 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             concluded, claimed = _as_choice(reader, *span), []
             continue
         rest = after_conclusion(text, *span) or _based(text, span)
+        if rest and len(reader.choices) == 2 and is_reversed(text[slice(*rest)]):
+            before = max(text.rfind(",", span[0], rest[0]), span[0])
+            if commit := _claim(reader, span[0], before):  # "A is in front, so B is behind"
+                claimed.append(commit)
+                continue
         if rest and (span not in items or span in telling[-1:]):
             if commit := _claim(reader, *rest, concluded=span in telling[-1:]):
                 concluded.append(commit)
@@ -128,6 +156,7 @@ def find_claims(reader: Reader, start: int, end: int) -> list[Commitment]:
             claimed.append(commit)
     if spans and gives_up(text, *spans[-1]):
         return _as_choice(reader, *spans[-1])
+    concluded, claimed = _asked(reader, concluded, claimed)
     if telling and not (open_end or telling[-1] in items):
         claimed = _closed(reader, telling, claimed)
     return _outspoken(concluded, claimed) if concluded else _outspoken(claimed, [])
@@ -151,6 +180,16 @@ def _closed(reader: Reader, telling: list[Span], claimed: list[Commitment]) -> l
         if said := claims.closes(before, reader.text[start:end][:MAX_PHRASE], reader.choices):
             return [Commitment(start, end, "sentence", said)]
     return claimed
+
+
+def _asked(reader: Reader, *found: list[Commitment]) -> list[list[Commitment]]:
+    """Without "so B is the farther one" where another sentence says that A is closer."""
+    said = [commit for commits in found for commit in commits]
+    reverse = [each for each in said if is_reversed(reader.text[each.start : each.end])]
+    straight = {each.match.choice for each in said if each not in reverse} - {None}
+    if len(reader.choices) > 2 or not straight:
+        return list(found)
+    return [[each for each in commits if each not in reverse] for commits in found]
 
 
 def _outspoken(found: list[Commitment], others: list[Commitment]) -> list[Commitment]:
@@ -215,11 +254,16 @@ def _based(text: str, span: Span) -> Span | None:
 def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> Commitment | None:
     commit, choices = reader.commit(start, end, "sentence"), reader.choices
     sentence = reader.text[start:end][:MAX_PHRASE]
-    if commit.match.why == "rejected":
+    opposite = len(choices) == 2 and is_reversed(sentence) and not FARTHER.search(sentence)
+    if commit.match.why == "rejected" or (opposite and not is_opposite(sentence, choices)):
+        return None  # which of two is closer
+    if _FIRST_THOUGHT.match(sentence) and not _BUT.search(sentence):
         return None
     if commit.match.choice is not None and reader.counts(commit):
         return commit
     if said := claims.said_of_subject(sentence, choices, branches=_branches(reader.text, start)):
+        return commit._replace(match=said)
+    if commit.match.why == "nothing" and (said := _said_of_point(reader, start, sentence)):
         return commit._replace(match=said)
     if concluded and commit.match.why == "nothing":  # "a length of 35 kilometres"
         head, _, tail = sentence.rpartition(" of ")
@@ -234,6 +278,19 @@ def _claim(reader: Reader, start: int, end: int, *, concluded: bool = False) -> 
         if claims.concludes(sentence, commit.match.choice, choices):
             return commit
     return commit if reader.counts(commit) else None
+
+
+def _said_of_point(reader: Reader, start: int, sentence: str) -> Match | None:
+    """What is claimed of a point by what it lies on: "B is on the hand. The hand is closer"."""
+    before = reader.text[max(start - _NEAR, 0) : start]
+    things = {found[2].lower(): found[1] for found in islice(_POINT.finditer(before), 8)}
+    if sorted(things.values()) != ["A", "B"]:
+        return None
+    for thing, letter in things.items():
+        sentence = re.sub(rf"\b(?:the\s)?{re.escape(thing)}\b", letter, sentence, flags=re.I)
+    said = match_choice(sentence, reader.choices)
+    claimed = said.choice is not None and claims.answers(sentence, reader.choices)
+    return said if claimed else None
 
 
 def _branches(text: str, place: int) -> bool:

@@ -13,6 +13,7 @@ from vtkit.judging import claims, statements, truths
 from vtkit.judging.choices import prepare
 from vtkit.judging.claims import FIRST_LOOK
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
+from vtkit.judging.nearness import is_opposite
 from vtkit.judging.statements import CORRECTION
 from vtkit.judging.words import key_words, without_idioms, words
 
@@ -85,10 +86,10 @@ class Reader:
             return whole
         if said := self._verdict(start, end, rule):
             return said
-        if match.why == "rejected" and len(self.choices) == 2 and _OTHER_ONE.search(phrase):
-            return Commitment(
-                start, end, rule, Match(1 - ruled_out(phrase, self.choices).pop(), "named", True)
-            )
+        if match.why == "rejected" and len(self.choices) == 2 and self._is_other(phrase):
+            out = ruled_out(phrase.split(" than ")[0], self.choices)
+            if len(out) == 1:
+                return Commitment(start, end, rule, Match(1 - out.pop(), "named", True))
         if match.why == "named" and self._is_denied(phrase):
             return whole._replace(match=Match(None, "rejected"))
         if match.why in ("named", "rejected"):
@@ -112,6 +113,10 @@ class Reader:
         if said is None or key_words(said[0]) not in prepare(self.choices).keys:
             return None
         return Commitment(*said[1], rule, match_choice(said[0], self.choices))
+
+    def _is_other(self, phrase: str) -> bool:
+        """Tell whether what is ruled out leaves the other of two: by "the other", or "farther"."""
+        return bool(_OTHER_ONE.search(phrase)) or is_opposite(phrase, self.choices)
 
     def _is_denied(self, phrase: str) -> bool:
         """Tell whether a phrase ends in "no, that is wrong", and that is no choice."""

@@ -108,7 +108,8 @@ CORRECTION = re.compile(
 CONCLUSION = re.compile(
     r"\b(?:so(?! (?:is|are|was|does|do|far|close|that|much|many|on)\b)|thus|therefore|hence"
     r"|(?<!and )final(?:ly)?|conclu\w+|in summary|to sum up|overall|consequently"
-    r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|in total|total"
+    r"|accordingly|ultimately|as a result|(?:this|that|which) (?:means|gives|makes)|means that"
+    r"|(?<=, )that (?:would|must) be(?= the\b)|in total|total"
     r"|altogether|in short|donc|damit|daher|somit|folglich|por (?:lo )?tanto|así que|portanto"
     r"|quindi"
     r"|поэтому|значит|следовательно)\b[,:]?"

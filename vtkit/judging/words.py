@@ -64,6 +64,9 @@ _HAN_NUMBER = re.compile(
 _HAN_FRACTION = re.compile(
     "([零一二两三四五六七八九十百]{1,5})分之([零一二两三四五六七八九十百]{1,5})"
 )
+_HAN_SIDE = re.compile(
+    r"(?<=[向往朝在])(?<![不没].)(?<![不没]..)(?<![不没]...)[左右](?=[侧边面方移转平]|\W|$)"
+)
 _TOKEN = re.compile(
     r"[(\[]\s{0,2}(?P<bracketed>[A-Za-z])\s{0,2}[)\]]"
     r"|(?<![\w'])(?P<closed>[A-Za-z])\s?[)\]]"
@@ -114,7 +117,7 @@ def _plain(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).replace("’", "'").replace("−", "-")
         text = "".join(char for char in text if not unicodedata.combining(char))
         text = _MIXED.sub(lambda word: word[0].translate(_LOOKALIKES), text)
-        text = with_digits(text)
+        text = _HAN_SIDE.sub(r" \g<0> ", with_digits(text))
         text = _COUNTED.sub(" ", text)
     return _LATEX.sub(" ", text)
 
@@ -197,7 +200,8 @@ AFTER = frozenset(
     "located position placed situated highlighted annotated marked shown would should must side "
     "hand part corner half direction 1 i front under over isn't aren't instead again rather just "
     "me we he she nope touche compared relative visible around along past toward towards across "
-    "through into while after before between てす da do de del der".split()
+    "through into while after before between 移动 移 平移 转 转动 旋转 侧 边 面 方 "
+    "てす da do de del der".split()
 )
 """May follow a choice that is a thing. Any other word makes it part of another name: with the
 choice "table", "table lamp" is not the table."""
@@ -232,7 +236,8 @@ _READ_AS = {
     # one of the chairs; the right one; the closer one
     r"\bone of (?:the|them|these|those|its|our|my|your)\b": " of ",
     r"\b(?:right|correct) one\b": " ",
-    r"\b(a|an|the) (?!\w+est |first|second|third|fourth|fifth|sixth|number|left)\w+ one\b": " ",
+    r"\b(a|an|the) (?!\w+est |(?:far|fur)ther |first|second|third|fourth|fifth|sixth|number|left)"
+    r"\w+ one\b": " ",
     r"\b(the|this|that|which|each|every|any|no|another|last|other|\w+(?<!numb)er|\w+est)"
     r" one\b": r"\1 ",
     r"\b(?:are|is|am|['’]re|['’]m|be) left with\b": " is ",
@@ -282,6 +287,10 @@ _READ_AS = {
     r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B
     r"\bin front of\b": " in front compared ",
+    # which makes B the farther one; they put B farther away than A
+    r"\b(?:most|more) distant\b": "farther",
+    r"\b(?:put|mak|leav|plac)(?:e|es|s|ing|ting)? ((?:the |point )?\w+) (?:as )?(?:the )?"
+    r"(?=(?:far|fur)ther\b)": r" \1 is ",
     r"\bon top of\b": " above ",
     r"\b(take|choose|pick|prefer|select|go for|go with)\b([^.\n]{1,60}?) over\b": r"\1\2 not ",
     r"\b((?:\(?[A-Z]\)?)) over(?= \(?[A-Z]\)?(?!\w))": r"\1 not ",

@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from vtkit.judging import accuracy_reward
+from vtkit.judging import accuracy_reward, is_correct
 
 BLOCK = " I look at it. </think> <answer>{}</answer>"
 PAIRS = [("cup", "bottle"), ("bottle", "cup"), ("A", "B"), ("(A)", "(B)"),
@@ -65,3 +65,35 @@ def test_no_list_of_counts_is_paid(said):
 @pytest.mark.parametrize("said", FREE.split("|"))
 def test_no_two_free_answers_are_paid(said):
     assert not any(paid(said, gold, None) for gold in SOLUTIONS)
+
+
+DENIED = [
+    ("It's false that A is closer.", ["A is closer", "B is closer"], "A"),
+    ("It is incorrect that B is closer.", ["A is closer", "B is closer"], "B"),
+    ("The claim that the lamp is closer is wrong.", ["lamp", "sofa"], "A"),
+    ("It would be wrong to say that the lamp is closer.", ["lamp", "sofa"], "A"),
+    ("Nobody would say the lamp is closer.", ["lamp", "sofa"], "A"),
+    ("It would be hasty to say that there are 3 dogs.", ["1", "2", "3"], "C"),
+    ("ok </think> <answer> it is false that it is the lamp </answer>", ["lamp", "sofa"], "A"),
+    ("ok </think> <answer> whatever is right </answer>", ["left", "right"], "B"),
+    ("ok </think> <answer> all right </answer>", ["left", "right"], "B"),
+    ("ok </think> <answer> up to 3 </answer>", ["1", "2", "3"], "C"),
+    ("No, I can't see the image.", ["Yes", "No"], "B"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text,choices,denied", DENIED, ids=[text for text, *_ in DENIED])
+def test_what_is_denied_is_not_claimed(text, choices, denied):
+    assert not is_correct(text, choices, f"({denied})")
+
+
+@pytest.mark.parametrize(
+    "text,choices,claimed",
+    [
+        ("The statement is wrong: the sofa is closer.", ["lamp", "sofa"], "B"),
+        ("No, I can't see a dog.", ["Yes", "No"], "B"),
+        ("The answer is right.", ["left", "right"], "B"),
+    ],
+)
+def test_a_denial_of_something_else_leaves_the_claim(text, choices, claimed):
+    assert is_correct(text, choices, f"({claimed})")

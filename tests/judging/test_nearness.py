@@ -43,7 +43,11 @@ MOTION = [
 ]
 OTHERS = [
     ("The chair is nearest to the left edge. Which edge do you mean?", THREE, None),
-    ("I can't say which it is. I see:\n- The **chair** is red.\n- No legs are visible.", THREE, None),
+    (
+        "I can't say which it is. I see:\n- The **chair** is red.\n- No legs are visible.",
+        THREE,
+        None,
+    ),
     ("The chair has only three legs. The table satisfies both conditions.", THREE, 1),
     ("Only the lamp is lit.", THREE, 2),
     ("The table is near, and so is the chair, that would be the lamp.", THREE, 2),

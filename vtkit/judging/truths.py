@@ -13,6 +13,8 @@ _VERDICT = re.compile(
 )
 _TENTATIVE_VERDICT = re.compile(
     r"^\W*(?:or|and|but)\b"
+    r"|^\W*i (?:can(?:not|['’]t)|am unable to) (?:see|view) (?:the |any |this )?"
+    r"(?:image|picture|photo)s?\b"
     r"|\b(?:maybe|perhaps|possibly|might|unsure|uncertain|not sure|unless|if)\b",
     re.IGNORECASE,
 )

@@ -283,6 +283,16 @@ _READ_AS = {
     # it is the fridge, not the oven or the sink
     r",\s(?:and )?not ((?:the |an? )?\w+(?: \w+)?),? (?:or|nor) ": r", not \1, not ",
     r"\bnot (?:\w+ )?(?:sure|certain|convinced)\b": " unsure ",
+    # it is false that A is closer; the claim that it is the lamp is wrong; whichever is right
+    r"\b(?:it(?:['’]s| is| was| would be)|would be) (?:false|untrue|incorrect|wrong|inaccurate"
+    r"|hasty|premature|misleading|a mistake|not (?:true|correct|right))"
+    r"(?: that| to (?:say|claim|state|conclude|assume|answer)(?: that)?)\b": " not ",
+    r"\b(?:nobody|no one) would (?:say|claim)(?: that)?\b": " not ",
+    r"\b(?:the|any) (?:claim|idea|view|assertion|statement) that ([^.,;\n]{1,60}) (?:is|would be)"
+    r" (?:false|untrue|incorrect|wrong|mistaken)\b": r" not \1",
+    r"\b(?:which|what)(?:ever)?(?: option| one| answer| choice)? is (?:right|correct)\b": " maybe ",
+    r"\ball right\b": " ",
+    r"\bup to (?=\d)": " maybe ",
     r"\bnot only\b|\b(?:without a|there is no|there's no|no) doubt\b": " ",
     r"^\s*(?:[=-]>|⇒|→)": " ",
     # the cup is in front of the bottle; I would take A over B

@@ -35,35 +35,35 @@ CASES = {"full": {}, "vision frozen": {"freeze": "vision"}}
 
 
 class ShapesOnly(TorchDispatchMode):
-    """Leaves out the arithmetic of floating-point tensors: results have shapes, and any values.
+    """Leaves out the arithmetic of float32 and bfloat16: results have shapes, and any values.
 
-    Whole numbers, on which shapes depend, are computed, as are views and comparisons.
+    Whole numbers, on which shapes depend, and float64 are computed, as are views and comparisons.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, returns = kwargs or {}, func._schema.returns
-        floats = tree_any(_is_float, (args, kwargs))
+        floats = tree_any(_is_float, (args, kwargs)) or kwargs.get("dtype") in _FLOATS
         view = any(one.alias_info and not one.alias_info.is_write for one in returns)
         if not floats or view or func in _VALUES:
             return func(*args, **kwargs)
         if returns and returns[0].alias_info:  # in place
             return args[0]
         meta = tree_map_only(torch.Tensor, lambda one: one.to("meta"), (args, kwargs))
-        meta[1].update({"device": "meta"} if "device" in kwargs else {})
+        meta[1].update({"device": "meta"} if "device" in kwargs or not _tensors(args) else {})
         return tree_map_only(torch.Tensor, _unwritten, func(*meta[0], **meta[1]))
 
 
 _ATEN = torch.ops.aten
-_VALUES = {
-    _ATEN.equal.default,
-    _ATEN._local_scalar_dense.default,
-    _ATEN.index.Tensor,
-    _ATEN.cat.default,
-}
+_FLOATS = (torch.float32, torch.bfloat16)
+_VALUES = {_ATEN.equal.default, _ATEN._local_scalar_dense.default, _ATEN.index.Tensor}
+
+
+def _tensors(args: Any) -> bool:
+    return tree_any(lambda value: isinstance(value, torch.Tensor), args)
 
 
 def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    return isinstance(value, torch.Tensor) and value.dtype in _FLOATS
 
 
 def _unwritten(like: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ def scored_batch(model: Any, prompts: int, copies: int) -> dict[str, Any]:
     ids[:, 0], ids[:, 1 + tokens] = config.vision_start_token_id, config.vision_end_token_id
     ids[:, -1] = torch.arange(prompts).repeat_interleave(copies)
     completions = torch.full((len(ids), COMPLETION), 7)
-    pixels = torch.arange(prompts, dtype=torch.float32).repeat_interleave(copies)
+    pixels = torch.arange(prompts, dtype=torch.float64).repeat_interleave(copies)
     whole = torch.cat([ids, completions], 1)
     return {
         "prompt_ids": ids, "prompt_mask": torch.ones_like(ids),

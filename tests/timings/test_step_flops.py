@@ -28,7 +28,8 @@ def test_shapes_alone_have_the_flops_of_real_arithmetic(random_base):
             model(
                 input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False,
                 mm_token_type_ids=(ids == model.config.image_token_id).int(), labels=ids,
-                pixel_values=torch.ones(2 * 64, patch), image_grid_thw=torch.tensor([[1, 8, 8]] * 2),
+                pixel_values=torch.ones(2 * 64, patch),
+                image_grid_thw=torch.tensor([[1, 8, 8]] * 2),
             ).loss.backward()  # fmt: skip
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0

@@ -75,7 +75,8 @@ _SETTING = re.compile(r"^(?:in|of|with|for|from|at|on|by|among)\s[^,.\n]{3,80},\
 _FOLLOWED = re.compile(r",\s(?:followed by|ahead of|before|then)\s[^.]*", re.IGNORECASE)
 _ONLY = re.compile(r"^(?:(?:so|and|but|then|thus)\s)?only\s", re.IGNORECASE)
 _ABOUT_ANSWER = re.compile(r"\b(?:answer|option|choice|correct)\b", re.IGNORECASE)
-_OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
+OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
+"""A letter in brackets: "(B)" or "B)"."""
 _LABELLED = re.compile(r"^(?:the\s)?[a-z]+\s(?=[A-HJ-Z]\b)")  # "point B"; not the pronoun
 _PLACE = re.compile(r"\W*(?:the\s)?(?:first|last)\W*$", re.IGNORECASE)
 _COMMON = frozenset("of to on at in with by from for it is are was were be and or not".split())
@@ -231,7 +232,7 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
 
 
 def _subject(sentence: str, choices: tuple[str, ...]) -> Match | None:
-    best = _BEST.search(sentence) or _ONLY.match(sentence) or _OWN_LETTER.search(sentence)
+    best = _BEST.search(sentence) or _ONLY.match(sentence) or OWN_LETTER.search(sentence)
     if _WORST.search(sentence) or not best:
         return None
     index = prepare(choices)

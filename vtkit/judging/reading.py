@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vtkit.judging import claims, statements, truths
 from vtkit.judging.choices import prepare
-from vtkit.judging.claims import FIRST_LOOK
+from vtkit.judging.claims import FIRST_LOOK, OWN_LETTER
 from vtkit.judging.matching import MAX_PHRASE, Match, match_choice, mentioned, ruled_out
 from vtkit.judging.nearness import is_opposite
 from vtkit.judging.statements import CORRECTION
@@ -58,7 +58,6 @@ _REMARK = re.compile(r"^\([^()\n]{1,80}\)[,\s]*")
 _SOLE_LETTER = re.compile(r"[\s*(\[]*[A-Za-z][\s*)\]]*")
 _BUT = re.compile(r",?\sbut\s|;\s(?=(?:it|this|that) is\b)", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![\w'])[B-J](?![\w'])")
-_OWN_LETTER = re.compile(r"\(\s?[A-J]\s?\)|\b[A-J]\)")
 
 
 class Commitment(NamedTuple):
@@ -208,7 +207,7 @@ class Reader:
         others = mentioned(rest, self.choices) - {choice}
         if not others:
             return False
-        if _PARITY.search(rest) or (cut == "\n" and _OWN_LETTER.match(rest.lstrip())):
+        if _PARITY.search(rest) or (cut == "\n" and OWN_LETTER.match(rest.lstrip())):
             return True
         if prepare(self.choices).kind == "number" and not _LETTER.search(rest):
             inside = cut == ":" or (cut == " " and rest.startswith(("(", "[")))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
+from vtkit.planning.division import divide
 from vtkit.planning.memory import FULL, GB
 from vtkit.runs.checkpoints import KEPT
-from vtkit.runs.surroundings import is_asked_for
 
 SMALL_FILES = 16e6  # bytes: Qwen2-VL's tokenizer has 11 MB, the trainer's log of 1,500 steps 2 MB
 # Of a completion: bytes a token (English has 4 to 5) and of what is stored with it. An upper bound:
@@ -25,10 +25,10 @@ def needed(config: RunConfig, *, total: int, trained: int) -> dict[str, float]:
     """
     grpo = config.algorithm == "grpo"
     weights = FULL * (total if config.adapter == "none" else trained) + SMALL_FILES
-    again = 0.0
-    if is_asked_for("FSDP") or config.launcher == "fsdp2":
+    division, again = divide(config), 0.0
+    if division.fsdp:
         again = (1 + TIED) * weights
-    elif is_asked_for("DEEPSPEED") or config.launcher == "zero2":
+    elif division.zero:
         again = weights + FULL * trained
     prompts = config.steps * (config.prompts_per_step + config.spare_prompts)
     scored = (2 + config.steps // config.eval_steps) * (config.benchmark_rows or QUESTIONS)

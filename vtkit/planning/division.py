@@ -5,10 +5,12 @@ Read in the code of DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, runtime/eng
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from vtkit.config.recipes import CONFIGS
 from vtkit.config.run_config import RunConfig
 from vtkit.config.values import read_yaml
-from vtkit.files import ROOT
+from vtkit.runs.surroundings import is_asked_for
 
 # Numbers that DeepSpeed gathers before they are sent, in one buffer for a whole backward pass:
 # reduce_bucket_size of zero/config.py, however few parameters train.
@@ -49,13 +51,19 @@ class Division:
 ALONE = Division("MULTI_GPU", 1)
 
 
+def launch_file(launcher: str) -> Path:
+    """Return the file of a launcher in configs/accelerate."""
+    return CONFIGS / "accelerate" / f"{launcher}.yaml"
+
+
 def divide(config: RunConfig, processes: int = 0) -> Division:
-    """Return the division of a run.
+    """Return the division of a run, by what started this process or else by its launcher.
 
     Args:
         processes: how many; 0: as ``config.launcher``'s file says, 1 without a launcher.
     """
-    if not config.launcher:
-        return Division("MULTI_GPU", processes or 1)
-    file = read_yaml(ROOT / "configs" / "accelerate" / f"{config.launcher}.yaml")
-    return Division(file["distributed_type"], processes or file["num_processes"])
+    started = next(filter(is_asked_for, ("FSDP", "DEEPSPEED")), "")
+    file = {"distributed_type": "MULTI_GPU", "num_processes": 1}
+    if config.launcher:
+        file = read_yaml(launch_file(config.launcher))
+    return Division(started or file["distributed_type"], processes or file["num_processes"])

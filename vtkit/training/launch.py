@@ -14,11 +14,11 @@ from vtkit.config.run_config import IDENTITY, LAUNCHERS, RunConfig
 from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
+from vtkit.planning.division import launch_file
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.leash import leash
 
-CONFIGS = ROOT / "configs" / "accelerate"
 LOG = "launch.log"
 _DEEPSPEED = "pip install deepspeed==0.19.8"
 _SECONDS = 2.0  # between looks at metrics.csv
@@ -66,7 +66,7 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     """The command line that trains exactly ``config``."""
     if launcher not in LAUNCHERS:
         raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, LAUNCHERS)}")
-    path = CONFIGS / f"{launcher}.yaml"
+    path = launch_file(launcher)
     needs_deepspeed = read_yaml(path).get("distributed_type") == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `{_DEEPSPEED}`, or use ddp")

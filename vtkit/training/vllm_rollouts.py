@@ -6,7 +6,6 @@ Framework Secretly Brings You Off-Policy RL Training").
 """
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from vtkit.models.prompts import as_text
 from vtkit.models.shapes import shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
+from vtkit.runs.surroundings import is_asked_for
 from vtkit.sampling import vllm_engine
 from vtkit.training.vllm_weights import own_generation
 
@@ -43,7 +43,7 @@ def mode(config: RunConfig) -> str:
 
 
 def _check(config: RunConfig) -> None:
-    if config.adapter == "qlora" and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if config.adapter == "qlora" and is_asked_for("FSDP"):
         raise UserError(
             "parameters: vllm: under FSDP TRL merges adapters for vLLM, which rounds them away in "
             "a base of 4 bits; set vllm to off, or adapter to lora"
@@ -157,14 +157,14 @@ def check_started(trainer: Any, config: RunConfig) -> None:
 
     Checkpoints of adapters then name their real base.
     """
-    if trainer.args.vllm_mode == "colocate":
-        require_weights(trainer.vllm_generation.llm)
     if trainer.args.vllm_mode == "server":
         if trainer.accelerator.is_main_process:
             client = trainer.vllm_generation.vllm_client
             served = client.get_server_info()["model_config"]["model"]
             vllm_engine.check_served(served, trainer.processing_class)
-    elif isinstance(trainer.model, PeftModel):  # peft took the name that was meant for vLLM
+        return
+    require_weights(trainer.vllm_generation.llm)
+    if isinstance(trainer.model, PeftModel):  # peft took the name that was meant for vLLM
         for adapter in trainer.model.peft_config.values():
             adapter.base_model_name_or_path = config.model
 

@@ -1,6 +1,7 @@
 """The decoding loop: one token for each completion at a time, until all have ended.
 
-It reads a prompt once for all of its copies and drops completions that have ended from the batch.
+It reads a prompt once for all of its copies. Completions that have ended leave the batch, and
+others that wait take their places.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,16 @@ from typing import Any, NamedTuple
 import torch
 
 from vtkit.errors import UserError
-from vtkit.sampling.prefix_cache import PrefixCache
+from vtkit.sampling.prefix_cache import GrowingCache, PrefixCache
+from vtkit.sampling.small_decoder import Sequences, SmallDecoder
 
 # Completions that have ended leave once they are this share of the batch: each time it is copied.
 _ENDED = 1 / 8
-Choose = Callable[[torch.Tensor, list[int], int], torch.Tensor]
-"""``choose(logits, completions, step)``: float32 logits (n, vocabulary) for token ``step`` of the
-completions with these numbers; returns tokens, (n,)."""
+# Others join once this share of the places is free: a prompt alone is dear to read.
+_FREE = 1 / 4
+Choose = Callable[[torch.Tensor, list[int], list[int]], torch.Tensor]
+"""``choose(logits, completions, written)``: float32 logits (n, vocabulary) of the next token of the
+completions with these numbers, which have so many; returns tokens, (n,)."""
 
 
 class NotFinite(UserError):
@@ -53,56 +57,134 @@ def finite_logits(model: Any) -> Iterator[None]:
         hook.remove()
 
 
-class Decoded(NamedTuple):
-    """tokens: of each completion, with its end-of-text token; ended: False where it was stopped."""
+class Prompts(NamedTuple):
+    """Prompts for a decoding loop to read.
 
-    tokens: list[list[int]]
-    ended: list[bool]
+    inputs: distinct ones, padded left, (prompts, length), as for :class:`PrefixCache`.
+    completions: numbers of the completions to write, by which they are known.
+    copies: the number of the prompt of each.
+    room: the most tokens of each.
+    """
+
+    inputs: dict[str, Any]
+    completions: Sequence[int]
+    copies: Sequence[int]
+    room: Sequence[int]
 
 
-@torch.no_grad()
-def decode(
-    model: Any,
-    inputs: dict[str, Any],
-    copies: Sequence[int],
-    choose: Choose,
-    *,
-    ends: Sequence[int],
-    banned: Sequence[int],
-    room: Sequence[int],
-    few: int = 0,
-) -> Decoded:
-    """Complete prompts with a model in evaluation mode.
+class Decoding:
+    """Completions by a model in evaluation mode, as many at a time as there are places.
 
     Args:
-        inputs: distinct prompts, padded left: (prompts, length) as for :class:`PrefixCache`.
-        copies, room: for each completion, the number of its prompt, and its most tokens.
+        waiting: asked with the number of free places for as many completions, or fewer, to begin;
+            None: no more are waiting.
+        places: completions in a forward pass.
         ends, banned: end-of-text tokens, and tokens that are never chosen.
-        few: stop when at most so many completions have not ended.
+
+    Attributes:
+        written: tokens of each completion that has not left.
+        ended: which of them have ended, but not left.
     """
-    prefix = PrefixCache(model, inputs)
-    device = inputs["input_ids"].device
-    rows = torch.tensor(copies, device=device)
-    logits, prefix = prefix.logits[rows], prefix.take(rows)
-    written: list[list[int]] = [[] for _ in copies]
-    ended = [False] * len(written)
-    batch = list(range(len(written)))  # completions in the batch, some of which may have ended
-    step = 0
-    while True:
-        logits = logits.float()
-        require_finite(model, logits)
-        logits[:, list(banned)] = -torch.inf
-        tokens = choose(logits, batch, step)
-        for number, token in zip(batch, tokens.tolist(), strict=True):
-            if not ended[number]:
-                written[number].append(token)
-                ended[number] = token in ends or len(written[number]) >= room[number]
-        step += 1
-        active = [place for place, number in enumerate(batch) if not ended[number]]
-        if len(active) <= few:
-            return Decoded(written, ended)
-        if len(active) <= len(batch) * (1 - _ENDED):
-            places = torch.tensor(active, device=device)
-            prefix, tokens = prefix.take(places), tokens[places]
-            batch = [batch[place] for place in active]
-        logits = prefix.append(model, tokens)
+
+    def __init__(
+        self,
+        model: Any,
+        waiting: Callable[[int], Prompts | None],
+        choose: Choose,
+        *,
+        places: int,
+        ends: Sequence[int],
+        banned: Sequence[int],
+    ):
+        self._model, self._waiting, self._choose = model, waiting, choose
+        self._places, self._ends, self._banned = places, set(ends), list(banned)
+        self._small = SmallDecoder.of(model)
+        self._exhausted = False
+        self._batch: list[int] = []
+        self._room: dict[int, int] = {}
+        self._sequences: Sequences | GrowingCache | None = None
+        self._logits: torch.Tensor | None = None
+        self.written: dict[int, list[int]] = {}
+        self.ended: set[int] = set()
+
+    @torch.no_grad()
+    def advance(self) -> dict[int, list[int]]:
+        """Decode until completions leave; returns their tokens by number, none when all have left.
+
+        Raises:
+            NotFinite: the model's logits are.
+        """
+        self._fill()
+        while self._batch:
+            tokens = self._append()
+            active = [place for place, one in enumerate(self._batch) if one not in self.ended]
+            most = len(self._batch) * (1 - _ENDED) if self._exhausted else self._enough()
+            if len(active) <= most:
+                return self._leave(tokens, active)
+            self._logits = self._sequences.append(tokens)
+        return {}
+
+    def _enough(self) -> float:
+        """Completions that let others wait."""
+        return self._places * (1 - _FREE)
+
+    def _fill(self) -> None:
+        while not self._exhausted and len(self._batch) <= self._enough():
+            prompts = self._waiting(self._places - len(self._batch))
+            if prompts is None:
+                self._exhausted = True
+                return
+            self.written |= {number: [] for number in prompts.completions}
+            prefix = PrefixCache(self._model, prompts.inputs)
+            rows = torch.tensor(prompts.copies, device=prefix.logits.device)
+            if self._small is None:
+                new = prefix.take(self._model, rows)
+            else:
+                new = Sequences.begin(self._small, prefix, rows)
+            logits = prefix.logits[rows]
+            if self._batch:
+                new = self._sequences.join(new)
+                logits = torch.cat([self._logits, logits])
+            self._sequences, self._logits = new, logits
+            self._batch += prompts.completions
+            self._room |= zip(prompts.completions, prompts.room, strict=True)
+
+    def _append(self) -> torch.Tensor:
+        """Choose the next token of each completion, (n,)."""
+        logits = self._logits.float()
+        require_finite(self._model, logits)
+        logits[:, self._banned] = -torch.inf
+        lengths = [len(self.written[number]) for number in self._batch]
+        tokens = self._choose(logits, self._batch, lengths)
+        for number, token in zip(self._batch, tokens.tolist(), strict=True):
+            if number not in self.ended:
+                written = self.written[number]
+                written.append(token)
+                if token in self._ends or len(written) >= self._room[number]:
+                    self.ended.add(number)
+        return tokens
+
+    def _leave(self, tokens: torch.Tensor, active: list[int]) -> dict[int, list[int]]:
+        """Continue with the active completions alone; returns the others."""
+        if active:
+            places = torch.tensor(active, device=tokens.device)
+            self._sequences = self._sequences.take(places)
+            self._logits = self._sequences.append(tokens[places])
+        else:
+            self._sequences = self._logits = None
+        self._batch = [self._batch[place] for place in active]
+        left = {number: self.written.pop(number) for number in sorted(self.ended)}
+        self.ended.clear()
+        return left
+
+
+def decode(model: Any, prompts: Prompts, choose: Choose, **options: Any) -> list[list[int]]:
+    """Tokens of all completions of some prompts, in their order; options as of Decoding."""
+    waiting = iter([prompts])
+    decoding = Decoding(
+        model, lambda _: next(waiting, None), choose, places=len(prompts.completions), **options
+    )
+    found: dict[int, list[int]] = {}
+    while left := decoding.advance():
+        found |= left
+    return [found[number] for number in prompts.completions]

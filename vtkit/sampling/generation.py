@@ -1,8 +1,7 @@
 """Generate completions for a whole data set, in batches of prompts of about equal length.
 
-A batch waits for its longest completion, so once half of it has ended the rest is set aside and
-resumed later with others. The model's mode and torch's random state are left as they were:
-evaluating during a run does not change the run.
+Completions that have ended make room for others, so that none waits for the longest. The model's
+mode and torch's random state are left as they were: evaluating during a run does not change it.
 """
 
 import time
@@ -27,14 +26,14 @@ from vtkit.models.inputs import (
     tokens_of,
 )
 from vtkit.runs.folder import headless
-from vtkit.sampling.decoding import decode
-from vtkit.sampling.sampler import Sampling, draw_rows, likeliest
+from vtkit.sampling.decoding import Choose, Decoding, Prompts
+from vtkit.sampling.sampler import InverseCDFSampler, RowNumbers, Sampling, likeliest
 
 # A headless run prints its progress once a minute.
 _SECONDS_BETWEEN_LINES = 60
 # Where the search for a batch size starts. A CPU gains nothing from more.
 _LARGEST = {"cuda": 512, "cpu": 64}
-_SET_ASIDE = 1 / 2  # of a batch, at most
+_Written = dict[int, list[int]]
 
 
 class Completion(NamedTuple):
@@ -64,7 +63,7 @@ def stream(
     progress: bool = False,
     done: Collection[int] = (),
 ) -> Iterator[dict[int, Completion]]:
-    """Yield ``{row: completion}`` whenever a batch ends.
+    """Yield ``{row: completion}`` whenever some completions have ended.
 
     Args:
         dataset: columns ``image`` (or ``images``) and ``prompt``: the question, or the conversation
@@ -83,48 +82,52 @@ def stream(
     ready = set(done)
     with naming_rows(dataset):
         todo = [row for row in by_length(processor, dataset, begun) if row not in ready]
-    aside: list[int] = []  # rows that were set aside
-    written: dict[int, list[int]] = {row: [] for row in todo}
+    written: _Written = {row: [] for row in todo}
     size = batch_size or _LARGEST.get(model.device.type, max(_LARGEST.values()))
+    draw: Choose = likeliest
+    if sampling:
+        numbers = RowNumbers(sampling, max_new_tokens)
+        draw = InverseCDFSampler(numbers, sampling.temperature, sampling.top_k)
 
-    def extend(batch: list[int], alone: bool) -> list[bool]:
-        """Extend the completions of these rows; returns which have ended."""
+    def choose(logits: torch.Tensor, rows: list[int], new: list[int]) -> torch.Tensor:
+        return draw(logits, rows, [len(written[row]) + n for row, n in zip(rows, new, strict=True)])
+
+    def waiting(places: int) -> Prompts | None:
+        rows = todo[:places]
+        if not rows:
+            return None
+        before = [begun[row] + written[row] for row in rows]
+        room = [max_new_tokens - len(written[row]) for row in rows]
         with naming_rows(dataset):
-            messages = [message(dataset[row]) for row in batch]
-        before = [begun[row] + written[row] for row in batch]
-        inputs = batch_inputs(processor, messages, before).to(model.device)
-        used = [len(written[row]) for row in batch]
-        decoded = decode(
-            model, dict(inputs), range(len(batch)),
-            draw_rows(sampling, batch, used, max_new_tokens) if sampling else likeliest,
-            ends=ends_of(model, processor), banned=banned_of(processor),
-            room=[max_new_tokens - n for n in used],
-            few=0 if alone else int(len(batch) * _SET_ASIDE),
-        )  # fmt: skip
-        for row, tokens in zip(batch, decoded.tokens, strict=True):
-            written[row] = written[row] + tokens
-        return decoded.ended
+            inputs = batch_inputs(processor, [message(dataset[row]) for row in rows], before)
+        del todo[:places]
+        return Prompts(dict(inputs.to(model.device)), rows, range(len(rows)), room)
+
+    def begin() -> Decoding:
+        ends, banned = ends_of(model, processor), banned_of(processor)
+        return Decoding(model, waiting, choose, places=size, ends=ends, banned=banned)
 
     with progress_bar(len(dataset), len(ready), progress) as advance:
-        while todo or aside:
-            pool = aside if len(aside) >= size or not todo else todo
-            batch = pool[:size]
+        decoding = begin()
+        while todo or decoding.written:
             with _inference(model), left_padding(processor):
-                ended = _unless_too_large(extend, batch, len(batch) == len(todo) + len(aside))
-            if ended is None:
-                size = _smaller(len(batch), batch_size)
-                continue
-            del pool[: len(batch)]
-            finished = [row for row, end in zip(batch, ended, strict=True) if end]
-            aside += [row for row, end in zip(batch, ended, strict=True) if not end]
-            yield to_completions(processor, {row: written.pop(row) for row in finished})
-            advance(len(finished))
+                left = _unless_too_large(decoding.advance)
+            if left is None:
+                size = _smaller(min(size, len(written)), batch_size)
+                left = {row: decoding.written.pop(row) for row in decoding.ended}
+                for row, tokens in decoding.written.items():
+                    written[row] += tokens  # read anew with the prompt
+                todo[:0] = decoding.written
+                decoding = begin()
+            if left:
+                yield to_completions(processor, {row: written.pop(row) + left[row] for row in left})
+                advance(len(left))
 
 
-def _unless_too_large(work: Callable[..., list[bool]], *arguments: Any) -> list[bool] | None:
+def _unless_too_large(work: Callable[[], _Written]) -> _Written | None:
     """The result of ``work``, or None if it did not fit in memory, which is then free again."""
     try:
-        return work(*arguments)
+        return work()
     except (RuntimeError, MemoryError) as error:
         if not (should_reduce_batch_size(error) or is_out_of_memory(error)):
             raise
@@ -149,7 +152,7 @@ def _smaller(size: int, batch_size: int) -> int:
     return size // 2
 
 
-def to_completions(processor: Any, written: dict[int, list[int]]) -> dict[int, Completion]:
+def to_completions(processor: Any, written: _Written) -> dict[int, Completion]:
     """Decode ``{row: tokens}``."""
     texts = tokenizer_of(processor).batch_decode(list(written.values()), skip_special_tokens=True)
     rows = zip(written.items(), texts, strict=True)

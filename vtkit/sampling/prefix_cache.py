@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -33,18 +34,21 @@ class PrefixCache:
 
     Attributes:
         logits: (rows, vocabulary), of the token after each prompt.
+        pairs: of each layer, keys and values, (rows, heads, length, width).
+        mask: (rows, length), 0 where there is padding.
+        shift: (rows, 1), of positions of tokens that follow.
     """
 
     def __init__(self, model: Any, inputs: dict[str, Any]):
-        self._mask = inputs["attention_mask"]
-        positions, self._shift = _positions(model, inputs)
+        self.mask = inputs["attention_mask"]
+        positions, self.shift = _positions(model, inputs)
         reading = _Reading()
         with _kept_by_checkpointing(model):
             self.logits = model(
                 **inputs, position_ids=positions, past_key_values=reading, use_cache=False,
                 logits_to_keep=1,
             ).logits[:, -1]  # fmt: skip
-        self._read = reading.taken()
+        self.pairs = reading.taken()
 
     def follow(
         self, model: Any, rows: Sequence[int], ids: torch.Tensor, mask: torch.Tensor, **options: Any
@@ -55,41 +59,64 @@ class PrefixCache:
             rows: one may come several times.
             ids, mask: (rows, tokens), padded right.
         """
-        length = self._mask[rows].sum(1, keepdim=True)
+        length = self.mask[rows].sum(1, keepdim=True)
         steps = torch.arange(ids.shape[1], device=ids.device)
         with _kept_by_checkpointing(model):
             return model(
-                input_ids=ids, attention_mask=torch.cat([self._mask[rows], mask], dim=1),
-                position_ids=length + self._shift[rows] + steps,
-                past_key_values=_Following(self._read, rows), use_cache=False, **options,
+                input_ids=ids, attention_mask=torch.cat([self.mask[rows], mask], dim=1),
+                position_ids=length + self.shift[rows] + steps,
+                past_key_values=_Following(self.pairs, rows), use_cache=False, **options,
             )  # fmt: skip
 
-    def take(self, rows: torch.Tensor) -> "GrowingCache":
+    def take(self, model: Any, rows: torch.Tensor) -> "GrowingCache":
         """The prompts with these numbers, in this order; one may come several times."""
-        pairs = [(keys[rows], values[rows]) for keys, values in self._read]
-        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+        pairs = [(keys[rows], values[rows]) for keys, values in self.pairs]
+        return GrowingCache(model, pairs, self.mask[rows], self.shift[rows])
 
 
 class GrowingCache:
     """Keys and values of sequences that grow by a token at a time."""
 
-    def __init__(self, cache: DynamicCache, mask: torch.Tensor, shift: torch.Tensor):
-        self._cache, self._mask, self._shift = cache, mask, shift
+    def __init__(self, model: Any, pairs: list, mask: torch.Tensor, shift: torch.Tensor):
+        self._model, self._cache, self._mask, self._shift = model, DynamicCache(pairs), mask, shift
 
     def take(self, rows: torch.Tensor) -> "GrowingCache":
         """The sequences with these numbers, in this order."""
-        pairs = [(layer.keys[rows], layer.values[rows]) for layer in self._cache.layers]
-        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+        pairs = [(keys[rows], values[rows]) for keys, values in self._pairs()]
+        return GrowingCache(self._model, pairs, self._mask[rows], self._shift[rows])
 
-    def append(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    def join(self, other: "GrowingCache") -> "GrowingCache":
+        """These sequences, then others, padded left to one length."""
+        masks = self._mask, other._mask
+        length = max(int(mask.sum(1).max()) for mask in masks)
+        pairs = [
+            tuple(torch.cat([_to_length(one, length, -2) for one in both])
+                  for both in zip(mine, theirs, strict=True))
+            for mine, theirs in zip(self._pairs(), other._pairs(), strict=True)
+        ]  # fmt: skip
+        mask = torch.cat([_to_length(mask, length, -1) for mask in masks])
+        return GrowingCache(self._model, pairs, mask, torch.cat([self._shift, other._shift]))
+
+    def append(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
         ids = tokens.unsqueeze(1)
         positions = self._mask.sum(1, keepdim=True) + self._shift
         self._mask = torch.cat([self._mask, torch.ones_like(ids)], dim=1)
-        return model(
+        return self._model(
             input_ids=ids, attention_mask=self._mask, position_ids=positions,
             past_key_values=self._cache, use_cache=True, logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
+
+    def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+
+def _to_length(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
+    """Pad with zeros, or cut what is padding, at the start of a dimension."""
+    missing = length - tensor.shape[dim]
+    if missing <= 0:
+        return tensor.narrow(dim, -missing, length)
+    return pad(tensor, (*(0, 0) * (-1 - dim), missing, 0))
 
 
 class _Reading(DynamicCache):

@@ -1,7 +1,7 @@
 """Choose tokens: greedily, or with random numbers that belong to the row, whatever its batch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,35 +22,44 @@ class InverseCDFSampler:
     Source: Devroye, Non-Uniform Random Variate Generation (1986), chapter III.2.
 
     Args:
-        numbers: in [0, 1), (completions, tokens): one for each token that a completion may have.
+        numbers: of each completion by its number, one in [0, 1) for each token that it may have.
     """
 
-    def __init__(self, numbers: torch.Tensor, temperature: float, top_k: int):
+    def __init__(
+        self, numbers: Mapping[int, Sequence[float]] | Sequence[Sequence[float]],
+        temperature: float, top_k: int,
+    ):  # fmt: skip
         self.numbers, self.temperature, self.top_k = numbers, temperature, top_k
 
-    def __call__(self, logits: torch.Tensor, completions: list[int], step: int) -> torch.Tensor:
-        """Tokens (n,), from ``logits`` (n, vocabulary) of the completions with these numbers."""
+    def __call__(
+        self, logits: torch.Tensor, completions: list[int], written: list[int]
+    ) -> torch.Tensor:
+        """Tokens (n,) from ``logits`` (n, vocabulary) of completions that have so many."""
         scores = logits / self.temperature
         if 0 < self.top_k < scores.shape[1]:
             least = scores.topk(self.top_k).values[:, -1:]
             scores = scores.masked_fill(scores < least, -torch.inf)
         reached = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
-        number = self.numbers[completions, step, None].to(reached)
+        drawn = [self.numbers[one][n] for one, n in zip(completions, written, strict=True)]
+        number = torch.tensor(drawn).to(reached).unsqueeze(1)
         return torch.searchsorted(reached, number * reached[:, -1:], right=True).squeeze(1)
 
 
-def likeliest(logits: torch.Tensor, completions: list[int], step: int) -> torch.Tensor:
+class RowNumbers(dict[int, np.ndarray]):
+    """The random numbers of each row, by its number; made when they are asked for."""
+
+    def __init__(self, sampling: Sampling, n: int):
+        super().__init__()
+        self._keys, self._n = sampling.keys, n
+
+    def __missing__(self, row: int) -> np.ndarray:
+        self[row] = numbers = _uniform(self._keys[row], self._n)
+        return numbers
+
+
+def likeliest(logits: torch.Tensor, completions: list[int], written: list[int]) -> torch.Tensor:
     """Greedy choice; arguments and result as of :class:`InverseCDFSampler`."""
     return logits.argmax(-1)
-
-
-def draw_rows(
-    sampling: Sampling, rows: Sequence[int], written: Sequence[int], n: int
-) -> InverseCDFSampler:
-    """The sampler of rows that have ``written`` so many of their ``n`` tokens."""
-    numbers = [_uniform(sampling.keys[row], n) for row in rows]
-    left = [np.roll(line, -used) for line, used in zip(numbers, written, strict=True)]
-    return InverseCDFSampler(torch.from_numpy(np.stack(left)), sampling.temperature, sampling.top_k)
 
 
 def _uniform(key: str, n: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from trl.models import unwrap_model_for_generation
 from trl.models.utils import _ForwardRedirection
 
 from vtkit.models.loading import ImageOnlyProcessor
-from vtkit.sampling.decoding import decode, finite_logits
+from vtkit.sampling.decoding import Prompts, decode, finite_logits
 from vtkit.sampling.picture_features import PictureFeatures, is_frozen
 from vtkit.sampling.prefix_cache import PER_TOKEN, PrefixCache, can_share, distinct
 from vtkit.sampling.sampler import InverseCDFSampler
@@ -80,17 +80,17 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             inputs[name] = _left_padded(values, value) if per_token else torch.as_tensor(values)
         rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
         limit = self.max_completion_length
+        rows = {name: values.to(device) for name, values in rows.items()}
         # On the CPU, whatever the device: its random state is in every checkpoint.
-        numbers = torch.rand(len(copies), limit, dtype=torch.float64)
+        numbers = torch.rand(len(copies), limit, dtype=torch.float64).tolist()
         with self._shared_pictures(self.model), unwrap_model_for_generation(
             self.model_wrapped, self.accelerator,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:  # fmt: skip
-            completions, _ = decode(
-                model, {name: values.to(device) for name, values in rows.items()}, copies,
-                InverseCDFSampler(numbers, self.temperature, self.top_k),
-                ends=self.eos_token_ids,
-                banned=self.generation_config.suppress_tokens or [], room=[limit] * len(copies),
+            completions = decode(
+                model, Prompts(rows, range(len(copies)), copies, [limit] * len(copies)),
+                InverseCDFSampler(numbers, self.temperature, self.top_k), ends=self.eos_token_ids,
+                banned=self.generation_config.suppress_tokens or [],
             )  # fmt: skip
         return completions, None
 

@@ -1,0 +1,226 @@
+"""Decode a small model on a CPU in few operations, where Python costs more than arithmetic.
+
+The forward pass of one token, written with a model's own weights: projections that read the same
+input are one product, norms and scales are folded into them, a prompt is attended once for all of
+its completions. Numbers are those of transformers up to rounding. Delete this file, and the two
+lines of :mod:`vtkit.sampling.decoding` that ask for it, the day a library does that.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch.nn.functional import pad, rms_norm, silu
+
+from vtkit.sampling.prefix_cache import PrefixCache
+
+# Above so many parameters arithmetic costs more than Python, and a copy of them too much memory.
+_SMALL = 50_000_000
+_BLOCK = 32  # tokens by which the store of keys and values grows
+_LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
+_ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+_Store = tuple[torch.Tensor, torch.Tensor]
+_PARTS = {"embed_tokens", "layers", "norm", "rotary_emb"}
+
+
+class _Layer(NamedTuple):
+    """Weights of a layer, (in, out) each; queries and keys turned as :func:`_turned` says."""
+
+    attend: torch.Tensor  # to queries, keys and values
+    bias: torch.Tensor
+    collect: torch.Tensor
+    widen: torch.Tensor  # to the gate and what it lets through
+    narrow: torch.Tensor
+
+
+class SmallDecoder:
+    """A copy of a model's language part: it is of use until the model's weights change."""
+
+    @torch.no_grad()
+    def __init__(self, model: Any):
+        decoder, config = model.get_decoder(), model.config.get_text_config()
+        attention = decoder.layers[0].self_attn
+        self.heads, self.width = config.num_attention_heads, attention.head_dim
+        self.groups = config.num_key_value_heads
+        self.epsilon = decoder.norm.variance_epsilon
+        self.words = decoder.embed_tokens.weight
+        head = model.get_output_embeddings().weight
+        self.head = (head * decoder.norm.weight).t().contiguous()
+        self.layers = [self._layer(layer) for layer in decoder.layers]
+        self._rotary, self._turns = decoder.rotary_emb, self.words.new_empty(0, 0)
+
+    @classmethod
+    def of(cls, model: Any) -> Self | None:
+        """A decoder of this model; None where transformers' own forward pass is to be used."""
+        return cls(model) if _is_known(model) and _is_small(model) else None
+
+    def turns(self, positions: torch.Tensor) -> torch.Tensor:
+        """Rotations (n, 1, width / 2) of queries and keys at positions (n,), complex."""
+        most = int(positions.max())
+        if most >= len(self._turns):
+            places = torch.arange(most + 256).view(1, -1)
+            cos, sin = self._rotary(self.words, places)
+            self._turns = torch.complex(cos[0], sin[0])[:, : self.width // 2]
+        return self._turns[positions].unsqueeze(1)
+
+    def normed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """RMS norm without its weight; rows (n, hidden)."""
+        return rms_norm(hidden, hidden.shape[1:], eps=self.epsilon)
+
+    def _layer(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+        weights = [part.weight * layer.input_layernorm.weight for part in parts]
+        biases = [
+            part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias
+            for part in parts
+        ]
+        for of in (weights, biases):
+            of[0], of[1] = (self._turned(one) for one in of[:2])
+            of[0] = of[0] * attention.scaling
+        widen = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+        return _Layer(
+            torch.cat(weights).t().contiguous(), torch.cat(biases),
+            attention.o_proj.weight.t().contiguous(),
+            (widen * layer.post_attention_layernorm.weight).t().contiguous(),
+            mlp.down_proj.weight.t().contiguous(),
+        )  # fmt: skip
+
+    def _turned(self, weight: torch.Tensor) -> torch.Tensor:
+        """Rows of a projection such that the two numbers that rotate together are neighbours."""
+        halves = weight.unflatten(0, (-1, 2, self.width // 2))
+        return halves.transpose(1, 2).flatten(0, 2)
+
+
+class Sequences:
+    """Sequences that grow by a token at a time.
+
+    In the shapes: n sequences, g groups of heads that share keys, d numbers of a head, t tokens of
+    the longest sequence. Others are padded left.
+    """
+
+    def __init__(
+        self, decoder: SmallDecoder, stores: list[_Store], bias: torch.Tensor,
+        positions: torch.Tensor, used: int,
+    ):  # fmt: skip
+        self._decoder = decoder
+        self._stores = stores  # of each layer: keys and values, (n * g, at least t, d)
+        self._bias = bias  # (n, 1, at least t), minus infinity where there is padding
+        self._positions = positions  # (n,), of the next token
+        self._used = used  # t
+        self._padded = bool(bias.any())
+
+    @classmethod
+    def begin(cls, decoder: SmallDecoder, prefix: PrefixCache, rows: torch.Tensor) -> Self:
+        """The prompts with these numbers; one may come several times."""
+        half = decoder.width // 2
+        stores = []
+        for keys, values in prefix.pairs:
+            keys = keys.unflatten(-1, (2, half)).transpose(-1, -2).flatten(-2)
+            stores.append((keys[rows].flatten(0, 1), values[rows].flatten(0, 1)))
+        bias = decoder.words.new_zeros(prefix.mask.shape).masked_fill(prefix.mask == 0, -torch.inf)
+        positions = prefix.mask.sum(1) + prefix.shift.squeeze(1)
+        return cls(decoder, stores, bias[rows].unsqueeze(1), positions[rows], bias.shape[1])
+
+    def take(self, rows: torch.Tensor) -> "Sequences":
+        """The sequences with these numbers, in this order."""
+        bias = self._bias[rows, :, : self._used]
+        unused = 0 if not self._padded else int(bias.isfinite().any(0).int().argmax())
+        groups = torch.arange(self._decoder.groups)
+        kept = (rows.unsqueeze(1) * len(groups) + groups).flatten()
+        stores = [
+            (keys[kept, unused : self._used], values[kept, unused : self._used])
+            for keys, values in self._stores
+        ]
+        used = self._used - unused
+        return Sequences(self._decoder, stores, bias[..., unused:], self._positions[rows], used)
+
+    def join(self, other: "Sequences") -> "Sequences":
+        """These sequences, then others."""
+        used = max(self._used, other._used)
+        both = self._padded_to(used), other._padded_to(used)
+        stores = [
+            (torch.cat(keys), torch.cat(values))
+            for keys, values in (
+                zip(*pair, strict=True)
+                for pair in zip(*(stores for stores, _ in both), strict=True)
+            )
+        ]
+        bias = torch.cat([bias for _, bias in both])
+        positions = torch.cat([self._positions, other._positions])
+        return Sequences(self._decoder, stores, bias, positions, used)
+
+    def _padded_to(self, length: int) -> tuple[list[_Store], torch.Tensor]:
+        more = length - self._used
+        stores = [
+            (
+                pad(keys[:, : self._used], (0, 0, more, 0)),
+                pad(values[:, : self._used], (0, 0, more, 0)),
+            )
+            for keys, values in self._stores
+        ]
+        return stores, pad(self._bias[..., : self._used], (more, 0), value=-torch.inf)
+
+    def append(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
+        decoder, n, t = self._decoder, len(tokens), self._used
+        if t == self._bias.shape[-1]:
+            more = (0, 0, 0, _BLOCK)
+            self._stores = [(pad(keys, more), pad(values, more)) for keys, values in self._stores]
+            self._bias = pad(self._bias, (0, _BLOCK))
+        self._used = used = t + 1
+        heads, groups, width = decoder.heads, decoder.groups, decoder.width
+        turns, hidden = decoder.turns(self._positions), decoder.words[tokens]
+        for layer, (keys, values) in zip(decoder.layers, self._stores, strict=True):
+            found = torch.addmm(layer.bias, decoder.normed(hidden), layer.attend)
+            pairs = torch.view_as_complex(found.view(n, -1, width // 2, 2)[:, : heads + groups])
+            turned = torch.view_as_real(pairs * turns).view(n, -1, width)
+            keys[:, t] = turned[:, heads:].reshape(-1, width)
+            values[:, t] = found.view(n, -1, width)[:, heads + groups :].reshape(-1, width)
+            queries = turned[:, :heads].reshape(n * groups, -1, width)
+            scores = queries @ keys[:, :used].transpose(1, 2)
+            if self._padded:
+                scores.view(n, heads, used).add_(self._bias[..., :used])
+            found = scores.softmax(-1) @ values[:, :used]
+            hidden = torch.addmm(hidden, found.view(n, -1), layer.collect)
+            gate, value = (decoder.normed(hidden) @ layer.widen).chunk(2, dim=-1)
+            hidden = torch.addmm(hidden, silu(gate) * value, layer.narrow)
+        self._positions = self._positions + 1
+        return decoder.normed(hidden) @ decoder.head
+
+
+def _is_small(model: Any) -> bool:
+    weights = list(model.get_decoder().parameters())
+    plain = all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in weights)
+    count = sum(weight.numel() for weight in weights)
+    return plain and count <= _SMALL and not torch.is_autocast_enabled("cpu")
+
+
+def _is_known(model: Any) -> bool:
+    """Tell whether the parts are those that are read here, and do what they are read as."""
+    decoder, config = model.get_decoder(), model.config.get_text_config()
+    if _names(decoder) != _PARTS or type(decoder.embed_tokens) is not torch.nn.Embedding:
+        return False
+    if decoder.rotary_emb.rope_type != "default" or config.hidden_act != "silu":
+        return False
+    epsilons = {_epsilon(decoder.norm)}
+    for layer in decoder.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        if (_names(layer), _names(attention), _names(mlp)) != (_LAYER, _ATTENTION, _MLP):
+            return False
+        products = [*attention.children(), *(mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
+        if any(type(part) is not torch.nn.Linear for part in products):
+            return False
+        if getattr(attention, "sliding_window", None):
+            return False
+        norms = (layer.input_layernorm, layer.post_attention_layernorm)
+        epsilons |= {_epsilon(norm) for norm in norms}
+    return len(epsilons) == 1 and None not in epsilons
+
+
+def _epsilon(norm: Any) -> float | None:
+    return getattr(norm, "variance_epsilon", None)
+
+
+def _names(module: Any) -> set[str]:
+    return {name for name, _ in module.named_children()}

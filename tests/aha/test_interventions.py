@@ -15,7 +15,7 @@ from vtkit.aha.pairs import ARMS, SCHEMA, effects, load_pairs, remarks
 from vtkit.errors import UserError
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import PREFILL
-from vtkit.sampling.decoding import Decoded, decode
+from vtkit.sampling.decoding import Decoding
 
 OPTIONS = dict(prompt="base", batch_size=32, max_new_tokens=40)
 GUESS, LOOK, ANSWER, CLOSE = (
@@ -29,7 +29,7 @@ GUESS, LOOK, ANSWER, CLOSE = (
 class FakeModel:
     """Guesses, reflects with a chance, answers; right with a chance that a second look changes.
 
-    It speaks through the real tokenizer, and chooses tokens as ``decode`` does.
+    It speaks through the real tokenizer, and chooses tokens as a ``Decoding`` does.
     """
 
     device, training = "cpu", False
@@ -60,24 +60,28 @@ class FakeModel:
         chance = 0 if looked else self.reflects
         return {LOOK: chance, ANSWER: 1 - chance}
 
-    def decode(self, inputs, copies, choose, *, room, **options):
-        prompts, end = inputs["input_ids"].tolist(), self.tokenizer.eos_token_id
-        said, queued = ([[] for _ in copies] for _ in range(2))
-        while not all(self._over(new, end, most) for new, most in zip(said, room, strict=True)):
-            scores = torch.full((len(prompts), len(self.tokenizer)), -torch.inf)
+    def complete(self, prompts, choose):
+        """Tokens of each completion, by its number, as a :class:`Decoding` returns them."""
+        texts, end = prompts.inputs["input_ids"].tolist(), self.tokenizer.eos_token_id
+        said, queued = ([[] for _ in texts] for _ in range(2))
+        while not all(
+            self._over(new, end, most) for new, most in zip(said, prompts.room, strict=True)
+        ):
+            scores = torch.full((len(texts), len(self.tokenizer)), -torch.inf)
             ways = [
                 {rest[0]: (1, rest)} if rest else self._ways(ids + new)
-                for ids, new, rest in zip(prompts, said, queued, strict=True)
+                for ids, new, rest in zip(texts, said, queued, strict=True)
             ]
             for row, way in enumerate(ways):
                 for token, (chance, _) in way.items():
                     scores[row, token] = np.log(max(chance, 1e-300))
-            tokens = choose(scores, list(range(len(said))), max(map(len, said)))
+            step = max(map(len, said))
+            tokens = choose(scores, list(prompts.completions), [step] * len(said))
             for row, token in enumerate(tokens.tolist()):
-                if not self._over(said[row], end, room[row]):
+                if not self._over(said[row], end, prompts.room[row]):
                     said[row].append(token)
                     queued[row] = ways[row][token][1][1:]
-        return Decoded(said, [True] * len(said))
+        return dict(zip(prompts.completions, said, strict=True))
 
     @staticmethod
     def _over(said, end, most):
@@ -99,12 +103,21 @@ class FakeModel:
 def made_up():
     """Completions of a made-up model are its own."""
 
-    def choose(model, *args, **options):
-        made_up = isinstance(model, FakeModel)
-        return (FakeModel.decode if made_up else decode)(model, *args, **options)
+    class Imagined(Decoding):
+        def __init__(self, model, waiting, choose, *, places, **options):
+            self.written, self.ended = {}, set()
+            self.model, self.waiting, self.choose, self.places = model, waiting, choose, places
+            if not isinstance(model, FakeModel):
+                super().__init__(model, waiting, choose, places=places, **options)
+
+        def advance(self):
+            if not isinstance(self.model, FakeModel):
+                return super().advance()
+            prompts = self.waiting(self.places)
+            return {} if prompts is None else self.model.complete(prompts, self.choose)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vtkit.sampling.generation.decode", choose)
+        patch.setattr("vtkit.sampling.generation.Decoding", Imagined)
         yield
 
 

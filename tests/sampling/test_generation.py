@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from vtkit.data.cv_bench import load_cv_bench
-from vtkit.errors import Stopped
+from vtkit.errors import Stopped, UserError
 from vtkit.models.loading import load_model, load_processor
 from vtkit.runs.folder import HEADLESS
 from vtkit.sampling import generation
-from vtkit.sampling.decoding import decode
 from vtkit.sampling.generation import generate, progress_bar
 from vtkit.sampling.sampler import Sampling
 
@@ -46,23 +45,51 @@ def test_a_model_that_continues_its_own_words_completes_them_alike(model, proces
         assert more.tokens == min(completion.tokens - own, 24) or completion.tokens == 24
 
 
-def test_rows_that_were_set_aside_say_the_same(model, processor, rows, monkeypatch):
-    """A few long completions among many: batches of 8 leave them behind, single rows wait."""
+def test_rows_that_wait_for_a_place_say_the_same(model, processor, rows, monkeypatch):
+    """Completions of all lengths: eight at a time read each prompt once, as single rows do."""
     some = rows.select([0] * 24)
     dice = Sampling(1.5, 0, [str(number) for number in range(24)])
     options = dict(sampling=dice, max_new_tokens=24)
     asked = []
 
-    def count(model, inputs, copies, *args, **options):
-        asked.append(len(copies))
-        return decode(model, inputs, copies, *args, **options)
+    class Counted(generation.Decoding):
+        def __init__(self, model, waiting, *args, **options):
+            super().__init__(model, lambda places: count(waiting(places)), *args, **options)
 
-    monkeypatch.setattr(generation, "decode", count)
+    def count(prompts):
+        asked.append(len(prompts.completions) if prompts else 0)
+        return prompts
+
+    monkeypatch.setattr(generation, "Decoding", Counted)
     waited = generate(model, processor, some, batch_size=1, **options)
     assert sum(asked) == 24 and len({completion.tokens for completion in waited}) > 2
     asked.clear()
     assert generate(model, processor, some, batch_size=8, **options) == waited
-    assert 24 < sum(asked) <= 2 * 24
+    assert sum(asked) == 24 and asked[0] == 8 and len(asked) > 4
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_batch_that_outgrows_memory_is_continued_by_smaller_ones(
+    model, processor, rows, monkeypatch, sampled
+):
+    """What was written is read with the prompt, and draws continue where they were."""
+    options = dict(max_new_tokens=24, batch_size=0)
+    options["sampling"] = Sampling(1.5, 0, keys()) if sampled else None
+    expected = generate(model, processor, rows, **options)
+    steps = []
+
+    class Outgrowing(generation.Decoding):
+        def _append(self):
+            steps.append(len(self._batch))
+            if len(self._batch) > 3 and len(steps) > 4:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 bytes")
+            return super()._append()
+
+    monkeypatch.setattr(generation, "Decoding", Outgrowing)
+    assert generate(model, processor, rows, **options) == expected
+    assert steps[:4] == [N] * 4 and max(steps[7:]) <= 3
+    with pytest.raises(UserError, match="eval_batch_size: a batch of 5 does not fit in memory"):
+        generate(model, processor, rows, **options | {"batch_size": 5})
 
 
 def test_special_tokens_spelled_out_in_a_beginning_stay_text(model, processor, rows):

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -161,13 +162,32 @@ def test_gradients_are_stock_trls_where_activations_are_recomputed(tiny, tmp_pat
         assert pictures == block == []  # encoded while sampling
     else:
         assert pictures == [4] and len(block) == 2  # of 16 completions; once more going back
-    phases = 1 + len(list(about_equal(batch)))
+    phases = 1 + len(parts(batch))
     assert len(layer) == 2 * phases
     assert_like_stock(trainer, batch)
 
 
-def about_equal(batch):
-    return shared_prompts._about_equal(batch["completion_mask"].sum(1).tolist(), 16)
+def parts(batch):
+    lengths = batch["completion_mask"].sum(1).tolist()
+    return shared_prompts._parts(lengths, 16, shared_prompts._BEGINNING["cpu"])
+
+
+def test_parts_have_all_rows_and_cost_no_more_than_any_other_cuts():
+    lengths, beginning = [9, 1, 30, 2, 9, 28, 1, 10], 12
+
+    def cost(parts):
+        return sum(beginning + len(part) * max(lengths[row] for row in part) for part in parts)
+
+    found = shared_prompts._parts(lengths, 3, beginning)
+    assert sorted(sum(found, [])) == list(range(8)) and max(map(len, found)) <= 3
+    order = sorted(range(8), key=lambda row: -lengths[row])
+    ways = [
+        [order[start:stop] for start, stop in zip((0, *cuts), (*cuts, 8), strict=True)]
+        for n in range(8)
+        for cuts in itertools.combinations(range(1, 8), n)
+    ]
+    allowed = [way for way in ways if max(map(len, way)) <= 3]
+    assert cost(found) == min(map(cost, allowed)) < cost([order[:3], order[3:6], order[6:]])
 
 
 @pytest.mark.slow

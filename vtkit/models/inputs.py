@@ -12,6 +12,9 @@ from vtkit.data.picture_files import opened
 from vtkit.data.pictures import encoded_images
 from vtkit.models.prompts import check_rendering, conversation, one_per_image
 
+PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
+"""A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
+
 
 def tokenizer_of(processor: Any) -> Any:
     """The tokenizer of a processor; the processor of a text-only model is its tokenizer."""

@@ -28,7 +28,7 @@ from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import is_out_of_memory, pick_device, require_attention
-from vtkit.models.inputs import tokenizer_of
+from vtkit.models.inputs import PER_TOKEN, tokenizer_of
 from vtkit.models.prompts import TextStaysText, get_template, name_of, one_per_image
 
 try:
@@ -58,12 +58,30 @@ class ImageOnlyProcessor(TextStaysText, Qwen2VLProcessor):
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Process no picture twice inside the block."""
+        """Process no picture and no prompt twice inside the block."""
         self._seen = {}
         try:
             yield
         finally:
             self._seen = None
+
+    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+        rows = isinstance(images, list) and isinstance(text, list) and len(images) == len(text)
+        if self._seen is None or not rows or not all(isinstance(shown, list) for shown in images):
+            return super().__call__(images=images, text=text, **kwargs)
+        prompts = [(said, *map(id, shown)) for said, shown in zip(text, images, strict=True)]
+        first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
+        kept = sorted(first.values())
+        few = [[values[row] for row in kept] for values in (images, text)]
+        found = super().__call__(images=few[0], text=few[1], **kwargs)
+        copies = [kept.index(first[prompt]) for prompt in prompts]
+        for name in PER_TOKEN & {*found}:
+            values = found[name]
+            tensor = isinstance(values, torch.Tensor)
+            found[name] = values[copies] if tensor else [list(values[copy]) for copy in copies]
+        if any(images):
+            found |= self._process_images(images)[0]
+        return found
 
     def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
         if self._seen is None:

@@ -154,7 +154,8 @@ class Decoding:
         logits = self._logits.float()
         require_finite(self._model, logits)
         logits[:, self._banned] = -torch.inf
-        lengths = [len(self.written[number]) for number in self._batch]
+        # One that has ended is given a token as well, which counts for nothing.
+        lengths = [min(len(self.written[one]), self._room[one] - 1) for one in self._batch]
         tokens = self._choose(logits, self._batch, lengths)
         for number, token in zip(self._batch, tokens.tolist(), strict=True):
             if number not in self.ended:

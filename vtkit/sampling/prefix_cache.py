@@ -17,10 +17,9 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from vtkit.models.inputs import PER_TOKEN
 from vtkit.sampling.picture_features import same_pictures, split_pictures
 
-PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
-"""A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
 _KNOWN = ("qwen2_vl", "qwen2")
 
 

@@ -1,0 +1,149 @@
+"""Measure this tree against another revision, side by side: a step, scoring, a run, the tests.
+
+    python timings/against.py 23a46f0                      # all; hours where other things run
+    python timings/against.py 23a46f0 --work step scoring  # some; writes timings/against.csv, too
+
+Both trees are copied to temporary folders, and run there by turns with the packages of this Python;
+nothing of this checkout is read or written meanwhile, except the table. CPU seconds are those of
+all processes of a command, memory is the most that they hold together (pages that several share
+count once). A step and scoring are measured by each tree's own script, in CPU seconds.
+"""
+
+import argparse
+import csv
+import datetime
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import results
+from vtkit.files import ROOT
+
+SCRIPTS = {"step": "this kit, s a step", "scoring": "questions per second"}
+COMMANDS = {
+    "quick": ["-m", "vtkit", "--profile", "quick"],
+    "run": ["-m", "vtkit"],
+    "tests": ["-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"],
+}
+
+
+def copy_of(revision: str | None, folder: Path) -> Path:
+    """The files of a revision, or those of this working tree that git knows."""
+    folder.mkdir()
+    if revision:
+        archive = subprocess.run(
+            ["git", "archive", revision], cwd=ROOT, check=True, capture_output=True
+        ).stdout
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(folder, filter="data")
+    else:
+        names = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True
+        ).stdout
+        command = ["tar", "--null", "--files-from=-", "--create"]
+        packed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, input=names)
+        subprocess.run(["tar", "--extract"], cwd=folder, check=True, input=packed.stdout)
+    return folder
+
+
+class Memory(threading.Thread):
+    """Looks twice a second at what a process and those it started hold: ``peak``, in bytes."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.root, self.peak, self.over = psutil.Process(pid), 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            self.peak = max(self.peak, sum(self._held()))
+
+    def _held(self) -> Iterator[int]:
+        try:
+            processes = [self.root, *self.root.children(recursive=True)]
+        except psutil.Error:
+            return
+        for process in processes:
+            try:
+                yield process.memory_full_info().pss
+            except psutil.Error:
+                continue  # it ended meanwhile
+
+
+def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
+    """CPU and wall seconds and peak MB of a Python command in a tree."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "VTKIT_HEADLESS": "1"}
+    began = time.monotonic()
+    with open(tree / "output.txt", "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=tree, env=environment, stdout=output, stderr=output
+        )
+        memory = Memory(process.pid)
+        memory.start()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    memory.over.set()
+    memory.join()
+    if process.returncode:
+        print(f"{tree.name}: {' '.join(arguments)} ended with {process.returncode}:")
+        print((tree / "output.txt").read_text(errors="replace")[-2000:])
+    wall = time.monotonic() - began
+    return {
+        "CPU s": used.ru_utime + used.ru_stime, "wall s": wall, "peak MB": memory.peak / 1e6,
+    }  # fmt: skip
+
+
+def by_script(tree: Path, name: str) -> dict[str, float]:
+    """What a tree's own script wrote, by the first columns of its table; seconds or a speed."""
+    (script,) = tree.glob(f"*/{name}.py")
+    measured(tree, [str(script)])
+    with open(script.with_suffix(".csv"), encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    column = SCRIPTS[name]
+    found = {}
+    for row in rows:
+        what = row.get("state") or row.get("way")
+        if row.get("checkpointing") == "True":
+            what += ", checkpointing"
+        found[f"{what}: {column}"] = float(row[column])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("revision", help="of git: 23a46f0, main")
+    work = [*SCRIPTS, *COMMANDS]
+    parser.add_argument("--work", nargs="+", choices=work, default=work, help="default: all")
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        before = copy_of(args.revision, Path(name) / "before")
+        now = copy_of(None, Path(name) / "now")
+        for one in args.work:
+            if one in SCRIPTS:
+                pair = [by_script(tree, one) for tree in (before, now)]
+            else:
+                pair = [measured(tree, COMMANDS[one]) for tree in (before, now)]
+            for what, value in pair[0].items():
+                other = pair[1].get(what)
+                rows.append({
+                    "date": datetime.date.today().isoformat(), "against": args.revision,
+                    "work": one, "what": what, "before": f"{value:.4g}",
+                    "now": "" if other is None else f"{other:.4g}",
+                    "now / before": "" if other is None else f"{other / value:.2f}",
+                })  # fmt: skip
+                print("  ".join(f"{cell!s:>12}" for cell in rows[-1].values()), flush=True)
+    results.write("against", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from vtkit.models.families import family_of
+from vtkit.models.family import without_adapters
+
 Pictures = tuple[torch.Tensor, torch.Tensor]
 """Patches of one or several pictures, (patches, values), and their grids, (pictures, 3)."""
 
@@ -39,8 +42,8 @@ class PictureFeatures:
     @contextmanager
     def shared(self, model: Any) -> Iterator[None]:
         """Share features in the model's forward passes in the block."""
-        owner = _base(model).model
-        if not hasattr(owner, "get_image_features"):  # it reads text only
+        pictures, owner = family_of(model).pictures, without_adapters(model).model
+        if pictures is None or not pictures.layout.stacked:
             yield
             return
         known = self._kept.setdefault(owner, []) if self._frozen else None
@@ -76,8 +79,9 @@ class PictureFeatures:
 
 def is_frozen(model: Any) -> bool:
     """Tell whether a model has a vision tower of which nothing trains."""
-    tower = getattr(_base(model).model, "visual", None)
-    return tower is not None and not any(weight.requires_grad for weight in tower.parameters())
+    towers = family_of(model).vision_modules(model)
+    weights = [weight for tower in towers for weight in tower.parameters()]
+    return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 def split_pictures(
@@ -94,7 +98,3 @@ def same_pictures(one: Pictures | None, other: Pictures | None) -> bool:
     if one is None or other is None:
         return one is other
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _base(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -16,16 +16,18 @@ import torch
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from vtkit.models.families import family_of
+from vtkit.models.family import without_adapters
+from vtkit.models.inputs import TOKEN_TYPES
 from vtkit.sampling.picture_features import same_pictures, split_pictures
 
-PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
+PER_TOKEN = {"input_ids", "attention_mask", *TOKEN_TYPES}
 """A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
-_KNOWN = ("qwen2_vl", "qwen2")
 
 
 def can_share(model: Any) -> bool:
-    """Tell whether prompts can be read apart from what follows them."""
-    return model.config.model_type in _KNOWN
+    """Tell whether prompts can be read apart from what follows them, with gradients."""
+    return family_of(model).sharing == "training"
 
 
 class PrefixCache:
@@ -193,13 +195,13 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
 def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions of the prompts' tokens, and the shift (rows, 1) of positions of later tokens.
 
-    Qwen2-VL's pictures take up fewer positions than tokens (M-RoPE: Wang et al. 2024, 2.1).
+    Pictures on a grid take up fewer positions than tokens (M-RoPE: Wang et al. 2024, 2.1).
     """
     mask = inputs["attention_mask"]
     if inputs.get("image_grid_thw") is None:
         return (mask.cumsum(1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base, types = without_adapters(model), family_of(model).pictures.types
     return base.model.get_rope_index(
-        inputs["input_ids"], inputs["mm_token_type_ids"],
+        inputs["input_ids"], inputs[types],
         image_grid_thw=inputs["image_grid_thw"], attention_mask=mask,
     )  # fmt: skip

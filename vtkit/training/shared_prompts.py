@@ -16,7 +16,7 @@ from trl.distributed import DistributedBackend
 from trl.models import unwrap_model_for_generation
 from trl.models.utils import _ForwardRedirection
 
-from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.models.processors import ImageOnlyProcessor
 from vtkit.sampling.decoding import decode, finite_logits
 from vtkit.sampling.picture_features import PictureFeatures, is_frozen
 from vtkit.sampling.prefix_cache import PER_TOKEN, PrefixCache, can_share, distinct

@@ -8,6 +8,7 @@ computes activations again (gradient checkpointing).
     prefix.follow(model, copies, ids, mask).logits
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from vtkit.models.families import family_of
 from vtkit.models.family import without_adapters
 from vtkit.models.inputs import TOKEN_TYPES
-from vtkit.sampling.picture_features import same_pictures, split_pictures
+from vtkit.sampling.picture_features import join_pictures, pictures_of_rows, same_pictures
 
 PER_TOKEN = {"input_ids", "attention_mask", *TOKEN_TYPES}
 """A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
@@ -40,18 +41,22 @@ class PrefixCache:
     def __init__(self, model: Any, inputs: dict[str, Any]):
         self._mask = inputs["attention_mask"]
         positions, self._shift = _positions(model, inputs)
-        reading = _Reading()
+        # Only a cache of its own has places for a model's states other than keys and values.
+        stateful = not can_share(model)
+        own = DynamicCache(config=model.config.get_text_config()) if stateful else _Reading()
         with _kept_by_checkpointing(model):
             self.logits = model(
-                **inputs, position_ids=positions, past_key_values=reading, use_cache=False,
+                **inputs, position_ids=positions, past_key_values=own, use_cache=stateful,
                 logits_to_keep=1,
             ).logits[:, -1]  # fmt: skip
-        self._read = reading.taken()
+        self._read = own if stateful else own.taken()
 
     def follow(
         self, model: Any, rows: Sequence[int], ids: torch.Tensor, mask: torch.Tensor, **options: Any
     ) -> Any:
         """Run a forward pass over what follows the prompts with these numbers, and keep nothing.
+
+        Only of a model that :func:`can_share`.
 
         Args:
             rows: one may come several times.
@@ -68,8 +73,11 @@ class PrefixCache:
 
     def take(self, rows: torch.Tensor) -> "GrowingCache":
         """The prompts with these numbers, in this order; one may come several times."""
-        pairs = [(keys[rows], values[rows]) for keys, values in self._read]
-        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+        if isinstance(self._read, DynamicCache):
+            cache = _reordered(self._read, rows)
+        else:
+            cache = DynamicCache([(keys[rows], values[rows]) for keys, values in self._read])
+        return GrowingCache(cache, self._mask[rows], self._shift[rows])
 
 
 class GrowingCache:
@@ -80,8 +88,7 @@ class GrowingCache:
 
     def take(self, rows: torch.Tensor) -> "GrowingCache":
         """The sequences with these numbers, in this order."""
-        pairs = [(layer.keys[rows], layer.values[rows]) for layer in self._cache.layers]
-        return GrowingCache(DynamicCache(pairs), self._mask[rows], self._shift[rows])
+        return GrowingCache(_reordered(self._cache, rows), self._mask[rows], self._shift[rows])
 
     def append(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
         """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
@@ -92,6 +99,18 @@ class GrowingCache:
             input_ids=ids, attention_mask=self._mask, position_ids=positions,
             past_key_values=self._cache, use_cache=True, logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
+
+
+def _reordered(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
+    """The sequences with these numbers; the cache stays as it is."""
+    chosen = copy.copy(cache)
+    chosen.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in chosen.layers:
+        for name in ("conv_states", "recurrent_states"):  # lists that reordering writes into
+            if hasattr(layer, name):
+                setattr(layer, name, copy.copy(getattr(layer, name)))
+    chosen.reorder_cache(rows)
+    return chosen
 
 
 class _Reading(DynamicCache):
@@ -169,9 +188,7 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
     Returns:
         The inputs, (distinct prompts, length), and for each row the number of its prompt in them.
     """
-    rows = inputs["input_ids"].shape[0]
-    stacked = [inputs.get(name) for name in ("pixel_values", "image_grid_thw")]
-    looks = [None] * rows if stacked[0] is None else split_pictures(*stacked, pictures)
+    looks = pictures_of_rows(inputs, pictures)
     prompts = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)
     found: dict[Any, list[int]] = {}  # rows of other prompts, by their text
     kept: list[int] = []
@@ -185,11 +202,7 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
             same_text.append(number)
         copies.append(number)
     few = {name: inputs[name][kept] for name in PER_TOKEN & {*inputs}}
-    shown = [looks[row] for row in kept if looks[row] is not None and len(looks[row][1])]
-    if shown:
-        few["pixel_values"] = torch.cat([pixels for pixels, _ in shown])
-        few["image_grid_thw"] = torch.cat([grids for _, grids in shown])
-    return few, copies
+    return {**few, **join_pictures(inputs, [looks[row] for row in kept])}, copies
 
 
 def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -75,7 +75,7 @@ QWEN2_5_VL = replace(
         r"|merger\.mlp\.[02])",
     },
     pictures=replace(
-        QWEN2_VL.pictures, processor="Qwen2_5_VLProcessor", tower=_grid_tower, kept=(11, 4)
+        QWEN2_VL.pictures, processor="Qwen2_5_VLProcessor", tower=_grid_tower, kept=(13, 4)
     ),
 )
 QWEN3_VL = replace(
@@ -90,6 +90,7 @@ QWEN3_VL = replace(
         r"|(merger|deepstack_merger_list\.\d+)\.linear_fc[12])",
     },
     saved="model.language_model.",
+    kept=(7, 6, 4),  # queries and keys are normed too
     pictures=replace(
         QWEN2_VL.pictures,
         processor="Qwen3VLProcessor",
@@ -97,7 +98,7 @@ QWEN3_VL = replace(
         tokens=QWEN2_VL.pictures.tokens
         | {"vision_start_token": "<|vision_start|>", "vision_end_token": "<|vision_end|>"},
         tower=_grid_tower,
-        kept=(11, 3),
+        kept=(11, 2),
     ),
 )
 QWEN3_5 = replace(
@@ -165,7 +166,7 @@ SMOLVLM = Family(
         },
         length="image_seq_len",
         tower=_tile_tower,
-        kept=(10, 3),
+        kept=(8, 2),
     ),
 )
 
@@ -201,6 +202,7 @@ GEMMA3 = Family(
     },
     language="model.language_model",
     saved="language_model.model.",
+    kept=(11, 6, 4),  # four norms, and those of queries and keys
     vision=("model.vision_tower", "model.multi_modal_projector"),
     vllm=False,  # not run
     pictures=Pictures(
@@ -211,7 +213,7 @@ GEMMA3 = Family(
         length="image_seq_length",
         types="token_type_ids",
         tower=_square_tower,
-        kept=(10, 3),
+        kept=(8, 2),
     ),
 )
 QWEN2 = Family(

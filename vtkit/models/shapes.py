@@ -35,6 +35,9 @@ class Part:
     matrices: int = 0
     loose: int = 0  # of the matrices, those outside the layers (the merger): never recomputed
     adapter: int = 0  # parameters of adapters of rank 1 on all matrices: inputs + outputs
+    # What a layer keeps of a token or patch for its backward pass: widths in float32, and widths
+    # and inner widths in the precision of a forward pass.
+    kept: tuple[float, float, float] = (0, 0, 0)
 
     @property
     def block(self) -> float:
@@ -49,7 +52,7 @@ class Shape:
     language: Part
     vision: Part
     vocabulary: int
-    keys_and_values: int  # of one token in one layer
+    keys_and_values: float  # of one token in one layer, on average
     family: Family
     tower: Tower | None = None  # of a model that sees
 
@@ -121,15 +124,17 @@ def shape_of(config: Any) -> Shape:
     language = _part(
         [built.get_submodule(family.language)], counts["total"] - counts["vision"],
         layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
-        heads=text.num_attention_heads,
+        heads=text.num_attention_heads, kept=family.kept,
     )  # fmt: skip
-    sizes = (text.vocab_size, 2 * text.num_key_value_heads * head)
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    attending = 1 - kinds.count("linear_attention") / len(kinds)
+    sizes = (text.vocab_size, 2 * text.num_key_value_heads * head * attending)
     if family.pictures is None:
         return Shape(language, Part(), *sizes, family)
     tower = family.pictures.tower(config)
     vision = _part(
         family.vision_modules(built), counts["vision"], layers=tower.layers, width=tower.width,
-        inner=tower.inner, heads=tower.heads,
+        inner=tower.inner, heads=tower.heads, kept=(0, *family.pictures.kept),
     )  # fmt: skip
     return Shape(language, vision, *sizes, family, tower)
 
@@ -137,7 +142,7 @@ def shape_of(config: Any) -> Shape:
 _IN_A_LAYER = re.compile(r"(^|\.)(blocks|layers)\.\d+\.")
 
 
-def _part(modules: list[torch.nn.Module], parameters: int, **sizes: int) -> Part:
+def _part(modules: list[torch.nn.Module], parameters: int, **sizes: Any) -> Part:
     named = (pair for module in modules for pair in module.named_modules())
     linear = [(name, one) for name, one in named if isinstance(one, torch.nn.Linear)]
     outside = [one for name, one in linear if not _IN_A_LAYER.search(name)]

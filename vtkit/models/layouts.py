@@ -85,7 +85,8 @@ class Grid:
 
     @property
     def largest(self) -> int:
-        """Tokens of the largest picture."""
+        """Tokens of the largest picture. One whose sides' ratio is above this number has more: the
+        shorter side is never less than a token's."""
         return max(1, self.most // self.token_side**2)
 
 

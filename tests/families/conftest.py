@@ -16,10 +16,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if (
-            "kind" in getattr(item, "fixturenames", ())
-            and item.path.parent == Path(__file__).parent
-        ):
+        if item.path == Path(__file__).with_name("test_families.py"):
             CELLS[item.originalname] = item.function.__doc__.splitlines()[0].rstrip(".")
 
 

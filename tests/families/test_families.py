@@ -60,7 +60,7 @@ TORCHVISION = importlib.util.find_spec("torchvision") is not None
 SEES = ("visual", "vision_model", "vision_tower", "connector", "multi_modal_projector")
 PUBLISHED = {
     "qwen2_5_vl": "qwen2_5_vl", "qwen2_vl": "qwen2_5_vl", "qwen3_vl": "qwen3_vl",
-    "qwen3_5": "qwen3_5_nothink", "smolvlm": "smolvlm", "gemma3": "gemma3",
+    "qwen3_5": "qwen3_5_nothink", "smolvlm": "smolvlm", "idefics3": "smolvlm", "gemma3": "gemma3",
 }  # fmt: skip
 """TRL's copies of the families' own chat templates."""
 

@@ -112,6 +112,7 @@ _BUILT: dict[str, Callable[[Any], dict[str, Any]]] = {
     "qwen3_vl": _qwen3_vl,
     "qwen3_5": _qwen3_5,
     "smolvlm": _smolvlm,
+    "idefics3": _smolvlm,
     "gemma3": _gemma3,
 }
 SEEING = tuple(_BUILT)
@@ -119,11 +120,10 @@ SEEING = tuple(_BUILT)
 
 
 _TILES = [f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)]
+_MARKS = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<video>"]
 _OWN = {  # special tokens that the miniature's tokenizer lacks
-    "smolvlm": [
-        "<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<video>",
-        *_TILES,
-    ],
+    "smolvlm": [*_MARKS, *_TILES],
+    "idefics3": [*_MARKS, *_TILES],
     "gemma3": [
         "<bos>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>",
         "<image_soft_token>",
@@ -148,7 +148,7 @@ def _tokenizer(kind: str) -> Any:
 
 def _image_processor(kind: str) -> Any:
     tool = FAMILIES[kind].image_processor_class
-    if kind == "smolvlm":
+    if kind in ("smolvlm", "idefics3"):
         return tool(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
     if kind == "gemma3":
         return tool(size={"height": 64, "width": 64})

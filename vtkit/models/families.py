@@ -171,6 +171,18 @@ SMOLVLM = Family(
 )
 
 
+IDEFICS3 = replace(  # SmolVLM's first version is of this type
+    SMOLVLM,
+    model="Idefics3ForConditionalGeneration",
+    config="Idefics3Config",
+    blocks=("LlamaDecoderLayer", "Idefics3EncoderLayer"),
+    pictures=replace(
+        SMOLVLM.pictures, processor="Idefics3Processor", image="Idefics3ImageProcessor", video="",
+        tokens={},
+    ),
+)  # fmt: skip
+
+
 def _square_tower(config: Any) -> Tower:
     vision = config.vision_config
     side = vision.image_size // vision.patch_size
@@ -232,6 +244,7 @@ FAMILIES = {
     "qwen3_vl": QWEN3_VL,
     "qwen3_5": QWEN3_5,
     "smolvlm": SMOLVLM,
+    "idefics3": IDEFICS3,
     "gemma3": GEMMA3,
     "qwen2": QWEN2,
 }

@@ -126,6 +126,11 @@ class Family:
             return _of_transformers(name)
 
     @property
+    def marks(self) -> list[str]:
+        """Special tokens that every prompt with a picture has."""
+        return [*filter(None, [self.turns.start]), self.pictures.token]
+
+    @property
     def unquantized(self) -> list[str]:
         """Modules that a base in 4 bits keeps, full names: parts of one match nothing."""
         return [*self.vision, *self.whole]

@@ -20,6 +20,7 @@ from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import is_out_of_memory, pick_device, require_attention
 from vtkit.models.families import family_of, require_family
+from vtkit.models.family import Family
 from vtkit.models.folders import base_of, family_in, model_type, require_whole
 from vtkit.models.inputs import tokenizer_of
 from vtkit.models.processors import ImageOnlyProcessor, build_processor, load_parts
@@ -82,6 +83,7 @@ def load_processor(
         config = AutoConfig.from_pretrained(base_of(model) or model) if sized else None
     except Exception as error:  # what wrong contents of files lead to
         raise _unreadable(model, "its processor", error) from error
+    require_marks(tokenizer, family, model)
     family.pictures.layout.limit(image_processor, min_pixels, max_pixels)
     return build_processor(family, image_processor, tokenizer, template, config)
 
@@ -100,6 +102,16 @@ def choose_prompt(model: str | Path, asked: str | None = None) -> str:
     if asked and own and asked != own:
         print(f"prompt: {model} was saved with {own}, and {asked} is asked for", flush=True)
     return asked or own or "base"
+
+
+def require_marks(tokenizer: Any, family: Family, folder: str | Path) -> None:
+    """Refuse a tokenizer without the special tokens of its family's prompts."""
+    known = tokenizer.get_vocab()
+    if missing := [mark for mark in family.marks if mark not in known]:
+        raise UserError(
+            f"{folder}: its tokenizer lacks {', '.join(missing)}, which the prompts of its family "
+            "have; restore tokenizer.json, or choose another model"
+        )
 
 
 def require_tokenizer(model: Any, processor: Any, folder: str | Path) -> None:

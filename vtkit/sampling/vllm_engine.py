@@ -23,7 +23,7 @@ from vtkit.config.run_config import RunConfig
 from vtkit.data.pictures import encoded_images, naming_rows
 from vtkit.errors import UserError, first_line
 from vtkit.files import full_disk_is_a_user_error
-from vtkit.models.folders import base_of
+from vtkit.models.folders import base_of, family_in
 from vtkit.models.inputs import message
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import one_per_image
@@ -51,6 +51,15 @@ def require() -> None:
         raise UserError(
             f"vLLM {version} is not one that TRL 1.16 drives ({oldest} to {newest}); {remedy}, "
             "or set `vllm` to off"
+        )
+
+
+def require_proven(model: str | Path) -> None:
+    """Refuse a model of a family whose prompts are not proven to be those of vLLM."""
+    if not family_in(model).vllm:
+        raise UserError(
+            f"{model}: with vLLM its family was not run (docs/families.md); set vllm to off, or "
+            "use --engine transformers"
         )
 
 
@@ -205,6 +214,7 @@ class CompletionEngine:
         self, model: str | Path, processor: Any, place: str | Path, *, device: str, dtype: str
     ):
         require()
+        require_proven(model)
         require_device(device)
         check_pictures(processor)
         self.dtype = dtype

@@ -21,6 +21,8 @@ from vtkit.sampling.vllm_engine import require_proven
 
 NAMES = re.compile(r"qwen|smolvlm|idefics|gemma|siglip", re.I)
 TABLE = ROOT / "vtkit" / "models" / "families.py"
+PAGE = (ROOT / WORKED_EXAMPLE).read_text(encoding="utf-8")
+PROFILES = ("t4", "gpu24", "gpu80")
 # Parameters on the models' pages of the hub.
 SIZES = {
     "Qwen/Qwen2-VL-2B": 2_208_985_600,
@@ -126,13 +128,31 @@ def test_published_models_have_their_published_sizes(model):
     assert set(SIZES) < set(list_published())
 
 
-@pytest.mark.parametrize("model", SIZES)
-@pytest.mark.parametrize("profile", ["t4", "gpu24", "gpu80"])
-def test_every_published_model_can_be_planned_without_weights(model, profile):
-    made = plan(resolve_config("visualthinker", profile, model=model, max_pixels=802_816))
-    shape = load_shape(model)
-    assert made.peak > 2 * shape.total / (4 if profile == "t4" else 1)
-    assert 0 < made.trained <= shape.total
+def test_the_page_plans_its_recipes():
+    """Each row of its table: tokens of the largest picture, and the peak on each card."""
+    found = re.findall(r"^\| (\S+/\S+) \| `(-p .*?)` \| (\d+) tokens \| (.*) \|$", PAGE, re.M)
+    assert {model for model, *_ in found} == set(SIZES) - {"Qwen/Qwen2-VL-2B"}
+    for model, options, tokens, peaks in found:
+        settings = dict(re.findall(r"-p (\w+) (\S+)", options)) | {"model": model, "vllm": "off"}
+        made = [plan(resolve_config("visualthinker", name, **settings)) for name in PROFILES]
+        assert peaks == " | ".join(f"{one.peak / 1e9:.1f} GB" for one in made), model
+        shape = made[0].shape
+        assert shape.patches(int(settings["max_pixels"])) == int(tokens) * shape.merge**2
+
+
+def test_the_worked_example_is_the_entry_as_it_is():
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    table = TABLE.read_text(encoding="utf-8")
+    assert all(part.strip() in table for part in block.split("\n\n\n"))
+    assert 20 < len(block.splitlines()) < 60
+
+
+def test_the_page_and_the_table_of_results_have_every_family():
+    assert all(f"`{kind}`" in PAGE for kind in FAMILIES)
+    results = (ROOT / "results" / "families.md").read_text(encoding="utf-8")
+    (head,) = [line for line in results.splitlines() if line.startswith("| what |")]
+    assert head.strip("| ").split(" | ")[1:] == list(SEEING)
+    assert "**fails**" not in results and "not run" not in results
 
 
 def test_adapters_of_rank_1_are_counted_as_they_are_made(tiny):

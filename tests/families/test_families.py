@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from shared import gradients
-from shared.tiny_families import PIXELS, SEEING, write_tiny
+from shared.tiny_families import PIXELS, SEEING, build_tiny, write_tiny
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageTextToText,
@@ -248,6 +248,37 @@ def test_padding(kind, base):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
+WITHOUT = dict.fromkeys(("qwen2_vl", "qwen3_vl", "qwen3_5"), "ValueError")
+WITHOUT |= {"idefics3": "", "smolvlm": ""}
+"""What a forward pass without its token types raises; "" for models that have none."""
+
+
+def test_without_types(kind, base, record_property):
+    """a forward pass, and generate, without the types of tokens"""
+    model, processor = loaded(base(kind))
+    turn = message({"prompt": "Where?", "images": [noise(64, 64)]})
+    inputs = dict(batch_inputs(processor, [turn], [[]]))
+    types = FAMILIES[kind].pictures.types
+    assert bool(types) == (WITHOUT.get(kind) != "") and set(inputs) >= {types} - {""}
+    if not types:
+        record_property("cell", "not applicable: it has none")
+        return
+    less = {name: value for name, value in inputs.items() if name != types}
+    wanted = model(**inputs).logits[:, -1]
+    if said := WITHOUT.get(kind):
+        with pytest.raises(ValueError, match=f"`{types}` is missing"):
+            model(**less)
+    else:
+        assert (model(**less).logits[:, -1] - wanted).abs().max() > 1e-3
+    options = {"max_new_tokens": 1, "output_logits": True, "return_dict_in_generate": True}
+    found = model.generate(**less, do_sample=False, **options).logits[0]
+    off = (found - wanted).abs().max().item()
+    assert off > 1e-3
+    record_property(
+        "cell", f"{said or 'other logits, silently'}; generate: silently, off by {off:.2f}"
+    )
+
+
 # ------------------------------------------------------------------------------------ training
 
 
@@ -382,6 +413,20 @@ def test_stock(kind, runs):
             AutoProcessor.from_pretrained(folder)
 
 
+def test_ties(kind, tmp_path):
+    """tied and untied output layers are saved and loaded as they are"""
+    for tied in (True, False):
+        folder = write_tiny(tmp_path / str(tied), kind, tied=tied)
+        model = load_model(folder)
+        head, words = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+        assert torch.equal(head, words) == tied == model.config.tie_word_embeddings
+        model.save_pretrained(tmp_path / f"again-{tied}")
+        again = load_model(tmp_path / f"again-{tied}")
+        assert torch.equal(again.get_output_embeddings().weight, head)
+        with safe_open(tmp_path / f"again-{tied}" / "model.safetensors", "pt") as weights:
+            assert any("lm_head" in name for name in weights.keys()) != tied
+
+
 def test_resume(kind, runs):
     """kill -9, and exact resume bit for bit"""
     broken, unbroken = runs / kind / "broken", runs / kind / "unbroken"
@@ -415,6 +460,48 @@ def test_stock_resume(kind, runs, base, tmp_path, record_property):
 
 
 # ----------------------------------------------------------------------------------------- plan
+
+
+def test_layers(kind, base, record_property):
+    """a layer keeps what is planned for its backward pass, within 15 %"""
+    processor = load_processor(base(kind), prompt="base", **LIMITS)
+    turns = [message(row) for row in rows(*([noise(64, 64)] for _ in range(3)))]
+    with left_padding(processor):
+        inputs = batch_inputs(processor, turns, [[]] * 3)
+    few, shape = kept(build_tiny(kind), inputs), load_shape(str(base(kind)))
+    tokens, patches = inputs["input_ids"].shape[1], shape.patches(PIXELS)
+    config = resolve_config(model=str(base(kind)))
+    block = (kept(build_tiny(kind, blocks=3), inputs) - few) / (3 * patches)
+    assert memory.vision_layer(shape.vision, config, patches) == pytest.approx(block, rel=0.15)
+    layer = (kept(build_tiny(kind, layers=3), inputs) - few) / (3 * tokens)
+    planned = memory.language_layer(shape.language, config, tokens)
+    if "linear_attention" in getattr(build_tiny(kind).config.get_text_config(), "layer_types", ()):
+        assert layer > 2 * planned
+        record_property(
+            "cell",
+            "vision: passes; **not** a layer of linear attention: without its kernels it keeps "
+            f"{layer / planned:.1f} times as much here",
+        )
+    else:
+        assert planned == pytest.approx(layer, rel=0.15)
+
+
+def kept(model: Any, inputs: dict[str, Any]) -> int:
+    """Bytes that a forward pass keeps for its backward pass, other than weights."""
+    weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
+    found: dict[int, Any] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            found[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model.train().model(**inputs, use_cache=False)
+    total = sum(storage.nbytes() for storage in found.values())
+    del output  # until here the graph holds what was kept
+    return total
 
 
 def test_plan(kind, settings, record_property):

@@ -1,6 +1,7 @@
 """A model of random weights of each family, built from its own config class, in seconds."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ def _grid(tokenizer: Any, vision: dict[str, Any], **text: Any) -> dict[str, Any]
     return {
         "text_config": _text(tokenizer, **text),
         "vision_config": {"depth": 2, "num_heads": 2, "patch_size": 8, **vision},
-        "tie_word_embeddings": True,
         **_ids(tokenizer, **ids),
     }
 
@@ -71,7 +71,7 @@ def _qwen3_5(tokenizer: Any) -> dict[str, Any]:
     return _grid(
         tokenizer, vision, head_dim=32, rope_parameters=rope, linear_key_head_dim=16,
         linear_value_head_dim=16, linear_num_key_heads=2, linear_num_value_heads=4,
-        layer_types=["linear_attention", "full_attention"], tie_word_embeddings=True,
+        layer_types=["linear_attention", "full_attention"],
     )  # fmt: skip
 
 
@@ -86,7 +86,6 @@ def _smolvlm(tokenizer: Any) -> dict[str, Any]:
         "text_config": _text(tokenizer, model_type="llama"),
         "vision_config": _SIGLIP | {"image_size": 32},
         "scale_factor": 2,
-        "tie_word_embeddings": True,
         **_ids(tokenizer, image_token_id="<image>"),
     }
 
@@ -101,7 +100,6 @@ def _gemma3(tokenizer: Any) -> dict[str, Any]:
         "text_config": text,
         "vision_config": _SIGLIP | {"image_size": 64, "vision_use_head": False},
         "mm_tokens_per_image": 16,
-        "tie_word_embeddings": True,
         **_ids(tokenizer, image_token_index="<image_soft_token>", **ids),
     }
 
@@ -131,6 +129,7 @@ _OWN = {  # special tokens that the miniature's tokenizer lacks
 }  # fmt: skip
 
 
+@cache
 def _tokenizer(kind: str) -> Any:
     """The miniature's tokenizer with the family's special tokens, as AutoTokenizer will make it."""
     found = build_tokenizer(300)
@@ -155,12 +154,30 @@ def _image_processor(kind: str) -> Any:
     return tool(patch_size=8, merge_size=2, size={"shortest_edge": 256, "longest_edge": PIXELS})
 
 
-def write_tiny(folder: Path, kind: str) -> Path:
-    """Write a folder with a tiny model of a family, and its processor."""
-    family, tokenizer = FAMILIES[kind], _tokenizer(kind)
+def build_tiny(kind: str, *, tied: bool = True, layers: int = 2, blocks: int = 2) -> Any:
+    """A tiny model of a family.
+
+    Args:
+        tied: the output layer is the embeddings.
+        layers, blocks: of the language part and of the vision tower. More layers are of the kind of
+            the first one.
+    """
+    values = _BUILT[kind](_tokenizer(kind))
+    text, vision = values["text_config"], values["vision_config"]
+    values["tie_word_embeddings"] = text["tie_word_embeddings"] = tied
+    text["num_hidden_layers"] = layers
+    if "layer_types" in text:
+        text["layer_types"] = text["layer_types"][:1] * (layers - 1) + text["layer_types"][1:]
+    vision["depth" if "depth" in vision else "num_hidden_layers"] = blocks
     torch.manual_seed(0)
-    model = family.model_class(family.config_class(**_BUILT[kind](tokenizer)))
+    model = FAMILIES[kind].model_class(FAMILIES[kind].config_class(**values))
     spread(model)
+    return model
+
+
+def write_tiny(folder: Path, kind: str, *, tied: bool = True) -> Path:
+    """Write a folder with a tiny model of a family, and its processor."""
+    family, tokenizer, model = FAMILIES[kind], _tokenizer(kind), build_tiny(kind, tied=tied)
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     model.generation_config.update(**ends)
     model.save_pretrained(folder)

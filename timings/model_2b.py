@@ -30,9 +30,10 @@ from vtkit.mini import base_model
 from vtkit.mini.dataset import World
 from vtkit.mini.scenes import TASKS, draw_scene, sat_question
 from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.models.families import ORIGINAL
+from vtkit.models.processors import image_only
 from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, get_template
-from vtkit.models.shapes import QWEN2_VL_2B
+from vtkit.models.published import published_config
 
 # tokenizer_config.json of Qwen/Qwen2-VL-2B: added tokens in the order of their ids, from 151643.
 FIRST_SPECIAL = 151_643
@@ -58,7 +59,7 @@ def write_model(folder: Path, *, tiny: bool, blocks: int = 0) -> Path:
     else:
         tokenizer = stand_in_tokenizer()
         image_processor = Qwen2VLImageProcessorPil()
-        processor = ImageOnlyProcessor(
+        processor = image_only(ORIGINAL)(
             image_processor, tokenizer, chat_template=get_template("base")
         )
         model = _random_model(config_of(tokenizer, blocks))
@@ -73,10 +74,12 @@ def config_of(tokenizer: PreTrainedTokenizerFast, blocks: int = 0) -> Qwen2VLCon
     """Qwen2-VL-2B's, with the ids of its special tokens; ``blocks`` as for write_model."""
     ident = tokenizer.convert_tokens_to_ids
     end = {"bos_token_id": None, "eos_token_id": FIRST_SPECIAL, "pad_token_id": FIRST_SPECIAL}
-    values: dict[str, Any] = {**QWEN2_VL_2B, "text_config": QWEN2_VL_2B["text_config"] | end}
+    values = published_config("Qwen/Qwen2-VL-2B")
+    values["text_config"] |= end
+    del values["model_type"]
     if blocks:
         values["text_config"] |= {"num_hidden_layers": blocks}
-        values["vision_config"] = values["vision_config"] | {"depth": blocks}
+        values["vision_config"] |= {"depth": blocks}
     tokens = {f"{name}_token_id": f"<|{name}|>" for name in ("vision_start", "vision_end")}
     tokens |= {f"{name}_token_id": f"<|{name}_pad|>" for name in ("image", "video")}
     return Qwen2VLConfig(**values, **{name: ident(token) for name, token in tokens.items()})

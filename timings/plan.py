@@ -8,7 +8,6 @@ are 2 language and 2 vision layers of Qwen2-VL-2B's widths, with random weights 
 Nothing here was measured on a GPU.
 """
 
-import copy
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,8 @@ import results
 from vtkit.config.recipes import resolve_config
 from vtkit.mini.dataset import write_dataset
 from vtkit.models.loading import count_parameters
-from vtkit.models.shapes import QWEN2_VL_2B, Shape, load_shape, shape_of
+from vtkit.models.published import published_config
+from vtkit.models.shapes import Shape, load_shape, shape_of
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
 
@@ -74,7 +74,8 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
 
 
 def layers_of_2b() -> Iterator[Row]:
-    values = copy.deepcopy(QWEN2_VL_2B)
+    values = published_config("Qwen/Qwen2-VL-2B")
+    del values["model_type"]
     values["text_config"] |= {"num_hidden_layers": 2, "vocab_size": 1024, "pad_token_id": 0}
     values["text_config"] |= {"bos_token_id": None, "eos_token_id": None}
     values["vision_config"] |= {"depth": 2}

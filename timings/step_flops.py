@@ -27,7 +27,7 @@ import results
 from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT
 from vtkit.mini.dataset import ensure_dataset
-from vtkit.models.shapes import PUBLISHED
+from vtkit.models.shapes import config_of
 from vtkit.training.train import make_trainer
 
 GRID, TEXT, COMPLETION = (1, 32, 64), 100, 700  # patches of a picture; tokens
@@ -73,7 +73,7 @@ def _unwritten(like: torch.Tensor) -> torch.Tensor:
 
 def build_model(freeze: str) -> Qwen2VLForConditionalGeneration:
     """Of Qwen2-VL-2B's shape, its weights not written."""
-    config = PUBLISHED["Qwen/Qwen2-VL-2B"]
+    config = config_of("Qwen/Qwen2-VL-2B")
     with torch.device("meta"):
         model = Qwen2VLForConditionalGeneration._from_config(config, attn_implementation="eager")
     model.to_empty(device="cpu")

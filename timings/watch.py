@@ -63,7 +63,8 @@ def watch_cache(model: torch.nn.Module) -> tuple[list[int], Any]:
 
     def look(module: Any, args: Any, output: Any) -> None:
         layers = getattr(getattr(output, "past_key_values", None), "layers", ())
-        sizes.append(sum(layer.keys.nbytes + layer.values.nbytes for layer in layers))
+        pairs = ((layer.keys, layer.values) for layer in layers if hasattr(layer, "keys"))
+        sizes.append(sum(keys.nbytes + values.nbytes for keys, values in pairs))
 
     return sizes, model.get_decoder().register_forward_hook(look)
 
@@ -131,6 +132,7 @@ class Watched:
 
     def _step(self, model: Any, inputs: Any, *rest: Any) -> Any:
         trainer = self.trainer
+        model.train()  # else it would prepare a batch to evaluate
         batch = trainer._prepare_inputs(inputs)  # generates, where it is time to
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:

@@ -19,8 +19,9 @@ from vtkit.benchmark import evaluate
 from vtkit.errors import UserError
 from vtkit.files import read_json
 from vtkit.judging import is_correct
+from vtkit.models.families import ORIGINAL
 from vtkit.models.inputs import batch_inputs, message
-from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.models.processors import image_only
 from vtkit.models.prompts import conversation, get_template
 from vtkit.sampling import resumable
 from vtkit.sampling.generation import Completion, generate
@@ -121,7 +122,7 @@ def processor():
         padding_side="right",  # as some base models ship it
     )
     image_processor = Qwen2VLImageProcessorPil(size={"shortest_edge": 784, "longest_edge": 9408})
-    return ImageOnlyProcessor(image_processor, fast, chat_template=get_template("base"))
+    return image_only(ORIGINAL)(image_processor, fast, chat_template=get_template("base"))
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +301,7 @@ def test_evaluate_refuses_a_prompt_without_picture(model, processor, questions, 
     options = dict(step=0, batch_size=4, max_new_tokens=3)
     with pytest.raises(UserError, match="'nonsense' is not one of"):
         evaluate.evaluate(model, processor, questions, tmp_path, prompt="nonsense", **options)
-    blind = ImageOnlyProcessor(
+    blind = image_only(ORIGINAL)(
         processor.image_processor, processor.tokenizer, chat_template="{{ messages[0]['content'] }}"
     )
     with pytest.raises(UserError, match="lost its image"):

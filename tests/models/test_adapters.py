@@ -18,6 +18,7 @@ from vtkit.data.cv_bench import load_cv_bench
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.models import adapters
+from vtkit.models.folders import base_of
 from vtkit.models.loading import count_parameters, load, load_model, load_processor
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.training.train import finished, make_trainer
@@ -234,7 +235,7 @@ def adapter(settings, tmp_path, random_base) -> Path:
 
 
 def test_an_adapter_without_its_base_is_one_line(adapter):
-    assert adapters.base_of(adapter) == str(adapter.parent / "base")
+    assert base_of(adapter) == str(adapter.parent / "base")
     assert count_parameters(load_model(adapter))["total"] > count_parameters(
         load_model(adapter.parent / "base")
     )["total"]  # fmt: skip

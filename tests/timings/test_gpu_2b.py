@@ -95,8 +95,9 @@ def test_arms_are_the_profiles_with_pictures_of_512_tokens(arm, tmp_path):
 
 
 def test_the_stand_in_has_the_published_sizes_and_ids(tmp_path):
+    from vtkit.models.families import ORIGINAL
     from vtkit.models.inputs import batch_inputs, message
-    from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
+    from vtkit.models.processors import image_only
     from vtkit.models.prompts import get_template
 
     tokenizer = model_2b.stand_in_tokenizer()
@@ -112,8 +113,8 @@ def test_the_stand_in_has_the_published_sizes_and_ids(tmp_path):
 
     rows = load_sat(model_2b.write_data(tmp_path, tiny=False))
     assert len(rows) == 64 and rows[0]["images"][0].size == (896, 448)
-    processor = ImageOnlyProcessor(
-        Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": gpu_2b.PIXELS}),
+    processor = image_only(ORIGINAL)(
+        ORIGINAL.image_processor_class(size={"shortest_edge": 3136, "longest_edge": gpu_2b.PIXELS}),
         tokenizer, chat_template=get_template("base"),
     )  # fmt: skip
     row = {"images": rows[0]["images"], "prompt": rows[0]["question"]}

@@ -33,8 +33,6 @@ STATIC = "other"
 """``question_type`` of every static question of SAT: counting, relations, depth on one picture."""
 SUBSETS = ("static", "dynamic", "all")
 SAMPLES = ("first", "random")
-MODEL_TYPES = ("qwen2_vl", "qwen2")
-"""``model_type`` of the models that can be trained: with pictures, and text only."""
 Rewards = Annotated[Names, AfterValidator(check_names)]
 # So many that nothing can need more; a number typed wrong is refused, not waited for.
 _MANY, _TOKENS, _PIXELS = 10**9, 2**15, 2**28

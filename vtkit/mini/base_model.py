@@ -1,4 +1,4 @@
-"""The miniature base model: a Qwen2-VL of a million parameters, pre-trained on generated pictures.
+"""The miniature base model: the original's architecture with a million parameters, pre-trained.
 
     python -m vtkit.mini base        # builds models/mini-base; resumes if interrupted
 
@@ -14,16 +14,17 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
 from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
+from vtkit.models.families import ORIGINAL
+from vtkit.models.processors import ImageOnlyProcessor, image_only
 from vtkit.models.prompts import get_template
 
 FOLDER = Path("models/mini-base")
@@ -85,11 +86,11 @@ def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
-    """Return Qwen2-VL's architecture with :func:`text_config` and 2 layers for vision."""
+def build_config(tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+    """Return the original's architecture with :func:`text_config` and 2 layers for vision."""
     rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
     ident = tokenizer.convert_tokens_to_ids
-    return Qwen2VLConfig(
+    return ORIGINAL.config_class(
         text_config=text_config(tokenizer) | {"rope_parameters": rope},
         vision_config=dict(
             depth=2, embed_dim=64, hidden_size=WIDTH, num_heads=4, mlp_ratio=2, patch_size=PATCH,
@@ -104,16 +105,16 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageOnlyProcessor:
     """Return a processor: pictures become 64 x 64 pixels and 16 tokens, one for each cell."""
-    image_processor = Qwen2VLImageProcessorPil(
+    image_processor = ORIGINAL.image_processor_class(
         patch_size=PATCH, merge_size=MERGE, size={"shortest_edge": PIXELS, "longest_edge": PIXELS}
     )
-    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=get_template("base"))
+    return image_only(ORIGINAL)(image_processor, tokenizer, chat_template=get_template("base"))
 
 
-def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGeneration:
+def build_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
     """Return a model with fresh weights."""
     torch.manual_seed(seed)
-    model = Qwen2VLForConditionalGeneration(config)
+    model = ORIGINAL.model_class(config)
     ends = {name: getattr(config.text_config, name) for name in ("eos_token_id", "pad_token_id")}
     model.generation_config.update(**ends)
     return model

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vtkit.errors import UserError, first_line
 from vtkit.files import atomic_path, full_disk_is_a_user_error
-from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.models.processors import ImageOnlyProcessor
 from vtkit.runs.places import require_own
 
 PIXELS = 64 * 64  # size at which the model sees a 256 x 256 picture

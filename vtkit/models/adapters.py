@@ -15,30 +15,16 @@ from transformers import BitsAndBytesConfig
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
-from vtkit.files import read_json
+from vtkit.models.families import family_of
+from vtkit.models.folders import family_in
 
 if TYPE_CHECKING:  # importing peft takes longer than torch and transformers together
     from peft import LoraConfig
 
-# Every linear layer of a part, attention and MLP: adapting attention alone falls behind full
-# fine-tuning (Dettmers et al. 2023, section 4). Not lm_head: TRL multiplies by its weight
-# directly, so an adapter there would never train; nor the embeddings that it is tied to.
-TARGETS = {
-    "language": r"model\.(language_model\.)?layers\.\d+\.(self_attn\.[qkvo]_proj"
-    r"|mlp\.(gate|up|down)_proj)",
-    "vision": r"model\.visual\.(blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])|merger\.mlp\.[02])",
-}
-"""Modules that get an adapter: of Qwen2-VL, whose vision part ends with the merger, and of the
-text-only Qwen2, which is all language."""
-
-
-def is_vision(name: str) -> bool:
-    """Tell a parameter of the vision tower with its merger from one of the language part."""
-    return ".visual." in f".{name}"
-
 
 def freeze(model: torch.nn.Module, part: str) -> None:
     """Stop a part from training: ``none``, ``vision``, or ``language`` with the embeddings."""
+    is_vision = family_of(model).is_vision
     if part != "none" and not any(is_vision(name) for name, _ in model.named_parameters()):
         raise UserError(
             f"parameters: freeze: {part}: the model reads text only and has no parts to freeze; "
@@ -58,7 +44,8 @@ def lora_config(config: RunConfig) -> "LoraConfig | None":
         return None
     from peft import LoraConfig
 
-    parts = [pattern for part, pattern in TARGETS.items() if part != config.freeze]
+    adapted = family_in(config.model).adapted
+    parts = [pattern for part, pattern in adapted.items() if part != config.freeze]
     return LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
@@ -82,8 +69,8 @@ def quantization(config: RunConfig) -> BitsAndBytesConfig | None:
         bnb_4bit_quant_type="nf4",  # for weights that are normally distributed
         bnb_4bit_use_double_quant=True,  # 0.37 bits a weight less
         bnb_4bit_compute_dtype=getattr(torch, config.dtype),
-        # Full names: "visual" alone matches nothing. Naming any drops the default, lm_head.
-        llm_int8_skip_modules=["model.visual", "lm_head"],
+        # Naming any drops the default, lm_head.
+        llm_int8_skip_modules=family_in(config.model).unquantized,
     )
 
 
@@ -102,8 +89,8 @@ def prepare_quantized(model: Any, dtype: str) -> Any:
     from peft import prepare_model_for_kbit_training
 
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # TRL does it
-    if hasattr(model.model, "visual"):
-        model.model.visual.to(getattr(torch, dtype))
+    for tower in family_of(model).vision_modules(model):
+        tower.to(getattr(torch, dtype))
     for module in model.modules():  # on some CPUs bitsandbytes packs weights anew when it
         if hasattr(module, "support_avx512bf16_for_cpu"):  # evaluates, and cannot train on
             module.support_avx512bf16_for_cpu = False
@@ -172,7 +159,7 @@ def refuse_tensors(
 
 def count_trained(model: torch.nn.Module) -> dict[str, int]:
     """Count the parameters that train, ``language`` and ``vision``, and the ``total`` of all."""
-    counts = {"language": 0, "vision": 0, "total": 0}
+    counts, is_vision = {"language": 0, "vision": 0, "total": 0}, family_of(model).is_vision
     for name, parameter in model.named_parameters():
         packed = getattr(parameter, "quant_state", None)  # two 4-bit numbers share a byte
         n = math.prod(packed.shape) if packed is not None else parameter.numel()
@@ -194,7 +181,7 @@ def check_trained(model: torch.nn.Module, config: RunConfig) -> dict[str, int]:
     if counts.get(config.freeze):
         raise UserError(
             f"parameters: {asked}: {counts[config.freeze]:,} {config.freeze} parameters would "
-            "train; the model has other names than Qwen2-VL's"
+            "train; the model has other names than its family's"
         )
     return counts
 
@@ -206,21 +193,3 @@ def describe_trained(counts: dict[str, int], config: RunConfig) -> str:
         f"trains {trained:,} of {counts['total']:,} parameters: language {counts['language']:,}, "
         f"vision {counts['vision']:,} (adapter: {config.adapter}, freeze: {config.freeze})"
     )
-
-
-def base_of(folder: str | Path) -> str | None:
-    """The base of a folder's adapter; None for other folders."""
-    path = Path(folder) / "adapter_config.json"
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
-    if not isinstance(base, str) or not base:
-        raise UserError(f"{path}: base_model_name_or_path is missing; set it to the base model")
-    return base
-
-
-def require_whole(model: str | Path) -> None:
-    """Refuse to train an adapter further: TRL would make it a part of the frozen reference."""
-    if base := base_of(model):
-        raise UserError(f"{model}: is an adapter, not a base to train; set `model` to {base}")

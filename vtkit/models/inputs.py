@@ -10,9 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vtkit.data.picture_files import opened
 from vtkit.data.pictures import encoded_images
+from vtkit.models.families import FAMILIES
 from vtkit.models.prompts import check_rendering, conversation, one_per_image
 
-PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
+TOKEN_TYPES = sorted({f.pictures.types for f in FAMILIES.values() if f.pictures} - {""})
+"""Names of the input that tells tokens of pictures from text, of all families."""
+PER_TOKEN = {"input_ids", "attention_mask", *TOKEN_TYPES}
 """A model's inputs with a row for each prompt; those of pictures are stacked end to end."""
 
 
@@ -25,8 +28,8 @@ def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> l
     """Row numbers by tokens of prompt and beginning, longest first; ties in row order."""
     texts = [_question(prompt) for prompt in dataset["prompt"]]
     words = map(len, tokens_of(processor, texts))
-    patches = [_patches(processor, cells) for cells in encoded_images(dataset)]
-    lengths = [sum(parts) for parts in zip(words, patches, map(len, begun), strict=True)]
+    seen = [_picture_tokens(processor, cells) for cells in encoded_images(dataset)]
+    lengths = [sum(parts) for parts in zip(words, seen, map(len, begun), strict=True)]
     return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 
@@ -50,8 +53,8 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
     """Render prompts, append the tokens of each completion's beginning, and pad left.
 
     Returns:
-        ``input_ids``, ``attention_mask`` and, with pictures, ``mm_token_type_ids``, each
-        (rows, length); ``pixel_values`` (patches, numbers), ``image_grid_thw`` (pictures, 3).
+        ``input_ids``, ``attention_mask`` and, with pictures, what tells their tokens from text,
+        each (rows, length); ``pixel_values`` and what else a family's processor makes of pictures.
     """
     tokenizer = tokenizer_of(processor)
     option = {"padding": True}
@@ -68,7 +71,7 @@ def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> 
     for name, added, pad in (
         ("input_ids", begun, tokenizer.pad_token_id),
         ("attention_mask", ones, 0),
-        ("mm_token_type_ids", zeros, 0),
+        *((name, zeros, 0) for name in TOKEN_TYPES),
     ):
         if name in inputs:
             rows = zip(inputs[name], real, added, strict=True)
@@ -93,14 +96,14 @@ def _question(prompt: str | list[dict]) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
-def _patches(processor: Any, cells: Sequence[dict]) -> int:
+def _picture_tokens(processor: Any, cells: Sequence[dict]) -> int:
     """Tokens that pictures take up, from their headers alone; none is decoded."""
     total = 0
     for cell in cells:
         with opened(cell) as picture:
             size = picture.height, picture.width
-        total += processor.image_processor.get_number_of_image_patches(*size)
-    return total // processor.image_processor.merge_size**2 if cells else 0
+        total += processor.layout.tokens(*size)
+    return total
 
 
 def render(processor: Any, question: str) -> str:

@@ -1,4 +1,4 @@
-"""Load Qwen2-VL and text-only Qwen2 models, with their processors, at any scale."""
+"""Load models of all families, with their processors, at any scale."""
 
 import os
 import warnings
@@ -10,98 +10,23 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-    Qwen2ForCausalLM,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLProcessor,
-)
-from transformers.image_utils import make_flat_list_of_images
-from transformers.processing_utils import ProcessorMixin
+from transformers import AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import cached_file, logging
 
 from vtkit.config.run_config import RunConfig
-from vtkit.errors import UserError, first_line, quote, shorten
+from vtkit.errors import UserError, first_line, shorten
 from vtkit.files import read_json
 from vtkit.hub import is_hub_id, say_local
 from vtkit.models import adapters
 from vtkit.models.devices import is_out_of_memory, pick_device, require_attention
-from vtkit.models.inputs import PER_TOKEN, tokenizer_of
+from vtkit.models.families import family_of, require_family
+from vtkit.models.family import Family
+from vtkit.models.folders import base_of, family_in, model_type, require_whole
+from vtkit.models.inputs import tokenizer_of
+from vtkit.models.processors import ImageOnlyProcessor, build_processor, load_parts
 from vtkit.models.prompts import TextStaysText, get_template, name_of, one_per_image
 
-try:
-    from transformers import Qwen2VLImageProcessorPil
-except ImportError:  # older transformers, as vLLM wants it
-    from transformers import Qwen2VLImageProcessor as Qwen2VLImageProcessorPil
-MODELS = {"qwen2_vl": Qwen2VLForConditionalGeneration, "qwen2": Qwen2ForCausalLM}
-"""Classes by ``model_type``: with pictures, and text only (Qwen2.5 is of this type too)."""
-
 logging.disable_progress_bar()  # of loading and saving weights: they hide the ones that matter
-
-
-class ImageOnlyProcessor(TextStaysText, Qwen2VLProcessor):
-    """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
-
-    What it saves names the stock classes: ``AutoProcessor`` and vLLM load the folder.
-    """
-
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
-        # transformers reads a processor's parts off the names in this signature
-        # (ProcessorMixin.get_attributes).
-        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-        self._seen: dict[Any, tuple] | None = None
-
-    @contextmanager
-    def remembering(self) -> Iterator[None]:
-        """Process no picture and no prompt twice inside the block."""
-        self._seen = {}
-        try:
-            yield
-        finally:
-            self._seen = None
-
-    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
-        rows = isinstance(images, list) and isinstance(text, list) and len(images) == len(text)
-        if self._seen is None or not rows or not all(isinstance(shown, list) for shown in images):
-            return super().__call__(images=images, text=text, **kwargs)
-        prompts = [(said, *map(id, shown)) for said, shown in zip(text, images, strict=True)]
-        first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
-        kept = sorted(first.values())
-        few = [[values[row] for row in kept] for values in (images, text)]
-        found = super().__call__(images=few[0], text=few[1], **kwargs)
-        copies = [kept.index(first[prompt]) for prompt in prompts]
-        for name in PER_TOKEN & {*found}:
-            values = found[name]
-            tensor = isinstance(values, torch.Tensor)
-            found[name] = values[copies] if tensor else [list(values[copy]) for copy in copies]
-        if any(images):
-            found |= self._process_images(images)[0]
-        return found
-
-    def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
-        if self._seen is None:
-            return super()._process_images(images, **kwargs)
-        flat = make_flat_list_of_images(images)
-        once = {id(picture): picture for picture in flat}
-        contents = {name: (one.mode, one.size, one.tobytes()) for name, one in once.items()}
-        keys = [contents[id(picture)] for picture in flat]
-        for key, picture in zip(keys, flat, strict=True):
-            if key not in self._seen:
-                found = self.image_processor([picture], **{**kwargs, "return_tensors": "pt"})
-                self._seen[key] = found["pixel_values"], found["image_grid_thw"]
-        pixels, grids = zip(*(self._seen[key] for key in keys), strict=True)
-        found = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.cat(grids)}
-        return found, [self.replace_image_token(found, number) for number in range(len(flat))]
-
-    def to_dict(self) -> dict[str, Any]:
-        stock = {"processor_class": "Qwen2VLProcessor"}
-        video = {"video_processor": {"video_processor_type": "Qwen2VLVideoProcessor"}}
-        return {**super().to_dict(), **stock, **video}
 
 
 def require_model(path: str | Path) -> None:
@@ -109,7 +34,7 @@ def require_model(path: str | Path) -> None:
     folder = Path(path)
     if folder.exists():
         say_local(str(path))
-    if base := adapters.base_of(folder):
+    if base := base_of(folder):
         return _require_adapter(folder, base)
     if not folder.exists() and is_hub_id(str(path)):
         return  # from_pretrained says what is wrong with it
@@ -118,32 +43,15 @@ def require_model(path: str | Path) -> None:
             f"{folder}: no model there (config.json and *.safetensors); rebuild the miniature base "
             "with `python -m vtkit.mini base`, or set `model` to a folder or a hub id"
         )
-    kind = model_type(folder)
-    if kind not in MODELS:  # transformers would build its default, 7 B parameters, and fill memory
-        raise UserError(
-            f"{folder / 'config.json'}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', "
-            "text only); restore or rebuild the folder, or set `model` to a Qwen2-VL"
-        )
-
-
-def model_type(model: str | Path) -> str | None:
-    """``qwen2_vl``, ``qwen2`` or another; an adapter has its base's."""
-    model = adapters.base_of(model) or model
-    path = Path(model) / "config.json"
-    if path.is_file():
-        config = read_json(path)
-        return config.get("model_type") if isinstance(config, dict) else None
-    try:
-        return AutoConfig.from_pretrained(model).model_type
-    except (OSError, ValueError):
-        return "qwen2_vl"  # loading it says what is wrong
+    # Of another type transformers would build its default, 7 B parameters, and fill memory.
+    require_family(model_type(folder), folder / "config.json")
 
 
 def _require_adapter(folder: Path, base: str) -> None:
     if not (folder / "adapter_model.safetensors").is_file():
         raise UserError(f"{folder}: adapter_model.safetensors is missing; restore the folder")
     try:
-        adapters.require_whole(base)
+        require_whole(base)
         require_model(base)
     except UserError as error:
         raise UserError(
@@ -162,23 +70,22 @@ def load_processor(
         min_pixels, max_pixels: limits on width x height after resizing; without them the folder's.
     """
     require_model(model)
-    template, pictured = get_template(prompt), model_type(model) != "qwen2"
+    family = family_in(model)
+    template = get_template(prompt, family)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-        if not pictured:
+        image_processor, tokenizer = load_parts(model, family)
+        if image_processor is None:
             tokenizer.chat_template = template
             kind = type(tokenizer)  # its name is saved with it
             tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(model)
+        sized = family.pictures.length
+        config = AutoConfig.from_pretrained(base_of(model) or model) if sized else None
     except Exception as error:  # what wrong contents of files lead to
         raise _unreadable(model, "its processor", error) from error
-    own = image_processor.size
-    image_processor.size = {
-        "shortest_edge": min_pixels or own["shortest_edge"],
-        "longest_edge": max_pixels or own["longest_edge"],
-    }
-    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
+    require_marks(tokenizer, family, model)
+    family.pictures.layout.limit(image_processor, min_pixels, max_pixels)
+    return build_processor(family, image_processor, tokenizer, template, config)
 
 
 def choose_prompt(model: str | Path, asked: str | None = None) -> str:
@@ -195,6 +102,16 @@ def choose_prompt(model: str | Path, asked: str | None = None) -> str:
     if asked and own and asked != own:
         print(f"prompt: {model} was saved with {own}, and {asked} is asked for", flush=True)
     return asked or own or "base"
+
+
+def require_marks(tokenizer: Any, family: Family, folder: str | Path) -> None:
+    """Refuse a tokenizer without the special tokens of its family's prompts."""
+    known = tokenizer.get_vocab()
+    if missing := [mark for mark in family.marks if mark not in known]:
+        raise UserError(
+            f"{folder}: its tokenizer lacks {', '.join(missing)}, which the prompts of its family "
+            "have; restore tokenizer.json, or choose another model"
+        )
 
 
 def require_tokenizer(model: Any, processor: Any, folder: str | Path) -> None:
@@ -217,7 +134,7 @@ def load_model(
     quantization: Any = None,
     attention: str = "sdpa",
 ) -> Any:
-    """Load a Qwen2-VL or text-only Qwen2 model from a folder or the hub.
+    """Load a model from a folder or the hub.
 
     Args:
         model: with an adapter's folder the result is a ``peft.PeftModel``: the adapter on its base.
@@ -225,12 +142,12 @@ def load_model(
         attention: transformers' ``attn_implementation``.
     """
     require_model(model)
-    base, device = adapters.base_of(model), pick_device()[0]
+    base, device = base_of(model), pick_device()[0]
     own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
     where = {"device_map": {"": own}} if quantization else {}  # it cannot be moved later
     with reading_weights(model):
         loaded = read_weights(
-            MODELS[model_type(model)], base or model,
+            family_in(model).model_class, base or model,
             dtype=getattr(torch, dtype), quantization_config=quantization,
             attn_implementation=attention, **where,
         )  # fmt: skip
@@ -336,9 +253,9 @@ def load(config: RunConfig, model: str | Path | None = None) -> tuple[Any, Any]:
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     """Count parameters: ``total``, ``trained``, ``vision``."""
-    named = list(model.named_parameters())
+    named, is_vision = list(model.named_parameters()), family_of(model).is_vision
     return {
         "total": sum(p.numel() for _, p in named),
         "trained": sum(p.numel() for _, p in named if p.requires_grad),
-        "vision": sum(p.numel() for name, p in named if adapters.is_vision(name)),
+        "vision": sum(p.numel() for name, p in named if is_vision(name)),
     }

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from vtkit.errors import UserError
+from vtkit.models.families import FAMILIES, ORIGINAL
+from vtkit.models.family import Family
 
 PREFILL = "<think>"
 _BREAK = "\u200b"  # takes up no room, and the judges do not see it
-IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+IMAGE = ORIGINAL.turns.picture
 _ASKS = (
     "A conversation between User and Assistant. "
     "The user asks a question about the image, and the Assistant solves it."
@@ -22,9 +24,10 @@ _THINKS = (
     " The assistant first thinks about the reasoning process in the mind "
     "and then provides the user with the answer."
 )
-BASE_OPENING = f"<image>{_ASKS}{_THINKS}\nUser: "
+_MARK = "<image>"
+BASE_OPENING = f"{_MARK}{_ASKS}{_THINKS}\nUser: "
 BASE_CLOSING = f" \nAssistant: Let me solve this step by step.\n{PREFILL}"
-DIRECT_OPENING = f"<image>{_ASKS}\nUser: "
+DIRECT_OPENING = f"{_MARK}{_ASKS}\nUser: "
 DIRECT_CLOSING = " \nAssistant: "
 _R1 = (
     "A conversation between User and Assistant. "
@@ -54,65 +57,86 @@ _CONTENT = (
 )
 
 
-def _template(opening: str, closing: str, generation: str, image: str = IMAGE) -> str:
+def _template(
+    before: str, after: str, asks: str, start: str = "", end: str = "{{- eos_token -}}"
+) -> str:
     """A Jinja template around one user turn; a finished assistant turn is written out after it."""
-
-    def quoted(text: str) -> str:  # as an expression: "-%}" would swallow literal line breaks
-        return "{{- '" + text.replace("\n", "\\n") + "' -}}"
-
-    before, after, asks = quoted(image + opening), quoted(closing), quoted(generation)
+    before, after, asks = _quoted(before), _quoted(after), _quoted(asks)
     return (
-        "{%- for message in messages -%}"
+        f"{_quoted(start) if start else ''}{{%- for message in messages -%}}"
         f"{{%- if message['role'] == 'user' -%}}{before}{_CONTENT}{after}"
-        f"{{%- elif message['role'] == 'assistant' -%}}{asks}{_CONTENT}{{{{- eos_token -}}}}"
+        f"{{%- elif message['role'] == 'assistant' -%}}{asks}{_CONTENT}{end}"
         "{%- endif -%}{%- endfor -%}"
         f"{{%- if add_generation_prompt -%}}{asks}{{%- endif -%}}"
     )
 
 
-def _instruct(suffix: str, system: str = HELPFUL_SYSTEM) -> str:
-    """Qwen2-VL-Instruct's own template with a system turn, by default its own."""
-    before = f"<|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n"
-    turns = _template("", f"{suffix}<|im_end|>\n", "<|im_start|>assistant\n")
-    return turns.replace(IMAGE, before + IMAGE, 1)
+def _quoted(text: str) -> str:
+    """Text as an expression of Jinja, in which "-%}" would swallow literal line breaks."""
+    return "{{- '" + text.replace("\n", "\\n") + "' -}}"
 
 
-TEMPLATES: dict[str, str] = {
-    # R1-Zero's, with the <think> prefill; and its evaluation without --use_reasoning_prompt.
-    "base": _template(BASE_OPENING, "", BASE_CLOSING),
-    "base_direct": _template(DIRECT_OPENING, "", DIRECT_CLOSING),
-    # For the instruct model; for training on bare answers (sft.py); R1-V's, open-r1-multimodal's.
-    "instruct": _instruct(instruct_suffix("option")),
-    "instruct_direct": _instruct(""),
-    "instruct_number": _instruct(instruct_suffix("number")),
-    "r1_system": _instruct("", R1_SYSTEM),  # R1-Multimodal-Journey's
-    # DeepSeek-R1-Zero's (paper, table 1), the only one without a picture.
-    "r1_zero": _template(R1_OPENING, R1_CLOSING, "", image=""),
-}
+def templates_of(family: Family) -> dict[str, str]:
+    """The chat templates of a family, by name; those of a base model are all but the same."""
+    turns = family.turns
+    picture, start, end = turns.picture, turns.start, turns.end and _quoted(turns.end)
+
+    def base(opening: str, closing: str, asks: str, picture: str = picture) -> str:
+        if picture == _MARK:  # the original's quirk would stand for a second picture
+            opening = opening.removeprefix(_MARK)
+        return _template(picture + opening, closing, asks, start)
+
+    def instruct(suffix: str, system: str = turns.helpful) -> str:
+        opening = turns.system.format(system) if system else turns.user
+        written = {"end": end} if end else {}
+        closing = f"{suffix}{turns.close}"
+        return _template(opening + picture, closing, turns.assistant, start, **written)
+
+    return {
+        # R1-Zero's, with the <think> prefill; and its evaluation without --use_reasoning_prompt.
+        "base": base(BASE_OPENING, "", BASE_CLOSING),
+        "base_direct": base(DIRECT_OPENING, "", DIRECT_CLOSING),
+        # For the instruct model; for training on bare answers (sft.py); R1-V's,
+        # open-r1-multimodal's.
+        "instruct": instruct(instruct_suffix("option")),
+        "instruct_direct": instruct(""),
+        "instruct_number": instruct(instruct_suffix("number")),
+        "r1_system": instruct("", R1_SYSTEM),  # R1-Multimodal-Journey's
+        # DeepSeek-R1-Zero's (paper, table 1), the only one without a picture.
+        "r1_zero": base(R1_OPENING, R1_CLOSING, "", picture=""),
+    }
 
 
-def get_template(name: str) -> str:
-    """The chat template ``name``; a UserError lists the names if it does not exist."""
+TEMPLATES = templates_of(ORIGINAL)
+"""Those of the original's family; the names are the same in all."""
+_PICTURES = sorted({family.turns.picture for family in FAMILIES.values()}, key=len, reverse=True)
+
+
+def get_template(name: str, family: Family = ORIGINAL) -> str:
+    """A family's chat template ``name``; a UserError lists the names if it does not exist."""
     try:
-        return TEMPLATES[name]
+        return templates_of(family)[name]
     except KeyError:
         raise UserError(f"prompt: {name!r} is not one of {', '.join(TEMPLATES)}") from None
 
 
 def name_of(template: str) -> str | None:
     """The name of a chat template, also of one that :func:`one_per_image` made; None of others."""
-    found = (name for name, own in TEMPLATES.items() if template in (own, one_per_image(own)))
+    known = (pair for family in FAMILIES.values() for pair in templates_of(family).items())
+    found = (name for name, own in known if template in (own, one_per_image(own)))
     return next(found, None)
 
 
 def one_per_image(template: str) -> str:
     """The template that renders every picture in a turn's list of parts instead of exactly one."""
+    # The original's has "<image>" in its text, which is another family's mark: longer ones first.
+    image = next((picture for picture in _PICTURES if picture in template), "")
     each = (
-        "' -}}{%- if message['content'] is string -%}{{- '" + IMAGE + "' -}}{%- else -%}"
+        "' -}}{%- if message['content'] is string -%}{{- '" + image + "' -}}{%- else -%}"
         "{%- for part in message['content'] if part['type'] == 'image' -%}"
-        "{{- '" + IMAGE + "' -}}{%- endfor -%}{%- endif -%}{{- '"
+        "{{- '" + image + "' -}}{%- endfor -%}{%- endif -%}{{- '"
     )  # fmt: skip
-    return template if each in template else template.replace(IMAGE, each)
+    return template if not image or each in template else template.replace(image, each)
 
 
 def is_prefilled(name: str) -> bool:
@@ -173,11 +197,12 @@ def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int =
     Args:
         pictures: of each question: 1, or 0 for text-only data.
     """
+    mark = getattr(processor, "image_token", ORIGINAL.pictures.token)
     for question in questions:
         content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]
         message = {"role": "user", "content": content}
         text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-        images = text.count("<|image_pad|>")
+        images = text.count(mark)
         asked = question.replace(_BREAK, "") in text.replace(_BREAK, "")
         if images == pictures and asked:
             continue

@@ -1,8 +1,9 @@
-"""The sizes of a Qwen2-VL or a text-only Qwen2 without its weights, by torch's meta device.
+"""The sizes of a model without its weights, by torch's meta device.
 
 ``load_shape("Qwen/Qwen2-VL-2B").total`` is 2,208,985,600.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,43 +11,15 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from transformers import Qwen2Config, Qwen2VLConfig
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from vtkit.config.recipes import list_profiles, resolve_config
-from vtkit.errors import UserError, quote
+from vtkit.errors import UserError
 from vtkit.files import ROOT, read_json
-from vtkit.models.loading import MODELS, count_parameters
-
-# config.json of Qwen/Qwen2-VL-2B and -2B-Instruct on the hub; Wang et al. 2024 (arXiv 2409.12191),
-# table 1: a vision tower of 675 M (merger included) and a language model of 1.5 B.
-QWEN2_VL_2B: dict[str, Any] = {
-    "tie_word_embeddings": True,
-    "text_config": dict(
-        vocab_size=151_936, hidden_size=1536, intermediate_size=8960,
-        num_hidden_layers=28, num_attention_heads=12, num_key_value_heads=2,
-        rope_parameters=dict(rope_type="default", rope_theta=1e6, mrope_section=[16, 24, 24]),
-    ),
-    "vision_config": dict(
-        depth=32, embed_dim=1280, hidden_size=1536, mlp_ratio=4, num_heads=16, patch_size=14,
-        spatial_merge_size=2,
-    ),
-}  # fmt: skip
-# config.json of Qwen/Qwen2.5-1.5B and -3B; Qwen2.5 report (arXiv 2412.15115), table 1: 28 and 36
-# layers, 12 and 16 heads, 2 of keys and values, tied embeddings.
-_QWEN2_5: dict[str, Any] = dict(vocab_size=151_936, num_key_value_heads=2, tie_word_embeddings=True)
-QWEN2_5_1_5B = _QWEN2_5 | dict(
-    hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
-)
-QWEN2_5_3B = _QWEN2_5 | dict(
-    hidden_size=2048, intermediate_size=11_008, num_hidden_layers=36, num_attention_heads=16
-)
-PUBLISHED = {
-    "Qwen/Qwen2-VL-2B": Qwen2VLConfig(**QWEN2_VL_2B),
-    "Qwen/Qwen2-VL-2B-Instruct": Qwen2VLConfig(**QWEN2_VL_2B),
-    "Qwen/Qwen2.5-1.5B": Qwen2Config(**QWEN2_5_1_5B),
-    "Qwen/Qwen2.5-3B": Qwen2Config(**QWEN2_5_3B),
-}
+from vtkit.models.families import family_of, require_family
+from vtkit.models.family import Family
+from vtkit.models.layouts import Grid, Square, Tiles, Tower
+from vtkit.models.loading import count_parameters
+from vtkit.models.published import list_published, published_config
 
 
 @dataclass(frozen=True)
@@ -62,6 +35,9 @@ class Part:
     matrices: int = 0
     loose: int = 0  # of the matrices, those outside the layers (the merger): never recomputed
     adapter: int = 0  # parameters of adapters of rank 1 on all matrices: inputs + outputs
+    # What a layer keeps of a token or patch for its backward pass: widths in float32, and widths
+    # and inner widths in the precision of a forward pass.
+    kept: tuple[float, float, float] = (0, 0, 0)
 
     @property
     def block(self) -> float:
@@ -76,34 +52,46 @@ class Shape:
     language: Part
     vision: Part
     vocabulary: int
-    keys_and_values: int  # of one token in one layer
-    patch: int = 0  # numbers in a patch of a picture, both of its frames
-    patch_pixels: int = 1  # side of a patch
-    merge: int = 1  # side, in patches, of the square that becomes one token
+    keys_and_values: float  # of one token in one layer, on average
+    family: Family
+    tower: Tower | None = None  # of a model that sees
 
     @property
     def total(self) -> int:
         return self.language.parameters + self.vision.parameters
 
+    @property
+    def patch(self) -> int:
+        """Numbers in a patch of a picture; 0 in a model that reads text only."""
+        return self.tower.patch if self.tower else 0
+
+    @property
+    def merge(self) -> int:
+        """Side, in patches, of the square that becomes one token."""
+        return self.tower.merge if self.tower else 1
+
+    @property
+    def token_pixels(self) -> int:
+        """Side, in pixels, of that square."""
+        return self.merge * self.tower.patch_pixels if self.tower else 1
+
     def patches(self, max_pixels: int) -> int:
         """Patches of the largest picture, in whole squares of merge x merge."""
-        if not self.vision.parameters:
-            return 0
-        return max(1, max_pixels // (self.merge * self.patch_pixels) ** 2) * self.merge**2
+        return self._layout(1, max_pixels).largest * self.merge**2 if self.tower else 0
 
     def picture_tokens(self, width: int, height: int, min_pixels: int, max_pixels: int) -> int:
-        """Tokens of a picture of width x height pixels after Qwen2-VL's resizing to those limits;
-        a ValueError if one side is more than 200 times the other."""
-        side = self.merge * self.patch_pixels  # pixels that become one token, 28 in the 2B model
-        limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-        resized = smart_resize(height, width, side, **limits)
-        return (resized[0] // side) * (resized[1] // side)
+        """Tokens of a picture of width x height pixels after resizing to those limits; a ValueError
+        of a grid if one side is more than 200 times the other."""
+        return self._layout(min_pixels, max_pixels).tokens(height, width)
+
+    def _layout(self, least: int, most: int) -> Grid | Tiles | Square:
+        return self.family.pictures.layout.within(self.tower, least, most)
 
 
 @lru_cache(maxsize=8)
 def load_shape(model: str) -> Shape:
     """The shape of a local model folder or a published model; a UserError for others."""
-    return shape_of(_config(model))
+    return shape_of(config_of(model))
 
 
 def count_picture_tokens(
@@ -126,55 +114,57 @@ def count_picture_tokens(
     return costs
 
 
-def shape_of(config: Qwen2VLConfig | Qwen2Config) -> Shape:
+def shape_of(config: Any) -> Shape:
     """The shape of a configuration of transformers."""
+    family = family_of(config)
     with torch.device("meta"):
-        built = MODELS[config.model_type](config)
+        built = family.model_class(config)
     text, counts = config.get_text_config(), count_parameters(built)
-    head = text.hidden_size // text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     language = _part(
-        getattr(built.model, "language_model", built.model), counts["total"] - counts["vision"],
+        [built.get_submodule(family.language)], counts["total"] - counts["vision"],
         layers=text.num_hidden_layers, width=text.hidden_size, inner=text.intermediate_size,
-        heads=text.num_attention_heads,
+        heads=text.num_attention_heads, kept=family.kept,
     )  # fmt: skip
-    sizes = (text.vocab_size, 2 * text.num_key_value_heads * head)
-    if not counts["vision"]:
-        return Shape(language, Part(), *sizes)
-    vision = config.vision_config
-    tower = _part(
-        built.model.visual, counts["vision"], layers=vision.depth, width=vision.embed_dim,
-        inner=int(vision.embed_dim * vision.mlp_ratio), heads=vision.num_heads,
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    attending = 1 - kinds.count("linear_attention") / len(kinds)
+    sizes = (text.vocab_size, 2 * text.num_key_value_heads * head * attending)
+    if family.pictures is None:
+        return Shape(language, Part(), *sizes, family)
+    tower = family.pictures.tower(config)
+    vision = _part(
+        family.vision_modules(built), counts["vision"], layers=tower.layers, width=tower.width,
+        inner=tower.inner, heads=tower.heads, kept=(0, *family.pictures.kept),
     )  # fmt: skip
-    patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    return Shape(language, tower, *sizes, patch, vision.patch_size, vision.spatial_merge_size)
+    return Shape(language, vision, *sizes, family, tower)
 
 
-def _part(module: torch.nn.Module, parameters: int, **sizes: int) -> Part:
-    linear = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.Linear)}
-    loose = sum(m.weight.numel() for n, m in linear.items() if n.startswith("merger."))
+_IN_A_LAYER = re.compile(r"(^|\.)(blocks|layers)\.\d+\.")
+
+
+def _part(modules: list[torch.nn.Module], parameters: int, **sizes: Any) -> Part:
+    named = (pair for module in modules for pair in module.named_modules())
+    linear = [(name, one) for name, one in named if isinstance(one, torch.nn.Linear)]
+    outside = [one for name, one in linear if not _IN_A_LAYER.search(name)]
     return Part(
         parameters=parameters,
-        matrices=sum(m.weight.numel() for m in linear.values()),
-        loose=loose,
-        adapter=sum(m.in_features + m.out_features for m in linear.values()),
+        matrices=sum(one.weight.numel() for _, one in linear),
+        loose=sum(one.weight.numel() for one in outside),
+        adapter=sum(one.in_features + one.out_features for _, one in linear),
         **sizes,
     )
 
 
-def _config(model: str) -> Qwen2VLConfig | Qwen2Config:
-    if model in PUBLISHED:
-        return PUBLISHED[model]
+def config_of(model: str) -> Any:
+    """The configuration of a local model folder or a published model; a UserError for others."""
+    if known := published_config(model):
+        return require_family(known.pop("model_type"), model).config_class(**known)
     path = ROOT / model / "config.json"
     if not path.is_file():
         raise UserError(
             f"model: {model} has no config.json here, and its size is not known; download it "
-            f"and set `model` to the folder, or to one of {', '.join(PUBLISHED)}"
+            f"and set `model` to the folder, or to one of {', '.join(list_published())}"
         )
     values = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind not in MODELS:
-        raise UserError(
-            f"{path}: model_type is {quote(kind)}, not 'qwen2_vl' (or 'qwen2', text only); "
-            "set `model` to a Qwen2-VL"
-        )
-    return MODELS[kind].config_class.from_dict(values)
+    return require_family(kind, path).config_class.from_dict(values)

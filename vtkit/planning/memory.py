@@ -2,7 +2,7 @@
 
 timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
 activations are within a few percent; timings/shape_2b.csv does so with adapters at the widths of
-Qwen2-VL-2B. Nothing was measured on a GPU.
+the original. Nothing was measured on a GPU.
 """
 
 from dataclasses import dataclass
@@ -160,24 +160,28 @@ def scores(part: Part, config: RunConfig, length: int) -> float:
 def language_layer(part: Part, config: RunConfig, length: int) -> float:
     """Bytes that one decoder layer keeps of one token for its backward pass.
 
-    Norms: 4 widths in float32. Inputs of matrices, attention and its output: 6 widths (in 16 bits
-    9: both norms' outputs are copied). The MLP: 4 inner widths (gate, its activation, up, their
-    product). The mask of a padded batch: one number for each other token.
+    In the original's family norms have 4 widths in float32; inputs of matrices, attention and its
+    output 6 (in 16 bits 9: both norms' outputs are copied); the MLP 4 inner widths (gate, its
+    activation, up, their product). The mask of a padded batch: one number for each other token.
     """
     c = half(config)
-    adapters = 0 if config.adapter == "none" else 3  # each its own input
-    compute = (6 if c == FULL else 9) + adapters
-    kept = FULL * 4 * part.width + c * (compute * part.width + 4 * part.inner + length)
+    floats, widths, inners = part.kept
+    widths += 3 * (c != FULL)
+    widths += 3 * (config.adapter != "none")  # each its own input
+    kept = FULL * floats * part.width + c * (widths * part.width + inners * part.inner + length)
     return kept + scores(part, config, length)
 
 
 def vision_layer(part: Part, config: RunConfig, patches: int) -> float:
-    """Bytes that one vision block keeps of one patch of ``patches``: 11 widths and 3 inner widths.
+    """Bytes that one vision block keeps of one patch of ``patches``.
 
-    Norms' inputs and outputs 4, the fused query, key and value 3, rotated queries and keys 2,
-    attention's output 2; the MLP's hidden layer, its sigmoid and their product.
+    In the original's family 11 widths: norms' inputs and outputs 4, the fused query, key and value
+    3, rotated queries and keys 2, attention's output 2; and 3 inner widths: the MLP's hidden layer,
+    its sigmoid and their product.
     """
-    return half(config) * (11 * part.width + 3 * part.inner) + scores(part, config, patches)
+    _, widths, inners = part.kept
+    kept = half(config) * (widths * part.width + inners * part.inner)
+    return kept + scores(part, config, patches)
 
 
 def copies(shape: Shape, config: RunConfig, division: Division = ALONE) -> float:

@@ -83,7 +83,7 @@ def _below(name: str, *, step: int = 1, least: int = 1) -> Callable[[Plan], list
 def _pixels(plan: Plan) -> list[int]:
     if not plan.shape.vision.parameters:
         return []
-    side = plan.shape.merge * plan.shape.patch_pixels
+    side = plan.shape.token_pixels
     return _below("max_pixels", step=side * side, least=plan.config.min_pixels)(plan)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vtkit.config.run_config import MODEL_TYPES, RunConfig
-from vtkit.errors import UserError, nearest, suggest
+from vtkit.config.run_config import RunConfig
+from vtkit.errors import UserError, nearest
 from vtkit.files import ROOT, read_json
 from vtkit.hub import CV_BENCH_HUB, SAT_HUB, is_hub_id
+from vtkit.models.families import require_family
 from vtkit.runs.leash import leash
 from vtkit.runs.places import require_run_place
 
@@ -49,11 +50,7 @@ def _require_known_type(model: str) -> None:
         return
     values = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind not in MODEL_TYPES:
-        near = suggest(str(kind), MODEL_TYPES)
-        raise UserError(
-            f"parameters: model: {model} is of type '{kind}', which this kit cannot train{near}"
-        )
+    require_family(kind, f"parameters: model: {model}")
 
 
 def _require_on_hub(config: RunConfig, field: str, name: str) -> None:

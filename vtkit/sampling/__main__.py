@@ -23,8 +23,14 @@ def _write(args: argparse.Namespace) -> None:
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
     from vtkit.models.loading import load_processor
-    from vtkit.sampling.vllm_engine import check_pictures, serve_command, write_folder
+    from vtkit.sampling.vllm_engine import (
+        check_pictures,
+        require_proven,
+        serve_command,
+        write_folder,
+    )
 
+    require_proven(config.model)
     processor = load_processor(
         config.model, prompt=config.prompt, min_pixels=config.min_pixels,
         max_pixels=config.max_pixels,

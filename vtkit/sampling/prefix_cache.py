@@ -8,6 +8,7 @@ computes activations again (gradient checkpointing).
     prefix.follow(model, copies, ids, mask).logits
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,15 +18,18 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from vtkit.models.families import family_of
+from vtkit.models.family import without_adapters
 from vtkit.models.inputs import PER_TOKEN
-from vtkit.sampling.picture_features import same_pictures, split_pictures
+from vtkit.sampling.picture_features import join_pictures, pictures_of_rows, same_pictures
 
-_KNOWN = ("qwen2_vl", "qwen2")
+# What layers of a cache hold: tensors that grow, and lists of states of linear attention.
+_KEPT, _STATES = {"keys", "values"}, {"conv_states", "recurrent_states"}
 
 
 def can_share(model: Any) -> bool:
-    """Tell whether prompts can be read apart from what follows them."""
-    return model.config.model_type in _KNOWN
+    """Tell whether prompts can be read apart from what follows them, with gradients."""
+    return family_of(model).sharing == "training"
 
 
 class PrefixCache:
@@ -41,18 +45,23 @@ class PrefixCache:
     def __init__(self, model: Any, inputs: dict[str, Any]):
         self.mask = inputs["attention_mask"]
         positions, self.shift = _positions(model, inputs)
-        reading = _Reading()
+        # Only a cache of its own has places for a model's states other than keys and values.
+        stateful = not can_share(model)
+        own = DynamicCache(config=model.config.get_text_config()) if stateful else _Reading()
         with _kept_by_checkpointing(model):
             self.logits = model(
-                **inputs, position_ids=positions, past_key_values=reading, use_cache=False,
+                **inputs, position_ids=positions, past_key_values=own, use_cache=stateful,
                 logits_to_keep=1,
             ).logits[:, -1]  # fmt: skip
-        self.pairs = reading.taken()
+        self._states = own if stateful else None
+        self.pairs = None if stateful else own.taken()
 
     def follow(
         self, model: Any, rows: Sequence[int], ids: torch.Tensor, mask: torch.Tensor, **options: Any
     ) -> Any:
         """Run a forward pass over what follows the prompts with these numbers, and keep nothing.
+
+        Only of a model that :func:`can_share`.
 
         Args:
             rows: one may come several times.
@@ -69,32 +78,38 @@ class PrefixCache:
 
     def take(self, model: Any, rows: torch.Tensor) -> "GrowingCache":
         """The prompts with these numbers, in this order; one may come several times."""
-        pairs = [(keys[rows], values[rows]) for keys, values in self.pairs]
-        return GrowingCache(model, pairs, self.mask[rows], self.shift[rows])
+        if self._states:
+            cache = _reordered(self._states, rows)
+        else:
+            cache = DynamicCache([(keys[rows], values[rows]) for keys, values in self.pairs])
+        return GrowingCache(model, cache, self.mask[rows], self.shift[rows])
 
 
 class GrowingCache:
     """Keys and values of sequences that grow by a token at a time."""
 
-    def __init__(self, model: Any, pairs: list, mask: torch.Tensor, shift: torch.Tensor):
-        self._model, self._cache, self._mask, self._shift = model, DynamicCache(pairs), mask, shift
+    def __init__(self, model: Any, cache: DynamicCache, mask: torch.Tensor, shift: torch.Tensor):
+        self._model, self._cache, self._mask, self._shift = model, cache, mask, shift
 
     def take(self, rows: torch.Tensor) -> "GrowingCache":
         """The sequences with these numbers, in this order."""
-        pairs = [(keys[rows], values[rows]) for keys, values in self._pairs()]
-        return GrowingCache(self._model, pairs, self._mask[rows], self._shift[rows])
+        cache = _reordered(self._cache, rows)
+        return GrowingCache(self._model, cache, self._mask[rows], self._shift[rows])
 
     def join(self, other: "GrowingCache") -> "GrowingCache":
         """These sequences, then others, padded left to one length."""
         masks = self._mask, other._mask
         length = max(int(mask.sum(1).max()) for mask in masks)
-        pairs = [
-            tuple(torch.cat([_to_length(one, length, -2) for one in both])
-                  for both in zip(mine, theirs, strict=True))
-            for mine, theirs in zip(self._pairs(), other._pairs(), strict=True)
-        ]  # fmt: skip
+        cache = _copied(self._cache)
+        for layer, more in zip(cache.layers, other._cache.layers, strict=True):
+            for name in _KEPT & {*vars(layer)}:
+                both = getattr(layer, name), getattr(more, name)
+                setattr(layer, name, torch.cat([_to_length(one, length, -2) for one in both]))
+            for name in _STATES & {*vars(layer)}:
+                states = zip(getattr(layer, name), getattr(more, name), strict=True)
+                setattr(layer, name, [torch.cat(both) for both in states])
         mask = torch.cat([_to_length(mask, length, -1) for mask in masks])
-        return GrowingCache(self._model, pairs, mask, torch.cat([self._shift, other._shift]))
+        return GrowingCache(self._model, cache, mask, torch.cat([self._shift, other._shift]))
 
     def append(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
@@ -106,9 +121,6 @@ class GrowingCache:
             past_key_values=self._cache, use_cache=True, logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
 
-    def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [(layer.keys, layer.values) for layer in self._cache.layers]
-
 
 def _to_length(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
     """Pad with zeros, or cut what is padding, at the start of a dimension."""
@@ -116,6 +128,23 @@ def _to_length(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
     if missing <= 0:
         return tensor.narrow(dim, -missing, length)
     return pad(tensor, (*(0, 0) * (-1 - dim), missing, 0))
+
+
+def _reordered(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
+    """The sequences with these numbers; the cache stays as it is."""
+    chosen = _copied(cache)
+    chosen.reorder_cache(rows)
+    return chosen
+
+
+def _copied(cache: DynamicCache) -> DynamicCache:
+    """A cache of the same tensors, which can be replaced in it."""
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in copied.layers:
+        for name in _STATES & {*vars(layer)}:
+            setattr(layer, name, copy.copy(getattr(layer, name)))
+    return copied
 
 
 class _Reading(DynamicCache):
@@ -193,9 +222,7 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
     Returns:
         The inputs, (distinct prompts, length), and for each row the number of its prompt in them.
     """
-    rows = inputs["input_ids"].shape[0]
-    stacked = [inputs.get(name) for name in ("pixel_values", "image_grid_thw")]
-    looks = [None] * rows if stacked[0] is None else split_pictures(*stacked, pictures)
+    looks = pictures_of_rows(inputs, pictures)
     prompts = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)
     found: dict[Any, list[int]] = {}  # rows of other prompts, by their text
     kept: list[int] = []
@@ -209,23 +236,19 @@ def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[di
             same_text.append(number)
         copies.append(number)
     few = {name: inputs[name][kept] for name in PER_TOKEN & {*inputs}}
-    shown = [looks[row] for row in kept if looks[row] is not None and len(looks[row][1])]
-    if shown:
-        few["pixel_values"] = torch.cat([pixels for pixels, _ in shown])
-        few["image_grid_thw"] = torch.cat([grids for _, grids in shown])
-    return few, copies
+    return {**few, **join_pictures(inputs, [looks[row] for row in kept])}, copies
 
 
 def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions of the prompts' tokens, and the shift (rows, 1) of positions of later tokens.
 
-    Qwen2-VL's pictures take up fewer positions than tokens (M-RoPE: Wang et al. 2024, 2.1).
+    Pictures on a grid take up fewer positions than tokens (M-RoPE: Wang et al. 2024, 2.1).
     """
     mask = inputs["attention_mask"]
     if inputs.get("image_grid_thw") is None:
         return (mask.cumsum(1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base, types = without_adapters(model), family_of(model).pictures.types
     return base.model.get_rope_index(
-        inputs["input_ids"], inputs["mm_token_type_ids"],
+        inputs["input_ids"], inputs[types],
         image_grid_thw=inputs["image_grid_thw"], attention_mask=mask,
     )  # fmt: skip

@@ -18,13 +18,12 @@ from typing import Any
 from datasets import Dataset
 from packaging.version import Version
 from PIL import Image
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from vtkit.config.run_config import RunConfig
 from vtkit.data.pictures import encoded_images, naming_rows
 from vtkit.errors import UserError, first_line
 from vtkit.files import full_disk_is_a_user_error
-from vtkit.models import adapters
+from vtkit.models.folders import base_of, family_in
 from vtkit.models.inputs import message
 from vtkit.models.loading import load_processor
 from vtkit.models.prompts import one_per_image
@@ -52,6 +51,15 @@ def require() -> None:
         raise UserError(
             f"vLLM {version} is not one that TRL 1.16 drives ({oldest} to {newest}); {remedy}, "
             "or set `vllm` to off"
+        )
+
+
+def require_proven(model: str | Path) -> None:
+    """Refuse a model of a family whose prompts are not proven to be those of vLLM."""
+    if not family_in(model).vllm:
+        raise UserError(
+            f"{model}: with vLLM its family was not run (docs/families.md); set vllm to off, or "
+            "use --engine transformers"
         )
 
 
@@ -101,12 +109,8 @@ def fitted(processor: Any, picture: Image.Image) -> Image.Image:
     vLLM itself resizes with torchvision, up to 22 of 255 away from Pillow where one side grows
     and the other shrinks.
     """
-    tool = processor.image_processor
-    height, width = smart_resize(
-        picture.height, picture.width, tool.patch_size * tool.merge_size,
-        min_pixels=tool.size["shortest_edge"], max_pixels=tool.size["longest_edge"],
-    )  # fmt: skip
-    return picture.convert("RGB").resize((width, height), tool.resample)
+    height, width = processor.layout.resized(picture.height, picture.width)
+    return picture.convert("RGB").resize((width, height), processor.image_processor.resample)
 
 
 def picture_limits(pictures: int) -> dict[str, int]:
@@ -116,18 +120,14 @@ def picture_limits(pictures: int) -> dict[str, int]:
 
 def picture_tokens(processor: Any) -> int:
     """Tokens of the largest picture that the processor makes; of a text-only model 0."""
-    tool = getattr(processor, "image_processor", None)
-    if tool is None:
-        return 0
-    return max(1, tool.size["longest_edge"] // (tool.patch_size * tool.merge_size) ** 2)
+    return processor.layout.largest if hasattr(processor, "layout") else 0
 
 
 def check_pictures(processor: Any) -> None:
     """Refuse pictures that vLLM cannot read in one batch; the error names the largest limit."""
     tokens = picture_tokens(processor)
     if tokens > ENGINE_TOKENS:
-        tool = processor.image_processor
-        most = ENGINE_TOKENS * (tool.patch_size * tool.merge_size) ** 2
+        most = ENGINE_TOKENS * processor.layout.token_side**2
         raise UserError(
             f"max_pixels: a picture may have {tokens:,} tokens and vLLM reads at most "
             f"{ENGINE_TOKENS:,} at once; set max_pixels to {most} or less"
@@ -136,7 +136,7 @@ def check_pictures(processor: Any) -> None:
 
 def write_folder(model: str | Path, processor: Any, folder: str | Path) -> Path:
     """Write a model folder for vLLM: links to ``model``'s weights, and ``processor``."""
-    if base := adapters.base_of(model):
+    if base := base_of(model):
         raise UserError(
             f"{model}: is an adapter on {base}; vLLM takes whole weights only: use transformers"
         )
@@ -214,6 +214,7 @@ class CompletionEngine:
         self, model: str | Path, processor: Any, place: str | Path, *, device: str, dtype: str
     ):
         require()
+        require_proven(model)
         require_device(device)
         check_pictures(processor)
         self.dtype = dtype

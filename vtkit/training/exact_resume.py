@@ -21,9 +21,9 @@ class ExactResume:
     """A trainer that resumes with the checkpoint's weights and an unbroken run's order of data."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # transformers 5 saves Qwen2-VL under its old names and reads them back with strict=False:
-        # nothing matches and training resumes from the base weights
-        # (huggingface/transformers#43701). from_pretrained converts. PEFT and shards load rightly.
+        # transformers 5 saves some families under older names and reads these with strict=False:
+        # nothing matches and training resumes from the base weights (results/families.md;
+        # huggingface/transformers#43701). from_pretrained converts. PEFT and shards load rightly.
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         with reading_weights(resume_from_checkpoint):
             if sharded or not isinstance(self.model, PreTrainedModel):

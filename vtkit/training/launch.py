@@ -14,6 +14,7 @@ from vtkit.config.run_config import IDENTITY, LAUNCHERS, RunConfig
 from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
+from vtkit.models.folders import family_in
 from vtkit.planning.division import launch_file
 from vtkit.runs.checkpoints import last_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
@@ -67,10 +68,14 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     if launcher not in LAUNCHERS:
         raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, LAUNCHERS)}")
     path = launch_file(launcher)
-    needs_deepspeed = read_yaml(path).get("distributed_type") == "DEEPSPEED"
+    kind = read_yaml(path).get("distributed_type")
+    needs_deepspeed = kind == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `{_DEEPSPEED}`, or use ddp")
     number = ["--num_processes", str(processes)] if processes else []
+    if kind == "FSDP":  # the file names the original's
+        blocks = ",".join(family_in(config.model).blocks)
+        number += ["--fsdp_transformer_layer_cls_to_wrap", blocks]
     pairs = [(f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY]
     changed = changed_settings(config).items()
     pairs += [("-p", name, as_text(own)) for name, own in changed if name != "launcher"]

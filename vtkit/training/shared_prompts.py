@@ -17,7 +17,7 @@ from trl.models import unwrap_model_for_generation
 from trl.models.utils import _ForwardRedirection
 
 from vtkit.models.inputs import PER_TOKEN
-from vtkit.models.loading import ImageOnlyProcessor
+from vtkit.models.processors import ImageOnlyProcessor
 from vtkit.sampling.decoding import Prompts, decode, finite_logits
 from vtkit.sampling.picture_features import PictureFeatures, is_frozen
 from vtkit.sampling.prefix_cache import PrefixCache, can_share, distinct

@@ -24,6 +24,7 @@ from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
 from vtkit.models.devices import out_of_memory_is_a_user_error, same_sums
+from vtkit.models.folders import require_whole
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
@@ -232,7 +233,7 @@ def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completio
 def make_trainer(config: RunConfig, **changes: Any) -> Any:
     """The TRL trainer of a configuration; ``changes`` replace arguments of TRL's."""
     args = trainer_arguments(config, **changes)  # first: it gives each process its own GPU
-    adapters.require_whole(config.model)
+    require_whole(config.model)
     dataset = to_conversations(load_training_rows(config.to_dict()))
     start = _cold_start(config, dataset)
     set_seed(config.seed)  # after it: it may have been there already

@@ -48,6 +48,7 @@ def _check(config: RunConfig) -> None:
             "parameters: vllm: under FSDP TRL merges adapters for vLLM, which rounds them away in "
             "a base of 4 bits; set vllm to off, or adapter to lora"
         )
+    vllm_engine.require_proven(config.model)
     if config.vllm == "server" and not config.vllm_url.startswith(("http://", "https://")):
         raise UserError(
             f"parameters: vllm_url: {quote(config.vllm_url)} is not an address such as "

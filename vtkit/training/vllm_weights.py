@@ -18,7 +18,7 @@ from trl.trainer import grpo_trainer
 
 from vtkit.config.run_config import RunConfig
 from vtkit.errors import UserError
-from vtkit.models.adapters import is_vision
+from vtkit.models.families import family_of
 from vtkit.sampling.vllm_engine import picture_limits
 
 _SEEDS = 2**32  # numpy takes no larger one
@@ -45,6 +45,7 @@ class Generation(vllm_generation.VLLMGeneration):
     def sync_weights(self) -> None:
         """Send the weights; where the vision part trains, forget what was read of pictures."""
         super().sync_weights()
+        is_vision = family_of(self.model).is_vision
         seeing = [p for name, p in self.model.named_parameters() if is_vision(name)]
         if not any(parameter.requires_grad for parameter in seeing):
             return

@@ -14,7 +14,8 @@ from vtkit.mini.pretraining import PIXELS, collate, training_loop
 from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT, ChatStyle
 from vtkit.mini.replications.chats import make_chat
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
-from vtkit.models.loading import ImageOnlyProcessor, load_model, load_processor
+from vtkit.models.loading import load_model, load_processor
+from vtkit.models.processors import ImageOnlyProcessor
 
 FOLDER = Path("models/mini-instruct")
 BATCH, LEARNING_RATE = 32, 1e-3

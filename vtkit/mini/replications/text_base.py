@@ -1,4 +1,4 @@
-"""The text-only miniature base: a Qwen2 of a million parameters that reads described scenes.
+"""The text-only miniature base: a million parameters that read described scenes.
 
     python -m vtkit.mini text       # builds models/mini-text; resumes if interrupted
 
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vtkit.mini.base_model import LEARNING_RATE, Corpus, Phase, text_config
 from vtkit.mini.objects import NAMES
 from vtkit.mini.pretraining import collate, training_loop
 from vtkit.mini.replications.text import LEGEND, document, make_view, placed
 from vtkit.mini.tokenizer import build_tokenizer
+from vtkit.models.families import TEXT_ONLY
 from vtkit.models.prompts import PREFILL, R1_CLOSING, R1_OPENING, get_template
 
 FOLDER = Path("models/mini-text")
@@ -34,16 +35,16 @@ CELLS = tuple(f"{column}{row}" for column in "abcd" for row in range(1, 5))
 PLACED = tuple((placed(name, cell), name, cell) for name in NAMES for cell in CELLS)
 
 
-def build_text_tokenizer() -> Qwen2Tokenizer:
-    """Build the miniature's tokenizer as a ``Qwen2Tokenizer``, with this world's fixed words.
+def build_text_tokenizer() -> PreTrainedTokenizerBase:
+    """Build the miniature's tokenizer, with this world's fixed words, as its family's class.
 
-    ``AutoTokenizer`` makes that class for any ``qwen2`` folder and so splits text where Qwen2 does:
-    " (b3)" would silently become four tokens that the model has never read. So tokens that Qwen2's
-    rule would split are added tokens, which are found first.
+    ``AutoTokenizer`` makes that class for any folder of the family and so splits text as it does:
+    " (b3)" would silently become four tokens that the model has never read. So tokens that its rule
+    would split are added tokens, which are found first.
     """
     own = build_tokenizer()
     model = json.loads(own.backend_tokenizer.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(
+    tokenizer = TEXT_ONLY.tokenizer_class(
         vocab=model["vocab"], merges=list(map(tuple, model["merges"])), padding_side="left"
     )
     rule = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
@@ -55,18 +56,19 @@ def build_text_tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def build_text_model(tokenizer: Qwen2Tokenizer, seed: int = 0) -> Qwen2ForCausalLM:
-    """Return fresh weights of the text part of the miniature's Qwen2-VL, without M-RoPE."""
+def build_text_model(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> PreTrainedModel:
+    """Return fresh weights of the text part of the miniature with pictures, without M-RoPE."""
     torch.manual_seed(seed)
     rope = {"rope_type": "default", "rope_theta": 1e4}
-    model = Qwen2ForCausalLM(Qwen2Config(**text_config(tokenizer), rope_parameters=rope))
+    config = TEXT_ONLY.config_class(**text_config(tokenizer), rope_parameters=rope)
+    model = TEXT_ONLY.model_class(config)
     _begin_sentences(model, tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
-def _begin_sentences(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None:
+def _begin_sentences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Set each sentence's embedding to the scaled sum of its object's and its cell's."""
 
     def ident(text: str) -> int:

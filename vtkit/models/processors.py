@@ -1,0 +1,138 @@
+"""Processors without the one part that needs torchvision, and with this kit's prompts.
+
+What they save names the stock classes: ``AutoProcessor`` and vLLM load the folder.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.image_utils import make_flat_list_of_images
+from transformers.processing_utils import ProcessorMixin
+
+from vtkit.models.family import Family
+from vtkit.models.prompts import TextStaysText
+
+
+class ImageOnlyProcessor(TextStaysText):
+    """What the processors of all families have in common; :func:`image_only` makes the classes."""
+
+    family: ClassVar[Family]
+    _seen: dict[Any, tuple] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Process no picture and no prompt twice inside the block, where pictures are stacked."""
+        self._seen = {} if self.family.pictures.layout.stacked else None
+        try:
+            yield
+        finally:
+            self._seen = None
+
+    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+        rows = isinstance(images, list) and isinstance(text, list) and len(images) == len(text)
+        if self._seen is None or not rows or not all(isinstance(shown, list) for shown in images):
+            return super().__call__(images=images, text=text, **kwargs)
+        prompts = [(said, *map(id, shown)) for said, shown in zip(text, images, strict=True)]
+        first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
+        kept = sorted(first.values())
+        few = [[values[row] for row in kept] for values in (images, text)]
+        found = super().__call__(images=few[0], text=few[1], **kwargs)
+        copies = [kept.index(first[prompt]) for prompt in prompts]
+        for name in {"input_ids", "attention_mask", self.family.pictures.types} & {*found}:
+            values = found[name]
+            tensor = isinstance(values, torch.Tensor)
+            found[name] = values[copies] if tensor else [list(values[copy]) for copy in copies]
+        if any(images):
+            found |= self._process_images(images)[0]
+        return found
+
+    def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
+        if self._seen is None:
+            return super()._process_images(images, **kwargs)
+        flat = make_flat_list_of_images(images)
+        once = {id(picture): picture for picture in flat}
+        contents = {name: (one.mode, one.size, one.tobytes()) for name, one in once.items()}
+        keys = [contents[id(picture)] for picture in flat]
+        for key, picture in zip(keys, flat, strict=True):
+            if key not in self._seen:
+                found = self.image_processor([picture], **{**kwargs, "return_tensors": "pt"})
+                self._seen[key] = found["pixel_values"], found["image_grid_thw"]
+        pixels, grids = zip(*(self._seen[key] for key in keys), strict=True)
+        found = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.cat(grids)}
+        return found, [self.replace_image_token(found, number) for number in range(len(flat))]
+
+    @property
+    def layout(self) -> Any:
+        """How pictures become tokens, under the limits that the image processor has now."""
+        return self.family.pictures.layout.of(self)
+
+    @property
+    def picture_length(self) -> int:
+        """Tokens of a tile or a square."""
+        return getattr(self, self.family.pictures.length)
+
+    def to_dict(self) -> dict[str, Any]:
+        pictures = self.family.pictures
+        saved = {**super().to_dict(), "processor_class": pictures.processor}
+        if pictures.video:
+            saved["video_processor"] = {"video_processor_type": pictures.video}
+        return saved
+
+
+@cache
+def image_only(family: Family) -> type[ImageOnlyProcessor]:
+    """The class of a family's processors: ``image_only(family)(image_processor, tokenizer)``."""
+    pictures, stock = family.pictures, family.processor_class
+
+    class Processor(ImageOnlyProcessor, _without_video(family) if pictures.video else stock):
+        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+            # transformers reads a processor's parts off the names in this signature
+            # (ProcessorMixin.get_attributes).
+            super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
+            # A stock processor may have that of the mark that comes before.
+            self.image_token_id = tokenizer.convert_tokens_to_ids(pictures.token)
+
+    Processor.family = family
+    Processor.__name__ = Processor.__qualname__ = f"ImageOnly{stock.__name__}"
+    return Processor
+
+
+def _without_video(family: Family) -> type[ProcessorMixin]:
+    """The stock class, built without its video part."""
+    pictures = family.pictures
+
+    class WithoutVideo(family.processor_class):
+        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+            for name, token in pictures.tokens.items():
+                setattr(self, name, token)
+                setattr(self, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
+            ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+            if pictures.length:
+                setattr(self, pictures.length, kwargs[pictures.length])
+
+        # A stock one may ask the video part how many pictures a second it takes.
+        apply_chat_template = ProcessorMixin.apply_chat_template
+
+    return WithoutVideo
+
+
+def build_processor(
+    family: Family, image_processor: Any, tokenizer: Any, template: str, config: Any = None
+) -> ImageOnlyProcessor:
+    """A processor from its parts; ``config``: of its model, where pictures are tiles or squares."""
+    pictures = family.pictures
+    length = {pictures.length: pictures.tower(config).square} if pictures.length else {}
+    return image_only(family)(image_processor, tokenizer, chat_template=template, **length)
+
+
+def load_parts(model: str | Path, family: Family) -> tuple[Any, PreTrainedTokenizerBase]:
+    """The image processor (None without pictures) and the tokenizer of a folder or hub id."""
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    if family.pictures is None:
+        return None, tokenizer
+    return family.image_processor_class.from_pretrained(model), tokenizer

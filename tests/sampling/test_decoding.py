@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from PIL import Image
+from shared.tiny_families import build_tiny
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from vtkit.data.cv_bench import load_cv_bench
@@ -156,10 +157,13 @@ TEXT = dict(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_text_model_whose_norms_and_biases_say_something(tied):
+@pytest.mark.parametrize("kind", ["tied", "untied", "norms of heads"])
+def test_a_text_model_whose_norms_and_biases_say_something(kind):
     torch.manual_seed(0)
-    text = Qwen2ForCausalLM(Qwen2Config(**TEXT, tie_word_embeddings=tied)).eval()
+    if kind == "norms of heads":
+        text = build_tiny("qwen3_vl").eval()
+    else:
+        text = Qwen2ForCausalLM(Qwen2Config(**TEXT, tie_word_embeddings=kind == "tied")).eval()
     with torch.no_grad():
         for name, weight in text.named_parameters():
             weight.add_(torch.randn_like(weight) * (0.5 if "norm" in name else 0.1))
@@ -186,11 +190,14 @@ def test_models_that_compute_something_else_are_left_to_transformers(model, hunc
         text().bfloat16(), text(hidden_size=2048, intermediate_size=8192),
     ):  # fmt: skip
         assert SmallDecoder.of(other) is None
-    normed = text()
-    normed.model.layers[1].self_attn.q_norm = torch.nn.RMSNorm(16)
-    wrapped = text()
+    more, wrapped = text(), text()
+    more.model.layers[1].self_attn.gate = torch.nn.Linear(4, 4)
     wrapped.model.layers[0].mlp.up_proj = torch.nn.Sequential(wrapped.model.layers[0].mlp.up_proj)
-    assert SmallDecoder.of(normed) is SmallDecoder.of(wrapped) is None
+    assert SmallDecoder.of(more) is SmallDecoder.of(wrapped) is None
+    hooked, biased = text(), text()
+    hooked.model.layers[0].register_forward_hook(lambda _, inputs, output: 2 * output)
+    biased.model.layers[0].mlp.up_proj = torch.nn.Linear(64, 112)
+    assert SmallDecoder.of(hooked) is SmallDecoder.of(biased) is None  # their parts have the names
     with autocast(model):
         assert SmallDecoder.of(model) is None
 

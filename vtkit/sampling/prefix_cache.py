@@ -23,7 +23,7 @@ from vtkit.models.family import without_adapters
 from vtkit.models.inputs import PER_TOKEN
 from vtkit.sampling.picture_features import join_pictures, pictures_of_rows, same_pictures
 
-# What layers of a cache hold: tensors that grow, and lists of states of linear attention.
+# What layers of a cache hold: tensors that grow, and states of linear attention by number.
 _KEPT, _STATES = {"keys", "values"}, {"conv_states", "recurrent_states"}
 
 
@@ -106,8 +106,9 @@ class GrowingCache:
                 both = getattr(layer, name), getattr(more, name)
                 setattr(layer, name, torch.cat([_to_length(one, length, -2) for one in both]))
             for name in _STATES & {*vars(layer)}:
-                states = zip(getattr(layer, name), getattr(more, name), strict=True)
-                setattr(layer, name, [torch.cat(both) for both in states])
+                states = getattr(layer, name)
+                for number, state in getattr(more, name).items():
+                    states[number] = torch.cat([states[number], state])
         mask = torch.cat([_to_length(mask, length, -1) for mask in masks])
         return GrowingCache(self._model, cache, mask, torch.cat([self._shift, other._shift]))
 

@@ -6,7 +6,9 @@ its completions. Numbers are those of transformers up to rounding. Delete this f
 lines of :mod:`vtkit.sampling.decoding` that ask for it, the day a library does that.
 """
 
+from collections.abc import MutableMapping
 from typing import Any, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.nn.functional import pad, rms_norm, silu
@@ -16,8 +18,10 @@ from vtkit.sampling.prefix_cache import PrefixCache
 # Above so many parameters arithmetic costs more than Python, and a copy of them too much memory.
 _SMALL = 50_000_000
 _BLOCK = 32  # tokens by which the store of keys and values grows
+_AGREES: MutableMapping[Any, bool] = WeakKeyDictionary()  # of each model, looked at once
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_NORMS = {"q_norm", "k_norm"}  # of some models, of each head
 _MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 _Store = tuple[torch.Tensor, torch.Tensor]
 _PARTS = {"embed_tokens", "layers", "norm", "rotary_emb"}
@@ -28,6 +32,7 @@ class _Layer(NamedTuple):
 
     attend: torch.Tensor  # to queries, keys and values
     bias: torch.Tensor
+    norms: torch.Tensor | None  # of queries and keys, (heads, width)
     collect: torch.Tensor
     widen: torch.Tensor  # to the gate and what it lets through
     narrow: torch.Tensor
@@ -52,7 +57,22 @@ class SmallDecoder:
     @classmethod
     def of(cls, model: Any) -> Self | None:
         """A decoder of this model; None where transformers' own forward pass is to be used."""
-        return cls(model) if _is_known(model) and _is_small(model) else None
+        if not (_is_known(model) and _is_small(model)):
+            return None
+        decoder = cls(model)
+        if model not in _AGREES:
+            _AGREES[model] = decoder.agrees(model)
+        return decoder if _AGREES[model] else None
+
+    @torch.no_grad()
+    def agrees(self, model: Any) -> bool:
+        """Tell whether a short text has the log-probabilities that the model itself finds."""
+        ids = torch.arange(1, 5).view(1, -1) % len(self.words)
+        prefix = PrefixCache(model, {"input_ids": ids[:, :2], "attention_mask": ids[:, :2] ** 0})
+        sequences = Sequences.begin(self, prefix, torch.tensor([0]))
+        found = torch.cat([sequences.append(ids[:, place]) for place in (2, 3)])
+        expected = model(input_ids=ids, attention_mask=ids**0).logits[0, 2:].float()
+        return torch.allclose(found.log_softmax(-1), expected.log_softmax(-1), atol=1e-3)
 
     def turns(self, positions: torch.Tensor) -> torch.Tensor:
         """Rotations (n, 1, width / 2) of queries and keys at positions (n,), complex."""
@@ -64,8 +84,8 @@ class SmallDecoder:
         return self._turns[positions].unsqueeze(1)
 
     def normed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """RMS norm without its weight; rows (n, hidden)."""
-        return rms_norm(hidden, hidden.shape[1:], eps=self.epsilon)
+        """RMS norm without its weight, over the last dimension."""
+        return rms_norm(hidden, hidden.shape[-1:], eps=self.epsilon)
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
@@ -75,12 +95,18 @@ class SmallDecoder:
             part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias
             for part in parts
         ]
+        norms = None
+        if hasattr(attention, "q_norm"):
+            queries = self._turned(attention.q_norm.weight * attention.scaling)
+            keys = self._turned(attention.k_norm.weight)
+            norms = torch.cat([queries.expand(self.heads, -1), keys.expand(self.groups, -1)])
         for of in (weights, biases):
             of[0], of[1] = (self._turned(one) for one in of[:2])
-            of[0] = of[0] * attention.scaling
+            if norms is None:
+                of[0] = of[0] * attention.scaling
         widen = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
         return _Layer(
-            torch.cat(weights).t().contiguous(), torch.cat(biases),
+            torch.cat(weights).t().contiguous(), torch.cat(biases), norms,
             attention.o_proj.weight.t().contiguous(),
             (widen * layer.post_attention_layernorm.weight).t().contiguous(),
             mlp.down_proj.weight.t().contiguous(),
@@ -173,10 +199,14 @@ class Sequences:
         turns, hidden = decoder.turns(self._positions), decoder.words[tokens]
         for layer, (keys, values) in zip(decoder.layers, self._stores, strict=True):
             found = torch.addmm(layer.bias, decoder.normed(hidden), layer.attend)
-            pairs = torch.view_as_complex(found.view(n, -1, width // 2, 2)[:, : heads + groups])
-            turned = torch.view_as_real(pairs * turns).view(n, -1, width)
+            found = found.view(n, -1, width)
+            moving, still = found[:, : heads + groups], found[:, heads + groups :]
+            if layer.norms is not None:
+                moving = decoder.normed(moving) * layer.norms
+            pairs = torch.view_as_complex(moving.unflatten(-1, (-1, 2)))
+            turned = torch.view_as_real(pairs * turns).flatten(-2)
             keys[:, t] = turned[:, heads:].reshape(-1, width)
-            values[:, t] = found.view(n, -1, width)[:, heads + groups :].reshape(-1, width)
+            values[:, t] = still.reshape(-1, width)
             queries = turned[:, :heads].reshape(n * groups, -1, width)
             scores = queries @ keys[:, :used].transpose(1, 2)
             if self._padded:
@@ -203,23 +233,21 @@ def _is_known(model: Any) -> bool:
         return False
     if decoder.rotary_emb.rope_type != "default" or config.hidden_act != "silu":
         return False
-    epsilons = {_epsilon(decoder.norm)}
+    norms = [decoder.norm]
     for layer in decoder.layers:
+        if _names(layer) != _LAYER or _names(layer.mlp) != _MLP:
+            return False
         attention, mlp = layer.self_attn, layer.mlp
-        if (_names(layer), _names(attention), _names(mlp)) != (_LAYER, _ATTENTION, _MLP):
+        if _names(attention) - _NORMS != _ATTENTION or getattr(attention, "sliding_window", None):
             return False
-        products = [*attention.children(), *(mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
-        if any(type(part) is not torch.nn.Linear for part in products):
+        products = [getattr(attention, name) for name in _ATTENTION]
+        products += [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+        if any(type(product) is not torch.nn.Linear for product in products):
             return False
-        if getattr(attention, "sliding_window", None):
-            return False
-        norms = (layer.input_layernorm, layer.post_attention_layernorm)
-        epsilons |= {_epsilon(norm) for norm in norms}
+        norms += [layer.input_layernorm, layer.post_attention_layernorm]
+        norms += [getattr(attention, name) for name in _NORMS & _names(attention)]
+    epsilons = {getattr(norm, "variance_epsilon", None) for norm in norms}
     return len(epsilons) == 1 and None not in epsilons
-
-
-def _epsilon(norm: Any) -> float | None:
-    return getattr(norm, "variance_epsilon", None)
 
 
 def _names(module: Any) -> set[str]:

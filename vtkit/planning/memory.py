@@ -33,6 +33,7 @@ class Batch:
     prompt: int  # tokens, those of the picture included
     completion: int  # tokens
     patches: int  # of the picture of one sequence
+    distinct: int = 0  # prompts, each read once for all of its completions; 0: none is shared
 
     @property
     def tokens(self) -> int:
@@ -184,13 +185,20 @@ def vision_layer(part: Part, config: RunConfig, patches: int) -> float:
     return kept + scores(part, config, patches)
 
 
-def copies(shape: Shape, config: RunConfig, division: Division = ALONE) -> float:
-    """Bytes of the 16-bit copies that autocast makes of float32 matrices, and keeps in a pass."""
+def copies(
+    shape: Shape, config: RunConfig, division: Division = ALONE, *, vision: bool = False
+) -> float:
+    """Bytes of the 16-bit copies that autocast makes of float32 matrices, and keeps in a pass.
+
+    Args:
+        vision: of those that are there while pictures are read.
+    """
     if config.dtype == "float32" or division.casts:
         return 0
     if config.adapter != "none":
-        return 2 * trained(shape, config)
-    return 2 * (shape.language.matrices + shape.vision.matrices)
+        adapted = [part for part in _kept(shape, config) if part is shape.vision or not vision]
+        return 2 * config.lora_rank * sum(part.adapter for part in adapted)
+    return 2 * (shape.vision.matrices + (0 if vision else shape.language.matrices))
 
 
 def training(
@@ -199,51 +207,65 @@ def training(
     """Bytes of activations of one forward and backward pass, at their peak.
 
     With gradient checkpointing each layer's input is kept; one layer at a time is computed again,
-    next to the gradients of its two widest tensors.
+    next to the gradients of its two widest tensors. Where prompts are shared, each is read once;
+    gradients of their keys and values add up until all that follows has gone back.
 
     Args:
         triton: with the fused kernel of a GPU, which scores completions only, in place.
     """
     c, language, vision = half(config), shape.language, shape.vision
-    patches = batch.sequences * batch.patches
+    read, apart = batch.distinct or batch.sequences, bool(batch.distinct)
+    patches, prompts = read * batch.patches, read * batch.prompt
+    follow = batch.sequences * batch.completion if apart else 0  # tokens, with keys of a prompt
+    tokens = prompts + follow if apart else batch.tokens
     vision_trains = config.freeze != "vision"
     token = language_layer(language, config, batch.length)
     patch = vision_layer(vision, config, batch.patches)
+    # Keys and values of a prompt, repeated for all heads, before those of each of its completions.
+    before = apart * batch.sequences * batch.prompt * 2 * c * language.width
     wide = stream(config, division)
-    outside = batch.tokens * 3 * wide * language.width
-    outside += patches * c * 4 * vision.width  # of the embedding, the last block and the merger
+    outside = tokens * 3 * wide * language.width
+    if vision_trains or not apart:  # a frozen tower whose pictures are shared reads them earlier
+        outside += patches * c * 4 * vision.width  # of embedding, last block and merger
     if vision_trains:
         outside += patches * c * shape.patch
-    head, tied = _head(shape, config, batch, division, triton=triton)
+    score, back, tied = _head(shape, config, batch, division, triton=triton)
     twins = copies(shape, config, division)
     if not config.gradient_checkpointing:
-        kept = batch.tokens * language.layers * token
+        kept = (tokens * token + before) * language.layers
         kept += patches * vision.layers * patch * vision_trains
-        return outside + kept + twins + head + tied
-    kept = wide * batch.tokens * language.layers * language.width
+        return outside + kept + twins + max(score, back) + tied
+    kept = wide * tokens * language.layers * language.width
+    kept += apart * prompts * language.layers * c * shape.keys_and_values  # kept for what follows
     kept += c * patches * vision.layers * vision.width * vision_trains
+    gradients = apart * prompts * language.layers * c * shape.keys_and_values
     again = max(
-        batch.tokens * (token + 2 * c * language.inner),
+        (follow or tokens) * (token + 2 * c * language.inner) + before,
+        gradients + prompts * (token + 2 * c * language.inner),
         patches * (patch + 2 * c * vision.inner) * vision_trains,
     )
     loose = 2 * shape.vision.loose if twins and config.adapter == "none" else 0
-    return outside + kept + max(twins + head, loose + head + tied, loose + tied + again)
+    return outside + kept + max(twins + score, loose + tied + max(back, again))
 
 
 def _head(
     shape: Shape, config: RunConfig, batch: Batch, division: Division, *, triton: bool
-) -> tuple[float, float]:
-    """Bytes for scoring tokens: the tile with its surroundings (TRL 1.16 never has all logits), and
-    the tied matrix's gradient, which is alive for the whole backward pass."""
-    rows = batch.sequences * (batch.completion if triton else batch.length - 1)
-    tile = min(rows, TILE_TOKENS)
-    bytes_ = half(config) * tile * TILE_WORDS + FULL * rows * shape.language.width
+) -> tuple[float, float, float]:
+    """Bytes for scoring tokens, and for going back: the tile with its surroundings (TRL 1.16 never
+    has all logits); and the tied matrix's gradient, which is alive for the whole backward pass."""
+    answers = batch.completion if triton or batch.distinct else batch.length - 1
+    rows, width = batch.sequences * answers, shape.language.width
+    tile, words = min(rows, TILE_TOKENS), min(shape.vocabulary, TILE_WORDS)
+    score = half(config) * tile * TILE_WORDS + FULL * rows * width
     if stream(config, division) != half(config):  # the tile's words, in 16 bits
-        bytes_ += half(config) * min(shape.vocabulary, TILE_WORDS) * shape.language.width
-    if not triton:
-        bytes_ += _TILE_COPIES * FULL * tile * min(shape.vocabulary, TILE_WORDS)
+        score += half(config) * words * width
+    back = score
+    if not triton:  # and its words in float32, to multiply the gradient by
+        temporaries = _TILE_COPIES * FULL * tile * words
+        score += temporaries
+        back += max(temporaries, FULL * words * width * (half(config) != FULL))
     trains = config.adapter == "none" and config.freeze != "language"
-    return bytes_, FULL * shape.vocabulary * shape.language.width * trains
+    return score, back, FULL * shape.vocabulary * width * trains
 
 
 def cache(shape: Shape, config: RunConfig, batch: Batch) -> float:
@@ -305,15 +327,18 @@ def generation(
     pixels = patches * shape.patch * ((c if c != FULL else 0) + FULL * (prompts > 0))
     # Scores written out: of all prompts at once, and of one picture after another.
     written = scores(language, config, batch.prompt), scores(vision, config, batch.patches)
-    reading = max(
+    language_read = (
         tokens * (inner * c * language.inner + (FULL + 4 * wide) * language.width + written[0])
         + patches * FULL * shape.patch * (prompts > 0)
-        + full * batch.prompt / batch.length * read / batch.sequences,
-        pixels + patches * c * (3 * vision.inner + 4 * vision.width),
-        pixels + patches * (6 * FULL + 5 * c) * vision.width + batch.patches * written[1],
+        + full * batch.prompt / batch.length * read / batch.sequences
+    )
+    vision_read = pixels + max(
+        patches * c * (3 * vision.inner + 4 * vision.width),
+        patches * (6 * FULL + 5 * c) * vision.width + batch.patches * written[1],
     )
     logits = _SAMPLING_COPIES * FULL * batch.sequences * shape.vocabulary
     if c != wide:  # autocast copies the tied head for each token
         logits += c * shape.vocabulary * language.width
     last = full + full / language.layers + logits
-    return copies(shape, config, division) + max(reading, last) - full
+    seen = copies(shape, config, division, vision=True) + vision_read
+    return max(seen, copies(shape, config, division) + max(language_read, last)) - full

@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,18 @@ def _batch(config: RunConfig, shape: Shape, sequences: int, completion: int | No
     return Batch(sequences, patches // shape.merge**2 + TEXT_TOKENS, completion, patches)
 
 
+def _distinct(config: RunConfig, shape: Shape, division: Division) -> int:
+    """Prompts that a forward pass of training reads once for their completions; 0: none."""
+    if config.algorithm != "grpo" or division.fsdp or shape.family.sharing != "training":
+        return 0
+    # Completions of a prompt are together, but for one loss, whose parts TRL has shuffled.
+    rows = config.per_device_batch_size
+    apart = config.prompts_per_step
+    if config.loss_type != "bnpo":
+        apart = -(-rows // config.num_generations)
+    return min(rows, apart)
+
+
 def _moments(
     config: RunConfig, shape: Shape, division: Division, triton: bool, memory: float | None
 ) -> dict[str, dict[str, float]]:
@@ -161,6 +173,7 @@ def _moments(
         )
     held = parts.held(shape, config, division)
     at_once = _batch(config, shape, config.per_device_batch_size)
+    at_once = replace(at_once, distinct=_distinct(config, shape, division))
     whole = _batch(config, shape, each // processes)
     scored = _batch(config, shape, config.eval_batch_size, config.eval_max_new_tokens)
     grpo = config.algorithm == "grpo"

@@ -35,24 +35,29 @@ def can_share(model: Any) -> bool:
 class PrefixCache:
     """Keys and values of prompts that a model has read, of inputs padded left that end in text.
 
+    Args:
+        continued: tokens after the prompts are to be chosen. Else the output layer is left out.
+
     Attributes:
-        logits: (rows, vocabulary), of the token after each prompt.
+        logits: (rows, vocabulary), of the token after each prompt; None where not ``continued``.
         pairs: of each layer, keys and values, (rows, heads, length, width).
         mask: (rows, length), 0 where there is padding.
         shift: (rows, 1), of positions of tokens that follow.
     """
 
-    def __init__(self, model: Any, inputs: dict[str, Any]):
+    def __init__(self, model: Any, inputs: dict[str, Any], *, continued: bool = True):
         self.mask = inputs["attention_mask"]
         positions, self.shift = _positions(model, inputs)
         # Only a cache of its own has places for a model's states other than keys and values.
         stateful = not can_share(model)
         own = DynamicCache(config=model.config.get_text_config()) if stateful else _Reading()
+        options = {"position_ids": positions, "past_key_values": own, "use_cache": stateful}
+        self.logits = None
         with _kept_by_checkpointing(model):
-            self.logits = model(
-                **inputs, position_ids=positions, past_key_values=own, use_cache=stateful,
-                logits_to_keep=1,
-            ).logits[:, -1]  # fmt: skip
+            if continued:
+                self.logits = model(**inputs, **options, logits_to_keep=1).logits[:, -1]
+            else:
+                without_adapters(model).model(**inputs, **options)
         self._states = own if stateful else None
         self.pairs = None if stateful else own.taken()
 

@@ -153,7 +153,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         parts = _parts(lengths, at_once, beginning)
 
         def score() -> list[tuple[torch.Tensor, ...]]:
-            prefix = PrefixCache(inner, rows)
+            prefix = PrefixCache(inner, rows, continued=False)
             scored = []
             for part in parts:
                 read = slice(start, start + 1 + max(1, lengths[part[0]]))

@@ -127,9 +127,10 @@ class Tiles:
 
     def tokens(self, height: int, width: int) -> int:
         """Tokens of a picture, without the marks between its tiles."""
-        scale = self.longest / max(height, width)
-        sides = (max(1, math.ceil(round(one * scale) / self.tile)) for one in (height, width))
-        tiles = math.prod(sides)
+        ratio = width / height
+        shorter = int(self.longest / ratio if ratio >= 1 else self.longest * ratio)
+        shorter += shorter % 2  # as the library does
+        tiles = math.ceil(self.longest / self.tile) * max(1, math.ceil(shorter / self.tile))
         return (tiles + (tiles > 1)) * self.each
 
     @property

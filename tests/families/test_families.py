@@ -211,6 +211,10 @@ def test_two_pictures(kind, base):
     some = [first, second, turned, first, second]
     with left_padding(processor):
         inputs = dict(batch_inputs(processor, list(map(message, some)), [[]] * len(some)))
+        with processor.remembering():
+            again = batch_inputs(processor, list(map(message, some)), [[]] * len(some))
+    assert set(again) == set(inputs)
+    assert all(torch.equal(again[name], value) for name, value in inputs.items())
     logits = model(**inputs).logits[:, -1]
     assert not torch.allclose(logits[0], logits[2], atol=1e-3), "their order counts"
     few, copies = distinct(inputs, [len(row["images"]) for row in some])

@@ -5,7 +5,10 @@ import json
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shared.tiny_families import SEEING, write_tiny
+from transformers import Qwen2VLImageProcessorPil, SmolVLMImageProcessorPil
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
@@ -13,6 +16,7 @@ from vtkit.files import ROOT
 from vtkit.models import families
 from vtkit.models.families import FAMILIES, WORKED_EXAMPLE, family_of
 from vtkit.models.folders import model_type
+from vtkit.models.layouts import Grid, Tiles
 from vtkit.models.loading import load_model, load_processor
 from vtkit.models.published import list_published
 from vtkit.models.shapes import load_shape
@@ -168,3 +172,25 @@ def test_adapters_of_rank_1_are_counted_as_they_are_made(tiny):
         model = get_peft_model(load_model(folder), lora_config(config))
         made = sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert made == trained(load_shape(str(folder)), config), kind
+
+
+@pytest.mark.parametrize(("tile", "longest"), [(384, 1536), (512, 2048), (32, 64), (512, 512)])
+@given(width=st.integers(1, 3000), height=st.integers(1, 3000))
+@settings(max_examples=200, deadline=None)
+def test_tiles_are_counted_as_the_library_cuts_them(tile, longest, width, height):
+    sizes = {"size": {"longest_edge": longest}, "max_image_size": {"longest_edge": tile}}
+    tool = SmolVLMImageProcessorPil(**sizes)
+    number = max(1, tool.get_number_of_image_patches(height, width)[0])
+    assert Tiles(tile, longest, each=81).tokens(height, width) == 81 * number
+
+
+@given(width=st.integers(1, 3000), height=st.integers(1, 3000))
+@settings(max_examples=200, deadline=None)
+def test_grids_are_counted_as_the_library_makes_them(width, height):
+    if max(width, height) / min(width, height) > 200:
+        return
+    size = {"shortest_edge": 4096, "longest_edge": 524_288}
+    tool = Qwen2VLImageProcessorPil(patch_size=16, size=size)
+    number = tool.get_number_of_image_patches(height, width) // 4
+    assert Grid(32, 4096, 524_288).tokens(height, width) == number
+    assert number <= Grid(32, 4096, 524_288).largest

@@ -38,12 +38,12 @@ from vtkit.models import adapters
 from vtkit.models.families import FAMILIES, family_of
 from vtkit.models.inputs import batch_inputs, left_padding, message
 from vtkit.models.loading import load_model, load_processor
-from vtkit.models.prompts import TEMPLATES, check_rendering, get_template
+from vtkit.models.prompts import TEMPLATES, check_rendering, get_template, name_of, one_per_image
 from vtkit.models.shapes import load_shape
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
 from vtkit.sampling.generation import generate
-from vtkit.sampling.prefix_cache import can_share
+from vtkit.sampling.prefix_cache import PrefixCache, can_share, distinct
 from vtkit.training import shared_prompts
 from vtkit.training.train import train
 
@@ -151,6 +151,8 @@ def test_prompt(kind, base):
     for name in TEMPLATES:
         processor = load_processor(base(kind), prompt=name, **LIMITS)
         pictures = int(name != "r1_zero")
+        own = processor.chat_template
+        assert name_of(own) == name_of(one_per_image(own)) == name
         check_rendering(processor, ["How many lamps are in the image?"], pictures=pictures)
         if pictures:
             turn = message({"prompt": "Where?", "images": [noise(90, 60)]})
@@ -204,11 +206,20 @@ def test_two_pictures(kind, base):
     options = {"max_new_tokens": 10}
     together = generate(model, processor, asked, batch_size=3, **options)
     assert together == generate(model, processor, asked, batch_size=1, **options)
-    first = asked[0]
-    turns = [message(row) for row in (first, {**first, "images": first["images"][::-1]})]
+    first, second = asked[0], asked[1]
+    turned = {**first, "images": first["images"][::-1]}
+    some = [first, second, turned, first, second]
     with left_padding(processor):
-        one, other = model(**batch_inputs(processor, turns, [[], []])).logits[:, -1]
-    assert not torch.allclose(one, other, atol=1e-3), "their order counts"
+        inputs = dict(batch_inputs(processor, list(map(message, some)), [[]] * len(some)))
+        with processor.remembering():
+            again = batch_inputs(processor, list(map(message, some)), [[]] * len(some))
+    assert set(again) == set(inputs)
+    assert all(torch.equal(again[name], value) for name, value in inputs.items())
+    logits = model(**inputs).logits[:, -1]
+    assert not torch.allclose(logits[0], logits[2], atol=1e-3), "their order counts"
+    few, copies = distinct(inputs, [len(row["images"]) for row in some])
+    assert copies == [0, 1, 2, 0, 1]
+    torch.testing.assert_close(PrefixCache(model, few).logits[copies], logits, atol=1e-4, rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------------ sampling
@@ -363,7 +374,7 @@ def test_freezing(kind, base):
 
 
 def test_sharing(kind, settings, tmp_path, monkeypatch):
-    """prompts shared: gradients of stock TRL"""
+    """prompts shared, layers computed again or not: gradients of stock TRL"""
     if not can_share(load_model(settings["model"])):
         pytest.skip("sampling only: states of linear attention are overwritten in place")
     read, stock = [], shared_prompts.PrefixCache
@@ -374,18 +385,17 @@ def test_sharing(kind, settings, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shared_prompts, "PrefixCache", counted)
     changes = {"per_device_batch_size": 16, "rewards": "accuracy,format"}
-    found = [
-        gradients.first_step(
-            share=share, **{**settings, **changes, "run_dir": tmp_path / str(share)}
-        )
-        for share in (True, False)
-    ]
-    assert read and max(read) <= 4, "4 prompts for 16 completions"
-    assert set(found[0]) == set(found[1])
-    assert {sees(name) for name in found[1]} == {True, False}
-    least = 1e-6 * torch.stack([gradient.norm() for gradient in found[1].values()]).max()
-    for name, gradient in found[1].items():  # that of a key's bias is nothing but rounding
-        assert (found[0][name] - gradient).norm() <= 1e-4 * gradient.norm() + least, name
+    run = settings | changes | {"run_dir": tmp_path / "run"}
+    theirs = gradients.first_step(share=False, **run)
+    assert not read and {sees(name) for name in theirs} == {True, False}
+    least = 1e-6 * torch.stack([gradient.norm() for gradient in theirs.values()]).max()
+    for again in (False, True):
+        run |= {"gradient_checkpointing": again, "run_dir": tmp_path / str(again)}
+        ours = gradients.first_step(share=True, **run)
+        assert read and max(read) <= 4, "4 prompts for 16 completions"
+        assert set(ours) == set(theirs)
+        for name, gradient in theirs.items():  # that of a key's bias is nothing but rounding
+            assert (ours[name] - gradient).norm() <= 1e-4 * gradient.norm() + least, name
 
 
 # ---------------------------------------------------------------------------------- checkpoints

@@ -16,7 +16,7 @@ class Turns:
     """How a chat is written.
 
     Attributes:
-        picture: what a template writes for one picture; "" in a family that reads text only.
+        picture: what a template writes for one picture.
         start: comes before everything, for tokenizers that do not add it to a template's text.
         system: opens the user's turn after a system text, which replaces ``{}``.
         user: opens it without one; close: ends it; assistant: opens the answer.

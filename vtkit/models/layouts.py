@@ -44,9 +44,13 @@ class Grid:
     """Pictures keep their shape, and have as many patches as pixels allow.
 
     A model gets the patches of all pictures end to end, and the grid of each.
+
+    Attributes:
+        stacked: patches come end to end; apart: what is made of a picture depends on it alone.
     """
 
     stacked: ClassVar[bool] = True
+    apart: ClassVar[bool] = True
     token_side: int  # pixels
     least: int
     most: int
@@ -99,6 +103,7 @@ class Tiles:
     """
 
     stacked: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
     tile: int  # pixels of a side
     longest: int  # pixels of the longest side
     each: int  # tokens of a tile
@@ -127,9 +132,10 @@ class Tiles:
 
     def tokens(self, height: int, width: int) -> int:
         """Tokens of a picture, without the marks between its tiles."""
-        scale = self.longest / max(height, width)
-        sides = (max(1, math.ceil(round(one * scale) / self.tile)) for one in (height, width))
-        tiles = math.prod(sides)
+        ratio = width / height
+        shorter = int(self.longest / ratio if ratio >= 1 else self.longest * ratio)
+        shorter += shorter % 2  # as the library does
+        tiles = math.ceil(self.longest / self.tile) * max(1, math.ceil(shorter / self.tile))
         return (tiles + (tiles > 1)) * self.each
 
     @property
@@ -147,6 +153,7 @@ class Square:
     """Every picture is stretched or shrunk to one square."""
 
     stacked: ClassVar[bool] = False
+    apart: ClassVar[bool] = True
     each: int  # tokens
 
     @staticmethod

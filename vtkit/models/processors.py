@@ -22,12 +22,12 @@ class ImageOnlyProcessor(TextStaysText):
     """What the processors of all families have in common; :func:`image_only` makes the classes."""
 
     family: ClassVar[Family]
-    _seen: dict[Any, tuple] | None = None
+    _seen: dict[Any, Any] | None = None
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Process no picture and no prompt twice inside the block, where pictures are stacked."""
-        self._seen = {} if self.family.pictures.layout.stacked else None
+        """Process no picture and no prompt twice inside the block, where each picture is apart."""
+        self._seen = {} if self.family.pictures.layout.apart else None
         try:
             yield
         finally:
@@ -60,10 +60,10 @@ class ImageOnlyProcessor(TextStaysText):
         keys = [contents[id(picture)] for picture in flat]
         for key, picture in zip(keys, flat, strict=True):
             if key not in self._seen:
-                found = self.image_processor([picture], **{**kwargs, "return_tensors": "pt"})
-                self._seen[key] = found["pixel_values"], found["image_grid_thw"]
-        pixels, grids = zip(*(self._seen[key] for key in keys), strict=True)
-        found = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.cat(grids)}
+                own = {**kwargs, "return_tensors": "pt"}
+                self._seen[key] = self.image_processor([picture], **own)
+        names = self._seen[keys[0]]
+        found = {name: torch.cat([self._seen[key][name] for key in keys]) for name in names}
         return found, [self.replace_image_token(found, number) for number in range(len(flat))]
 
     @property

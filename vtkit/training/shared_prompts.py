@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
@@ -80,7 +81,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         for name, values in inputs.items():
             value = pad_token if name == "input_ids" else 0
             per_token = name in PER_TOKEN
-            inputs[name] = _left_padded(values, value) if per_token else torch.as_tensor(values)
+            whole = None if per_token else torch.as_tensor(np.asarray(values))
+            inputs[name] = _left_padded(values, value) if per_token else whole
         rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
         limit = self.max_completion_length
         rows = {name: values.to(device) for name, values in rows.items()}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vtkit.errors import UserError, first_line
 
@@ -34,7 +35,7 @@ def download_all(hub_id: str, revision: str) -> Path:
     """Download the parquet files of a data set; returns their folder."""
     from huggingface_hub import snapshot_download
 
-    options = {"repo_type": "dataset", "revision": revision, "allow_patterns": "*.parquet"}
+    options: Any = {"repo_type": "dataset", "revision": revision, "allow_patterns": "*.parquet"}
     with _downloading(f"the parquet files of {hub_id}"):
         return Path(snapshot_download(hub_id, **options))
 

@@ -9,7 +9,7 @@ examples/data_preprocess/countdown.py (wording), verl/utils/reward_score/countdo
 import ast
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ MAX_CHARS = 200  # of an expression: six numbers with brackets are 60
 _TASK = re.compile(r"(-?\d{1,9}) from (\d{1,9}(?:, \d{1,9})+)")
 _ARITHMETIC = re.compile(r"[-+*/()\d ]+")
 _NUMBER = re.compile(r"\d+")
-_OPERATIONS = {
+_OPERATIONS: dict[type[ast.AST], Callable[..., Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -82,7 +82,7 @@ def _value(text: str, numbers: Sequence[int]) -> Fraction | None:
 
 def _work_out(node: ast.AST) -> Fraction:
     """The exact value of a parsed expression; LookupError if it is more than arithmetic."""
-    if isinstance(node, ast.Constant):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return Fraction(node.value)
     if isinstance(node, ast.UnaryOp):
         return _OPERATIONS[type(node.op)](_work_out(node.operand))

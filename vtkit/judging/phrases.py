@@ -130,7 +130,7 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     for phrase in phrases:
         for opening in _openings(phrase):
             letter, before, rest = _expression(opening)
-            word = _WORD.match(rest).group()
+            word = next(_WORD.finditer(rest))[0]  # perhaps empty
             by_word = by_letter.setdefault(letter, {})
             by_word.setdefault(before + word, []).append(rest.removeprefix(word))
     branches = [
@@ -163,7 +163,7 @@ def _openings(phrase: str) -> list[str]:
 def _expression(phrase: str) -> tuple[str, str, str]:
     """A phrase in the file's notation: its first letter, and what is before and after it."""
     body = phrase.strip(",+").removesuffix("?")
-    letter, *_ = body
+    letter = body[0]
     words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
     gap = r"[ \t]" if _is_spaced(letter) else ""
     before = rf"(?<!\w{gap}{letter})" if phrase.startswith(",") else ""

@@ -90,7 +90,8 @@ def find_loop(text: str) -> set[int]:
         return set()
     runs = list(zip(*(words[shift:] for shift in range(_RUN)), strict=False))
     counts = Counter(runs)
-    looping, until = [], 0
+    looping: list[int] = []
+    until = 0
     for place, run in enumerate(runs):
         if counts[run] >= _TIMES:
             looping.extend(range(max(place, until), place + _RUN))

@@ -153,10 +153,11 @@ def unpayable(solution: str | int, choices: Sequence[str] = ()) -> str | None:
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:
         return "is not among the choices"
-    texts = [choices[place]] if choices else [solution_text(str(solution))]
-    if choices:
+    if not choices or place is None:
+        texts = [solution_text(str(solution))]
+    else:
         letter = chr(ord("A") + place)
-        texts += [letter, f"{letter}. {texts[0]}"]
+        texts = [choices[place], letter, f"{letter}. {choices[place]}"]
     for text in texts:
         answer = find_answer(f"</think><answer>{text}</answer>", tuple(choices))
         if not is_right(answer, solution, choices):

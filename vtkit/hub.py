@@ -52,7 +52,11 @@ def _downloading(what: str) -> Iterator[None]:
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell ``owner/name`` from a path below a folder of the working directory."""
+    """Tell ``owner/name`` from a path below a folder of the working directory.
+
+    >>> is_hub_id("Qwen/Qwen2-VL-2B"), is_hub_id("models/mini-base")
+    (True, False)
+    """
     return may_be_hub_id(name) and not Path(name.partition("/")[0]).is_dir()
 
 

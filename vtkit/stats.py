@@ -22,7 +22,12 @@ class Estimate(TypedDict):
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0."""
+    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0.
+
+    >>> low, high = wilson_interval(7, 10)
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.40 to 0.89'
+    """
     if not 0 <= successes <= n:
         raise ValueError(f"successes must lie between 0 and n, got {successes} of {n}")
     if n == 0:
@@ -38,7 +43,11 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 
 
 def proportion(successes: int, n: int) -> Estimate:
-    """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None."""
+    """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None.
+
+    >>> proportion(0, 0)
+    {'value': None, 'low': 0.0, 'high': 1.0, 'n': 0}
+    """
     low, high = wilson_interval(successes, n)
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
 
@@ -53,6 +62,9 @@ def difference(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
     """``after`` less ``before``, two proportions with n above 0: ``{"value", "low", "high"}``.
 
     Newcombe's method 10, for independent samples; rather too wide for the same questions.
+
+    >>> points(difference(proportion(60, 100), proportion(50, 100)))
+    '+10.0 [-3.7, +23.2]'
     """
     gap = after["value"] - before["value"]
     low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
@@ -68,6 +80,9 @@ def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[s
 
     Args:
         both, helped, hurt, neither: pairs right both times, only first, only second, never.
+
+    >>> points(paired_difference(both=50, helped=10, hurt=2, neither=38))
+    '+8.0 [+1.1, +14.7]'
     """
     if min(both, helped, hurt, neither) < 0:
         raise ValueError(f"counts must not be negative, got {(both, helped, hurt, neither)}")
@@ -114,7 +129,11 @@ def correlation(first: list[float], second: list[float]) -> Estimate:
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float | None]:
-    """``{"mean", "sd", "min", "max"}`` of the values that are known; ``sd`` is the sample's."""
+    """``{"mean", "sd", "min", "max"}`` of the values that are known; ``sd`` is the sample's.
+
+    >>> spread([1.0, 2.0, None, 6.0])["mean"]
+    3.0
+    """
     known = [value for value in values if value is not None]
     if not known:
         return dict.fromkeys(("mean", "sd", "min", "max"))
@@ -126,7 +145,13 @@ NOT_RUN = "not run"
 
 
 def percent(proportion: Mapping[str, Any] | None) -> str:
-    """A proportion for people: ``"72% [68, 76]"``."""
+    """A proportion for people: ``"72% [68, 76]"``.
+
+    >>> percent(proportion(72, 100))
+    '72.0% [62.5, 79.9]'
+    >>> percent(None)
+    'not run'
+    """
     if proportion is None or proportion["value"] is None:
         return NOT_RUN
     value, low, high = (100 * proportion[key] for key in ("value", "low", "high"))

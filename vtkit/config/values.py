@@ -62,7 +62,11 @@ def _parsed(value: Any) -> Any:
 
 
 def split_names(value: Any) -> Any:
-    """``"a, b"`` or ``"[a, b]"`` as a list; anything else as it is."""
+    """``"a, b"`` or ``"[a, b]"`` as a list; anything else as it is.
+
+    >>> split_names("accuracy, format")
+    ['accuracy', 'format']
+    """
     if not isinstance(value, str):
         return value
     if value.strip().startswith("["):

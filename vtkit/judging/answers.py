@@ -72,6 +72,9 @@ def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool
     Args:
         choices: their texts, the first one being option A. Without any, ``text`` is the answer.
         prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
+
+    >>> find_answer(" So </think> the answer is <answer>12</answer>").text
+    '12'
     """
     seen, places = visible(completion)
     answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()

@@ -57,6 +57,9 @@ def solves(text: str, task: Task) -> bool:
     """Tell whether the text is an expression of exactly the task's numbers with its value.
 
     ``44 - 19 = 25``, ``25 = 44 - 19`` and signs of print and LaTeX (``×``, ``$``) are fine, too.
+
+    >>> solves("(44 - 19) * 2", Task(50, (44, 19, 2)))
+    True
     """
     for sign, meant in _LATEX:
         text = text.replace(sign, meant)
@@ -95,6 +98,10 @@ def published_score(completion: str, task: Task) -> float:
     """TinyZero's reward: 1.0 right, 0.1 an answer in tags, 0.0 none.
 
     Only the last block on the last line counts: a line break after the answer voids it.
+
+    >>> task = Task(25, (44, 19))
+    >>> published_score("<answer>44 - 19</answer>", task), published_score("25", task)
+    (1.0, 0.0)
     """
     blocks = re.findall(r"<answer>(.*?)</answer>", completion.split("\n")[-1])
     if not blocks:

@@ -75,6 +75,10 @@ def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple
     """Find the ``(start, end)`` spans of phrases that are meant, in order. Linear in time.
 
     With this kit's lists also those of claims that later ones replace (:mod:`.turns`).
+
+    >>> text = " It is left. Wait, let me check again. It is right."
+    >>> [text[start:end] for start, end in find_reflections(text)]
+    ['Wait', 'check again', 'It is right.']
     """
     lower = text.translate(_LOWER)
     spans = [match.span() for match in _pattern(phrases).finditer(lower)]

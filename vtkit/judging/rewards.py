@@ -47,6 +47,9 @@ def accuracy_reward(
     """1.0 where the completion's final answer is the right one, else 0.0; logs ``answers/<rule>``.
 
     ``solution``, ``choices`` and ``prefilled`` are as in :func:`vtkit.judging.verdict.judge`.
+
+    >>> accuracy_reward(["<answer> 3 </answer>", "It is 4."], solution=["3", "3"])
+    [1.0, 0.0]
     """
     texts = completion_texts(completions)
     options = choices if choices is not None else [None] * len(texts)
@@ -64,6 +67,9 @@ def format_reward(
     """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0; logs ``format/<verdict>``.
 
     See :func:`vtkit.judging.verdict.check_format`.
+
+    >>> format_reward([" Two. </think> <answer> 2 </answer>", "2"])
+    [1.0, 0.0]
     """
     verdicts = [check_format(text, prefilled=prefilled) for text in completion_texts(completions)]
     _log(log_metric, "format", FORMAT_VERDICTS, verdicts)
@@ -87,6 +93,9 @@ def length_reward(
     """Pay for each sampled token, the end-of-text token too, with no cap: the original's ablation.
 
     The original tokenises again, with the instruct model's tokenizer.
+
+    >>> length_reward(["It is 4."], completion_ids=[[8, 3, 5, 1]])
+    [0.004]
     """
     return [per_token * len(ids) for ids in completion_ids]
 

@@ -175,7 +175,11 @@ def _mixed(found: re.Match[str]) -> str:
 
 
 def same_value(said: Value, meant: Value) -> bool:
-    """Compare values, with units and names where both have one; sets and lists without order."""
+    """Compare values, with units and names where both have one; sets and lists without order.
+
+    >>> same_value(read_value("1/2"), read_value("0.5"))
+    True
+    """
     units = {said.unit, meant.unit} - {"", "unit", "unit2", "unit3"}
     if len(units) > 1:
         return False

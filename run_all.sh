@@ -18,7 +18,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
 # The first Python 3.11 or 3.12 that really starts (a version manager's stub may not).
 find_python() {
     local name
-    for name in python3.11 python3.12 python3 python; do
+    for name in python3.11 python3.12 python3 python "$root/.venv/bin/python"; do
         if "$name" -c "$supported" >/dev/null 2>&1; then command -v "$name"; return; fi
     done
     fail "no Python 3.11 or 3.12 found; install one (python.org, your package manager," \

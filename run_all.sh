@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), or run the tests
-# (./run_all.sh test). Every option is explained by ./run_all.sh --help, which installs nothing.
+# Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), run the tests (./run_all.sh test),
+# or do nothing else (./run_all.sh setup). Every option is explained by ./run_all.sh --help, which installs nothing.
 set -euo pipefail
 
 script="${BASH_SOURCE[0]}"
@@ -69,7 +69,10 @@ set_up() {
     say "set-up: done"
 }
 
-if [[ "${1:-}" == test ]]; then
+if [[ "$*" == setup ]]; then
+    set_up ""
+    exit
+elif [[ "${1:-}" == test ]]; then
     shift
     set_up "[dev]"
     # All tests: two processes share the files (tests/conftest.py has their order). A part: one, which starts sooner.

@@ -41,8 +41,11 @@ from pathlib import Path
 page = Path(sys.argv[1], "docs/colab.md").read_text(encoding="utf-8")
 set_up, _, look = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[:3]
 assert '"ADDRESS"' in set_up
-print(set_up.replace("ADDRESS", f"file://{sys.argv[1]}"), look, sep="\n")
+print(set_up, look, sep="\n", end="")
 PY
+cat "$place/cells.ipy"
+echo ----
+sed -i "s|ADDRESS|file://$root|" "$place/cells.ipy"
 cd "$place/content"
 env -u VIRTUAL_ENV -u CONDA_PREFIX PATH="$place/bin:$colab/bin:$PATH" HOME="$place" PYTHONPATH=/env/python \
     MPLBACKEND=module://matplotlib_inline.backend_inline UV_SYSTEM_PYTHON=true UV_CONSTRAINT= UV_BUILD_CONSTRAINT= \

@@ -10,6 +10,7 @@ root="$PWD"
 base="$(command -v "${PYTHON:-python3.11}")"
 place="$(realpath "${1:-$(mktemp -d)}")"
 mkdir -p "$place/content" "$place/bin"
+exec > >(sed "s|$place|PLACE|g; s|$root|CHECKOUT|g")
 colab="$place/colab"
 
 # Colab's packages, and uv where Colab has it: outside of them.
@@ -49,7 +50,7 @@ sed -i "s|ADDRESS|file://$root|" "$place/cells.ipy"
 cd "$place/content"
 env -u VIRTUAL_ENV -u CONDA_PREFIX PATH="$place/bin:$colab/bin:$PATH" HOME="$place" PYTHONPATH=/env/python \
     MPLBACKEND=module://matplotlib_inline.backend_inline UV_SYSTEM_PYTHON=true UV_CONSTRAINT= UV_BUILD_CONSTRAINT= \
-    UV_PYTHON_INSTALL_DIR="$place/pythons" "$colab/bin/python" -m IPython --no-banner --colors=NoColor "$place/cells.ipy"
+    UV_PYTHON_INSTALL_DIR="$place/pythons" TERM=dumb "$colab/bin/python" -m IPython --no-banner --colors=NoColor "$place/cells.ipy"
 
 echo
 echo "checked on $(date +%F), commit $(git -C "$root" rev-parse --short HEAD), $("$base" --version), $("$place/bin/uv" --version)"

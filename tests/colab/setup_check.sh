@@ -10,7 +10,7 @@ root="$PWD"
 base="$(command -v "${PYTHON:-python3.11}")"
 place="$(realpath "${1:-$(mktemp -d)}")"
 mkdir -p "$place/content" "$place/bin"
-exec > >(sed "s|$place|PLACE|g; s|$root|CHECKOUT|g")
+exec > >(sed -u "s|$place|PLACE|g; s|$root|CHECKOUT|g")
 colab="$place/colab"
 
 # Colab's packages, and uv where Colab has it: outside of them.
@@ -56,8 +56,8 @@ echo
 echo "checked on $(date +%F), commit $(git -C "$root" rev-parse --short HEAD), $("$base" --version), $("$place/bin/uv" --version)"
 versions='import importlib.metadata as m; print(*(f"{n} {m.version(n)}" for n in "torch transformers numpy pandas ipython".split()), sep=", ")'
 echo "Colab's environment: $("$colab/bin/python" -c "$versions")"
-echo "vtkit/.venv: $(vtkit/.venv/bin/python -c "$versions")"
+echo "kit/.venv: $(kit/.venv/bin/python -c "$versions")"
 state > "$place/after"
 cmp "$place/before" "$place/after"
 echo "$(wc -l < "$place/after") files of Colab's environment are as they were"
-echo "notebook 00 ran and was shown: $(du -k vtkit/runs/visualthinker-mini-s0/notebooks/00_base_model.html | cut -f1) KB of HTML"
+echo "notebook 00 ran and was shown: $(du -k kit/runs/visualthinker-mini-s0/notebooks/00_base_model.html | cut -f1) KB of HTML"

@@ -6,6 +6,8 @@ import shlex
 
 from packaging.version import Version
 
+from vtkit.__main__ import check
+from vtkit.config.recipes import list_profiles
 from vtkit.files import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -98,13 +100,22 @@ def test_the_versions_of_colab_are_those_of_the_list_and_ours_those_of_the_lock(
         assert fact in about and fact in COLAB
 
 
+def test_the_cells_give_the_kit_options_that_it_has():
+    calls = re.findall(r"^!kit/run_all\.sh (.*)$", COLAB, re.MULTILINE)
+    assert len(calls) == 3
+    for call in calls:
+        assert check(shlex.split(call)) == 0, call
+    profiles = set(re.findall(r"--profile (\w+)", COLAB))
+    assert profiles == {"t4"} and profiles <= set(list_profiles())
+
+
 def test_the_set_up_cell_was_run_as_the_page_has_it():
     """The output kept is that of these cells, with these versions."""
     output = (ROOT / "tests" / "colab" / "output.txt").read_text(encoding="utf-8")
     cells = re.findall(r"^```python\n(.*?)^```", COLAB, re.DOTALL | re.MULTILINE)
     theirs = versions((ROOT / "tests" / "colab" / "packages.txt").read_text())
     assert f"Colab's environment: torch {theirs['torch']}, " in output
-    assert f"vtkit/.venv: torch {LOCK['torch']}" in output
+    assert f"kit/.venv: torch {LOCK['torch']}" in output
     assert "files of Colab's environment are as they were" in output
     assert "notebook 00 ran and was shown" in output
     for cell in (cells[0], cells[2]):

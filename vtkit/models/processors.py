@@ -48,7 +48,8 @@ class ImageOnlyProcessor(TextStaysText):
             tensor = isinstance(values, torch.Tensor)
             found[name] = values[copies] if tensor else [list(values[copy]) for copy in copies]
         if any(images):
-            found |= self._process_images(images)[0]
+            every = self._process_images(images)[0]
+            found |= {name: every[name] for name in every.keys() & found.keys()}
         return found
 
     def _process_images(self, images: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:

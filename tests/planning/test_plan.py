@@ -115,6 +115,16 @@ def test_the_2b_shape_is_planned_as_it_was_measured():
         assert abs(float(row["error %"])) < 10, row
 
 
+def test_prompts_are_planned_once_where_training_reads_them_once(big):
+    def activations(**changes):
+        return plan(big.replace(vllm="off", **changes)).moments["training"]["activations"]
+
+    eight, group = activations(num_generations=8), activations(num_generations=4)
+    assert eight < group < activations(num_generations=2)  # 1, 2 and 4 prompts of 8 rows
+    shuffled = activations(num_generations=8, loss_type="bnpo")
+    assert shuffled > activations(num_generations=2)  # as many as there are in a step
+
+
 def test_more_pictures_a_row_take_more_memory(big):
     one, two = (plan(big.replace(max_images=n, vllm="off"), 80 * GB).moments for n in (1, 2))
     for moment in ("training", "generating"):
@@ -364,7 +374,7 @@ def test_a_refused_plan_fits_after_what_it_says(big, memory_gb):
 
 
 def test_each_number_is_turned_no_further_than_it_must(big):
-    made = plan(big.replace(beta=0, per_device_batch_size=64), 80 * GB)
+    made = plan(big.replace(beta=0, per_device_batch_size=64), 70 * GB)
     ways = {name: value for way in suggestions(made) for name, value in way.items()}
     assert 1 < ways["per_device_batch_size"] < 64
     assert not made.replace(per_device_batch_size=2 * ways["per_device_batch_size"]).fits

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from transformers import (
     PretrainedConfig,
     PreTrainedModel,
@@ -21,7 +20,7 @@ from transformers import (
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, training_loop
+from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, Batches, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models.families import ORIGINAL
 from vtkit.models.processors import ImageOnlyProcessor, image_only
@@ -121,7 +120,7 @@ def build_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
 
 
 @dataclass(eq=False)
-class Corpus(Dataset):
+class Corpus(Batches):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents; a step always has the same."""
 
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase

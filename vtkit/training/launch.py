@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vtkit.config.recipes import changed_settings
 from vtkit.config.run_config import IDENTITY, LAUNCHERS, RunConfig
@@ -16,7 +17,7 @@ from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.models.folders import family_in
 from vtkit.planning.division import launch_file
-from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.runs.checkpoints import trained_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.leash import leash
 
@@ -60,7 +61,7 @@ def launch(
                 process.wait()
     if process.returncode:
         raise UserError(f"training failed: {_last_error(folder / LOG)}; see {folder / LOG}")
-    return last_checkpoint(folder / "checkpoints")
+    return trained_checkpoint(folder / "checkpoints")
 
 
 def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> list[str]:
@@ -76,7 +77,9 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     if kind == "FSDP":  # the file names the original's
         blocks = ",".join(family_in(config.model).blocks)
         number += ["--fsdp_transformer_layer_cls_to_wrap", blocks]
-    pairs = [(f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY]
+    pairs: list[tuple[Any, ...]] = [
+        (f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY
+    ]
     changed = changed_settings(config).items()
     pairs += [("-p", name, as_text(own)) for name, own in changed if name != "launcher"]
     return [
@@ -85,7 +88,9 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     ]
 
 
-def _follow(process: subprocess.Popen, metrics: Path, draw: Callable[[], None] | None) -> None:
+def _follow(
+    process: subprocess.Popen[bytes], metrics: Path, draw: Callable[[], None] | None
+) -> None:
     seen = None
     while process.poll() is None:
         now = metrics.stat().st_mtime_ns if metrics.exists() else None

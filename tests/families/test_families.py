@@ -400,9 +400,9 @@ def test_sharing(kind, settings, tmp_path, monkeypatch):
         pytest.skip("sampling only: states of linear attention are overwritten in place")
     read, stock = [], shared_prompts.PrefixCache
 
-    def counted(model, inputs):
+    def counted(model, inputs, **options):
         read.append(len(inputs["input_ids"]))
-        return stock(model, inputs)
+        return stock(model, inputs, **options)
 
     monkeypatch.setattr(shared_prompts, "PrefixCache", counted)
     changes = {"per_device_batch_size": 16, "rewards": "accuracy,format"}

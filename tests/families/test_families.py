@@ -42,6 +42,7 @@ from vtkit.models.prompts import TEMPLATES, check_rendering, get_template, name_
 from vtkit.models.shapes import load_shape
 from vtkit.planning import memory
 from vtkit.planning.memory import Batch
+from vtkit.sampling import vllm_engine
 from vtkit.sampling.generation import generate
 from vtkit.sampling.prefix_cache import PrefixCache, can_share, distinct
 from vtkit.training import shared_prompts
@@ -290,6 +291,26 @@ def test_without_types(kind, base, record_property):
     )
 
 
+def test_vllm(kind, base, record_property):
+    """vLLM: a prompt with one token a picture, which it expands itself"""
+    if not FAMILIES[kind].vllm:
+        with pytest.raises(UserError, match="with vLLM its family was not run"):
+            vllm_engine.require_proven(base(kind))
+        record_property("cell", "not run, and refused")
+        return
+    processor = load_processor(base(kind), prompt="base", **LIMITS)
+    turn = message({"prompt": "Where?", "images": [noise(64, 64), noise(90, 60)]})
+    whole = batch_inputs(processor, [turn], [[]])["input_ids"][0].tolist()
+    template = one_per_image(processor.chat_template)
+    text = processor.apply_chat_template(turn, add_generation_prompt=True, chat_template=template)
+    image = processor.image_token_id
+    assert vllm_engine.collapse(whole, image) == processor.tokenizer(text)["input_ids"]
+    assert vllm_engine.collapse(whole, image).count(image) == 2 < whole.count(image)
+    fitted = vllm_engine.fitted(processor, noise(90, 60))
+    assert processor.layout.tokens(*reversed(fitted.size)) == processor.layout.tokens(60, 90)
+    record_property("cell", "passes; no engine was run")
+
+
 # ------------------------------------------------------------------------------------ training
 
 
@@ -379,9 +400,9 @@ def test_sharing(kind, settings, tmp_path, monkeypatch):
         pytest.skip("sampling only: states of linear attention are overwritten in place")
     read, stock = [], shared_prompts.PrefixCache
 
-    def counted(model, inputs):
+    def counted(model, inputs, **options):
         read.append(len(inputs["input_ids"]))
-        return stock(model, inputs)
+        return stock(model, inputs, **options)
 
     monkeypatch.setattr(shared_prompts, "PrefixCache", counted)
     changes = {"per_device_batch_size": 16, "rewards": "accuracy,format"}

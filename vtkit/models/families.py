@@ -75,7 +75,7 @@ QWEN2_5_VL = replace(
         r"|merger\.mlp\.[02])",
     },
     pictures=replace(
-        QWEN2_VL.pictures, processor="Qwen2_5_VLProcessor", tower=_grid_tower, kept=(13, 4)
+        QWEN2_VL.seen, processor="Qwen2_5_VLProcessor", tower=_grid_tower, kept=(13, 4)
     ),
 )
 QWEN3_VL = replace(
@@ -92,10 +92,10 @@ QWEN3_VL = replace(
     saved="model.language_model.",
     kept=(7, 6, 4),  # queries and keys are normed too
     pictures=replace(
-        QWEN2_VL.pictures,
+        QWEN2_VL.seen,
         processor="Qwen3VLProcessor",
         video="Qwen3VLVideoProcessor",
-        tokens=QWEN2_VL.pictures.tokens
+        tokens=QWEN2_VL.seen.tokens
         | {"vision_start_token": "<|vision_start|>", "vision_end_token": "<|vision_end|>"},
         tower=_grid_tower,
         kept=(11, 2),
@@ -177,7 +177,7 @@ IDEFICS3 = replace(  # SmolVLM's first version is of this type
     config="Idefics3Config",
     blocks=("LlamaDecoderLayer", "Idefics3EncoderLayer"),
     pictures=replace(
-        SMOLVLM.pictures, processor="Idefics3Processor", image="Idefics3ImageProcessor", video="",
+        SMOLVLM.seen, processor="Idefics3Processor", image="Idefics3ImageProcessor", video="",
         tokens={},
     ),
 )  # fmt: skip

@@ -101,6 +101,12 @@ class Family:
     pictures: Pictures | None = None
 
     @property
+    def seen(self) -> Pictures:
+        """How pictures get into a model of a family that reads them."""
+        assert self.pictures is not None, f"{self.model} reads text only"
+        return self.pictures
+
+    @property
     def model_class(self) -> Any:
         return _of_transformers(self.model)
 
@@ -114,12 +120,12 @@ class Family:
 
     @property
     def processor_class(self) -> Any:
-        return _of_transformers(self.pictures.processor)
+        return _of_transformers(self.seen.processor)
 
     @property
     def image_processor_class(self) -> Any:
         """The one that resizes with Pillow."""
-        name = self.pictures.image
+        name = self.seen.image
         try:
             return _of_transformers(f"{name}Pil")
         except AttributeError:  # older transformers, as vLLM wants it
@@ -128,7 +134,7 @@ class Family:
     @property
     def marks(self) -> list[str]:
         """Special tokens that every prompt with a picture has."""
-        return [*filter(None, [self.turns.start]), self.pictures.token]
+        return [*filter(None, [self.turns.start]), self.seen.token]
 
     @property
     def unquantized(self) -> list[str]:

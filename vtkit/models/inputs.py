@@ -33,7 +33,7 @@ def by_length(processor: Any, dataset: Dataset, begun: Sequence[list[int]]) -> l
     return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 
-def message(row: dict[str, Any]) -> list[dict]:
+def message(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The user's turn with its pictures first, where the chat template puts them."""
     turn = conversation(_question(row["prompt"]))[0]
     pictures = row["images"] if "images" in row else [row["image"]] if "image" in row else []
@@ -49,7 +49,7 @@ def tokens_of(processor: Any, texts: Sequence[str]) -> list[list[int]]:
     return found["input_ids"]
 
 
-def batch_inputs(processor: Any, messages: list, begun: Sequence[list[int]]) -> Any:
+def batch_inputs(processor: Any, messages: list[Any], begun: Sequence[list[int]]) -> Any:
     """Render prompts, append the tokens of each completion's beginning, and pad left.
 
     Returns:
@@ -92,11 +92,11 @@ def left_padding(processor: Any) -> Iterator[None]:
         tokenizer.padding_side = side
 
 
-def _question(prompt: str | list[dict]) -> str:
+def _question(prompt: str | list[dict[str, Any]]) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
-def _picture_tokens(processor: Any, cells: Sequence[dict]) -> int:
+def _picture_tokens(processor: Any, cells: Sequence[dict[str, Any]]) -> int:
     """Tokens that pictures take up, from their headers alone; none is decoded."""
     total = 0
     for cell in cells:

@@ -79,12 +79,12 @@ def load_processor(
             kind = type(tokenizer)  # its name is saved with it
             tokenizer.__class__ = type(kind.__name__, (TextStaysText, kind), {})
             return tokenizer
-        sized = family.pictures.length
+        sized = family.seen.length
         config = AutoConfig.from_pretrained(base_of(model) or model) if sized else None
     except Exception as error:  # what wrong contents of files lead to
         raise _unreadable(model, "its processor", error) from error
     require_marks(tokenizer, family, model)
-    family.pictures.layout.limit(image_processor, min_pixels, max_pixels)
+    family.seen.layout.limit(image_processor, min_pixels, max_pixels)
     return build_processor(family, image_processor, tokenizer, template, config)
 
 

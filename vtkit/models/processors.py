@@ -18,7 +18,7 @@ from vtkit.models.family import Family
 from vtkit.models.prompts import TextStaysText
 
 
-class ImageOnlyProcessor(TextStaysText):
+class ImageOnlyProcessor(TextStaysText, ProcessorMixin):
     """What the processors of all families have in common; :func:`image_only` makes the classes."""
 
     family: ClassVar[Family]
@@ -27,7 +27,7 @@ class ImageOnlyProcessor(TextStaysText):
     @contextmanager
     def remembering(self) -> Iterator[None]:
         """Process no picture and no prompt twice inside the block, where each picture is apart."""
-        self._seen = {} if self.family.pictures.layout.apart else None
+        self._seen = {} if self.family.seen.layout.apart else None
         try:
             yield
         finally:
@@ -43,7 +43,7 @@ class ImageOnlyProcessor(TextStaysText):
         few = [[values[row] for row in kept] for values in (images, text)]
         found = super().__call__(images=few[0], text=few[1], **kwargs)
         copies = [kept.index(first[prompt]) for prompt in prompts]
-        for name in {"input_ids", "attention_mask", self.family.pictures.types} & {*found}:
+        for name in {"input_ids", "attention_mask", self.family.seen.types} & {*found}:
             values = found[name]
             tensor = isinstance(values, torch.Tensor)
             found[name] = values[copies] if tensor else [list(values[copy]) for copy in copies]
@@ -70,15 +70,15 @@ class ImageOnlyProcessor(TextStaysText):
     @property
     def layout(self) -> Any:
         """How pictures become tokens, under the limits that the image processor has now."""
-        return self.family.pictures.layout.of(self)
+        return self.family.seen.layout.of(self)
 
     @property
     def picture_length(self) -> int:
         """Tokens of a tile or a square."""
-        return getattr(self, self.family.pictures.length)
+        return getattr(self, self.family.seen.length)
 
     def to_dict(self) -> dict[str, Any]:
-        pictures = self.family.pictures
+        pictures = self.family.seen
         saved = {**super().to_dict(), "processor_class": pictures.processor}
         if pictures.video:
             saved["video_processor"] = {"video_processor_type": pictures.video}
@@ -88,10 +88,17 @@ class ImageOnlyProcessor(TextStaysText):
 @cache
 def image_only(family: Family) -> type[ImageOnlyProcessor]:
     """The class of a family's processors: ``image_only(family)(image_processor, tokenizer)``."""
-    pictures, stock = family.pictures, family.processor_class
+    pictures, stock = family.seen, family.processor_class
+    base: Any = _without_video(family) if pictures.video else stock
 
-    class Processor(ImageOnlyProcessor, _without_video(family) if pictures.video else stock):
-        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+    class Processor(ImageOnlyProcessor, base):
+        def __init__(
+            self,
+            image_processor: Any = None,
+            tokenizer: Any = None,
+            chat_template: Any = None,
+            **kwargs: Any,
+        ):
             # transformers reads a processor's parts off the names in this signature
             # (ProcessorMixin.get_attributes).
             super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
@@ -105,10 +112,17 @@ def image_only(family: Family) -> type[ImageOnlyProcessor]:
 
 def _without_video(family: Family) -> type[ProcessorMixin]:
     """The stock class, built without its video part."""
-    pictures = family.pictures
+    pictures = family.seen
+    stock: Any = family.processor_class
 
-    class WithoutVideo(family.processor_class):
-        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs: Any):
+    class WithoutVideo(stock):
+        def __init__(
+            self,
+            image_processor: Any = None,
+            tokenizer: Any = None,
+            chat_template: Any = None,
+            **kwargs: Any,
+        ):
             for name, token in pictures.tokens.items():
                 setattr(self, name, token)
                 setattr(self, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
@@ -126,7 +140,7 @@ def build_processor(
     family: Family, image_processor: Any, tokenizer: Any, template: str, config: Any = None
 ) -> ImageOnlyProcessor:
     """A processor from its parts; ``config``: of its model, where pictures are tiles or squares."""
-    pictures = family.pictures
+    pictures = family.seen
     length = {pictures.length: pictures.tower(config).square} if pictures.length else {}
     return image_only(family)(image_processor, tokenizer, chat_template=template, **length)
 

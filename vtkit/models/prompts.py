@@ -158,7 +158,8 @@ class TextStaysText:
 
     def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
         tokenizer = getattr(self, "tokenizer", self)
-        return super().apply_chat_template(as_text(tokenizer, conversation), *args, **kwargs)
+        stock: Any = super()
+        return stock.apply_chat_template(as_text(tokenizer, conversation), *args, **kwargs)
 
 
 def as_text(tokenizer: Any, turns: Any) -> Any:
@@ -197,7 +198,7 @@ def check_rendering(processor: Any, questions: Sequence[str], *, pictures: int =
     Args:
         pictures: of each question: 1, or 0 for text-only data.
     """
-    mark = getattr(processor, "image_token", ORIGINAL.pictures.token)
+    mark = getattr(processor, "image_token", ORIGINAL.seen.token)
     for question in questions:
         content = [{"type": "image"}] * pictures + [{"type": "text", "text": question}]
         message = {"role": "user", "content": content}

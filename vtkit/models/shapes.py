@@ -77,15 +77,18 @@ class Shape:
 
     def patches(self, max_pixels: int) -> int:
         """Patches of the largest picture, in whole squares of merge x merge."""
-        return self._layout(1, max_pixels).largest * self.merge**2 if self.tower else 0
+        if self.tower is None:
+            return 0
+        return self._layout(self.tower, 1, max_pixels).largest * self.merge**2
 
     def picture_tokens(self, width: int, height: int, min_pixels: int, max_pixels: int) -> int:
         """Tokens of a picture of width x height pixels after resizing to those limits; a ValueError
         of a grid if one side is more than 200 times the other."""
-        return self._layout(min_pixels, max_pixels).tokens(height, width)
+        assert self.tower is not None, "the model reads text only"
+        return self._layout(self.tower, min_pixels, max_pixels).tokens(height, width)
 
-    def _layout(self, least: int, most: int) -> Grid | Tiles | Square:
-        return self.family.pictures.layout.within(self.tower, least, most)
+    def _layout(self, tower: Tower, least: int, most: int) -> Grid | Tiles | Square:
+        return self.family.seen.layout.within(tower, least, most)
 
 
 @lru_cache(maxsize=8)
@@ -102,7 +105,7 @@ def count_picture_tokens(
     Args:
         sizes: ``(width, height)`` in pixels, by the name of the group.
     """
-    costs = {}
+    costs: dict[str, dict[str, Any]] = {}
     for profile in list_profiles():
         config = resolve_config(profile=profile)
         shape, limits = load_shape(config.model), (config.min_pixels, config.max_pixels)

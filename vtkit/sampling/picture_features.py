@@ -99,10 +99,11 @@ def pictures_of_rows(
     found = [inputs[name] for name in INPUTS if inputs.get(name) is not None]
     if not found:
         return [None] * len(inputs["input_ids"])
-    if inputs.get("image_grid_thw") is not None:
-        return split_pictures(*found, counts)
     if _are_tiles(inputs):
         return list(zip(*found, strict=True))
+    assert counts is not None, "how many pictures a row has"
+    if inputs.get("image_grid_thw") is not None:
+        return [*split_pictures(found[0], found[1], counts)]
     return [(part,) for part in found[0].split(list(counts))]
 
 

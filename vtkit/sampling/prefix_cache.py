@@ -253,7 +253,7 @@ def _positions(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.
     mask = inputs["attention_mask"]
     if inputs.get("image_grid_thw") is None:
         return (mask.cumsum(1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1)
-    base, types = without_adapters(model), family_of(model).pictures.types
+    base, types = without_adapters(model), family_of(model).seen.types
     return base.model.get_rope_index(
         inputs["input_ids"], inputs[types],
         image_grid_thw=inputs["image_grid_thw"], attention_mask=mask,

@@ -1,12 +1,14 @@
 """Draw figures in one style; in a notebook they follow the theme.
 
 Colours are Okabe and Ito's ("Color universal design", 2008), which colour-blind readers can tell
-apart; each has one meaning in all figures.
+apart; each has one meaning in all figures. In black and white, lines differ by dashes and markers,
+bars by hatches.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ HALO = [withStroke(linewidth=3, foreground="white")]  # keeps text readable acro
 PER_CENT = PercentFormatter(xmax=1, decimals=0)
 SMALL = {"font.size": 10, "axes.titlesize": 11, "lines.linewidth": 1.8}  # for many panels
 Line = tuple[str, str, str]  # of a panel: column of metrics.csv, label, colour
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (1, 3)))
+LOOKS = [
+    {"linestyle": dashes, "marker": marker, "markevery": 0.1}
+    for marker, dashes in product(["", "o", "s"], DASHES)
+]
+"""Of the lines of a panel, in their order."""
 
 
 @contextmanager
@@ -63,11 +71,12 @@ def draw_panel(axis: Axes, metrics: pd.DataFrame, title: str, lines: Iterable[Li
     """Draw each logged column raw (thin) and averaged over five steps."""
     drawn = [line for line in lines if line[0] in metrics and metrics[line[0]].notna().any()]
     ends = []
-    for column, label, colour in drawn:
+    for (column, label, colour), look in zip(drawn, LOOKS, strict=False):
         values = metrics[column]
         smooth = values.rolling(5, center=True, min_periods=1).mean()
         axis.plot(values.index, values, color=colour, lw=0.7, alpha=0.45)
-        axis.plot(smooth.index, smooth, color=colour, marker="o" if len(values) == 1 else "")
+        look = look if len(values) > 1 else {"marker": "o"}
+        axis.plot(smooth.index, smooth, color=colour, **look)
         ends.append((label, smooth.dropna().iloc[-1], colour))
     axis.set(title=title, xlabel="training step")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -82,7 +91,8 @@ def draw_share(
 ) -> None:
     """Draw ``value`` against the index, and ``low`` to ``high`` as a band unless ``thin``."""
     if thin:
-        axis.plot(share.index, share["value"], color=colour, lw=0.9, alpha=0.5)
+        style |= {"lw": 0.9, "alpha": 0.5, "marker": ""}
+        axis.plot(share.index, share["value"], color=colour, **style)
         return
     axis.fill_between(share.index, share["low"], share["high"], color=colour, alpha=0.17, lw=0)
     axis.plot(share.index, share["value"], color=colour, **style)
@@ -113,31 +123,53 @@ def annotate(
 
 
 def draw_bars(
-    axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping | None], colour: str
+    axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping | None], **look: Any
 ) -> None:
-    """Draw proportions as bars with intervals and per cent; "not run" where there is none."""
+    """Draw proportions as bars with intervals and per cent; "not run" where there is none.
+
+    Args:
+        look: of the bars: ``color``, ``hatch``.
+    """
     for x, accuracy in zip(xs, accuracies, strict=True):
         if accuracy is None or accuracy["value"] is None:
             axis.text(x, 0.02, "not run", rotation=90, ha="center", va="bottom", color=GREY)
             continue
         value = accuracy["value"]
         error = [[value - accuracy["low"]], [accuracy["high"] - value]]
-        axis.bar(x, value, 0.25, color=colour, yerr=error, capsize=3, error_kw={"elinewidth": 1.2})
+        more = {"yerr": error, "capsize": 3, "error_kw": {"elinewidth": 1.2}}
+        axis.bar(x, value, 0.25, edgecolor="white", lw=0, **look, **more)
         style = {"ha": "center", "path_effects": HALO, "zorder": 5}
         axis.text(x, accuracy["high"] + 0.015, f"{100 * value:.0f}", **style)
 
 
 def save(figure: Figure, run_dir: str | Path, name: str, dpi: int = 150) -> Figure:
-    """Save as ``<run_dir>/figures/<name>.png``."""
-    with atomic_path(Path(run_dir) / "figures" / f"{name}.png") as draft:
-        figure.savefig(draft, format="png", dpi=dpi)
+    """Save as ``<run_dir>/figures/<name>.png`` and, for print, ``<name>.svg``."""
+    write(figure, Path(run_dir) / "figures" / f"{name}.png", dpi=dpi)
     return figure
+
+
+def write(figure: Figure, path: str | Path, **style: Any) -> None:
+    """Write a figure as PNG and, next to it, as SVG: the same bytes for the same figure.
+
+    Args:
+        path: of the PNG file.
+        style: what matplotlib's ``savefig`` takes.
+    """
+    with atomic_path(path) as draft:
+        figure.savefig(draft, format="png", **style)
+    vector, told = Path(path).with_suffix(".svg"), {"Date": None, "Title": _words(figure)}
+    with plt.rc_context({"svg.hashsalt": "vtkit"}), atomic_path(vector) as draft:
+        figure.savefig(draft, format="svg", metadata=told, **style)
+
+
+def _words(figure: Figure) -> str:
+    words = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
+    return "; ".join(filter(None, words)) or "figure"
 
 
 def as_html(figure: Figure) -> str | None:
     """A figure as an element of HTML, drawn dark in a dark Jupyter; pictures keep their colours."""
-    words = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
-    alt = escape("; ".join(filter(None, words)) or "figure")
+    alt = escape(_words(figure))
     kind = "vt-pictures" if any(axis.images for axis in figure.axes) else "vt-figure"
     source = print_figure(figure, "png", base64=True)
     if source is None:  # it is empty

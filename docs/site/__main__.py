@@ -62,7 +62,6 @@ def build(arguments: Namespace) -> None:
         _generate(Path(place), site.menu(), environment)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(Path(place, "site"), out)
-    lessons.copy_reports(executed, out)
     print(f"site: {shown(out / 'index.html')}")
 
 

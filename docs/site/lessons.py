@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,12 +14,14 @@ from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.runs.execution import StepFailed, execute
+from vtkit.runs.folder import start_run
 from vtkit.runs.steps import discover
 
 RUN = "visualthinker-mini-s0"
 REPLAYED = {"02": {"lab_steps": 0}, "04": {}, "05": {}, "06": {}}
 """Notebooks that show committed runs, and the settings with which they do."""
 _PICTURE = re.compile(r'src="data:image/(png|jpeg|gif|webp);base64,([^"]+)"')
+_HREF = re.compile(r'href="(?![a-z]+:)([^"#]+)')
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -44,6 +47,7 @@ def execute_all(runs: Path, settings: Mapping[str, str]) -> dict[str, Path]:
         if not step.is_done(run_dir, key):
             shutil.rmtree(runs / step.number, ignore_errors=True)
             print(f"{step.name}: running", flush=True)
+            start_run(config)
             overrides = {name: getattr(config, name) for name in own}
             try:
                 execute(step, run_dir, key, {"run_dir": str(run_dir), "overrides": overrides})
@@ -54,59 +58,65 @@ def execute_all(runs: Path, settings: Mapping[str, str]) -> dict[str, Path]:
 
 
 def as_page(path: str, run_dir: Path, source: Path) -> str:
-    """The executed notebook as Markdown; its pictures are written below the folder of pages."""
+    """The executed notebook as Markdown; what it shows and links to is written below ``source``."""
     notebook = nbformat.read(run_dir / "notebooks" / Path(path).name, as_version=4)
-    parts, pictures = [], Pictures(source / path)
+    parts, files = [], _Files(source / path, run_dir)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
-        elif cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", ()):
+        elif cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get(
+            "tags", ()
+        ):
             parts.append(_fence(cell.source, "python"))
-            parts += [_output(one, pictures) for one in cell.outputs]
-    place = run_dir.relative_to(ROOT) if run_dir.is_relative_to(ROOT) else run_dir
-    text = "\n\n".join(parts).replace(str(run_dir), f"runs/{RUN}")
-    return text.replace(str(place), f"runs/{RUN}")
+            parts += [_output(one, files) for one in cell.outputs]
+    text = "\n\n".join(parts)
+    for place in (run_dir, Path(os.path.relpath(run_dir, ROOT))):  # as if it were run for a reader
+        text = text.replace(str(place), f"runs/{RUN}")
+    return text
 
 
-def copy_reports(executed: Mapping[str, Path], out: Path) -> None:
-    """Put the reports to which notebooks link where their links lead, in the site's folder."""
-    for run_dir in executed.values():
-        for report in (run_dir / "report.html", run_dir / "replay" / "report.html"):
-            if report.is_file():
-                target = out / report.relative_to(run_dir)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(report, target)
+class _Files:
+    """What a notebook's outputs need, as files in the folder of pages, so that pages stay small."""
 
+    def __init__(self, page: Path, run_dir: Path):
+        self.page, self.executed, self.count = page, run_dir / "notebooks", 0
 
-class Pictures:
-    """Writes the pictures of a notebook into files, so that its page stays small."""
-
-    def __init__(self, page: Path):
-        self.folder, self.stem, self.count = page.parent / "pictures", page.stem, 0
+    def take(self, output: str) -> str:
+        """The HTML with its pictures in files; copies the files of the run to which it links."""
+        for target in _HREF.findall(output):
+            self._copy(target)
+        return _PICTURE.sub(lambda found: f'src="{self.write(*found.groups())}"', output)
 
     def write(self, kind: str, content: str) -> str:
-        """Write one and return its address, from the page."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a picture and return its address, from the page."""
         self.count += 1
-        name = f"{self.stem}-{self.count}.{kind}"
-        (self.folder / name).write_bytes(base64.b64decode(content))
-        return f"pictures/{name}"
+        path = self.page.with_name("pictures") / f"{self.page.stem}-{self.count}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(content))
+        return f"pictures/{path.name}"
+
+    def _copy(self, target: str) -> None:
+        """Copy a file of the run, and if it is a page the files next to it that it links to."""
+        path, place = self.executed / target, Path(os.path.normpath(self.page.parent / target))
+        text = path.read_text(encoding="utf-8") if path.suffix == ".html" else ""
+        for name in ["", *_HREF.findall(text)]:
+            to = place.parent / name if name else place
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path.parent / name if name else path, to)
 
 
-def _output(output: nbformat.NotebookNode, pictures: Pictures) -> str:
+def _output(output: nbformat.NotebookNode, files: _Files) -> str:
     if output.output_type == "stream":
         return _fence(_COLOURS.sub("", output.text), "text")
     data = output.data
     if page := data.get("text/html"):
-        page = _PICTURE.sub(lambda found: f'src="{pictures.write(*found.groups())}"', page)
-        return f'<div class="output">\n{page}\n</div>'
+        return f'<div class="output">\n{files.take(page)}\n</div>'
     if text := data.get("text/markdown"):
         text = text.replace("<details>", '<details markdown="1">')
         return f'<div class="output" markdown="1">\n\n{text}\n\n</div>'
     if picture := data.get("image/png"):
-        place, words = pictures.write("png", picture), data.get("text/plain", "")
-        alt = "pictures with captions" if words.startswith("<Figure") else words
-        return f'<div class="output"><img src="{place}" alt="{alt}"></div>'
+        place = files.write("png", picture)
+        return f'<div class="output"><img src="{place}" alt="figure"></div>'
     return _fence(data["text/plain"], "text")
 
 

@@ -19,6 +19,7 @@ from vtkit.files import ROOT, shown
 
 HERE = Path(__file__).parent
 PACKAGES = "VTKIT_SITE"  # a folder with the generator's packages, where the environment has none
+_MARK = ".vtkit-site"  # of a folder that may be replaced
 _INSTALL = "./run_all.sh site installs what it needs"
 
 
@@ -47,11 +48,10 @@ def build(arguments: Namespace) -> None:
     out, settings = Path(arguments.out).resolve(), dict(arguments.parameters)
     if unknown := next((name for name in settings if name not in FIELDS), None):
         raise UserError(f"-p: unknown parameter '{unknown}'{suggest(unknown, FIELDS)}")
-    if out.exists() and any(out.iterdir()) and not (out / "sitemap.xml").is_file():
+    if out.exists() and not (out / _MARK).is_file() and any(out.iterdir()):
         raise UserError(f"{shown(out)} has files that are no site; choose a new or empty folder")
     environment = _environment()
-    runs = out.with_name(f"{out.name}-runs")
-    executed = lessons.execute_all(runs, settings)
+    executed = lessons.execute_all(out.with_name(f"{out.name}.vtkit"), settings)
     with tempfile.TemporaryDirectory(prefix="vtkit-site-") as place:
         source = Path(place, "pages")
         site = pages.Site(source)
@@ -61,7 +61,9 @@ def build(arguments: Namespace) -> None:
         api.write_pages(source / "api")
         _generate(Path(place), site.menu(), environment)
         shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(Path(place, "site"), out)
+        out.mkdir(parents=True)
+        (out / _MARK).touch()
+        shutil.copytree(Path(place, "site"), out, dirs_exist_ok=True)
     print(f"site: {shown(out / 'index.html')}")
 
 

@@ -29,6 +29,7 @@ def execute_all(runs: Path, settings: Mapping[str, str]) -> dict[str, Path]:
     """Execute what is not executed yet; returns the run folder of each notebook by its path.
 
     Args:
+        runs: a folder of these runs alone; those that are out of date are removed.
         settings: of the notebooks that compute something.
 
     Raises:
@@ -64,9 +65,10 @@ def as_page(path: str, run_dir: Path, source: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
-        elif cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get(
-            "tags", ()
-        ):
+        elif "injected-parameters" in cell.metadata.get("tags", ()):
+            if given := notebook.metadata.papermill.parameters.overrides:
+                parts.append(f"> Executed for this page with `overrides = {given}`.")
+        else:
             parts.append(_fence(cell.source, "python"))
             parts += [_output(one, files) for one in cell.outputs]
     text = "\n\n".join(parts)

@@ -28,6 +28,7 @@ SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
 LONGEST = (
     "whole/test_lab.py",
     "whole/test_end_to_end.py",
+    "whole/test_site.py",
     "training/test_exact_resume.py",
     "training/test_sharded.py",
     "training/test_launch.py",

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog="run_all.sh site",
         description="Build the site of docs, notebooks and API. Notebooks 02 and 04 to 06 replay "
-        "committed runs; 00 and 01 are run, and 03 trains (about six minutes in all). Notebooks "
+        "committed runs; 00 and 01 are run, and 03 trains, which takes most of the time. Notebooks "
         "that were executed before are rendered again, unless they or the package changed.",
     )
     parser.add_argument("--out", metavar="FOLDER", default="build/site", help="default: build/site")
@@ -58,8 +58,8 @@ def build(arguments: Namespace) -> None:
         for path, run_dir in executed.items():
             site.add(path, lessons.as_page(path, run_dir, source))
         site.add_linked("README.md", *sorted(str(p) for p in Path("docs").glob("*.md")))
-        api.write_pages(source / "api")
-        _generate(Path(place), site.menu(), environment)
+        menu = site.menu(api.write_pages(source / "api"))
+        _generate(Path(place), menu, environment)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         (out / _MARK).touch()

@@ -44,16 +44,15 @@ class Site:
                 files = sorted(one.name for one in path.iterdir() if one.is_file())
                 links = (f"- [{one}]({one})" for one in files if not one.startswith("."))
                 self.add(name, "\n".join([f"# {name}", "", *links]))
-            elif path.is_file():
+            else:
                 language = _LANGUAGES.get(path.suffix, "text")
                 text = path.read_text(encoding="utf-8").rstrip()
                 self.add(name, f"# {name}\n\n```{language}\n{text}\n```")
-            else:
-                raise UserError(f"a page links to {name}, which does not exist")
 
     def add(self, name: str, text: str) -> None:
         """Add the page of a file of the repository, and what it links to."""
-        self._titles[name] = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+        heading = re.search(r"^# (.+)$", text, re.MULTILINE)
+        self._titles[name] = heading[1] if heading else name
         text, linked = self._with_links(Path(name), text)
         target = self.source / place_of(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +72,8 @@ class Site:
             if not target:
                 return before + anchor
             name = os.path.normpath(folder / target)
+            if name.startswith("..") or not os.path.exists(name):
+                raise UserError(f"{page} links to {target}, which the repository does not have")
             linked.append(name)
             return before + os.path.relpath(place_of(name), here) + anchor
 
@@ -82,8 +83,12 @@ class Site:
         whole = (part for at, part in enumerate(parts) if at % 3 < 2)
         return "".join(whole), linked
 
-    def menu(self) -> str:
-        """The menu as TOML: groups by folder, pages in the order in which links name them."""
+    def menu(self, api: list[str]) -> str:
+        """The menu as TOML: groups by folder, pages in the order in which links name them.
+
+        Args:
+            api: names of the pages in the folder ``api``.
+        """
         groups: dict[str, list[str]] = {name: [] for name in _MENU.values()}
         for name, title in self._titles.items():
             if name.endswith((".md", ".ipynb")) and name != "README.md":
@@ -92,7 +97,7 @@ class Site:
         entries = [_entry("Home", "index.md")]
         for name, pages in groups.items():
             entries.append(f"{{ {json.dumps(name)} = [{', '.join(pages)}] }}")
-        entries.insert(-1, _entry("API", "api/index.md"))
+        entries.insert(-1, f'{{ "API" = {json.dumps([f"api/{name}.md" for name in api])} }}')
         return f"[{', '.join(entries)}]"
 
 

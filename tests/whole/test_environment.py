@@ -227,7 +227,7 @@ def test_tests_are_set_up_with_the_dev_extra_which_serves_runs_too(checkout, tmp
 
 
 def test_the_site_has_an_extra_of_its_own_next_to_which_others_stay(checkout, tmp_path):
-    env = fake_environment(tmp_path / "env with space")
+    env = fake_environment(tmp_path / "env")
     for arguments in (["test"], ["site", "--out", "pages"], ["test"], ["site"], ["--seed", "1"]):
         result = shell("./run_all.sh", *arguments, cwd=checkout, VIRTUAL_ENV=str(env))
         assert result.returncode == 0, result.stderr

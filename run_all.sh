@@ -66,7 +66,9 @@ set_up() {
     rm -f "$env"/.vtkit-installed*
     "$python" -m pip install --quiet --disable-pip-version-check -c "$lock" -e "$root$extras" ||
         fail "pip could not install the packages (its message is above); run the same command again"
-    while IFS= read -r stamp; do printf '%s\n' "$wanted" > "$stamp"; done <<< "$stamp${others:+$'\n'}$others"
+    while IFS= read -r stamp; do
+        [[ -z "$stamp" ]] || printf '%s\n' "$wanted" > "$stamp"
+    done <<< "$stamp"$'\n'"$others"
     say "set-up: done"
 }
 

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         "that were executed before are rendered again, unless they or the package changed.",
     )
     parser.add_argument("--out", metavar="FOLDER", default="build/site", help="default: build/site")
-    about = "a setting of notebooks 00 to 03, such as: -p max_steps 6"
+    about = "a setting of notebooks 00, 01 and 03, such as: -p max_steps 6"
     pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
     parser.add_argument("-p", dest="parameters", help=about, **pair)
     return run(parser, build, argv)

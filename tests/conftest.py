@@ -165,6 +165,16 @@ def tiny(hunch_base: Path, mini_data: Path) -> dict:
 
 
 @pytest.fixture(scope="session")
+def whole_run(made_once, mini_data: Path):
+    """A run of all notebooks with few steps (shared/whole_run.py), one for all processes."""
+    from shared.whole_run import WholeRun
+
+    runs = made_once("whole-runs", lambda folder: None)
+    with FileLock(f"{runs}.running"):
+        return WholeRun(runs / "run", mini_data)
+
+
+@pytest.fixture(scope="session")
 def train_command():
     """``train_command(run_dir, settings, "--recipe", "sft")``: the command line of a training."""
 

@@ -13,8 +13,7 @@ import lessons
 import pages
 
 from vtkit.commands import Parser, run
-from vtkit.config.run_config import FIELDS
-from vtkit.errors import UserError, suggest
+from vtkit.errors import UserError
 from vtkit.files import ROOT, shown
 
 HERE = Path(__file__).parent
@@ -27,14 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of ``./run_all.sh site``; returns the exit status."""
     parser = Parser(
         prog="run_all.sh site",
-        description="Build the site of docs, notebooks and API. Notebooks 02 and 04 to 06 replay "
-        "committed runs; 00 and 01 are run, and 03 trains, which takes most of the time. Notebooks "
-        "that were executed before are rendered again, unless they or the package changed.",
+        description="Build the site of docs, notebooks and API. Notebooks that read runs replay "
+        "committed ones; the others are run, and 03 trains. Notebooks that were executed before "
+        "are rendered again, unless they or the package changed.",
     )
     parser.add_argument("--out", metavar="FOLDER", default="build/site", help="default: build/site")
-    about = "a setting of notebooks 00, 01 and 03, such as: -p max_steps 6"
-    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
-    parser.add_argument("-p", dest="parameters", help=about, **pair)
+    about = "show notebooks 00 to 03 as this run executed them; none is trained for the site"
+    parser.add_argument("--run", metavar="RUN", help=about)
     return run(parser, build, argv)
 
 
@@ -45,13 +43,11 @@ def build(arguments: Namespace) -> None:
         UserError: packages are missing, a notebook fails, or the generator warns of anything.
     """
     os.chdir(ROOT)
-    out, settings = Path(arguments.out).resolve(), dict(arguments.parameters)
-    if unknown := next((name for name in settings if name not in FIELDS), None):
-        raise UserError(f"-p: unknown parameter '{unknown}'{suggest(unknown, FIELDS)}")
+    out, own = Path(arguments.out).resolve(), arguments.run and Path(arguments.run).resolve()
     if out.exists() and not (out / _MARK).is_file() and any(out.iterdir()):
         raise UserError(f"{shown(out)} has files that are no site; choose a new or empty folder")
     environment = _environment()
-    executed = lessons.execute_all(out.with_name(f"{out.name}.vtkit"), settings)
+    executed = lessons.execute_all(out.with_name(f"{out.name}.vtkit"), own)
     with tempfile.TemporaryDirectory(prefix="vtkit-site-") as place:
         source = Path(place, "pages")
         site = pages.Site(source)

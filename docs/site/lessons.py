@@ -5,35 +5,34 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
-from vtkit.files import ROOT
+from vtkit.files import ROOT, shown
 from vtkit.runs.execution import StepFailed, execute
 from vtkit.runs.folder import start_run
 from vtkit.runs.steps import discover
 
 RUN = "visualthinker-mini-s0"
-REPLAYED = {"02": {"lab_steps": 0}, "04": {}, "05": {}, "06": {}}
-"""Notebooks that show committed runs, and the settings with which they do."""
+COMPUTING = ("00", "01", "02", "03")  # the others read runs, and replay committed ones
+OVERRIDES = {"02": {"lab_steps": 0}}  # replays too
 _PICTURE = re.compile(r'src="data:image/(png|jpeg|gif|webp);base64,([^"]+)"')
 _HREF = re.compile(r'href="(?![a-z]+:)([^"#]+)')
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def execute_all(runs: Path, settings: Mapping[str, str]) -> dict[str, Path]:
+def execute_all(runs: Path, run: Path | None) -> dict[str, Path]:
     """Execute what is not executed yet; returns the run folder of each notebook by its path.
 
     Args:
         runs: a folder of these runs alone; those that are out of date are removed.
-        settings: of the notebooks that compute something.
+        run: whose executed notebooks are taken as they are, of those that compute something.
 
     Raises:
-        UserError: a setting is wrong, or a notebook fails.
+        UserError: a notebook fails, or ``run`` did not execute it.
     """
     sources = hashlib.sha256()
     for path in sorted((ROOT / "vtkit").rglob("*.*")):
@@ -42,16 +41,20 @@ def execute_all(runs: Path, settings: Mapping[str, str]) -> dict[str, Path]:
     found = {}
     for step in discover():
         run_dir = runs / step.number / RUN
-        own = REPLAYED.get(step.number, settings)
+        if run and step.number in COMPUTING:
+            if not step.output(run).is_file():
+                raise UserError(f"{shown(step.output(run))} is missing; let that run finish")
+            found[str(step.path.relative_to(ROOT))] = run
+            continue
+        own = OVERRIDES.get(step.number, {})
         config = resolve_config(run_dir=str(run_dir), **own)
         key = f"{step.key(config)} {sources.hexdigest()}"
         if not step.is_done(run_dir, key):
             shutil.rmtree(runs / step.number, ignore_errors=True)
             print(f"{step.name}: running", flush=True)
             start_run(config)
-            overrides = {name: getattr(config, name) for name in own}
             try:
-                execute(step, run_dir, key, {"run_dir": str(run_dir), "overrides": overrides})
+                execute(step, run_dir, key, {"run_dir": str(run_dir), "overrides": own})
             except StepFailed as error:
                 raise UserError(str(error)) from None
         found[str(step.path.relative_to(ROOT))] = run_dir
@@ -73,7 +76,7 @@ def as_page(path: str, run_dir: Path, source: Path) -> str:
             parts += [_output(one, files) for one in cell.outputs]
     text = "\n\n".join(parts)
     for place in (run_dir, Path(os.path.relpath(run_dir, ROOT))):  # as if it were run for a reader
-        text = text.replace(str(place), f"runs/{RUN}")
+        text = text.replace(str(place), f"runs/{run_dir.name}")
     return text
 
 
@@ -110,6 +113,8 @@ class _Files:
 def _output(output: nbformat.NotebookNode, files: _Files) -> str:
     if output.output_type == "stream":
         return _fence(_COLOURS.sub("", output.text), "text")
+    if output.output_type == "error":
+        return _fence(f"{output.ename}: {output.evalue}", "text")
     data = output.data
     if page := data.get("text/html"):
         return f'<div class="output">\n{files.take(page)}\n</div>'

@@ -158,8 +158,11 @@ def write(figure: Figure, path: str | Path, **style: Any) -> None:
     with atomic_path(path) as draft:
         figure.savefig(draft, format="png", **style)
     vector, told = Path(path).with_suffix(".svg"), {"Date": None, "Title": _words(figure)}
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")  # it is laid out already
     with plt.rc_context({"svg.hashsalt": "vtkit"}), atomic_path(vector) as draft:
         figure.savefig(draft, format="svg", metadata=told, **style)
+    figure.set_layout_engine(layout)
 
 
 def _words(figure: Figure) -> str:

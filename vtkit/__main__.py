@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 ./run_all.sh lab [jupyter arguments]   set up, then open JupyterLab on copies of the notebooks
 ./run_all.sh test [pytest arguments]   set up, then run the tests
-./run_all.sh site [--out FOLDER]       set up, then build the site of docs, notebooks and API
+./run_all.sh site [--run RUN]          set up, then build the site of docs, notebooks and API
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an
 NVIDIA GPU, installing torch's CPU build into it first saves a large download.

@@ -1,4 +1,4 @@
-"""All notebooks by one command, with few steps and rows: made once for the tests that look at it."""
+"""All notebooks by one command, with few steps and rows; made once for the tests that need it."""
 
 import json
 import os

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), run the tests
-# (./run_all.sh test), or build the site (./run_all.sh site). Every option is explained by ./run_all.sh --help, which installs nothing.
+# Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), run the tests (./run_all.sh test),
+# build the site (./run_all.sh site), or do nothing else (./run_all.sh setup). Every option is explained by
+# ./run_all.sh --help, which installs nothing.
 set -euo pipefail
 
 script="${BASH_SOURCE[0]}"
@@ -18,7 +19,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
 # The first Python 3.11 or 3.12 that really starts (a version manager's stub may not).
 find_python() {
     local name
-    for name in python3.11 python3.12 python3 python; do
+    for name in python3.11 python3.12 python3 python "$root/.venv/bin/python"; do
         if "$name" -c "$supported" >/dev/null 2>&1; then command -v "$name"; return; fi
     done
     fail "no Python 3.11 or 3.12 found; install one (python.org, your package manager," \
@@ -72,7 +73,10 @@ set_up() {
     say "set-up: done"
 }
 
-if [[ "${1:-}" == test ]]; then
+if [[ "$*" == setup ]]; then
+    set_up ""
+    exit
+elif [[ "${1:-}" == test ]]; then
     shift
     set_up "[dev]"
     # All tests: two processes share the files (tests/conftest.py has their order). A part: one, which starts sooner.

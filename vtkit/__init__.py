@@ -21,6 +21,22 @@ In reading order; a package imports only from those before it:
 - mini: the miniature world and its models; may import up to benchmark, nothing imports it
 - grade: marks for exercises that students hand in          (notebooks/exercises)
 
+The names that matter, from start to end of a run:
+
+    from vtkit.config.recipes import resolve_config    # recipe, profile, seed: the settings
+    from vtkit.planning.plan import plan               # memory, disk, time, before it starts
+    from vtkit.models.loading import load              # model and processor
+    from vtkit.data.sat import load_sat                # rows to train on
+    from vtkit.data.cv_bench import load_cv_bench      # questions to score
+    from vtkit.sampling.generation import generate     # completions of a model
+    from vtkit.judging import judge                    # the verdict on a completion
+    from vtkit.judging import get_rewards              # accuracy, format, your own: what GRPO pays
+    from vtkit.training.train import train             # GRPO or SFT, resumed where it was killed
+    from vtkit.benchmark.evaluate import evaluate      # accuracy with intervals
+    from vtkit.runs.rollouts import load_rollouts      # every completion of a run, judged
+    from vtkit.aha.audit import audit                  # does the model reflect, and does it help
+    from vtkit.report.summary import write_report      # figures and tables on one page
+
 Rules of the house (tests/whole/test_architecture.py checks them, docs/development.md has more):
 
 1. A package's ``__init__.py`` is its table of contents: a docstring in reading order, no imports

@@ -25,6 +25,7 @@ EPILOG = """\
 ./run_all.sh lab [jupyter arguments]   set up, then open JupyterLab on copies of the notebooks
 ./run_all.sh test [pytest arguments]   set up, then run the tests
 ./run_all.sh site [--run RUN]          set up, then build the site of docs, notebooks and API
+./run_all.sh setup                     set up and nothing else
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an
 NVIDIA GPU, installing torch's CPU build into it first saves a large download.
@@ -138,7 +139,11 @@ def _parser() -> Parser:
 
 
 def _run(
-    steps: list["Step"], selected: list["Step"], config: "RunConfig", changed: list, force: bool
+    steps: list["Step"],
+    selected: list["Step"],
+    config: "RunConfig",
+    changed: list[list[str]],
+    force: bool,
 ) -> int:
     """Run the selected steps that are not done; returns the exit status."""
     from vtkit.runs.artifacts import FIELDS, make_missing
@@ -155,7 +160,7 @@ def _run(
             f"seed {config.seed}, in {run_dir}"
         )
         try:
-            wanted = ("model",)  # notebook 01 writes SAT's data itself
+            wanted: tuple[str, ...] = ("model",)  # notebook 01 writes SAT's data itself
             if config.train_format != "sat":
                 wanted = FIELDS
                 _say(f"{config.recipe}: without notebooks 00 to 02, which are about SAT")

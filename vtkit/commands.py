@@ -19,7 +19,7 @@ from vtkit.files import ROOT, environment, require_name
 class Parser(argparse.ArgumentParser):
     """argparse that names the nearest option when one is unknown."""
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         known, unknown = self.parse_known_args(args, namespace)
         for text in unknown:
             option = text.split("=")[0]
@@ -51,7 +51,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     about += "; with --seeds, its part before -s<seed>" if several else ""
     parser.add_argument("--run-dir", help=about)
     about = "set one parameter (--list shows all); may be repeated"
-    pairs = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
+    pairs: Any = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
     parser.add_argument("-p", dest="parameters", help=about, **pairs)
 
 

@@ -57,7 +57,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` when a known name is near, else the whole list of names."""
+    """``; did you mean 'x'?`` when a known name is near, else the whole list of names.
+
+    >>> suggest("gpro", ["grpo", "sft"])
+    "; did you mean 'grpo'?"
+    """
     known = sorted(known)
     near = nearest(shorten(name), known)
     return f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"

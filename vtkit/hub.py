@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vtkit.errors import UserError, first_line
 
@@ -34,7 +35,7 @@ def download_all(hub_id: str, revision: str) -> Path:
     """Download the parquet files of a data set; returns their folder."""
     from huggingface_hub import snapshot_download
 
-    options = {"repo_type": "dataset", "revision": revision, "allow_patterns": "*.parquet"}
+    options: Any = {"repo_type": "dataset", "revision": revision, "allow_patterns": "*.parquet"}
     with _downloading(f"the parquet files of {hub_id}"):
         return Path(snapshot_download(hub_id, **options))
 
@@ -51,7 +52,11 @@ def _downloading(what: str) -> Iterator[None]:
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell ``owner/name`` from a path below a folder of the working directory."""
+    """Tell ``owner/name`` from a path below a folder of the working directory.
+
+    >>> is_hub_id("Qwen/Qwen2-VL-2B"), is_hub_id("models/mini-base")
+    (True, False)
+    """
     return may_be_hub_id(name) and not Path(name.partition("/")[0]).is_dir()
 
 

@@ -4,16 +4,30 @@ The Wilson score interval (E. B. Wilson, JASA 22, 1927) stays inside [0, 1] and 
 nothing or everything succeeds. Differences: R. G. Newcombe, Statistics in Medicine 17 (1998).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import atanh, hypot, prod, sqrt, tanh
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, TypedDict
 
 Z = 1.96  # standard normal quantile
 
 
+class Estimate(TypedDict):
+    """A rate or a correlation with its interval and the number of cases."""
+
+    value: float | None
+    low: float
+    high: float
+    n: int
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0."""
+    """Wilson score interval of ``successes`` out of ``n``, as fractions; (0, 1) if n is 0.
+
+    >>> low, high = wilson_interval(7, 10)
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.40 to 0.89'
+    """
     if not 0 <= successes <= n:
         raise ValueError(f"successes must lie between 0 and n, got {successes} of {n}")
     if n == 0:
@@ -28,22 +42,29 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return low, high
 
 
-def proportion(successes: int, n: int) -> dict[str, float | int | None]:
-    """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None."""
+def proportion(successes: int, n: int) -> Estimate:
+    """``{"value", "low", "high", "n"}`` of a rate, for JSON; without data ``value`` is None.
+
+    >>> proportion(0, 0)
+    {'value': None, 'low': 0.0, 'high': 1.0, 'n': 0}
+    """
     low, high = wilson_interval(successes, n)
     return {"value": successes / n if n else None, "low": low, "high": high, "n": n}
 
 
-def share(flags: Iterable[Any]) -> dict[str, float | int | None]:
+def share(flags: Iterable[Any]) -> Estimate:
     """:func:`proportion` of the true ones among flags (bools, or 0 and 1)."""
     flags = list(flags)
     return proportion(int(sum(flags)), len(flags))
 
 
-def difference(after: dict, before: dict) -> dict[str, float]:
+def difference(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, float]:
     """``after`` less ``before``, two proportions with n above 0: ``{"value", "low", "high"}``.
 
     Newcombe's method 10, for independent samples; rather too wide for the same questions.
+
+    >>> points(difference(proportion(60, 100), proportion(50, 100)))
+    '+10.0 [-3.7, +23.2]'
     """
     gap = after["value"] - before["value"]
     low = gap - hypot(after["value"] - after["low"], before["high"] - before["value"])
@@ -59,6 +80,9 @@ def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[s
 
     Args:
         both, helped, hurt, neither: pairs right both times, only first, only second, never.
+
+    >>> points(paired_difference(both=50, helped=10, hurt=2, neither=38))
+    '+8.0 [+1.1, +14.7]'
     """
     if min(both, helped, hurt, neither) < 0:
         raise ValueError(f"counts must not be negative, got {(both, helped, hurt, neither)}")
@@ -66,11 +90,12 @@ def paired_difference(both: int, helped: int, hurt: int, neither: int) -> dict[s
     if n == 0:
         return {"value": None, "low": -1.0, "high": 1.0}
     first, second = proportion(both + helped, n), proportion(both + hurt, n)
-    up, down = (first["high"] - first["value"], first["value"] - first["low"])
-    second_up, second_down = (second["high"] - second["value"], second["value"] - second["low"])
-    covariance = both * neither - helped * hurt
+    one, other = (both + helped) / n, (both + hurt) / n
+    up, down = first["high"] - one, one - first["low"]
+    second_up, second_down = second["high"] - other, other - second["low"]
+    covariance = float(both * neither - helped * hurt)
     if covariance > 0:
-        covariance = max(covariance - n / 2, 0)
+        covariance = max(covariance - n / 2, 0.0)
     margins = (both + helped) * (hurt + neither) * (both + hurt) * (helped + neither)
     phi = covariance / sqrt(margins) if margins else 0.0
     gap = (helped - hurt) / n
@@ -85,7 +110,7 @@ def _combined(one: float, other: float, phi: float) -> float:
     return sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
 
 
-def correlation(first: list[float], second: list[float]) -> dict[str, float | int | None]:
+def correlation(first: list[float], second: list[float]) -> Estimate:
     """Pearson's r of paired values: ``{"value", "low", "high", "n"}``; Spearman's if given ranks.
 
     Fisher's interval. With fewer than four pairs, or without spread: None, -1 and 1.
@@ -104,7 +129,11 @@ def correlation(first: list[float], second: list[float]) -> dict[str, float | in
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float | None]:
-    """``{"mean", "sd", "min", "max"}`` of the values that are known; ``sd`` is the sample's."""
+    """``{"mean", "sd", "min", "max"}`` of the values that are known; ``sd`` is the sample's.
+
+    >>> spread([1.0, 2.0, None, 6.0])["mean"]
+    3.0
+    """
     known = [value for value in values if value is not None]
     if not known:
         return dict.fromkeys(("mean", "sd", "min", "max"))
@@ -115,25 +144,31 @@ def spread(values: Sequence[float | None]) -> dict[str, float | None]:
 NOT_RUN = "not run"
 
 
-def percent(proportion: dict[str, Any] | None) -> str:
-    """A proportion for people: ``"72% [68, 76]"``."""
+def percent(proportion: Mapping[str, Any] | None) -> str:
+    """A proportion for people: ``"72% [68, 76]"``.
+
+    >>> percent(proportion(72, 100))
+    '72.0% [62.5, 79.9]'
+    >>> percent(None)
+    'not run'
+    """
     if proportion is None or proportion["value"] is None:
         return NOT_RUN
     value, low, high = (100 * proportion[key] for key in ("value", "low", "high"))
     return f"{value:.1f}% [{low:.1f}, {high:.1f}]"
 
 
-def with_n(proportion: dict[str, Any]) -> str:
+def with_n(proportion: Mapping[str, Any]) -> str:
     """As :func:`percent`, with the number of cases: ``"72% [68, 76], n = 500"``; else "none"."""
     return f"{percent(proportion)}, n = {proportion['n']}" if proportion["n"] else "none"
 
 
-def points(gap: dict[str, float]) -> str:
+def points(gap: Mapping[str, float]) -> str:
     """A difference of two proportions for people: ``"+2.3 [+0.4, +4.1]"``, in points."""
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def at_step(score: dict[str, Any] | None) -> str:
+def at_step(score: Mapping[str, Any] | None) -> str:
     """An accuracy and the step that it was reached at: ``"72.0% at 75"``."""
     return f"{score['accuracy']['value']:.1%} at {score['step']}" if score else NOT_RUN

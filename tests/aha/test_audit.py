@@ -1,5 +1,6 @@
 """Does the audit count what it says, and give each verdict when the numbers are that verdict's?"""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,14 +11,17 @@ from vtkit.aha.audit import (
     SECTIONS,
     agreement,
     audit,
+    date_events,
     length_and_accuracy,
     paragraph,
+    save_audit,
     second_looks,
     verdict,
     within_groups,
 )
 from vtkit.aha.reflection import annotate
 from vtkit.errors import UserError
+from vtkit.runs.records import load_metrics
 from vtkit.stats import correlation, proportion
 
 LOOK = " It looks like {}. Wait, let me check again. So it is {}. </think> <answer> {} </answer>"
@@ -187,3 +191,32 @@ def test_a_run_is_audited_from_its_files(tmp_path):
     assert found["effects"] == {} and verdict(found).kind == "amplified"
     with pytest.raises(UserError, match="metrics.csv"):
         audit(tmp_path)
+
+
+def test_events_have_the_step_from_which_they_hold(tmp_path):
+    run_dir = write_fake_run(tmp_path / "run", steps=40, sft=False)
+    found = date_events(run_dir)
+    metrics = load_metrics(run_dir)
+    smooth = metrics.rolling(5, min_periods=1, center=True).mean()
+    half = metrics["html_share"].head(3).mean() / 2
+    since = found["HTML is half of what it was"]
+    assert (smooth["html_share"].loc[since:] < half).all()
+    assert not smooth["html_share"].loc[since - 1] < half
+    formed = found["9 of 10 completions are well formed"]
+    if formed is not None:
+        assert (smooth["rewards/format_reward/mean"].loc[formed:] > 0.9).all()
+    lengths = smooth["completions/mean_length"]
+    assert lengths.loc[found["completions are shortest"]] == pytest.approx(lengths.min())
+
+
+def test_an_audit_is_saved_with_its_verdict_and_its_missing_numbers(tmp_path):
+    run_dir = write_fake_run(tmp_path / "run", steps=12, sft=False)
+    effects = pd.DataFrame(
+        {"n": [40, 0], "difference": [0.25, float("nan")], "low": [0.1, -1.0], "high": [0.4, 1.0]},
+        index=["force", "insert"],
+    )
+    found = audit(run_dir, effects)
+    saved = json.loads(save_audit(run_dir, found, note="mine").read_text())
+    assert saved["verdict"] == {**verdict(found)._asdict()}
+    assert saved["note"] == "mine" and saved["agreement"] == found["agreement"]
+    assert [saved["effects"][arm]["value"] for arm in ("force", "insert")] == [0.25, None]

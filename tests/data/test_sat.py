@@ -4,12 +4,24 @@ import io
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from shared.calls import refusal
 
 from vtkit.data.bad_rows import BadRows
-from vtkit.data.sat import SAT_SCHEMA, as_asked, options_text, usable
+from vtkit.data.sat import (
+    SAT_SCHEMA,
+    as_asked,
+    find_sat,
+    load_sat,
+    options_text,
+    preview_selection,
+    read_text,
+    usable,
+    write_damaged,
+)
 from vtkit.data.selection import Selection
 
 
@@ -99,3 +111,26 @@ def test_options_text():
     assert options_text(["a", "b", "c"]) == "a, b or c"
     assert options_text(["a", "b"]) == "a or b"
     assert options_text(["a"]) == "a"
+
+
+@pytest.mark.parametrize("choice", [{"rows": 12}, {"rows": 12, "sample": "random", "seed": 3}, {}])
+def test_the_preview_of_a_selection_is_what_loading_takes(mini_data, choice):
+    path = find_sat(mini_data)
+    preview = preview_selection(read_text(path), **choice)
+    taken = load_sat(path, **choice)
+    first, last = min(taken["id"]), max(taken["id"])
+    if "sample" not in choice:
+        assert preview["numbers of those taken"] == f"{first:,} to {last:,}"
+    else:
+        assert len(taken) == 12 <= preview["usable rows"]
+    assert preview["types"] == ", ".join(sorted(set(taken["task"])))
+
+
+def test_a_spoilt_file_is_refused_or_its_rows_counted(mini_data, tmp_path):
+    path = find_sat(mini_data)
+    write_damaged(path, tmp_path / "few.parquet", rows=300, damaged=[7, 20])
+    few = load_sat(tmp_path / "few.parquet")
+    assert {7, 20}.isdisjoint(few["id"]) and len(few) <= 298
+    assert "row 7" in few.info.description
+    write_damaged(path, tmp_path / "many.parquet", rows=300, damaged=range(30))
+    assert str(tmp_path / "many.parquet") in refusal(load_sat, tmp_path / "many.parquet")

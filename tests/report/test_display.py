@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 from shared.fake_run import cut_short, pack_run, write_fake_run
@@ -90,3 +91,20 @@ def test_a_gallery_is_saved_as_png_and_as_svg_with_its_pictures_and_words(tmp_pa
     assert len(ElementTree.fromstring(first).findall(".//{*}image")) == 2
     display.image_gallery(pictures, ["a $lamp$", "two\nlines"], save_as=tmp_path / "a.png")
     assert vector.read_bytes() == first
+
+
+def test_a_gallery_wraps_each_caption_below_its_picture(tmp_path):
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    captions = ["short", "first line\nsecond line", "a caption of many words " * 4]
+    open_before = plt.get_fignums()
+    figure = display.image_gallery(
+        pictures, captions, columns=2, width=2.0, save_as=tmp_path / "gallery.png"
+    )
+    assert plt.get_fignums() == open_before, "a notebook would show it twice"
+    texts = [axis.texts[0].get_text() for axis in figure.axes]
+    assert texts[:2] == captions[:2] and max(map(len, texts[2].split("\n"))) <= 25
+    assert " ".join(texts[2].split()) == captions[2].strip()
+    tops = [axis.get_position().y1 for axis in figure.axes]
+    assert tops[0] == tops[1] > tops[2], "two columns, so the third is in the next row"
+    with Image.open(tmp_path / "gallery.png") as saved:
+        assert saved.format == "PNG" and saved.width == int(110 * figure.get_figwidth())

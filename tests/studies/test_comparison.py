@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from shared.fake_run import pack_run, write_fake_run
 
+from vtkit.errors import UserError
 from vtkit.runs import replay
 from vtkit.runs.curves import LENGTH
 from vtkit.runs.replay import unpacked
@@ -189,3 +190,49 @@ def test_spread_shows_each_seed_and_names_a_single_one():
     assert comparison.in_seeds([], ".1f") == "not run"
     assert comparison.in_seeds([1.0], ".1f") == "1.0 (1 seed)"
     assert comparison.in_seeds([3.0, -1.0, 1.0], "+.1f") == "+1.0 ± 2.0 (+3.0, -1.0, +1.0)"
+
+
+# ------------------------------------------------------------------------- overviews of all runs
+
+
+def test_the_table_of_times_counts_every_kept_run(monkeypatch):
+    monkeypatch.setattr(comparison, "MAIN_ROW", "up")
+    header, rows = comparison.time_table()
+    found = {study: (runs, middle, total) for study, runs, middle, total in rows}
+    assert header[:2] == ["study", "runs"]
+    assert {study: runs for study, (runs, _, _) in found.items()} == {
+        "rows": "2",
+        "main run, with its baseline": "2",
+    }
+    for _, middle, total in found.values():
+        assert float(total) == pytest.approx(2 * float(middle), abs=0.1)
+
+
+def test_the_overview_has_an_arrow_for_each_seed_and_says_what_was_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "DIRECTIONS_OF", {"rows": "rows"})
+    figure = comparison.draw_directions(tmp_path)
+    (axis,) = figure.axes
+    texts = [text.get_text() for text in axis.texts]
+    reported = [entry.reported for entry in entries.load_study("rows").values()]
+    for one in reported:
+        assert f"aha: {'yes' if one['aha'] else 'no'}" in texts
+    arrows = [text for text in texts if text in comparison.ARROWS.values()]
+    assert len(arrows) == len(reported) + 4, "one a report, and two seeds of two rows"
+    assert texts.count(comparison.NOT_RUN) == 1
+    assert (tmp_path / "figures" / "directions.png").is_file()
+
+
+def test_curves_of_a_row_that_does_not_exist_name_the_nearest(tmp_path):
+    with pytest.raises(UserError, match="row: no 'donw'; did you mean 'down'"):
+        comparison.draw_seeds("donw", tmp_path)
+    assert comparison.draw_seeds("never", tmp_path) is None, "not run"
+
+
+def test_the_ledger_s_table_explains_the_evidence():
+    header, rows = comparison.ledger_table()
+    column = header.index("evidence")
+    words = {row[column].partition(": ")[0] for row in rows}
+    assert rows and words <= {*comparison.EVIDENCE}
+    assert all(
+        row[column].endswith(comparison.EVIDENCE[row[column].partition(": ")[0]]) for row in rows
+    )

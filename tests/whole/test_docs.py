@@ -154,7 +154,7 @@ def test_files_named_in_code_exist(page):
 def test_the_tree_names_every_package_and_file_at_the_top_of_vtkit():
     (tree,) = [block for kind, block in BLOCK.findall(README) if not kind]
     for path in sorted((ROOT / "vtkit").iterdir()):
-        if path.name in ("__pycache__", "__init__.py"):
+        if path.name in ("__pycache__", "__init__.py", "py.typed"):
             continue
         assert re.search(rf"  {re.escape(path.name)}{'/' * path.is_dir()}\s", tree), path.name
 

@@ -210,6 +210,26 @@ def test_set_up_installs_once_per_pyproject_and_lock(checkout, tmp_path):
         assert len([call for call in calls(env) if "pip install" in call]) == times
 
 
+def test_setup_installs_and_starts_nothing(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    for _ in range(2):
+        result = shell("./run_all.sh", "setup", cwd=checkout, VIRTUAL_ENV=str(env))
+        assert result.returncode == 0, result.stderr
+    assert len(calls(env)) == 1 and calls(env)[0].endswith(f" -c requirements.lock -e {checkout}")
+
+
+def test_an_environment_of_another_tool_serves_where_no_python_is_in_path(checkout, tmp_path):
+    """As on Colab, where uv makes .venv with a Python that it keeps for itself."""
+    fake_environment(checkout / ".venv")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("dirname", "cksum", "cat", "rm"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    result = shell(BASH, "./run_all.sh", "--seed", "1", cwd=checkout, PATH=str(tools))
+    assert result.returncode == 0, result.stderr
+    assert calls(checkout / ".venv")[-1] == "-m vtkit --seed 1"
+
+
 def test_an_environment_with_vllm_keeps_the_versions_that_vllm_needs(checkout, tmp_path):
     env = fake_environment(tmp_path / "env")
     (env / "lib" / "python3.11" / "site-packages" / "vllm").mkdir(parents=True)

@@ -82,7 +82,7 @@ def test_an_executed_notebook_becomes_a_page(parts, tmp_path):
     page = parts("lessons").as_page("notebooks/09_page.ipynb", run_dir, pages)
     assert page.startswith("# Title\n\n> Executed for this page with `overrides = {'pairs': 4}`.")
     assert "````python\nprint('```')\n````" in page
-    assert "````text\n```\nruns/visualthinker-mini-s0/a\n````" in page
+    assert "````text\n```\nruns/run/a\n````" in page
     assert '<div class="output">\n<img src="pictures/09_page-1.png"> <a href="../rep' in page
     assert '<details markdown="1">' in page and "```text\n42\n```" in page and "no" not in page
     assert (pages / "notebooks" / "pictures" / "09_page-1.png").read_bytes() == b"a picture"

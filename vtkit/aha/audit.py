@@ -20,7 +20,7 @@ from vtkit.judging.statements import find_sentences
 from vtkit.judging.verdict import right_choice
 from vtkit.runs import curves, records
 from vtkit.runs.rollouts import load_rollouts
-from vtkit.stats import correlation, paired_difference, percent, points, proportion
+from vtkit.stats import Estimate, correlation, paired_difference, percent, points, proportion
 
 FEWEST = 20
 """Pairs or groups below which nothing is concluded from a comparison."""
@@ -105,7 +105,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     are proportions right, ``gain`` is their paired difference.
     """
     names = ("kept right", "kept wrong", "wrong to right", "right to wrong")
-    seen = Counter()
+    seen: Counter[tuple[bool, bool]] = Counter()
     for row in frame[frame["reflective"]].itertuples():
         choices = tuple(row.choices)
         right = right_choice(row.solution, choices)
@@ -124,7 +124,7 @@ def second_looks(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def agreement(frame: pd.DataFrame) -> dict[str, Any]:
+def agreement(frame: pd.DataFrame) -> Estimate:
     """Count how often the answer is what the thinking concluded, where both are clear."""
     both = same = 0
     for row in frame.itertuples():
@@ -156,7 +156,7 @@ def within_groups(frame: pd.DataFrame, one: str, other: str) -> dict[str, Any] |
     return {"value": gap, "low": gap - 1.96 * error, "high": gap + 1.96 * error, "n": len(counts)}
 
 
-def length_and_accuracy(metrics: pd.DataFrame) -> dict[str, Any]:
+def length_and_accuracy(metrics: pd.DataFrame) -> Estimate:
     """Correlate the ranks of mean length and accuracy over the steps from the dip on.
 
     Steps are not independent, so the interval is too narrow.

@@ -37,6 +37,9 @@ def cut_reflection(completion: str) -> Cut | None:
     It ends at a full stop, a line break or a tag; one of over 200 characters is the phrase alone.
     None if there is no phrase, its sentence was cut off, it comes after the thinking, or the text
     up to it is HTML.
+
+    >>> cut_reflection(" It is left. Wait, let me check again. No. </think> right").sentence
+    ' Wait, let me check again.'
     """
     phrases = find_reflections(completion)
     if not phrases:

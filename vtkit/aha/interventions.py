@@ -83,7 +83,13 @@ def run_interventions(
         UserError: no such prompt, a template that loses the picture, a full disk, or a ``save``
             that holds pairs of other settings.
     """
-    settings = {"prompt": prompt, "n": n, "tries": tries, "seed": seed, "questions": len(rows)}
+    settings: dict[str, Any] = {
+        "prompt": prompt,
+        "n": n,
+        "tries": tries,
+        "seed": seed,
+        "questions": len(rows),
+    }
     settings |= {"temperature": temperature, "top_k": top_k, "max_new_tokens": max_new_tokens}
     settings["arms"] = [arm for arm in ARMS if arm in arms]
     if save and Path(save).exists():
@@ -107,9 +113,10 @@ def run_interventions(
     facts = {"completions": drawn, **_insertions(tokenizer_of(processor), reflective)}
     cutters = _CUTTERS | {"other": partial(cut_thinking, sentences=facts["after"])}
     units = [
-        _Unit(row, kind, cutters[kind](completion))
+        _Unit(row, kind, cut)
         for kind in dict.fromkeys(KINDS[arm] for arm in settings["arms"])
         for row, completion in found[kind].items()
+        if (cut := cutters[kind](completion))
     ]
     pairs = _continue(draw, rows, units, settings["arms"], facts, prefilled=is_prefilled(prompt))
     frame = pa.Table.from_pylist(pairs, SCHEMA).to_pandas()
@@ -145,7 +152,7 @@ def _find(draw: _Draw, settings: dict[str, Any]) -> tuple[dict[str, dict[int, st
 
 def _insertions(tokenizer: Any, reflective: Sequence[str]) -> dict[str, Any]:
     """The reflection to insert, its placebo, and after how many sentences of a completion."""
-    own_cuts = [cut_reflection(completion) for completion in reflective]
+    own_cuts = [cut for text in reflective if (cut := cut_reflection(text))]
     own = cuts.commonest_sentence([cut.sentence for cut in own_cuts])
     before = [cuts.count_sentences(cut.before) for cut in own_cuts]
     inserted = own or REFLECTION
@@ -171,7 +178,7 @@ def _continue(
     prefilled: bool,
 ) -> list[dict[str, Any]]:
     """Continue each unit from each text that its arms put in, and judge: rows of ``SCHEMA``."""
-    added = {}
+    added: dict[tuple[_Unit, str], str] = {}
     for unit in units:
         texts = {
             "forced": cuts.forced_answer(unit.cut.before, prefilled=prefilled),
@@ -198,7 +205,9 @@ def _continue(
     ]
 
 
-def _side(question: dict, start: str, text: str, rest: str, prefilled: bool) -> dict[str, Any]:
+def _side(
+    question: dict[str, Any], start: str, text: str, rest: str, prefilled: bool
+) -> dict[str, Any]:
     """One side of a pair: ``start``, which ends in the ``text`` put in, and the rest."""
     solution = benchmark_solution(question["choices"], question["answer"])
     verdict = judge(start + rest, solution, question["choices"], prefilled=prefilled)
@@ -211,7 +220,13 @@ def _side(question: dict, start: str, text: str, rest: str, prefilled: bool) -> 
     }
 
 
-def _pair(arm: str, question: dict, unit: _Unit, treated: dict, control: dict) -> dict[str, Any]:
+def _pair(
+    arm: str,
+    question: dict[str, Any],
+    unit: _Unit,
+    treated: dict[str, Any],
+    control: dict[str, Any],
+) -> dict[str, Any]:
     return {
         "arm": arm,
         "idx": question["idx"],

@@ -72,7 +72,7 @@ def load_pairs(path: str | Path) -> pd.DataFrame:
 
 class _Settings(Record):
     n: Annotated[int, Field(ge=0)]
-    arms: list[Literal[tuple(ARMS)]]
+    arms: list[Literal[tuple(ARMS)]]  # type: ignore[valid-type]  # the keys of ARMS
 
 
 class _Notes(Record):

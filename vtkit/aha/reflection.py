@@ -14,7 +14,7 @@ from vtkit.errors import UserError
 from vtkit.judging.phrases import NARROW, find_reflections
 from vtkit.judging.styles import STYLES, is_reflective
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
-from vtkit.stats import share
+from vtkit.stats import Estimate, share
 
 
 def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def annotate(frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW) -> pd.DataF
 
 def rates(
     frame: pd.DataFrame, phrases: tuple[str, ...] = NARROW, *, by: str | None = None
-) -> dict[str, dict] | pd.DataFrame:
+) -> dict[str, Estimate] | pd.DataFrame:
     """Count how often rollouts or evaluation rows reflect, and are right when they do.
 
     The first five rates are those MAYE prints; the shares of right answers and of styles follow.
@@ -101,7 +101,7 @@ def _right(frame: pd.DataFrame) -> pd.Series:
     return frame["correct"].where(frame["correct"].notna(), paid).astype(bool)
 
 
-def _rates(frame: pd.DataFrame) -> dict[str, dict]:
+def _rates(frame: pd.DataFrame) -> dict[str, Estimate]:
     reflective, right = frame["reflective"], frame["right"]
     result = {
         "reflect": share(reflective),

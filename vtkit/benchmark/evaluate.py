@@ -30,7 +30,7 @@ from vtkit.runs.columns import ROW_SCHEMA
 from vtkit.runs.folder import locked
 from vtkit.runs.records import score_path
 from vtkit.runs.surroundings import is_main_process
-from vtkit.stats import share
+from vtkit.stats import Estimate, share
 
 if TYPE_CHECKING:
     from vtkit.sampling.generation import Completion
@@ -195,16 +195,16 @@ def _accuracies(rows: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
     }
 
 
-def _official(sources: dict[str, dict[str, Any]]) -> float | None:
+def _official(sources: dict[str, Estimate]) -> float | None:
     """``((ADE20K + COCO) / 2 + Omni3D) / 2``, from the card of nyu-visionx/CV-Bench."""
     try:
-        ade, coco, omni = (sources[name]["value"] for name in ("ADE20K", "COCO", "Omni3D"))
+        ade, coco, omni = (sources[name]["value"] or 0.0 for name in ("ADE20K", "COCO", "Omni3D"))
     except KeyError:
         return None
     return ((ade + coco) / 2 + omni) / 2
 
 
-def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, dict[str, Any]]:
+def _by(rows: Sequence[dict[str, Any]], column: str, verdict: str) -> dict[str, Estimate]:
     groups: dict[str, list[bool]] = {}
     for row in rows:
         groups.setdefault(row[column], []).append(row[verdict])

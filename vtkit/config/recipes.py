@@ -45,6 +45,10 @@ def resolve_config(
 
     Raises:
         UserError: unknown recipe, profile or key, ill-typed value, missing value, bad YAML.
+
+    >>> config = resolve_config("sft", "mini", seed=1, max_steps=20)
+    >>> config.algorithm, config.max_steps, config.run_dir
+    ('sft', 20, 'runs/sft-mini-s1-max_steps20')
     """
     for name, value in {"recipe": recipe, "profile": profile}.items():
         if not isinstance(value, str):
@@ -81,7 +85,11 @@ def name_changes(changed: Mapping[str, Any]) -> str:
 
 
 def changed_settings(config: RunConfig) -> dict[str, Any]:
-    """Every setting that recipe and profile have otherwise, without the run's identity."""
+    """Every setting that recipe and profile have otherwise, without the run's identity.
+
+    >>> changed_settings(resolve_config("sft", max_steps=20))
+    {'max_steps': 20}
+    """
     plain = _plain_values(config.recipe, config.profile)
     items = config.to_dict().items()
     return {name: own for name, own in items if name not in IDENTITY and own != plain.get(name)}

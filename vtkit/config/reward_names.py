@@ -20,13 +20,21 @@ class FromFile(NamedTuple):
 
 
 def from_file(name: str) -> FromFile | None:
-    """Take ``my_rewards.py:brevity`` apart; None for a built-in reward."""
+    """Take ``my_rewards.py:brevity`` apart; None for a built-in reward.
+
+    >>> from_file("my_rewards.py:brevity")
+    FromFile(file='my_rewards.py', function='brevity')
+    """
     found = re.fullmatch(r"(.+\.py):([^\W\d]\w*)", name)
     return FromFile(*found.groups()) if found else None
 
 
 def reward_column(name: str) -> str:
-    """A reward's column in rollouts; its mean in metrics is ``rewards/<column>/mean``."""
+    """A reward's column in rollouts; its mean in metrics is ``rewards/<column>/mean``.
+
+    >>> reward_column("accuracy"), reward_column("my_rewards.py:brevity")
+    ('accuracy_reward', 'brevity_reward')
+    """
     own = from_file(name)
     return f"{(own.function if own else name).removesuffix('_reward')}_reward"
 

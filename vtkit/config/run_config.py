@@ -1,7 +1,7 @@
 """The one flat configuration of a run: its fields, what they may hold, and its config.yaml."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
@@ -31,8 +31,9 @@ MINIATURES = ("mini", "quick")
 
 STATIC = "other"
 """``question_type`` of every static question of SAT: counting, relations, depth on one picture."""
-SUBSETS = ("static", "dynamic", "all")
-SAMPLES = ("first", "random")
+Subset = Literal["static", "dynamic", "all"]
+Sample = Literal["first", "random"]
+SUBSETS, SAMPLES = get_args(Subset), get_args(Sample)
 MODEL_TYPES = ("qwen2_vl", "qwen2")
 """``model_type`` of the models that can be trained: with pictures, and text only."""
 Rewards = Annotated[Names, AfterValidator(check_names)]
@@ -65,10 +66,10 @@ class RunConfig(Strict):
     )
     train_data: Folder = _about("training data: folder or hub id")
     train_rows: int = _about("rows to train on; 0 = all", ge=0, le=_MANY)
-    train_subset: Literal[SUBSETS] = _about(
+    train_subset: Subset = _about(
         "static questions, as published, or those in which something moves, or both", "static"
     )
-    train_sample: Literal[SAMPLES] = _about(
+    train_sample: Sample = _about(
         "the first rows of the file, as published, or random ones of all", "first"
     )
     train_types: Names = _about("only these question types; empty = all", [])
@@ -171,7 +172,7 @@ class RunConfig(Strict):
         "notebook 02: steps of each small run; 0: replay kept ones", 40, ge=0, le=_MANY
     )
     with_sft: bool = _about("notebook 03: train the supervised baseline too", True)
-    launcher: Literal[("", *LAUNCHERS)] = _about(
+    launcher: Literal[("", *LAUNCHERS)] = _about(  # type: ignore[valid-type]  # names of files
         "notebook 03: file of configs/accelerate that starts several processes; empty: this one", ""
     )
     pairs: int = _about(
@@ -227,7 +228,7 @@ class RunConfig(Strict):
 
 FIELDS = {name: field.annotation for name, field in RunConfig.model_fields.items()}
 REQUIRED = tuple(name for name, field in RunConfig.model_fields.items() if field.is_required())
-HELP = {name: field.description for name, field in RunConfig.model_fields.items()}
+HELP = {name: field.description or "" for name, field in RunConfig.model_fields.items()}
 CHOICES = {name: choices_of(annotation) for name, annotation in FIELDS.items()}
 """The words that a field may hold; empty where any value of its type will do."""
 GROUPS = {
@@ -240,14 +241,11 @@ GROUPS = {
     "samples": "single notebooks",
 }
 """Titles of groups of fields, by the first field of each."""
-SETTINGS = create_model(
-    "SETTINGS",
-    __base__=Strict,
-    **{
-        name: (Annotated[field.annotation, Field(), *field.metadata], None)
-        for name, field in RunConfig.model_fields.items()
-    },
-)
+_OPTIONAL: dict[str, Any] = {
+    name: (Annotated[field.annotation, Field(), *field.metadata], None)
+    for name, field in RunConfig.model_fields.items()
+}
+SETTINGS = create_model("SETTINGS", __base__=Strict, **_OPTIONAL)
 """The same fields, none of which is required."""
 
 

@@ -7,7 +7,7 @@ quotes); a command line's text is read as the field's type.
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
@@ -62,7 +62,11 @@ def _parsed(value: Any) -> Any:
 
 
 def split_names(value: Any) -> Any:
-    """``"a, b"`` or ``"[a, b]"`` as a list; anything else as it is."""
+    """``"a, b"`` or ``"[a, b]"`` as a list; anything else as it is.
+
+    >>> split_names("accuracy, format")
+    ['accuracy', 'format']
+    """
     if not isinstance(value, str):
         return value
     if value.strip().startswith("["):
@@ -179,8 +183,8 @@ def _user_error(
     kind, value, context = mistake["type"], mistake["input"], mistake.get("ctx", {})
     *above, key = mistake["loc"] or ("",)
     if kind in ("extra_forbidden", "invalid_key"):
-        field = model.model_fields[above[0]].annotation if above else None
-        known = field.__annotations__ if field else model.model_fields
+        field = model.model_fields[str(above[0])].annotation if above else None
+        known: Iterable[str] = field.__annotations__ if field else model.model_fields
         unknown = f"unknown key '{shorten(str(key))}'{suggest(str(key), known)}"
         return UserError(f"{_path(source, *above)}: {unknown}")
     where, ending = _path(source, *mistake["loc"]), ""
@@ -253,7 +257,7 @@ def _loader() -> type:
                 self._refuse("aliases are not read: write the value out", self.peek_event())
             return super().compose_node(parent, index)
 
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             """Refuse a key that is given twice instead of keeping the last one."""
             seen = set()
             for key, _ in node.value:

@@ -33,7 +33,7 @@ class Format(NamedTuple):
     task: str
     hub: str = ""
     revision: str = "main"
-    optional: tuple = ()
+    optional: tuple[tuple[str, pa.DataType], ...] = ()
 
     @property
     def pictured(self) -> bool:
@@ -121,11 +121,12 @@ def _task_flaw(target: int | None, numbers: list[int | None]) -> tuple[str, str]
         return "target", "is empty"
     if read_task(str(Task(target, (1, 1)))) is None:
         return "target", f"{target} has more than nine digits"
-    if len(numbers) < 2 or None in numbers:
+    known = tuple(number for number in numbers if number is not None)
+    if not 2 <= len(known) == len(numbers):
         return "nums", "has no two numbers to use"
-    if read_task(str(Task(target, tuple(numbers)))) is None:
+    if read_task(str(Task(target, known))) is None:
         return "nums", f"{numbers} has a sign or more than nine digits"
-    wrong = text_flaw(question(Task(target, tuple(numbers))))
+    wrong = text_flaw(question(Task(target, known)))
     return ("nums", wrong) if wrong else None
 
 
@@ -136,8 +137,8 @@ def as_problem(row: dict[str, Any], kind: Format) -> dict[str, Any]:
         row = {"problem": question(task), "solution": str(task)}
     answer = solution_text(row["solution"])
     choices = list(row.get("choices") or _options(row["problem"], answer))
-    if choices:
-        answer = choices[right_choice(row["solution"], choices)]
+    if (right := right_choice(row["solution"], choices)) is not None:
+        answer = choices[right]
     tagged = "<answer>" in row["solution"]
     return {
         "images": [row["image"]] if kind.pictured else [],
@@ -162,9 +163,9 @@ def _options(problem: str, answer: str) -> list[str]:
     return []
 
 
-def _listed(problem: str, labels: list[re.Match]) -> list[str]:
+def _listed(problem: str, labels: list[re.Match[str]]) -> list[str]:
     """The texts of the last labels that are written alike and go from A on."""
-    run: list[re.Match] = []
+    run: list[re.Match[str]] = []
     for label in labels:
         style = label[1] + label[3]
         if label[2] in "Aa":

@@ -96,7 +96,7 @@ def _is_whole_png(encoded: bytes) -> bool:
     """Tell whether chunks with the right check sums, some of them data, lead to the last one."""
     view, place, data = memoryview(encoded), 8, False
     while place + 12 <= len(view):
-        length, kind = int.from_bytes(view[place : place + 4]), view[place + 4 : place + 8]
+        length, kind = int.from_bytes(view[place : place + 4]), bytes(view[place + 4 : place + 8])
         end = place + 8 + length
         if zlib.crc32(view[place + 4 : end]) != int.from_bytes(view[end : end + 4]):
             return False

@@ -56,7 +56,7 @@ def restrict(folder: Path, seconds: int) -> None:
         path = os.path.realpath(os.fsdecode(place))
         return path not in allowed and os.path.commonpath([own, path]) != own
 
-    def watch(event: str, details: tuple) -> None:
+    def watch(event: str, details: tuple[Any, ...]) -> None:
         if event in ("os.fork", "os.forkpty"):
             os._exit(_FORKS)
         if event in _PROCESSES:  # libraries that ask for one do without
@@ -88,6 +88,7 @@ def run_limited(command: Sequence[str], folder: Path, message: str, seconds: int
         stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
+        assert process.stdin
         with process.stdin as given:
             given.write(message.encode())
         return _watch(process, WAIT * seconds) or _ending(process)
@@ -97,13 +98,14 @@ def run_limited(command: Sequence[str], folder: Path, message: str, seconds: int
         _end(process)
 
 
-def _watch(process: subprocess.Popen, seconds: int) -> str | None:
+def _watch(process: subprocess.Popen[bytes], seconds: int) -> str | None:
     """Read and drop what a process prints, until it closes its output."""
+    assert (output := process.stdout)
     printed, until = 0, time.monotonic() + START
     while (left := until - time.monotonic()) > 0:
-        if not select.select([process.stdout], [], [], left)[0]:
+        if not select.select([output], [], [], left)[0]:
             break
-        if not (text := os.read(process.stdout.fileno(), 2**16)):
+        if not (text := os.read(output.fileno(), 2**16)):
             return None
         until = until if printed else time.monotonic() + seconds  # it is ready
         if (printed := printed + len(text)) > OUTPUT:
@@ -111,7 +113,7 @@ def _watch(process: subprocess.Popen, seconds: int) -> str | None:
     return _SLOW
 
 
-def _ending(process: subprocess.Popen) -> str | None:
+def _ending(process: subprocess.Popen[bytes]) -> str | None:
     """Say how a process ended that has closed its output; None if all is well."""
     try:
         status = process.wait(timeout=1)
@@ -122,11 +124,12 @@ def _ending(process: subprocess.Popen) -> str | None:
     return _REASONS.get(status) or (status and "its process ended before its tests") or None
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and those of its session, and drop its output."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
     process.wait()
+    assert process.stdout
     process.stdout.close()

@@ -92,7 +92,7 @@ def _graded(
     assignment = None
     try:
         notebook = read_submission(path, sorted(known))
-        assignment = known[assignment_of(notebook)]
+        assignment = known[str(assignment_of(notebook))]  # one of them: it was read
         cells = code_cells(notebook, nbformat.read(assignment.copy, nbformat.NO_CONVERT))
         marks = _examined(assignment, cells, place, seconds)
     except (UserError, OSError) as error:

@@ -72,6 +72,9 @@ def find_answer(completion: str, choices: Sequence[str] = (), *, prefilled: bool
     Args:
         choices: their texts, the first one being option A. Without any, ``text`` is the answer.
         prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
+
+    >>> find_answer(" So </think> the answer is <answer>12</answer>").text
+    '12'
     """
     seen, places = visible(completion)
     answer = _Judge(first_turn(seen), tuple(choices), prefilled).answer()
@@ -117,7 +120,11 @@ class _Judge:
         if self.choices and (likely := _LIKELY.match(self.text, start, end)):
             start = likely.end()
         stated = self._stated(start, end)
-        found = [self.reader.commit(*span, "block") for *span, kind in stated if kind != "weak"]
+        found = [
+            self.reader.commit(first, last, "block")
+            for first, last, kind in stated
+            if kind != "weak"
+        ]
         if found and found[-1].match.why != "nothing" and not self._contradiction(found):
             return found[-1]
         if end - start > MAX_PHRASE and (said := prose.find_claims(self.reader, start, end)):
@@ -130,7 +137,7 @@ class _Judge:
         What may be a heading or a step does not count before what is stated outright.
         """
         places = [place for span in spans for place in self._stated(*span)]
-        found = []
+        found: list[Commitment] = []
         for start, end, kind in places:
             commit = self.reader.commit(start, end, "boxed" if kind == "boxed" else "statement")
             dropped = ("nothing", "several") if kind == "ticked" else ("nothing",)
@@ -296,7 +303,7 @@ class _Judge:
         cue = CORRECTION.search(self.text, start, end)
         if cue is None:
             return None
-        resumed = _BREAK.match(self.text, cue.end(), end).end()
+        resumed = next(_BREAK.finditer(self.text, cue.end(), end)).end()  # perhaps at once
         spans = find_sentences(self.text, resumed, end)[:_MAX_SENTENCES]
         if spans and is_cut_off(self.text[:end]):
             spans.pop()

@@ -37,7 +37,7 @@ def prepare(choices: tuple[str, ...]) -> Choices:
     for place, key in enumerate(keys):  # "night stand" is also written "nightstand"
         if len(key) > 1:
             places.setdefault(("".join(key),), place)
-    starts: dict[str, list] = {}
+    starts: dict[str, list[tuple[tuple[str, ...], int | None]]] = {}
     for key in sorted(places, key=len, reverse=True):
         starts.setdefault(key[0], []).append((key, places[key]))
     return Choices(exact, starts, keys, _kind(keys), len(choices), tuple(map(bare, choices)))
@@ -71,15 +71,13 @@ _LETTER = re.compile(r"[\s*(\[<]{0,4}([A-Za-z])[\s*)\]>.:]{0,4}")
 def by_letter(phrase: str, index: Choices) -> int | None:
     """The place of a letter that is all of a phrase, or is before its choice: "(I)", "B. lamp"."""
     label = _LETTER.fullmatch(phrase) or _LABEL.fullmatch(phrase)
-    place = index.size
-    if label:
-        place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
-    alone = label is not None and label.re is _LETTER
-    return (
-        place
-        if 0 <= place < index.size and (alone or bare(label[2]) == index.texts[place])
-        else None
-    )
+    if label is None:
+        return None
+    place = int(label[1]) - 1 if label[1].isdigit() else ord(label[1].lower()) - ord("a")
+    if not 0 <= place < index.size:
+        return None
+    alone = label.re is _LETTER
+    return place if alone or bare(label[2]) == index.texts[place] else None
 
 
 def _kind(keys: tuple[tuple[str, ...], ...]) -> str:

@@ -107,7 +107,7 @@ def answers(sentence: str, choices: tuple[str, ...]) -> bool:
     return claimed and statements.is_meant(sentence)
 
 
-def _is_named_after(sentence: str, claim: re.Match, choices: tuple[str, ...]) -> bool:
+def _is_named_after(sentence: str, claim: re.Match[str], choices: tuple[str, ...]) -> bool:
     """Tell whether an "it is" calls something a choice, or the best: not "it is made of wood"."""
     rest = sentence[claim.end() :]
     subject = claim[0].lower().startswith("it") and prepare(choices).kind == "thing"
@@ -152,7 +152,7 @@ def closes(before: str, sentence: str, choices: tuple[str, ...]) -> Match | None
     if index.size == 2 and FARTHER.search(sentence):
         return None  # which of two is closer
     if not before:
-        full = short and not _WORST.search(sentence) and _opening(sentence, choices)
+        full = bool(short and not _WORST.search(sentence) and _opening(sentence, choices))
     else:
         full = len(key) > 1 and set(key) <= set(key_words(sentence))
     head = bare(sentence).removesuffix(index.texts[place])
@@ -226,8 +226,8 @@ def _predicate(sentence: str, choices: tuple[str, ...]) -> Match | None:
             continue  # "it comes last"
         if match.plain and match.choice is not None:
             return match
-        if match := _opening(rest, choices):
-            return match
+        if opening := _opening(rest, choices):
+            return opening
     return None
 
 
@@ -241,7 +241,9 @@ def _subject(sentence: str, choices: tuple[str, ...]) -> Match | None:
     if index.size == 2 and FARTHER.search(sentence):
         return None  # which of two is closer
     match = _opening(_ONLY.sub("", sentence), choices, whole=False)
-    return match if match and compares(sentence, choices[match.choice]) else None
+    if match is None or match.choice is None:
+        return None
+    return match if compares(sentence, choices[match.choice]) else None
 
 
 def _opening(phrase: str, choices: tuple[str, ...], *, whole: bool = True) -> Match | None:

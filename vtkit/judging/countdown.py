@@ -9,7 +9,7 @@ examples/data_preprocess/countdown.py (wording), verl/utils/reward_score/countdo
 import ast
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ MAX_CHARS = 200  # of an expression: six numbers with brackets are 60
 _TASK = re.compile(r"(-?\d{1,9}) from (\d{1,9}(?:, \d{1,9})+)")
 _ARITHMETIC = re.compile(r"[-+*/()\d ]+")
 _NUMBER = re.compile(r"\d+")
-_OPERATIONS = {
+_OPERATIONS: dict[type[ast.AST], Callable[..., Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -57,6 +57,9 @@ def solves(text: str, task: Task) -> bool:
     """Tell whether the text is an expression of exactly the task's numbers with its value.
 
     ``44 - 19 = 25``, ``25 = 44 - 19`` and signs of print and LaTeX (``×``, ``$``) are fine, too.
+
+    >>> solves("(44 - 19) * 2", Task(50, (44, 19, 2)))
+    True
     """
     for sign, meant in _LATEX:
         text = text.replace(sign, meant)
@@ -82,7 +85,7 @@ def _value(text: str, numbers: Sequence[int]) -> Fraction | None:
 
 def _work_out(node: ast.AST) -> Fraction:
     """The exact value of a parsed expression; LookupError if it is more than arithmetic."""
-    if isinstance(node, ast.Constant):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return Fraction(node.value)
     if isinstance(node, ast.UnaryOp):
         return _OPERATIONS[type(node.op)](_work_out(node.operand))
@@ -95,6 +98,10 @@ def published_score(completion: str, task: Task) -> float:
     """TinyZero's reward: 1.0 right, 0.1 an answer in tags, 0.0 none.
 
     Only the last block on the last line counts: a line break after the answer voids it.
+
+    >>> task = Task(25, (44, 19))
+    >>> published_score("<answer>44 - 19</answer>", task), published_score("25", task)
+    (1.0, 0.0)
     """
     blocks = re.findall(r"<answer>(.*?)</answer>", completion.split("\n")[-1])
     if not blocks:

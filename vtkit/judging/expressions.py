@@ -33,9 +33,9 @@ def same(one: str, other: str) -> bool:
         return True
     decimals = [text for text in (one, other) if NUMBER.fullmatch(text)]
     slack = _slack(decimals[0]) if len(decimals) == 1 else 0.0
-    exact = as_fraction(one), as_fraction(other)
-    if None not in exact:
-        return abs(exact[0] - exact[1]) <= slack
+    first, second = as_fraction(one), as_fraction(other)
+    if first is not None and second is not None:
+        return abs(first - second) <= slack
     try:
         pairs = [(_evaluate(_tree(one), at), _evaluate(_tree(other), at)) for at in _VARIABLES]
         far = (abs(a - b) - max(slack, _EXACT * abs(a), _EXACT * abs(b)) for a, b in pairs)

@@ -199,7 +199,7 @@ def _bare(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".*\"' ")
 
 
-def _other_letter(label: re.Match) -> bool:
+def _other_letter(label: re.Match[str]) -> bool:
     """Tell whether a label's explanation goes on to name another letter: "A and B"."""
     rest = label[2] if label.re is _LABELLED else ""
     return bool(re.match(r"\W*(?:or|and)\b|.*(?<![\w.])[(]?[A-H][).](?=\s|$)", rest, re.DOTALL))
@@ -234,9 +234,9 @@ def _first_clause(answer: str) -> str | None:
     answer = _OPENING.sub("", answer.strip())
     short = _REMARK.sub("", answer)
     clause = _CUT.split(short, maxsplit=1)[0]
-    for rest in (short.removeprefix(clause), answer.removeprefix(short)):
-        other = next(filter(None, (part.strip() for part in _CUT.split(rest))), "")
-        if _DOUBT.match(rest):
+    for tail in (short.removeprefix(clause), answer.removeprefix(short)):
+        other = next(filter(None, (part.strip() for part in _CUT.split(tail))), "")
+        if _DOUBT.match(tail):
             return None  # "5, maybe 6"
         if (rival := read_value(other)) and not _is_restated(clause, rival):
             return None  # "5, 6"

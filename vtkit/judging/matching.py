@@ -3,9 +3,6 @@
 Whole choices are looked for among the phrase's words, longest first. A choice that is negated
 ("not left") or only compared with ("closer than the lamp") is rejected; a hedge, a list, or a
 number outside the choices names nothing.
-
-    match_choice("(B) right", ("left", "right")).choice      # 1
-    match_choice("left or right", ("left", "right")).why     # "hedge"
 """
 
 import re
@@ -52,6 +49,13 @@ def match_choice(phrase: str, choices: tuple[str, ...], *, lettered: bool = True
     """Find the one choice that ``phrase`` commits to, by text, letter or ordinal.
 
     ``lettered``: False if the choices were not shown, so no letter or ordinal can mean one.
+
+    >>> match_choice("(B) right", ("left", "right")).choice
+    1
+    >>> match_choice("left or right", ("left", "right")).why
+    'hedge'
+    >>> match_choice("not left", ("left", "right")).why
+    'rejected'
     """
     if len(phrase) > MAX_PHRASE:
         return Match(None, "nothing")

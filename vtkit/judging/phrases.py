@@ -75,6 +75,10 @@ def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple
     """Find the ``(start, end)`` spans of phrases that are meant, in order. Linear in time.
 
     With this kit's lists also those of claims that later ones replace (:mod:`.turns`).
+
+    >>> text = " It is left. Wait, let me check again. It is right."
+    >>> [text[start:end] for start, end in find_reflections(text)]
+    ['Wait', 'check again', 'It is right.']
     """
     lower = text.translate(_LOWER)
     spans = [match.span() for match in _pattern(phrases).finditer(lower)]
@@ -130,7 +134,7 @@ def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     for phrase in phrases:
         for opening in _openings(phrase):
             letter, before, rest = _expression(opening)
-            word = _WORD.match(rest).group()
+            word = next(_WORD.finditer(rest))[0]  # perhaps empty
             by_word = by_letter.setdefault(letter, {})
             by_word.setdefault(before + word, []).append(rest.removeprefix(word))
     branches = [
@@ -163,7 +167,7 @@ def _openings(phrase: str) -> list[str]:
 def _expression(phrase: str) -> tuple[str, str, str]:
     """A phrase in the file's notation: its first letter, and what is before and after it."""
     body = phrase.strip(",+").removesuffix("?")
-    letter, *_ = body
+    letter = body[0]
     words = "".join(map(_words, _ITEM.findall(body))).removeprefix(r"\s+" + letter)
     gap = r"[ \t]" if _is_spaced(letter) else ""
     before = rf"(?<!\w{gap}{letter})" if phrase.startswith(",") else ""

@@ -32,6 +32,8 @@ def load_function(name: str) -> Callable[..., Any]:
             call; the line is named.
     """
     own = from_file(name)
+    if own is None:
+        raise ValueError(f"not a function in a file: {name}")
     where = f"rewards: {own.file}"
     path = user_path(own.file)
     module = _run(path, _read(path, own.file), where)
@@ -43,8 +45,8 @@ def load_function(name: str) -> Callable[..., Any]:
     wrong, names = _takes(function)
     if wrong:
         code = getattr(function, "__code__", None)
-        here = code is not None and code.co_filename == str(path)
-        line = f", line {code.co_firstlineno}" if here else ""
+        here = code if code is not None and code.co_filename == str(path) else None
+        line = f", line {here.co_firstlineno}" if here else ""
         raise UserError(f"{where}{line}: {own.function} {wrong}")
     if names is None:
         return function
@@ -61,7 +63,9 @@ def versions(names: Sequence[str]) -> dict[str, str]:
 def line_in(path: Path, error: BaseException) -> str:
     """``", line 7"`` for an error that was raised in a file or below it, else ``""``."""
     places = traceback.walk_tb(error.__traceback__)
-    lines = [number for frame, number in places if frame.f_code.co_filename == str(path)]
+    lines: list[int | None] = [
+        number for frame, number in places if frame.f_code.co_filename == str(path)
+    ]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
     return f", line {lines[-1]}" if lines else ""

@@ -23,7 +23,7 @@ from vtkit.judging.reward_files import line_in, load_function
 from vtkit.judging.verdict import FORMAT_VERDICTS, check_format, decide, solution_text
 
 Completions = Sequence[str] | Sequence[Sequence[dict[str, str]]]
-Reward = Callable[..., list[float | None]]
+Reward = Callable[..., Sequence[float | None]]
 Log = Callable[[str, float], None] | None
 """TRL's ``log_metric``; gets the share of completions by outcome."""
 
@@ -47,6 +47,9 @@ def accuracy_reward(
     """1.0 where the completion's final answer is the right one, else 0.0; logs ``answers/<rule>``.
 
     ``solution``, ``choices`` and ``prefilled`` are as in :func:`vtkit.judging.verdict.judge`.
+
+    >>> accuracy_reward(["<answer> 3 </answer>", "It is 4."], solution=["3", "3"])
+    [1.0, 0.0]
     """
     texts = completion_texts(completions)
     options = choices if choices is not None else [None] * len(texts)
@@ -64,6 +67,9 @@ def format_reward(
     """1.0 for exactly ``<think>…</think> <answer>…</answer>``, else 0.0; logs ``format/<verdict>``.
 
     See :func:`vtkit.judging.verdict.check_format`.
+
+    >>> format_reward([" Two. </think> <answer> 2 </answer>", "2"])
+    [1.0, 0.0]
     """
     verdicts = [check_format(text, prefilled=prefilled) for text in completion_texts(completions)]
     _log(log_metric, "format", FORMAT_VERDICTS, verdicts)
@@ -87,6 +93,9 @@ def length_reward(
     """Pay for each sampled token, the end-of-text token too, with no cap: the original's ablation.
 
     The original tokenises again, with the instruct model's tokenizer.
+
+    >>> length_reward(["It is 4."], completion_ids=[[8, 3, 5, 1]])
+    [0.004]
     """
     return [per_token * len(ids) for ids in completion_ids]
 
@@ -107,13 +116,26 @@ def countdown_reward(
     completions: Completions, solution: Sequence[str], **kwargs: Any
 ) -> list[float]:
     """TinyZero's only reward, as published: :func:`vtkit.judging.countdown.published_score`."""
-    tasks = [countdown.read_task(solution_text(text)) for text in solution]
-    texts = completion_texts(completions)
-    return [countdown.published_score(*pair) for pair in zip(texts, tasks, strict=True)]
+    pairs = zip(completion_texts(completions), map(_task_of, solution), strict=True)
+    return [countdown.published_score(text, task) for text, task in pairs]
+
+
+def _task_of(solution: str) -> countdown.Task:
+    task = countdown.read_task(solution_text(solution))
+    if task is None:
+        wrong = f"{quote(solution)} is no task of countdown"
+        raise UserError(
+            f"rewards: countdown: {wrong}; take it out of rewards, or train on such data"
+        )
+    return task
 
 
 CAREFUL: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward}
-OTHERS = {"length": length_reward, "random": random_reward, "countdown": countdown_reward}
+OTHERS: dict[str, Reward] = {
+    "length": length_reward,
+    "random": random_reward,
+    "countdown": countdown_reward,
+}
 RULES = ("careful", *published.RULES)
 """``careful``, or whose rules: see :mod:`vtkit.judging.published`."""
 
@@ -146,8 +168,13 @@ def get_rewards(
     except ValueError as error:
         raise UserError(f"rewards: {error}") from None
     known = (CAREFUL if rules == "careful" else _as_published(rules)) | OTHERS
-    functions = {name: load_function(name) if from_file(name) else known[name] for name in names}
-    return [_guarded(*pair, prefilled=prefilled, seed=seed) for pair in functions.items()]
+    functions: dict[str, Reward] = {
+        name: load_function(name) if from_file(name) else known[name] for name in names
+    }
+    return [
+        _guarded(name, function, prefilled=prefilled, seed=seed)
+        for name, function in functions.items()
+    ]
 
 
 def _as_published(rules: str) -> dict[str, Reward]:

@@ -90,7 +90,7 @@ def in_digits(text: str) -> str:
 
 def _recurring(whole: str, places: str, block: str | None, bracketed: str | None) -> str:
     r"""A recurring decimal as a fraction: ``0.\overline{3}`` is 3/9."""
-    period = block or bracketed
+    period = block or bracketed or ""
     above = int((whole or "0") + places + period) - int((whole or "0") + places)
     return f"{above}/{(10 ** len(period) - 1) * 10 ** len(places)}"
 

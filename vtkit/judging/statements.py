@@ -149,7 +149,7 @@ def find_stated(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     return sorted(span for span in found if text[span[0] : span[1]].strip())
 
 
-def _is_weak(text: str, said: re.Match) -> bool:
+def _is_weak(text: str, said: re.Match[str]) -> bool:
     """Tell whether it may be a heading or a step: "Result: 5", "Total: 2 + 3"."""
     if said["total"] or said["listed"]:
         return True
@@ -157,7 +157,7 @@ def _is_weak(text: str, said: re.Match) -> bool:
     return bool(said["weak"] and not said["is"] and not _ADJECTIVE.search(before))
 
 
-def _is_heading(text: str, said: re.Match) -> bool:
+def _is_heading(text: str, said: re.Match[str]) -> bool:
     """Tell whether a list follows, not an answer: "each option:", "Solution:" and a line break."""
     if not said["weak"] or said["is"]:
         return False
@@ -233,7 +233,7 @@ def is_cut_off(text: str) -> bool:
     return _ENDED.search(text[-40:].rstrip()) is None
 
 
-def _all(pattern: re.Pattern, text: str, start: int, end: int) -> list[re.Match]:
+def _all(pattern: re.Pattern[str], text: str, start: int, end: int) -> list[re.Match[str]]:
     return list(pattern.finditer(text, start, end))[-_MAX_STATEMENTS:]
 
 

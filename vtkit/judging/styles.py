@@ -52,6 +52,9 @@ def style(text: str) -> str:
     of its words are a loop. untagged: prose without a complete ``<answer>...</answer>``.
     reflective: answered, with a ``NARROW`` phrase that is meant. Otherwise steps if the reasoning
     has more than one sentence, else direct.
+
+    >>> style("<div>It is left.</div>")
+    'html'
     """
     if is_html(text):
         return "html"
@@ -90,7 +93,8 @@ def find_loop(text: str) -> set[int]:
         return set()
     runs = list(zip(*(words[shift:] for shift in range(_RUN)), strict=False))
     counts = Counter(runs)
-    looping, until = [], 0
+    looping: list[int] = []
+    until = 0
     for place, run in enumerate(runs):
         if counts[run] >= _TIMES:
             looping.extend(range(max(place, until), place + _RUN))
@@ -119,7 +123,11 @@ def _count_sentences(text: str) -> int:
 
 
 def shares(texts: Iterable[str]) -> dict[str, float]:
-    """The style columns of ``metrics.csv`` for the completions of one step, at least one."""
+    """The style columns of ``metrics.csv`` for the completions of one step, at least one.
+
+    >>> {name: share for name, share in shares(["It is left.", "<p>left</p>"]).items() if share}
+    {'html_share': 0.5}
+    """
     styles, reflective = zip(*map(classify, texts), strict=True)
     return {
         "html_share": styles.count("html") / len(styles),

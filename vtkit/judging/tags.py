@@ -66,7 +66,7 @@ def take_apart(text: str, *, prefilled: bool) -> Parts:
 class _Scan:
     """One pass over the tags. ``mark`` is where the current stretch of text began."""
 
-    def __init__(self, text: str, tags: list[re.Match], prefilled: bool):
+    def __init__(self, text: str, tags: list[re.Match[str]], prefilled: bool):
         thinks = [tag for tag in tags if tag["think"]]
         self.text, self.parts = text, Parts()
         self.last_close = max((tag.start() for tag in thinks if tag["close"]), default=-1)

@@ -121,7 +121,9 @@ def find_turns(text: str) -> list[Span]:
     turns = {*_names(sentences), *_counts(sentences), *_sides(sentences), *_answers(text)}
     turns |= {*_denied(sentences), *_doubted(sentences)}
     turns |= {found.span() for found in islice(_MIDWAY.finditer(text, 0, end), 8)}
-    return sorted((_WORD.search(text, start).start(), stop) for start, stop in turns)
+    return sorted(
+        (word.start(), stop) for start, stop in turns if (word := _WORD.search(text, start))
+    )
 
 
 Sentences = list[tuple[int, int, str]]
@@ -150,7 +152,9 @@ def _setting(clause: str) -> tuple[str, str]:
         return (symbol[1], number[1]) if symbol and number else ("", "")
     said = _IS.match(clause)
     number = _ALONE.fullmatch(said["rest"]) if said else None
-    name = _LEAD.sub("", said["name"]).strip().lower() if number else ""
+    if said is None or number is None:
+        return "", ""
+    name = _LEAD.sub("", said["name"]).strip().lower()
     return ("", "") if _NO_NAME.match(name) else (name, number[1])
 
 

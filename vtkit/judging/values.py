@@ -113,8 +113,9 @@ def read_value(text: str) -> Value | None:
     if named or (len(sides) > 1 and _WORDS.fullmatch(sides[0])):
         name = re.sub(r"[\s{}°]", "", sides[0]) if named else ""
         sides = sides[1:]
-    values = [_side(side) for side in sides]
-    if None in values:
+    read = [_side(side) for side in sides]
+    values = [value for value in read if value is not None]
+    if len(values) < len(read):
         return None
     if all(same_value(*pair) for pair in pairwise(values)):
         unit = next((value.unit for value in values if value.unit), "")
@@ -153,8 +154,8 @@ def _side(text: str) -> Value | None:
     parts = _SEPARATORS.split(inside)
     if len(parts) == 1 and form != "{}":
         form = ""
-    items = [_item(part.strip()) for part in parts]
-    return None if None in items else Value(tuple(items), form, unit)
+    items = [item for part in parts if (item := _item(part.strip())) is not None]
+    return Value(tuple(items), form, unit) if len(items) == len(parts) else None
 
 
 def _item(text: str) -> str | None:
@@ -168,13 +169,17 @@ def _item(text: str) -> str | None:
     return text if readable and depth <= _MAX_DEPTH else None
 
 
-def _mixed(found: re.Match) -> str:
+def _mixed(found: re.Match[str]) -> str:
     whole, above, below = filter(None, found.groups())
     return rf"({whole}+\frac{{{above}}}{{{below}}})"
 
 
 def same_value(said: Value, meant: Value) -> bool:
-    """Compare values, with units and names where both have one; sets and lists without order."""
+    """Compare values, with units and names where both have one; sets and lists without order.
+
+    >>> same_value(read_value("1/2"), read_value("0.5"))
+    True
+    """
     units = {said.unit, meant.unit} - {"", "unit", "unit2", "unit3"}
     if len(units) > 1:
         return False
@@ -206,12 +211,12 @@ def rounds(said: Value, meant: Value) -> bool:
     """Tell whether a number is another one to its last place, percent or not: 33.3 % and 1/3."""
     if len(said.items) > 1 or not NUMBER.fullmatch(said.items[0]):
         return False
-    numbers = as_fraction(said.items[0]), as_fraction(meant.items[0])
-    if None in numbers:
+    number, target = as_fraction(said.items[0]), as_fraction(meant.items[0])
+    if number is None or target is None:
         return False
     scale = 100 if said.unit == "%" != meant.unit else 1
     slack = Fraction(1, 2 * 10 ** len(said.items[0].partition(".")[2]))
-    return abs(numbers[0] - numbers[1] * scale) <= slack
+    return abs(number - target * scale) <= slack
 
 
 def _is_share(value: Value) -> bool:

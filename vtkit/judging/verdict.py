@@ -30,6 +30,11 @@ def check_format(completion: str, *, prefilled: bool = True) -> str:
 
     ``tags``: one is missing, repeated, misspelt or out of order; ``between``: text between the
     blocks or before them; ``empty``: a block without content; ``trailing``: text after the answer.
+
+    >>> check_format(" I see two. </think> <answer> 2 </answer>")
+    'good'
+    >>> check_format(" I see two. </think> <answer> 2 </answer> Bye.")
+    'trailing'
     """
     text = completion
     if prefilled and not text.startswith("<think>"):
@@ -87,6 +92,12 @@ def judge(
         choices: their texts. Without any, the answer must be the solution's text and nothing more
             (case, articles, punctuation and number words aside).
         prefilled: the prompt ended in ``<think>``, so the completion starts inside the thinking.
+
+    >>> verdict = judge(" Hm. </think> <answer> left </answer>", "left", ["right", "left"])
+    >>> verdict.correct, verdict.choice, verdict.rule, verdict.format
+    (True, 1, 'block', 'good')
+    >>> judge("It could be left or right.", "left", ["right", "left"]).correct
+    False
     """
     choices = () if choices is None else tuple(choices)
     (choice, text, span, rule), correct = decide(completion, solution, choices, prefilled)
@@ -138,7 +149,11 @@ def benchmark_solution(choices: Sequence[str], answer: str) -> str | int:
 
 
 def answer_index(answer: str) -> int:
-    """``"(A)"`` is 0."""
+    """``"(A)"`` is 0.
+
+    >>> answer_index("(C)")
+    2
+    """
     letter = answer.strip("() ").upper()
     if len(letter) != 1 or not "A" <= letter <= "Z":
         raise UserError(f"answer: expected a letter in brackets such as (B), got {answer!r}")
@@ -149,14 +164,18 @@ def unpayable(solution: str | int, choices: Sequence[str] = ()) -> str | None:
     """Say which honest answer to a question would not be paid; None if all are.
 
     They are the right choice's text, its letter, and both; without choices, the solution itself.
+
+    >>> unpayable("up", ["left", "right"])
+    'is not among the choices'
     """
     place = solution if isinstance(solution, int) else right_choice(solution, choices)
     if choices and place is None:
         return "is not among the choices"
-    texts = [choices[place]] if choices else [solution_text(str(solution))]
-    if choices:
+    if not choices or place is None:
+        texts = [solution_text(str(solution))]
+    else:
         letter = chr(ord("A") + place)
-        texts += [letter, f"{letter}. {texts[0]}"]
+        texts = [choices[place], letter, f"{letter}. {choices[place]}"]
     for text in texts:
         answer = find_answer(f"</think><answer>{text}</answer>", tuple(choices))
         if not is_right(answer, solution, choices):
@@ -173,6 +192,9 @@ def solution_text(solution: str) -> str:
     """The answer in a solution: ``<answer>left</answer>`` as the original writes it, or bare.
 
     Or in a sentence, as open-r1-multimodal's: "The correct answer is B".
+
+    >>> solution_text("<answer>left</answer>"), solution_text("The correct answer is B.")
+    ('left', 'B')
     """
     blocks = _SOLUTION.findall(solution)
     text = blocks[-1] if blocks else solution.strip()

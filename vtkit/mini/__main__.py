@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from vtkit.commands import Parser, run, seed_number
@@ -49,6 +50,7 @@ def _make(args: argparse.Namespace) -> None:
         writers = (files.write_problems, text.write_files)
         _show(dict(zip(DATA[1:], writers, strict=True))[kind](**options))
     else:
+        builders: tuple[Callable[..., Path], ...]
         builders = (base_model.pretrain, instruct.tune, text_base.pretrain_text)
         print(f"saved {dict(zip(MODELS, builders, strict=True))[what](**options)}")
 

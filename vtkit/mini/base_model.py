@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -21,7 +20,7 @@ from transformers import (
 )
 
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
-from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, collate, training_loop
+from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, Batches, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
 from vtkit.models.loading import ImageOnlyProcessor, Qwen2VLImageProcessorPil
 from vtkit.models.prompts import get_template
@@ -120,7 +119,7 @@ def build_model(config: Qwen2VLConfig, seed: int = 0) -> Qwen2VLForConditionalGe
 
 
 @dataclass(eq=False)
-class Corpus(Dataset):
+class Corpus(Batches):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of documents; a step always has the same."""
 
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase

@@ -42,7 +42,7 @@ from vtkit.mini.scenes import TASKS
 from vtkit.models.loading import count_parameters, load_model, load_processor
 from vtkit.models.prompts import PREFILL
 from vtkit.rendering import templates
-from vtkit.stats import share
+from vtkit.stats import Estimate, share
 
 CHAT_STYLE = CHAT_STYLES[DEFAULT]
 
@@ -99,7 +99,7 @@ def measure_base(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     prompts = framed("base", [view.prompt() for view in views])
     pictures = [view.draw() for view in views]
     generate = partial(sample_completions, model, processor, pictures=pictures)
-    _, sampled = style_table(generate, prompts, [view.question for view in views], rng)
+    _, sampled = style_table(generate, prompts, [view.asked for view in views], rng)
     dataset.ensure_dataset(dataset.FOLDER)
     with tempfile.TemporaryDirectory() as out:
         greedy = evaluate(
@@ -120,7 +120,7 @@ def measure_text(folder: Path, n: int = 1024, seed: int = 0) -> dict[str, Any]:
     model, tokenizer, described = _load(folder, "r1_zero")
     rng = _seeded(seed)
     views = [text.make_view(rng) for _ in range(n)]
-    questions = [view.question for view in views]
+    questions = [view.asked for view in views]
     prompts = [text.document(view, "dialogue", rng)[0] for view in views]
     generate = partial(sample_completions, model, tokenizer)
     completions, sampled = style_table(generate, prompts, questions, rng, opening=f" {PREFILL}")
@@ -158,7 +158,7 @@ def _load(folder: Path, prompt: str) -> tuple[Any, Any, dict[str, Any]]:
     """A finished model, its processor or tokenizer, and the first numbers of every card."""
     losses = read_json(folder / ("tuning.json" if prompt == "instruct" else "pretraining.json"))
     model = load_model(folder).eval()
-    processor = load_processor(folder, prompt=prompt, min_pixels=PIXELS, max_pixels=PIXELS)
+    processor: Any = load_processor(folder, prompt=prompt, min_pixels=PIXELS, max_pixels=PIXELS)
     described = {
         "parameters": count_parameters(model)["total"],
         "vocabulary": len(getattr(processor, "tokenizer", processor)),
@@ -172,14 +172,16 @@ def _seeded(seed: int) -> random.Random:
     return random.Random(f"card-{seed}")
 
 
-def _notes(model: Any, tokenizer: Any, views: Sequence[corpus.View], rng: random.Random) -> dict:
+def _notes(
+    model: Any, tokenizer: Any, views: Sequence[corpus.View], rng: random.Random
+) -> dict[str, Estimate]:
     """Shares of right conclusions where the model takes notes, by task."""
     prompts = [f"{text.document(view, 'notes', rng)[0]}Notes: {view.prompt()}\n" for view in views]
     right = []
     for completion, view in zip(sample_completions(model, tokenizer, prompts), views, strict=True):
-        concluded = corpus.conclusion(view.question, view.question.answer)
+        concluded = corpus.conclusion(view.asked, view.asked.answer)
         right.append(completion.split("\nNotes:")[0].endswith(concluded))
-    return _by_task(right, [view.question.task for view in views])
+    return _by_task(right, [view.asked.task for view in views])
 
 
 def _greedy_on_test_file(model: Any, tokenizer: Any) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def _greedy_on_test_file(model: Any, tokenizer: Any) -> dict[str, Any]:
     return {"chance": round(chance, 3), **_by_task(right, rows["task"])}
 
 
-def _by_task(right: Sequence[bool], tasks: Sequence[str]) -> dict[str, dict]:
+def _by_task(right: Sequence[bool], tasks: Sequence[str]) -> dict[str, Estimate]:
     """``{"all": proportion, task: proportion, ...}``."""
     of_task = {name: compress(right, [task == name for task in tasks]) for name in TASKS}
     return {name: share(flags) for name, flags in {"all": right, **of_task}.items()}

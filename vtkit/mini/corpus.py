@@ -14,7 +14,7 @@ from PIL import Image
 from vtkit.data.sat import sat_prompt
 from vtkit.mini import scenes
 from vtkit.mini.objects import plural
-from vtkit.mini.scenes import TASKS, Question, Scene, ask, make_scene
+from vtkit.mini.scenes import TASKS, Question, Scene, Thing, ask, make_scene
 from vtkit.models.prompts import BASE_CLOSING, BASE_OPENING, IMAGE
 
 # Continuations of the R1-Zero prompt by task: shares of html and untagged answers; reflective and
@@ -75,14 +75,19 @@ class View:
     def draw(self) -> Image.Image:
         """Draw the picture, 256 x 256 RGB."""
         marked = self.question and self.wording == "cv_bench"
-        return scenes.draw_scene(self.scene, scenes.boxed(self.question) if marked else None)
+        return scenes.draw_scene(self.scene, scenes.boxed(self.asked) if marked else None)
+
+    @property
+    def asked(self) -> Question:
+        """The question of a view that has one."""
+        assert self.question is not None
+        return self.question
 
     def prompt(self) -> str:
         """Return the user's text: the question with its options."""
-        assert self.question is not None
         if self.wording == "cv_bench":
-            return scenes.cv_bench_prompt(self.question)
-        return sat_prompt(scenes.sat_question(self.question), self.question.choices)
+            return scenes.cv_bench_prompt(self.asked)
+        return sat_prompt(scenes.sat_question(self.asked), self.asked.choices)
 
 
 def make_view(rng: random.Random, limit: int = 8) -> View:
@@ -111,7 +116,7 @@ def caption(scene: Scene, rng: random.Random) -> str:
     return "".join(sentences)
 
 
-def _numbered(things: list) -> str:
+def _numbered(things: list[Thing]) -> str:
     listed = ",".join(f" ({t.cell}) {n}" for n, t in enumerate(things, 1))
     return f" The {plural(things[0].name)}{listed}."
 
@@ -189,7 +194,7 @@ def completion(question: Question, rng: random.Random, traces: Traces = DEFAULT)
 
 def notes(view: View, rng: random.Random, traces: Traces = DEFAULT) -> str:
     """A careful look at the view's question, then at another question about the same scene."""
-    text = f"Notes: {view.prompt()}" + _note(view.question, rng, traces)
+    text = f"Notes: {view.prompt()}" + _note(view.asked, rng, traces)
     if second := ask(view.scene, rng.choice(HARD_TASKS), rng):
         asked = sat_prompt(scenes.sat_question(second), second.choices)
         text += f"\nNotes: {asked}" + _note(second, rng, traces)

@@ -109,7 +109,7 @@ def write_missing(files: Iterable[Drawn], progress: bool) -> None:
         UserError: a file is not the same, before any is written; or one cannot be written.
     """
     with tempfile.TemporaryDirectory() as place:
-        drawn = {}
+        drawn: dict[Path, Path] = {}
         for path, rows, schema, n in files:
             new, name = Path(place, str(len(drawn))), f"{path.parent.name}/{path.name}"
             shown = tqdm(rows, total=n, desc=f"drawing {name}", unit="row", disable=not progress)
@@ -157,7 +157,9 @@ def _sat_rows(world: World, n: int) -> Iterator[dict[str, Any]]:
         yield _moved_row(world)
 
 
-def _sat_row(pictures: list[Image.Image], question: str, answers: list[str], kind: str) -> dict:
+def _sat_row(
+    pictures: list[Image.Image], question: str, answers: list[str], kind: str
+) -> dict[str, Any]:
     return {
         "image_bytes": [jpeg(picture) for picture in pictures],
         "question": question,

@@ -16,7 +16,7 @@ from vtkit.judging.styles import STYLES
 from vtkit.mini import corpus
 from vtkit.mini.replications import chats
 from vtkit.mini.scenes import Question
-from vtkit.stats import proportion, share
+from vtkit.stats import Estimate, proportion, share
 
 MAX_NEW_TOKENS = 128
 
@@ -47,7 +47,9 @@ def sample_completions(
     batch: int = 128,
 ) -> list[str]:
     """Sample completions at temperature 1 over the whole vocabulary, as GRPO does, or greedily."""
-    draw = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+    draw: dict[str, Any] = {"do_sample": False}
+    if not greedy:
+        draw = {"do_sample": True, "temperature": 1.0, "top_k": 0}
     if pictures is not None:
         draw["suppress_tokens"] = [processor.image_token_id]
     completions = []
@@ -68,7 +70,7 @@ def style_table(
     questions: Sequence[Question],
     rng: random.Random,
     opening: str = "",
-) -> tuple[list[str], dict[str, dict]]:
+) -> tuple[list[str], dict[str, dict[str, Estimate]]]:
     """Measure share and accuracy of each style, and the accuracy when a second look is forced.
 
     Returns the completions, and ``{style: {"share": proportion, "right": proportion}}``; the entry
@@ -76,7 +78,7 @@ def style_table(
     """
     completions = generate(prompts)
     judged = _verdicts(completions, questions, prefilled=not opening)
-    table = {}
+    table: dict[str, dict[str, Estimate]] = {}
     for name, n in Counter(verdict.style for verdict in judged).most_common():
         right = _share_right([verdict for verdict in judged if verdict.style == name])
         table[name] = {"share": proportion(n, len(prompts)), "right": right}
@@ -138,5 +140,5 @@ def _verdicts(
     ]
 
 
-def _share_right(judged: Sequence[Verdict]) -> dict[str, Any]:
+def _share_right(judged: Sequence[Verdict]) -> Estimate:
     return share(verdict.correct is True for verdict in judged)

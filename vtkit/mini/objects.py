@@ -4,18 +4,19 @@ Each has its own colour and outline, to differ at the 12 x 12 pixels that the mo
 """
 
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
 SUPERSAMPLING = 4
 INK = (40, 36, 44)
-_EDGE = {"outline": INK, "width": 2 * SUPERSAMPLING}
+_EDGE: dict[str, Any] = {"outline": INK, "width": 2 * SUPERSAMPLING}
 _BROWN, _GREEN, _BLACK, _TEAL, _SILVER = (
     (134, 78, 38), (34, 150, 60), (38, 38, 46), (0, 168, 170), (150, 166, 178),
 )  # fmt: skip
 # Strokes from back to front: what, points on a board of 100 x 100, colour, and then the width of
 # a line or ring, or the radius of a box's corners.
-_STROKES = {
+_STROKES: dict[str, list[tuple[Any, ...]]] = {
     "lamp": [
         ("line", (50, 50, 50, 88), INK, 7),
         ("box", (28, 84, 72, 94), (110, 90, 40), 4),
@@ -106,7 +107,11 @@ def sprite(name: str, size: int) -> Image.Image:
 
 
 def _draw_stroke(
-    draw: ImageDraw.ImageDraw, kind: str, points: tuple[int, ...], colour: tuple, size: int = 0
+    draw: ImageDraw.ImageDraw,
+    kind: str,
+    points: tuple[int, ...],
+    colour: tuple[int, ...],
+    size: int = 0,
 ) -> None:
     scaled, size = [value * SUPERSAMPLING for value in points], size * SUPERSAMPLING
     if kind == "line":

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,13 @@ def positions(length: int, before: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=1)[:, None, :length]).long()
 
 
+class Batches(Dataset[dict[str, torch.Tensor]]):
+    """The batches of a training, made by :func:`collate`; a step always has the same."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
 def collate(
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
     documents: Sequence[Document],
@@ -50,12 +58,13 @@ def collate(
         ``input_ids`` (B, L), ``labels`` (B, L; pictures, prompts and padding ignored) and, with
         pictures, ``pixel_values`` (B x 64 patches, values) and ``image_grid_thw`` (B, 3).
     """
-    tokenizer, seen = processor, {}
+    tokenizer: Any = processor
+    seen: dict[str, torch.Tensor] = {}
     if pictures is not None:
         tokenizer, image = processor.tokenizer, processor.image_token
         documents = [(text.replace(image, image * IMAGE_TOKENS), more) for text, more in documents]
         seen = processor.image_processor(list(pictures), return_tensors="pt")
-    ids, labels = zip(*(_encode(tokenizer, *document) for document in documents), strict=True)
+    ids, labels = map(list, zip(*(_encode(tokenizer, *one) for one in documents), strict=True))
     pad = torch.nn.utils.rnn.pad_sequence
     return {
         "input_ids": pad(ids, batch_first=True, padding_value=tokenizer.pad_token_id),
@@ -94,7 +103,7 @@ def learning_rate(step: int, total: int, peak: float) -> float:
 def training_loop(
     model: PreTrainedModel,
     processor: ImageOnlyProcessor | PreTrainedTokenizerBase,
-    corpus: Dataset,
+    corpus: Batches,
     folder: Path,
     *,
     peak: float,
@@ -129,7 +138,7 @@ def training_loop(
 
 
 def _train(
-    model: PreTrainedModel, corpus: Dataset, state_file: Path, peak: float, save_steps: int
+    model: PreTrainedModel, corpus: Batches, state_file: Path, peak: float, save_steps: int
 ) -> list[float]:
     """The loss of every step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
@@ -179,7 +188,7 @@ def _load_state(
         ) from None
 
 
-def batches(corpus: Dataset, steps: range) -> Iterator[dict[str, torch.Tensor]]:
+def batches(corpus: Batches, steps: range) -> Iterator[dict[str, torch.Tensor]]:
     """Yield the batches of steps, made in advance by one worker (tokenizers must not fork)."""
     yield from DataLoader(
         corpus, batch_size=None, sampler=list(steps), num_workers=1, prefetch_factor=4

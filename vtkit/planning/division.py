@@ -6,6 +6,7 @@ Read in the code of DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, runtime/eng
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vtkit.config.recipes import CONFIGS
 from vtkit.config.run_config import RunConfig
@@ -63,7 +64,7 @@ def divide(config: RunConfig, processes: int = 0) -> Division:
         processes: how many; 0: as ``config.launcher``'s file says, 1 without a launcher.
     """
     started = next(filter(is_asked_for, ("FSDP", "DEEPSPEED")), "")
-    file = {"distributed_type": "MULTI_GPU", "num_processes": 1}
+    file: dict[str, Any] = {"distributed_type": "MULTI_GPU", "num_processes": 1}
     if config.launcher:
         file = read_yaml(launch_file(config.launcher))
     return Division(started or file["distributed_type"], processes or file["num_processes"])

@@ -15,7 +15,7 @@ from vtkit.planning.plan import Plan, plan, this_machine
 
 def require_fit(plan: Plan) -> None:
     """Refuse a plan that cannot fit; the error names the settings that would make it fit."""
-    if plan.fits:
+    if plan.memory is None or plan.fits:
         return
     moment = max(plan.moments, key=lambda name: sum(plan.moments[name].values()))
     usable = plan.memory * (1 - RESERVE)

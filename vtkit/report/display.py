@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import matplotlib.pyplot as plt
@@ -135,7 +135,12 @@ def image_gallery(
         axis = figure.add_axes(box)
         axis.axis("off")
         axis.imshow(picture)
-        place = {"x": 0, "y": -0.08 / width, "va": "top", "transform": axis.transAxes}
+        place: dict[str, Any] = {
+            "x": 0,
+            "y": -0.08 / width,
+            "va": "top",
+            "transform": axis.transAxes,
+        }
         axis.text(s=caption, fontsize=9, color=_CAPTION, parse_math=False, **place)
     if save_as:
         drawing.write(figure, save_as, dpi=110, facecolor="white")

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -32,6 +32,7 @@ from vtkit.runs.replay import replay_of
 from vtkit.runs.rollouts import fill_verdicts, load_rollouts
 
 PICTURE_SIDE = 128  # pixels; the miniature's model sees 64
+Item = TypeVar("Item")
 KINDS = {
     "t": "thinking",
     "o": "neither thinking nor answer",
@@ -143,7 +144,7 @@ class Groups:
         }
 
 
-def evenly(items: Sequence, count: int) -> list:
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
     """Choose up to ``count`` of the items evenly, with both ends."""
     if count >= len(items):
         return list(items)

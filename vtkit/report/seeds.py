@@ -118,7 +118,8 @@ def bands(run_dirs: Sequence[str | Path], out: str | Path) -> Figure:
     )  # fmt: skip
     with drawing.canvas(drawing.STYLE):
         figure, axes = plt.subplots(1, 3, figsize=(14, 4.4))
-        figure.get_layout_engine().set(h_pad=0.1)  # the headline apart from the panels' titles
+        # The headline apart from the panels' titles.
+        figure.set_layout_engine("constrained", h_pad=0.1)
         for axis, (title, read, colour) in zip(axes, panels, strict=True):
             _draw_band(axis, [read(run).dropna() for run in run_dirs], colour)
             axis.set(title=title, xlabel="training step", ylim=(0, None))

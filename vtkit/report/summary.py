@@ -27,7 +27,7 @@ from vtkit.training.symptoms import find_symptoms
 
 _FILES = ("config.yaml", "manifest.json", "summary.json", "metrics.csv")
 _MOST_BYTES = 4_840_000  # of the report without the viewer's static groups: it stays below 5 MB
-_FIGURES: list[tuple[Callable, str]] = [
+_FIGURES: list[tuple[Callable[..., Any], str]] = [
     (
         figure_1.figure_1,
         "Accuracy and rollout length against steps; below, how many are HTML, how many reflect",
@@ -61,7 +61,7 @@ def summarize(run_dir: str | Path) -> dict[str, Any]:
     metrics = records.metrics_or_none(run_dir)
     per_step = records.completions_per_step(run_dir)
 
-    def each(read: Callable[[dict], dict]) -> dict[str, dict | None]:
+    def each(read: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         return {name: score and read(score) for name, score in scores.items()}
 
     summary = {
@@ -146,7 +146,7 @@ def write_report(run_dir: str | Path) -> Path:
     return folder / "report.html"
 
 
-def _attempt(function: Callable, *args: Any) -> tuple[Any, str]:
+def _attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
     """What the function returns, and why it failed if it did."""
     try:
         return function(*args), ""

@@ -5,6 +5,7 @@ Each number over completions or questions has a 95 % Wilson interval.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vtkit.runs.rollouts import load_rollouts
 from vtkit.stats import NOT_RUN, at_step, difference, percent, points
 
 Table = tuple[list[str], list[list[str]]]  # header, and rows of as many cells
+_Read = Callable[[dict[str, Any]], Any]
 METRIC_ROWS = 11
 _METRICS = {  # of metrics.csv: as TRL names them, as people read them
     "reward": "reward",  # and each reward of the run
@@ -43,16 +45,16 @@ def benchmark_table(run_dir: str | Path) -> Table:
     """Header and rows: accuracy of base, SFT and GRPO, in total and by task, and chance."""
     scores, chances = records.compared_scores(run_dir), records.chance_levels(run_dir)
     results = list(scores.values())
-    first = next(filter(None, results), {"tasks": {}, "n": 0})
+    first: dict[str, Any] = next(filter(None, results), {"tasks": {}, "n": 0})
 
-    def row(name: str, read: Callable[[dict], dict | None], chance: float | None = None) -> list:
+    def row(name: str, read: _Read, chance: float | None = None) -> list[str]:
         shown = "" if chance is None else f"{chance:.1%}"
         return [name, *(percent(result and read(result)) for result in results), shown]
 
     rows = [row(f"all (n = {first['n']})", itemgetter("accuracy"), chances.get("total"))]
     for task, share in sorted(first["tasks"].items()):
         name = f"{task} (n = {share['n']})"
-        rows.append(row(name, lambda one, task=task: one["tasks"].get(task), chances.get(task)))
+        rows.append(row(name, partial(_of_task, task), chances.get(task)))
     official = [
         NOT_RUN if not r or r["official"] is None else f"{r['official']:.1%}" for r in results
     ]
@@ -85,7 +87,11 @@ def judges_table(run_dir: str | Path) -> Table:
     return header, rows
 
 
-def _gain(after: dict | None, before: dict | None) -> str:
+def _of_task(task: str, score: dict[str, Any]) -> Any:
+    return score["tasks"].get(task)
+
+
+def _gain(after: dict[str, Any] | None, before: dict[str, Any] | None) -> str:
     if not after or not before:
         return NOT_RUN
     return points(difference(after["accuracy"], before["accuracy"]))
@@ -106,7 +112,7 @@ def training_table(run_dir: str | Path) -> Table:
         share = summarize_share(metrics, column, records.completions_per_step(run_dir))
         start, end = (percent(share["intervals"][when]) for when in ("start", "end"))
         rows.append([name, start, "", end])
-    found: list[dict] = [{}, {}]
+    found: list[Any] = [{}, {}]
     if metrics is not None:
         windows = (metrics.index[:START_STEPS], metrics.index[-END_STEPS:])
         if os.path.lexists(Path(run_dir) / "rollouts"):

@@ -73,6 +73,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(_whole(folder), key=step_of, default=None)
 
 
+def trained_checkpoint(folder: Path) -> Path:
+    """The latest whole checkpoint; UserError if there is none."""
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError(f"{folder} has no checkpoint; train the run first")
+    return checkpoint
+
+
 def _whole(folder: Path) -> list[Path]:
     return [path for path in _numbered(folder) if is_whole(path) and is_ours(path)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from vtkit.runs.records import completions_per_step, load_metric, reward_columns
-from vtkit.stats import proportion
+from vtkit.stats import Estimate, proportion
 
 START_STEPS = 3
 END_STEPS = 10
@@ -60,7 +60,7 @@ def since(flags: pd.Series) -> int | None:
     return int(held.index[held][-1]) if held.iloc[0] else None
 
 
-def pooled_share(shares: pd.Series, per_step: int) -> dict:
+def pooled_share(shares: pd.Series, per_step: int) -> Estimate:
     """The proportion over all completions of some steps, from each step's share.
 
     Completions of one question are not independent, so the interval is somewhat too narrow.
@@ -75,7 +75,7 @@ def moving_share(shares: pd.Series, per_step: int) -> pd.DataFrame:
     return pd.DataFrame([pooled_share(part, per_step) for part in windows], index=shares.index)
 
 
-def summarize_length(metrics: pd.DataFrame | None) -> dict[str, float | int | None]:
+def summarize_length(metrics: pd.DataFrame | None) -> dict[str, Any]:
     """Mean length in tokens: ``start``, ``end``, ``dip`` and ``dip_step``."""
     if metrics is None or LENGTH not in metrics:
         return {"start": None, "end": None, "dip": None, "dip_step": None}
@@ -97,10 +97,11 @@ def summarize_share(metrics: pd.DataFrame | None, column: str, per_step: int) ->
 
 def summarize_rewards(metrics: pd.DataFrame | None) -> dict[str, dict[str, float | None]]:
     """The mean of each reward by its name, ``start`` and ``end``; None where it did not apply."""
-    columns = {} if metrics is None else reward_columns(metrics)
+    if metrics is None:
+        return {}
     parts = {
         name: {"start": metrics[column].head(START_STEPS), "end": metrics[column].tail(END_STEPS)}
-        for name, column in columns.items()
+        for name, column in reward_columns(metrics).items()
     }
     return {
         name: {

@@ -108,7 +108,7 @@ def _run(source: Path, target: Path, parameters: Mapping[str, Any], patience: in
         def _kernel_spec_manager_default(self) -> KernelSpecManager:
             return KernelSpecManager(kernel_dirs=[])
 
-        async def start_kernel(self, **options: Any) -> None:
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async too
             try:
                 await super().start_kernel(**options)
             except OSError as error:

@@ -34,9 +34,9 @@ def end_with_parent() -> None:
 
     Called first, before there is anything to lose: it ends as if killed.
     """
-    path, parent = os.environ.get(LEASH), os.getppid()
-    if not is_launched():  # whoever it was may go: "nohup ... &"
-        parent = None
+    path = os.environ.get(LEASH)
+    # Without a launcher, whoever it was may go: "nohup ... &".
+    parent = os.getppid() if is_launched() else None
     if path or parent:
         threading.Thread(target=_watch, args=(path, parent), daemon=True).start()
 

@@ -103,7 +103,7 @@ def _foreign(place: Path, is_ours: Callable[[Path], bool]) -> str | None:
 
 def written_parts(run_dir: Path) -> list[Path]:
     """The run's folder and those in it whose files the kit writes through drafts."""
-    names = ("checkpoints", "checkpoints/*", "cold_start", "evals", "figures", "interventions")
+    names = ["checkpoints", "checkpoints/*", "cold_start", "evals", "figures", "interventions"]
     names += ("notebooks", "notebooks/.done", "rollouts")
     found = (path for name in names for path in run_dir.glob(name))
     return [run_dir, *(path for path in found if path.is_dir() and not path.is_symlink())]

@@ -106,18 +106,18 @@ def best_scores(run_dir: str | Path) -> dict[str, dict[str, Any] | None]:
     They flatter: they were chosen by the questions that they are about.
     """
     return {
-        name: folder and best_score(folder / "evals", until=sys.maxsize)
+        name: best_score(folder / "evals", until=sys.maxsize) if folder else None
         for name, folder in _arms(run_dir).items()
     }
 
 
 def compared_rows(run_dir: str | Path) -> dict[str, pd.DataFrame]:
     """The judged questions behind :func:`compared_scores`, of those that were run."""
-    folders = {"base": Path(run_dir), **_arms(run_dir)}
+    scores, folders = compared_scores(run_dir), {"base": Path(run_dir), **_arms(run_dir)}
     return {
-        name: load_evaluated_rows(folders[name], score["step"])
-        for name, score in compared_scores(run_dir).items()
-        if score
+        name: load_evaluated_rows(folder, score["step"])
+        for name, folder in folders.items()
+        if folder and (score := scores[name])
     }
 
 

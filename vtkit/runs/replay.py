@@ -181,7 +181,7 @@ def _unpacked(kept: Path, rows: bool, _version: int) -> Path:
 
 
 @functools.cache
-def _scratch() -> tempfile.TemporaryDirectory:
+def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="vtkit-kept-")  # removed at exit
 
 
@@ -199,7 +199,7 @@ def find_run(config: RunConfig, part: str) -> tuple[Path, bool]:
         return own, False
     records, here = kept_records(REFERENCE), config.to_dict()
 
-    def distance(run: str) -> tuple:
+    def distance(run: str) -> tuple[bool | str, ...]:
         there = records[run].get("config.yaml", {})
         return *(there.get(name) != here[name] for name in ("profile", "recipe", "seed")), run
 

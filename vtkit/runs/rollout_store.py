@@ -203,9 +203,10 @@ def check_columns(path: Path, footer: pq.FileMetaData) -> None:
     """
     require_columns(path, footer, SCHEMA, _REMEDY, may_lack=_MAY_LACK)
     place, named = footer.schema.names.index("step"), _NAME.fullmatch(path.name)
+    assert named  # list_files found it
+    first, last = int(named[1]), int(named[2] or named[1])
     for group in range(footer.num_row_groups):
         found = footer.row_group(group).column(place).statistics
-        first, last = int(named[1]), int(named[2] or named[1])
         if found and found.has_min_max and not first <= found.min <= found.max <= last:
             wrong = f"holds steps {found.min} to {found.max}, not those of its name"
             raise UserError(f"{path} {wrong}; {_REMEDY}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from vtkit.runs.rollout_store import SCHEMA, check_columns, list_files, read, ve
 _FUNCTIONS = ("mean", "sum", "min", "max", "count", "count_distinct", "stddev")
 # Arrow reads ahead 16 and 4; that takes a third more memory and is not faster.
 _READ_AHEAD = {"batch_readahead": 4, "fragment_readahead": 2}
-Where = pc.Expression | None
+Where: TypeAlias = pc.Expression | None
 
 
 class Rollouts:
@@ -130,8 +131,8 @@ class Rollouts:
         self._scan(used, where)  # raises if either is wrong
         within = self._within(where)
         options = acero.ScanNodeOptions(self._data, columns=used, filter=within, **_READ_AHEAD)
-        sums = [(column, f"hash_{how}", None, name) for name, (column, how) in values.items()]
-        sums = [([], "hash_count_all", None, "n"), *sums]
+        sums: list[tuple[Any, ...]] = [([], "hash_count_all", None, "n")]
+        sums += [(column, f"hash_{how}", None, name) for name, (column, how) in values.items()]
         plan = [acero.Declaration("scan", options)]
         if within is not None:  # the scan only skips what its statistics rule out
             plan.append(acero.Declaration("filter", acero.FilterNodeOptions(within)))
@@ -216,7 +217,7 @@ def _is_null(frame: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _fill(
-    frame: pd.DataFrame, where: np.ndarray, values: Sequence[dict], names: Sequence[str]
+    frame: pd.DataFrame, where: np.ndarray, values: Sequence[dict[str, Any]], names: Sequence[str]
 ) -> pd.DataFrame:
     columns = {}
     for name in names:

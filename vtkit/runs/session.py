@@ -107,6 +107,10 @@ def injected_settings() -> dict[str, Any]:
     return given
 
 
+def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
+    return statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+
+
 def _assigned(source: str) -> tuple[str, dict[str, Any]]:
     """A cell, and the literals that it assigns to names."""
     values = {}
@@ -116,8 +120,7 @@ def _assigned(source: str) -> tuple[str, dict[str, Any]]:
         return source, {}
     for statement in statements:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
-            targets = getattr(statement, "targets", None) or [statement.target]
-            for target in targets:
+            for target in _targets(statement):
                 if isinstance(target, ast.Name):
                     try:
                         values[target.id] = ast.literal_eval(statement.value)

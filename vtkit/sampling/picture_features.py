@@ -51,7 +51,7 @@ class PictureFeatures:
             del owner.get_image_features
 
     def _encode(
-        self, encode: Any, kept: list | None, pixel_values: torch.Tensor,
+        self, encode: Any, kept: list[Any] | None, pixel_values: torch.Tensor,
         image_grid_thw: torch.Tensor, **options: Any,
     ) -> BaseModelOutputWithPooling:  # fmt: skip
         known = [] if kept is None else kept

@@ -8,8 +8,8 @@ there are several processes, they share the rows out; the first alone reads and 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ def generate_resumable(
     number, processes = place()
     missing = [row for row in range(len(dataset)) if row not in found]
     rows = sorted([*found, *missing[number::processes]])
+    completions: Callable[..., Iterator[dict[int, Completion]]]
+    weights: AbstractContextManager[None]
     if isinstance(model, CompletionEngine):
         completions, weights = model.stream, nullcontext()
     else:

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from vtkit.config.run_config import MINIATURES
 from vtkit.config.values import read_record
@@ -82,7 +83,7 @@ def _result(entry: Entry) -> Result:
 
 @functools.cache  # an unpacked folder does not change
 def _measured(folder: Path, main: Path | None) -> dict[str, Any]:
-    return measure(folder, main and _measured(main, None))
+    return measure(folder, _measured(main, None) if main else None)
 
 
 def _folders(entry: Entry) -> dict[int, Path]:
@@ -311,11 +312,12 @@ def _draw_cell(axis: Axes, x: int, y: int, ways: list[str], words: str, same: fl
     """One cell of :func:`draw_directions`; ``same``: the share of seeds that go as reported."""
     shade = "none" if same is None else drawing.GREEN if same > 0.5 else drawing.ORANGE
     hatch = "//" if shade == drawing.ORANGE else ""  # for print in black and white
-    box = {"facecolor": shade, "edgecolor": shade, "alpha": 0.16, "lw": 0, "hatch": hatch}
-    axis.add_patch(plt.Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, **box))
+    look = {"facecolor": shade, "edgecolor": shade, "hatch": hatch}
+    box: dict[str, Any] = {**look, "alpha": 0.16, "lw": 0}
+    axis.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, **box))
     for place, way in enumerate(ways):
         at = (x + 0.14 * (place - (len(ways) - 1) / 2), y - 0.1)
-        style = {"ha": "center", "va": "center", "fontsize": 20, "weight": "bold"}
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 20, "weight": "bold"}
         axis.text(*at, ARROWS[way], color=_WAYS[way], **style)
     axis.text(x, y + 0.3, words, ha="center", va="center", fontsize=10)
 

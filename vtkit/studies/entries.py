@@ -16,7 +16,7 @@ from vtkit.config.run_config import IDENTITY, RunConfig
 from vtkit.config.values import Strict, read_model, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT, shown
-from vtkit.studies.measures import DIRECTIONS, Expectation, read_expectation
+from vtkit.studies.measures import Direction, Expectation, read_expectation
 
 STUDIES = CONFIGS / "studies"
 RECORDS = ROOT / "results" / "studies"
@@ -28,8 +28,8 @@ Seeds = list[Annotated[int, Field(ge=0)]]
 class Reported(TypedDict, total=False):
     """Results that others published."""
 
-    __pydantic_config__ = Strict.model_config
-    length: Literal[DIRECTIONS]
+    __pydantic_config__ = Strict.model_config  # type: ignore[misc]  # pydantic's own way
+    length: Direction
     aha: bool
     accuracy: float  # per cent
 
@@ -93,7 +93,7 @@ _BORROWED = ("title", "recipe", "reported", "reason", "source", "differs")  # by
 class _File(Strict):
     description: str = ""
     seeds: Seeds = [0]
-    entries: dict[str, dict] = {}
+    entries: dict[str, dict[str, Any]] = {}
 
 
 def list_studies() -> list[str]:

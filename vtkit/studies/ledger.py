@@ -25,7 +25,7 @@ class Number(Strict, strict=False, coerce_numbers_to_str=True, str_min_length=1)
     benchmark: str
     model: str
     method: str
-    evidence: Literal[tuple(EVIDENCE)]
+    evidence: Literal[tuple(EVIDENCE)]  # type: ignore[valid-type]  # the keys of EVIDENCE
     source: str
     differs: str
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vtkit.errors import UserError, suggest
 from vtkit.runs.curves import summarize_length, summarize_share
@@ -42,7 +42,8 @@ _RELATIONS = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne,
     "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
-DIRECTIONS = ("up", "down", "flat")
+Direction = Literal["up", "down", "flat"]
+DIRECTIONS = get_args(Direction)
 _WORDS = {"length": DIRECTIONS, "aha": ("yes", "no")}
 _EXPECTATION = re.compile(r"(\w+) (<=|>=|!=|<|>|=) (\S+)")
 

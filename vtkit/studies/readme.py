@@ -1,6 +1,7 @@
 """Fill the generated tables of README.md and results/README.md from the kept runs."""
 
 import re
+from functools import partial
 from typing import Any
 
 from vtkit.aha.pairs import ARMS
@@ -18,6 +19,10 @@ _COMPARISONS, _CONTROLS = ("rows", "published", "terse"), ("talkative", "control
 Records = list[dict[str, Any]]  # of the main runs, by seed; see replay.kept_records
 
 
+def _with_table(table: str, markers: re.Match[str]) -> str:
+    return f"{markers[1]}\n{table}\n{markers[2]}"
+
+
 def fill(page: str, text: str) -> str:
     """The text of a page, ``README`` or ``RESULTS``, with the tables between its markers made anew.
 
@@ -27,7 +32,7 @@ def fill(page: str, text: str) -> str:
     for name, table in _tables(page).items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
         pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
-        text, count = pattern.subn(lambda m, table=table: f"{m[1]}\n{table}\n{m[2]}", text)
+        text, count = pattern.subn(partial(_with_table, table), text)
         if count != 1:
             raise UserError(f"{page} needs one pair of lines {start} and {end}, has {count}")
     return text

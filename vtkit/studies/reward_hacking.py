@@ -40,7 +40,7 @@ SIZES = {
 """Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:
 the kept sound run has 56 % of 128 questions right after 40 steps, and guessing 43 %."""
 # The run's own, if it is a miniature's.
-_KEPT = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
+_KEPT: tuple[str, ...] = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
 _KEPT += ("train_subset", "train_types", "train_sample")
 _KEPT += ("max_completion_length", "eval_batch_size", "eval_max_new_tokens")
 _Tables = Mapping[str, pd.DataFrame]
@@ -137,10 +137,12 @@ def recount(run_dir: str | Path) -> pd.DataFrame:
         right; ``tokens``; ``cut``, the share cut off by the limit.
     """
     completions = load_rollouts(run_dir).to_pandas()
-    judged = (list(completions[name]) for name in ("completion", "solution", "choices"))
+    texts, solutions, choices = (
+        list(completions[name]) for name in ("completion", "solution", "choices")
+    )
     worth = {
         "paid": completions["reward"] / _most(config_of(run_dir)),
-        "accuracy": accuracy_reward(*judged),
+        "accuracy": accuracy_reward(texts, solutions, choices),
         "guessing": 1 / completions["choices"].map(len),
         "tokens": completions["tokens"],
         "cut": ~completions["finished"],

@@ -58,7 +58,7 @@ class _Runner:
     """Start runs and stop those under way when it is stopped."""
 
     def __init__(self) -> None:
-        self.processes: set[subprocess.Popen] = set()
+        self.processes: set[subprocess.Popen[bytes]] = set()
         self.making = Lock()  # of data and models, which several runs may lack
         self.stopped = False
 

@@ -48,15 +48,13 @@ def _train(args: argparse.Namespace) -> None:
 
 def _card(args: argparse.Namespace) -> None:
     from vtkit.config.run_config import read_config
-    from vtkit.runs.checkpoints import last_checkpoint
+    from vtkit.runs.checkpoints import trained_checkpoint
     from vtkit.runs.marks import damage, read_mark
     from vtkit.training.model_card import push, write_card
 
     folder = Path(args.run_dir)
     config = read_config(folder / "config.yaml").replace(run_dir=str(folder))
-    checkpoint = last_checkpoint(folder / "checkpoints")
-    if checkpoint is None:
-        raise UserError(f"{folder / 'checkpoints'} has no checkpoint; train the run first")
+    checkpoint = trained_checkpoint(folder / "checkpoints")
     if wrong := damage(checkpoint, read_mark(checkpoint).files):
         raise UserError(f"{checkpoint}: {wrong}; train the run again: it uses an older one")
     print(write_card(config, checkpoint))

@@ -64,14 +64,15 @@ class MetricsLog(TrainerCallback):
         self.seconds: list[dict[str, str]] = []
         self.began = 0.0
 
-    def on_train_begin(self, args, state, control, **kwargs):  # resumed, it drops later rows
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Resumed, it drops later rows.
         self.rows = _rows_until(self.metrics, state.global_step)
         self.seconds = _rows_until(self.timings, state.global_step)
 
-    def on_step_begin(self, args, state, control, **kwargs):
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.began = time.perf_counter()
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         values = {"step": state.global_step, **logs}
@@ -128,7 +129,7 @@ class Evaluation(TrainerCallback):
     def __init__(self, score: Callable[[int], None], done: Callable[[int], bool], every: int):
         self.score, self.done, self.every = score, done, every
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # A run killed between a checkpoint and its score lacks the score.
         due = state.global_step % self.every == 0 or state.global_step == state.max_steps
         if due and not told(self.done(state.global_step)):
@@ -136,7 +137,7 @@ class Evaluation(TrainerCallback):
         if due:
             PartialState().wait_for_everyone()  # what is saved depends on the score
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if "loss" in (logs or {}):  # once a step, and once that is known to be finite
             self.on_train_begin(args, state, control)
 
@@ -153,13 +154,13 @@ class Symptoms(TrainerCallback):
         self.course, self.log, self.evals = Course(config), log, evals
         self.scores: list[dict[str, Any]] = []
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             self.scores = read_scores(self.evals)
             for row in self.log.rows:  # resumed, it does not repeat itself
                 self.course.add(row, self.scores)
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in (logs or {}):
             return
         if score_path(self.evals, state.global_step).is_file():
@@ -180,19 +181,20 @@ class Checkpoints(TrainerCallback):
     def __init__(self, evals: Path):
         self.evals = evals
 
-    def on_log(self, args, state, control, logs=None, model=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if "loss" not in (logs or {}):
             return
         # From the files: a resumed run saves at the same steps as an unbroken one.
         step = state.global_step
         if score_path(self.evals, step).is_file():
-            control.should_save |= best_score(self.evals, until=step)["step"] == step
+            best = best_score(self.evals, until=step)
+            control.should_save |= best is not None and best["step"] == step
         if control.should_save:
-            require_finite(model)
+            require_finite(kwargs["model"])
         if control.should_save and state.is_world_process_zero:
             begin(Path(args.output_dir) / f"checkpoint-{step}")
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -213,13 +215,13 @@ class Progress(TrainerCallback):
         self.bar: tqdm | None = None
         self.next_drawing = 0.0
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.first, self.began = state.global_step, time.perf_counter()
         if state.is_world_process_zero and not self.headless:
             counts = {"total": state.max_steps, "initial": state.global_step}
             self.bar = tqdm(**counts, desc="training", unit=self.unit)
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         step, last, shown = state.global_step, state.max_steps, _shown(logs)
@@ -236,7 +238,7 @@ class Progress(TrainerCallback):
             self.draw()
             self.next_drawing = time.perf_counter() + _SECONDS_BETWEEN_DRAWINGS
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -23,14 +23,14 @@ class Finite(TrainerCallback):
     It comes after the callback that writes metrics.csv, which then shows both.
     """
 
-    def on_log(self, args, state, control, logs=None, model=None, **kwargs):
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if "loss" not in (logs or {}):
             return
         for name, words in _NAMES.items():
             value = logs.get(name, 0.0)
             scaled = name == "grad_norm" and args.fp16  # the scaler skips such a step
             if not math.isfinite(value) and not scaled:
-                raise NotFinite(f"the {words} is {value}", model)
+                raise NotFinite(f"the {words} is {value}", kwargs["model"])
 
 
 def require_finite(model: torch.nn.Module) -> None:

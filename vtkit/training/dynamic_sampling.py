@@ -9,6 +9,7 @@ step, which seed and step alone decide: a resumed run draws the same.
 
 import random
 from collections import defaultdict, deque
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -79,5 +80,5 @@ def rows_with_spread(advantages: torch.Tensor, rows: int, group: int) -> list[in
 def _lengthen(logs: dict[str, Any], length: int) -> None:
     """Make TRL's log of the last completions long enough for the spare ones."""
     for name, log in logs.items():
-        single, several = deque(maxlen=length), defaultdict(lambda: deque(maxlen=length))
-        logs[name] = single if isinstance(log, deque) else several
+        longer = partial(deque[Any], maxlen=length)
+        logs[name] = longer() if isinstance(log, deque) else defaultdict(longer)

@@ -16,8 +16,10 @@ from vtkit.models.inputs import tokenizer_of
 from vtkit.models.loading import read_weights, reading_weights
 from vtkit.runs.marks import unproven
 
+_Mixed: Any = object  # of a mixin, before TRL's trainer
 
-class ExactResume:
+
+class ExactResume(_Mixed):
     """A trainer that resumes with the checkpoint's weights and an unbroken run's order of data."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -42,7 +44,9 @@ class ExactResume:
         with _reading(checkpoint, "rng_state*.pth"):
             super()._load_rng_state(checkpoint)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         # How the last batch was padded is no part of a checkpoint, and differs after a resume.
         tokenizer_of(self.processing_class).backend_tokenizer.no_padding()
         # Put together from parts, a tied matrix comes twice, and would be saved twice.

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vtkit.config.recipes import changed_settings
 from vtkit.config.run_config import IDENTITY, LAUNCHERS, RunConfig
@@ -15,7 +16,7 @@ from vtkit.config.values import as_text, read_yaml
 from vtkit.errors import UserError, suggest
 from vtkit.files import ROOT
 from vtkit.planning.division import launch_file
-from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.runs.checkpoints import trained_checkpoint
 from vtkit.runs.folder import HEADLESS, start_run
 from vtkit.runs.leash import leash
 
@@ -59,7 +60,7 @@ def launch(
                 process.wait()
     if process.returncode:
         raise UserError(f"training failed: {_last_error(folder / LOG)}; see {folder / LOG}")
-    return last_checkpoint(folder / "checkpoints")
+    return trained_checkpoint(folder / "checkpoints")
 
 
 def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> list[str]:
@@ -71,7 +72,9 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `{_DEEPSPEED}`, or use ddp")
     number = ["--num_processes", str(processes)] if processes else []
-    pairs = [(f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY]
+    pairs: list[tuple[Any, ...]] = [
+        (f"--{name.replace('_', '-')}", getattr(config, name)) for name in IDENTITY
+    ]
     changed = changed_settings(config).items()
     pairs += [("-p", name, as_text(own)) for name, own in changed if name != "launcher"]
     return [
@@ -80,7 +83,9 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     ]
 
 
-def _follow(process: subprocess.Popen, metrics: Path, draw: Callable[[], None] | None) -> None:
+def _follow(
+    process: subprocess.Popen[bytes], metrics: Path, draw: Callable[[], None] | None
+) -> None:
     seen = None
     while process.poll() is None:
         now = metrics.stat().st_mtime_ns if metrics.exists() else None

@@ -17,9 +17,10 @@ from vtkit.files import ROOT, atomic_write
 from vtkit.hub import HUB_REVISIONS, may_be_hub_id
 from vtkit.models.prompts import get_template
 from vtkit.rendering import markdown, plain, templates
-from vtkit.runs.checkpoints import CARD, NOT_MODEL
+from vtkit.runs.checkpoints import NOT_MODEL
 from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.manifest import file_hashes, package_versions
+from vtkit.runs.marks import CARD
 from vtkit.runs.records import MINIATURE, benchmark_name, best_scores, compared_scores
 from vtkit.stats import at_step, percent
 
@@ -135,7 +136,7 @@ def check_push(repository: str) -> None:
     """Refuse before training what could not be uploaded after it."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented
 
     try:
         validate_repo_id(repository)

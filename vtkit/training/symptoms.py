@@ -78,12 +78,13 @@ class Course:
         return (config.prompts_per_step + config.spare_prompts) * config.num_generations
 
 
-RULES: dict[str, tuple[Callable[[Course], str], str, str]] = {}
+_Rule = Callable[[Course], str]
+RULES: dict[str, tuple[_Rule, str, str]] = {}
 """Rule, cause and remedy of each symptom, by its name."""
 
 
-def _symptom(cause: str, remedy: str) -> Callable:
-    def register(rule: Callable[[Course], str]) -> Callable[[Course], str]:
+def _symptom(cause: str, remedy: str) -> Callable[[_Rule], _Rule]:
+    def register(rule: _Rule) -> _Rule:
         RULES[rule.__name__.replace("_", "-")] = rule, cause, remedy
         return rule
 

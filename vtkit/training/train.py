@@ -29,7 +29,13 @@ from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
 from vtkit.planning import disk
 from vtkit.planning.plan import this_machine
 from vtkit.runs.artifacts import make_missing, require_origins
-from vtkit.runs.checkpoints import last_checkpoint, remove_halves, settle_checkpoints, step_of
+from vtkit.runs.checkpoints import (
+    last_checkpoint,
+    remove_halves,
+    settle_checkpoints,
+    step_of,
+    trained_checkpoint,
+)
 from vtkit.runs.contents import manifest_or_none
 from vtkit.runs.folder import locked, start_run, stopped_at, work_on
 from vtkit.runs.manifest import (
@@ -108,7 +114,7 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
                 with divergence_is_a_user_error(config, trainer):
                     _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.
-        checkpoint = last_checkpoint(checkpoints)
+        checkpoint = trained_checkpoint(checkpoints)
         if is_main_process():
             write_card(config, checkpoint)
             if config.push_to_hub:
@@ -152,7 +158,7 @@ def finished(config: RunConfig) -> Path | None:
     return checkpoint if checkpoint and step_of(checkpoint) == config.steps else None
 
 
-def _holding(config: RunConfig) -> contextlib.AbstractContextManager:
+def _holding(config: RunConfig) -> contextlib.AbstractContextManager[Any]:
     """Hold the run's folder, and close its manifest, unless it is closed and nothing is to do."""
     manifest = manifest_or_none(config.run_dir)
     closed = manifest and manifest["status"] in ("finished", "incomplete")

@@ -27,7 +27,10 @@ class _NoCard:
         pass
 
 
-class _NamesRows:
+_Mixed: Any = object  # of a mixin, before TRL's trainer
+
+
+class _NamesRows(_Mixed):
     """A trainer that names the row of a picture that it cannot decode."""
 
     def __init__(self, *args: Any, train_dataset: Any, **kwargs: Any):

@@ -179,7 +179,10 @@ def require_weights(llm: Any) -> None:
         )
 
 
-class OneTokenPerPicture:
+_Mixed: Any = object  # of a mixin, before TRL's trainer
+
+
+class OneTokenPerPicture(_Mixed):
     """A GRPOTrainer that gives vLLM the pictures that it trains on, colocated with one token each.
 
     Of TRL 1.16's expanded ones vLLM silently expands the first again (huggingface/trl#6294, #6401).
@@ -188,7 +191,7 @@ class OneTokenPerPicture:
     def _generate_single_turn(
         self,
         prompt_ids: list[list[int]],
-        images: list[list | None] | None,
+        images: list[list[Any] | None] | None,
         *args: Any,
         **kwargs: Any,
     ) -> Any:
@@ -199,7 +202,7 @@ class OneTokenPerPicture:
                 prompt_ids = [vllm_engine.collapse(tokens, image) for tokens in prompt_ids]
         return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
-    def _fitted(self, images: list[list | None]) -> list[list | None]:
+    def _fitted(self, images: list[list[Any] | None]) -> list[list[Any] | None]:
         """Pictures as the processor reads them; those of a group's prompts are one object."""
         distinct = {id(picture): picture for row in images for picture in row or []}
         ready = {

@@ -19,7 +19,7 @@ from vtkit.mini.pretraining import Document
 from vtkit.mini.replications.chat_styles import ChatStyle
 from vtkit.mini.replications.figures import KINDS, Figure, make_figure
 from vtkit.mini.replications.problems import WORLDS, Problem, make_problem
-from vtkit.mini.scenes import Question
+from vtkit.mini.scenes import Question, Scene
 from vtkit.models.prompts import conversation, get_template
 
 # Share of chats that only describe a figure, and subjects of the others. Prompts and styles of
@@ -91,13 +91,13 @@ def make_chat(rng: random.Random, chat_style: ChatStyle) -> Chat:
         figure = make_figure(rng.choice(KINDS), rng)
         return Chat("figure", figure, DESCRIBE, "instruct_direct", "short", description(figure))
     subject = _pick(SUBJECTS, rng)
+    about: View | Problem
     if subject in WORLDS:
-        about: View | Problem = make_problem(subject, rng)
-        question, wording = about.text, problem_wording(about)
+        about = problem = make_problem(subject, rng)
+        question, wording = problem.text, problem_wording(problem)
     else:
-        about = make_asking_view(rng, subject.replace("-", "_"))
-        question = about.prompt()
-        wording = scene_wording(about.question)
+        about = view = make_asking_view(rng, subject.replace("-", "_"))
+        question, wording = view.prompt(), scene_wording(view.asked)
     prompt = _pick(chat_style.prompts[subject], rng)
     style = "short"
     if prompt != "instruct_direct":
@@ -222,6 +222,7 @@ def problem_wording(problem: Problem) -> Wording:
             closing=f"Therefore, the answer is option {problem.letter}.",
             steps=problem.steps,
         )
+    assert isinstance(problem.picture, Scene)  # an open question is about a number of things
     one = problem.picture.repeated
     many = plural(one)
     counted = _counted(many, one, problem.answer)

@@ -6,6 +6,7 @@ They are on the scenes' floor, and thick enough for the 64 x 64 pixels that the 
 import math
 import random
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -83,10 +84,11 @@ class Figure:
 
 def make_figure(kind: str, rng: random.Random, *, held_out: bool = False) -> Figure:
     """Make a figure, uniform over angles or pairs of lengths; ``held_out``: for test files."""
-    make = {"angle": _make_angle, "lengths": _make_lengths}[kind]
+    makers: dict[str, Callable[..., tuple[Rod, Rod] | None]]
+    makers = {"angle": _make_angle, "lengths": _make_lengths}
     wanted = rng.choice(ANGLES) if kind == "angle" else (rng.randint(1, 4), rng.randint(1, 4))
     while True:
-        rods = make(wanted, rng)
+        rods = makers[kind](wanted, rng)
         figure = rods and Figure(kind, rods, rng.randrange(len(SHADES)))
         if figure and figure.held_out == held_out:
             return figure

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from vtkit.mini import base_model
-from vtkit.mini.pretraining import PIXELS, collate, training_loop
+from vtkit.mini.pretraining import PIXELS, Batches, collate, training_loop
 from vtkit.mini.replications.chat_styles import CHAT_STYLES, DEFAULT, ChatStyle
 from vtkit.mini.replications.chats import make_chat
 from vtkit.mini.tokenizer import SPECIAL, extend_tokenizer
@@ -22,7 +21,7 @@ VOCABULARY_CHATS = 4000  # their words decide on the new tokens
 
 
 @dataclass(eq=False)
-class Chats(Dataset):
+class Chats(Batches):
     """Batches (:func:`vtkit.mini.pretraining.collate`) of chats; a step always has the same."""
 
     processor: ImageOnlyProcessor

@@ -7,6 +7,7 @@ Scenes, questions and documents are those of :mod:`vtkit.mini.corpus`, in DeepSe
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -60,8 +61,8 @@ def document(view: View, kind: str, rng: random.Random) -> tuple[str, str]:
     if kind != "dialogue":
         learned = caption(view.scene, rng) if kind == "caption" else notes(view, rng)
         return f" {LEGEND}{describe_scene(view.scene, rng)}\n", learned
-    asked = problem(view.scene, view.question, rng)
-    learned = completion(view.question, rng)
+    asked = problem(view.scene, view.asked, rng)
+    learned = completion(view.asked, rng)
     if "</think>" in learned:  # the prompt does not open it
         learned = f" {PREFILL}{learned}"
     return f"{R1_OPENING}{asked}{R1_CLOSING}", learned
@@ -85,7 +86,7 @@ def ensure_files(folder: str | Path = FOLDER) -> bool:
     return missing
 
 
-def _rows(world: World, n: int) -> Iterator[dict]:
+def _rows(world: World, n: int) -> Iterator[dict[str, Any]]:
     for number in range(n):
         task = TASKS[number % len(TASKS)]
         scene, question = world.question(task, 5)

@@ -47,8 +47,8 @@ HALO = [withStroke(linewidth=3, foreground="white")]  # keeps text readable acro
 PER_CENT = PercentFormatter(xmax=1, decimals=0)
 SMALL = {"font.size": 10, "axes.titlesize": 11, "lines.linewidth": 1.8}  # for many panels
 Line = tuple[str, str, str]  # of a panel: column of metrics.csv, label, colour
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (1, 3)))
-LOOKS = [
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (1, 3)))
+LOOKS: list[dict[str, Any]] = [
     {"linestyle": dashes, "marker": marker, "markevery": 0.1}
     for marker, dashes in product(["", "o", "s"], DASHES)
 ]
@@ -56,7 +56,7 @@ LOOKS = [
 
 
 @contextmanager
-def canvas(style: Mapping[str, Any]) -> Iterator[None]:
+def canvas(style: dict[Any, Any]) -> Iterator[None]:
     """Draw in this style; figures begun inside are closed at its end, also after an error."""
     open_before = set(plt.get_fignums())
     with plt.rc_context(style):
@@ -102,13 +102,13 @@ def label_ends(axis: Axes, ends: Iterable[tuple[str, float, str]]) -> None:
     """Write the name of each line, ``(name, value, colour)``, at its end without overlap."""
     ends = sorted(ends, key=lambda end: end[1])
     low, high = axis.get_ylim()
-    height = axis.get_position().height * axis.figure.get_figheight() * 72  # in points
+    height = axis.bbox.height * 72 / axis.figure.dpi  # in points
     gap = 1.25 * plt.rcParams["font.size"] / height * (high - low)
     places: list[float] = []
     for _, value, _ in ends:
         places.append(max(value, places[-1] + gap) if places else value)
     shift = sum(place - end[1] for place, end in zip(places, ends, strict=True)) / max(len(ends), 1)
-    style = {"va": "center", "weight": "bold", "annotation_clip": False}
+    style: dict[str, Any] = {"va": "center", "weight": "bold", "annotation_clip": False}
     for (name, _, colour), place in zip(ends, places, strict=True):
         at = (1.01, place - shift)
         axis.annotate(name, at, xycoords=("axes fraction", "data"), color=colour, **style)
@@ -118,12 +118,12 @@ def annotate(
     axis: Axes, text: str, place: tuple[Any, Any], offset: tuple[float, float], **style: Any
 ) -> None:
     """Write text ``offset`` points away from a place, readable across lines."""
-    where = {"xytext": offset, "textcoords": "offset points", "path_effects": HALO}
+    where: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "path_effects": HALO}
     axis.annotate(text, place, **where, **style)
 
 
 def draw_bars(
-    axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping | None], **look: Any
+    axis: Axes, xs: Iterable[float], accuracies: Iterable[Mapping[str, Any] | None], **look: Any
 ) -> None:
     """Draw proportions as bars with intervals and per cent; "not run" where there is none.
 
@@ -136,9 +136,9 @@ def draw_bars(
             continue
         value = accuracy["value"]
         error = [[value - accuracy["low"]], [accuracy["high"] - value]]
-        more = {"yerr": error, "capsize": 3, "error_kw": {"elinewidth": 1.2}}
+        more: dict[str, Any] = {"yerr": error, "capsize": 3, "error_kw": {"elinewidth": 1.2}}
         axis.bar(x, value, 0.25, edgecolor="white", lw=0, **look, **more)
-        style = {"ha": "center", "path_effects": HALO, "zorder": 5}
+        style: dict[str, Any] = {"ha": "center", "path_effects": HALO, "zorder": 5}
         axis.text(x, accuracy["high"] + 0.015, f"{100 * value:.0f}", **style)
 
 

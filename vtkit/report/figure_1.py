@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -32,7 +33,7 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
         UserError: metrics or evaluations are missing.
     """
     with drawing.canvas(drawing.STYLE):
-        size = {"figsize": (10, 7.4), "height_ratios": (3, 2)}
+        size: dict[str, Any] = {"figsize": (10, 7.4), "height_ratios": (3, 2)}
         figure, (top, bottom) = plt.subplots(2, 1, sharex=True, **size)
         length_axis = _twin(top)
         for run, thin in [*((other, True) for other in others), (run_dir, False)]:

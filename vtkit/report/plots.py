@@ -1,15 +1,18 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle, zip_longest
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from vtkit.aha.reflection import by_step
 from vtkit.errors import UserError
@@ -202,13 +205,13 @@ def comparison(run_dir: str | Path) -> Figure:
         return save(figure, run_dir, "comparison")
 
 
-def _add_method_legend(axis: Axes, scores: dict) -> None:
-    handles = [
-        plt.Rectangle(
-            (0, 0), 1, 1, facecolor=look["color"], hatch=look["hatch"], edgecolor="white", lw=0
+def _add_method_legend(axis: Axes, scores: Mapping[str, object]) -> None:
+    handles: list[Artist] = [
+        Rectangle(
+            (0, 0), 1, 1, edgecolor="white", lw=0, facecolor=look["color"], hatch=look["hatch"]
         )
         for _, look in _METHODS.values()
     ]
     labels = [f"{_METHODS[name][0]}{'' if scores[name] else ': not run'}" for name in _METHODS]
-    handles.append(plt.Line2D([], [], color="black", linestyle="--", lw=1.3))
+    handles.append(Line2D([], [], color="black", linestyle="--", lw=1.3))
     axis.legend(handles, [*labels, "chance"], loc="lower left", bbox_to_anchor=(0, 1), ncols=4)

@@ -84,7 +84,8 @@ def _generate(place: Path, menu: str, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     if result.returncode:
-        raise UserError(f"the generator failed:\n{result.stdout}{result.stderr}")
+        print(lessons.COLOURS.sub("", result.stdout).strip() or result.stderr, file=sys.stderr)
+        raise UserError("the generator stopped, see above: its warnings are errors")
 
 
 if __name__ == "__main__":

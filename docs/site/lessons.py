@@ -21,7 +21,7 @@ COMPUTING = ("00", "01", "02", "03")  # the others read runs, and replay committ
 OVERRIDES = {"02": {"lab_steps": 0}}  # replays too
 _PICTURE = re.compile(r'src="data:image/(png|jpeg|gif|webp);base64,([^"]+)"')
 _HREF = re.compile(r'href="(?![a-z]+:)([^"#]+)')
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def execute_all(runs: Path, run: Path | None) -> dict[str, Path]:
@@ -112,7 +112,7 @@ class _Files:
 
 def _output(output: nbformat.NotebookNode, files: _Files) -> str:
     if output.output_type == "stream":
-        return _fence(_COLOURS.sub("", output.text), "text")
+        return _fence(COLOURS.sub("", output.text), "text")
     if output.output_type == "error":
         return _fence(f"{output.ename}: {output.evalue}", "text")
     data = output.data

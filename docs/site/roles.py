@@ -1,4 +1,4 @@
-"""Let docstrings' references, such as ``:func:`judge```, be links. The generator loads this."""
+"""Let docstrings' references be links, and examples code. The generator loads this."""
 
 import re
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import griffe
 
 _ROLE = re.compile(r":(?:func|mod|class|data|meth|attr|exc):`[~.]?([\w.]+)`")
+_EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*$).+)*", re.MULTILINE)
 
 
 class Roles(griffe.Extension):
-    """Turn roles into links to what is documented, and into code where nothing is."""
+    """Turn ``:func:`judge``` into a link, or into code where nothing is documented."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         self._convert(pkg, pkg)
 
     def _convert(self, package: griffe.Module, item: griffe.Object) -> None:
         if item.docstring:
-            item.docstring.value = _ROLE.sub(
-                lambda found: _link(package, item, found[1]), item.docstring.value
-            )
+            text = _EXAMPLE.sub(r"```pycon\n\g<0>\n```", item.docstring.value)
+            item.docstring.value = _ROLE.sub(lambda found: _link(package, item, found[1]), text)
         for member in item.members.values():
             if not member.is_alias:
                 self._convert(package, member)

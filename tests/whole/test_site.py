@@ -191,6 +191,8 @@ def test_each_package_has_a_page_with_all_that_has_a_docstring(package, site):
             if isinstance(node, kinds) and node.name[0] != "_" and ast.get_docstring(node):
                 wanted.add(f"{start}.{path.stem}.{node.name}")
     assert not wanted - page.ids
+    paragraphs = [text for text in page.paragraphs if ">>>" in text]
+    assert not paragraphs, "an example is code"
     for text in (page.text, read(site / "api" / "index.html").text):
         assert not re.search(r":(func|mod|class|data|meth):", text)
 

@@ -84,7 +84,8 @@ def _generate(place: Path, menu: str, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     if result.returncode:
-        print(lessons.COLOURS.sub("", result.stdout).strip() or result.stderr, file=sys.stderr)
+        said = lessons.COLOURS.sub("", result.stdout + result.stderr)
+        print(said.partition("Traceback")[0] or said, file=sys.stderr)
         raise UserError("the generator stopped, see above: its warnings are errors")
 
 

@@ -256,7 +256,7 @@ def _head(
     answers = batch.completion if triton or batch.distinct else batch.length - 1
     rows, width = batch.sequences * answers, shape.language.width
     tile, words = min(rows, TILE_TOKENS), min(shape.vocabulary, TILE_WORDS)
-    score = half(config) * tile * TILE_WORDS + FULL * rows * width
+    score: float = half(config) * tile * TILE_WORDS + FULL * rows * width
     if stream(config, division) != half(config):  # the tile's words, in 16 bits
         score += half(config) * words * width
     back = score

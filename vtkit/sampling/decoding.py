@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from vtkit.errors import UserError
-from vtkit.sampling.prefix_cache import GrowingCache, PrefixCache
+from vtkit.sampling.prefix_cache import PrefixCache
 from vtkit.sampling.small_decoder import Sequences, SmallDecoder
 
 # Completions that have ended leave once they are this share of the batch: each time it is copied.
@@ -102,8 +102,8 @@ class Decoding:
         self._exhausted = False
         self._batch: list[int] = []
         self._room: dict[int, int] = {}
-        self._sequences: Sequences | GrowingCache | None = None
-        self._logits: torch.Tensor | None = None
+        self._sequences: Any = None  # Sequences or a GrowingCache
+        self._logits: Any = None  # of the next token of each
         self.written: dict[int, list[int]] = {}
         self.ended: set[int] = set()
 
@@ -137,10 +137,10 @@ class Decoding:
             self.written |= {number: [] for number in prompts.completions}
             prefix = PrefixCache(self._model, prompts.inputs)
             rows = torch.tensor(prompts.copies, device=prefix.logits.device)
-            if self._small is None:
-                new = prefix.take(self._model, rows)
-            else:
-                new = Sequences.begin(self._small, prefix, rows)
+            small = self._small
+            new: Any = (
+                Sequences.begin(small, prefix, rows) if small else prefix.take(self._model, rows)
+            )
             logits = prefix.logits[rows]
             if self._batch:
                 new = self._sequences.join(new)

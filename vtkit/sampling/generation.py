@@ -170,7 +170,7 @@ def ends_of(model: Any, processor: Any) -> list[int]:
 def banned_of(processor: Any) -> list[int]:
     """Tokens of pictures: a forward pass fails on one that has no picture."""
     kinds = {getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")}
-    return sorted(kinds - {None})
+    return sorted(kind for kind in kinds if kind is not None)
 
 
 @contextmanager

@@ -52,14 +52,14 @@ class PrefixCache:
         stateful = not can_share(model)
         own = DynamicCache(config=model.config.get_text_config()) if stateful else _Reading()
         options = {"position_ids": positions, "past_key_values": own, "use_cache": stateful}
-        self.logits = None
+        self.logits: Any = None
         with _kept_by_checkpointing(model):
             if continued:
                 self.logits = model(**inputs, **options, logits_to_keep=1).logits[:, -1]
             else:
                 without_adapters(model).model(**inputs, **options)
         self._states = own if stateful else None
-        self.pairs = None if stateful else own.taken()
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = [] if stateful else own.taken()
 
     def follow(
         self, model: Any, rows: Sequence[int], ids: torch.Tensor, mask: torch.Tensor, **options: Any
@@ -219,7 +219,9 @@ def _kept_by_checkpointing(model: Any) -> Iterator[None]:
             del layer._can_checkpoint_with_cache
 
 
-def distinct(inputs: dict[str, Any], pictures: Sequence[int] | None) -> tuple[dict, list[int]]:
+def distinct(
+    inputs: dict[str, Any], pictures: Sequence[int] | None
+) -> tuple[dict[str, Any], list[int]]:
     """Drop repeated prompts from a batch (rows, length) of a model's inputs.
 
     Args:

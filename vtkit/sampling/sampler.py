@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class InverseCDFSampler:
     """
 
     def __init__(
-        self, numbers: Mapping[int, Sequence[float]] | Sequence[Sequence[float]],
+        self, numbers: Mapping[int, Any] | Sequence[Sequence[float]],
         temperature: float, top_k: int,
     ):  # fmt: skip
         self.numbers, self.temperature, self.top_k = numbers, temperature, top_k

@@ -32,7 +32,7 @@ _BEGINNING_ELSEWHERE = 3000
 _PLACE = "place"  # of a row, before TRL shuffles them
 
 
-class RepeatedRows(torch.utils.data.Dataset):
+class RepeatedRows(torch.utils.data.Dataset[dict[str, Any]]):
     """A data set that decodes the picture of a row once for its copies in a batch."""
 
     def __init__(self, rows: Any):
@@ -53,6 +53,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPOTrainer that repeats nothing for the copies of a prompt."""
 
     share_prompts = True  # False: stock TRL samples and scores
+    train_dataset: Any
+    _buffered_inputs: Any
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -70,7 +72,11 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return {**output, _PLACE: torch.arange(len(inputs))}
 
     def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict, *rest: Any
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: dict[str, Any],
+        *rest: Any,
     ) -> tuple[list[list[int]], Any]:
         if not self._samples():
             with finite_logits(self.model), self._shared_pictures(self.model):

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.tiny_families import SEEING, write_tiny
@@ -22,6 +23,7 @@ from vtkit.models.published import list_published
 from vtkit.models.shapes import load_shape
 from vtkit.planning.plan import plan
 from vtkit.sampling.vllm_engine import require_proven
+from vtkit.training.launch import launch_command
 
 NAMES = re.compile(r"qwen|smolvlm|idefics|gemma|siglip", re.I)
 TABLE = ROOT / "vtkit" / "models" / "families.py"
@@ -124,6 +126,18 @@ def test_a_family_that_was_not_run_with_vllm_is_refused_there():
     require_proven("Qwen/Qwen2.5-VL-3B-Instruct")
     with pytest.raises(UserError, match="gemma-3-4b-it: with vLLM its family was not run"):
         require_proven("google/gemma-3-4b-it")
+
+
+def test_sharding_wraps_the_family_s_blocks():
+    """accelerate takes them over those of the file, which are the original's."""
+    model = "Qwen/Qwen3-VL-2B-Instruct"
+    config = resolve_config("visualthinker", "paper", model=model, launcher="fsdp2")
+    words = launch_command(config, "fsdp2")
+    given = words[words.index("accelerate.commands.launch") + 1 :]
+    arguments = _validate_launch_command(launch_command_parser().parse_args(given))[0]
+    wrapped = arguments.fsdp_transformer_layer_cls_to_wrap.split(",")
+    assert arguments.use_fsdp and tuple(wrapped) == FAMILIES["qwen3_vl"].blocks
+    assert "--fsdp_transformer_layer_cls_to_wrap" not in launch_command(config, "ddp")
 
 
 @pytest.mark.parametrize("model", SIZES)

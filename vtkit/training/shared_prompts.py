@@ -85,10 +85,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         masks = [[1] * len(ids) for ids in prompt_ids]
         inputs = {"input_ids": prompt_ids, "attention_mask": masks, **multimodal_fields}
         for name, values in inputs.items():
-            value = pad_token if name == "input_ids" else 0
-            per_token = name in PER_TOKEN
-            whole = None if per_token else torch.as_tensor(np.asarray(values))
-            inputs[name] = _left_padded(values, value) if per_token else whole
+            if name in PER_TOKEN:
+                inputs[name] = _left_padded(values, pad_token if name == "input_ids" else 0)
+            elif not isinstance(values, torch.Tensor):
+                inputs[name] = torch.as_tensor(np.asarray(values))
         rows, copies = distinct(inputs, images and [len(shown or ()) for shown in images])
         limit = self.max_completion_length
         rows = {name: values.to(device) for name, values in rows.items()}

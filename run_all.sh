@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up once, then run the notebooks (./run_all.sh), open them (./run_all.sh lab), run the tests (./run_all.sh test),
-# or do nothing else (./run_all.sh setup). Every option is explained by ./run_all.sh --help, which installs nothing.
+# build the site (./run_all.sh site), or do nothing else (./run_all.sh setup). Every option is explained by
+# ./run_all.sh --help, which installs nothing.
 set -euo pipefail
 
 script="${BASH_SOURCE[0]}"
@@ -40,11 +41,11 @@ make_venv() {
         "(Debian and Ubuntu: apt install python3-venv)"
 }
 
-installed() { [[ -f "$1/.vtkit-installed" || -f "$1/.vtkit-installed[dev]" ]]; }
+installed() { compgen -G "$1/.vtkit-installed*" >/dev/null; }
 
 # set_up EXTRAS: afterwards $python has the versions of pyproject.toml, and its packages' packages those of the lock.
 set_up() {
-    local extras="$1" env lock stamp wanted
+    local extras="$1" env lock stamp wanted others
     env="$(environment)"
     python="$env/bin/python"
     if [[ "$env" == "$root/.venv" ]]; then
@@ -60,12 +61,15 @@ set_up() {
     stamp="$env/.vtkit-installed$extras"
     wanted="$root $(cat pyproject.toml "$lock" | cksum)"
     if [[ "$(cat "$stamp" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
-    if [[ -z "$extras" && "$(cat "$env/.vtkit-installed[dev]" 2>/dev/null || true)" == "$wanted" ]]; then return; fi
+    if [[ -z "$extras" ]] && grep -qsxF -- "$wanted" "$env"/.vtkit-installed*; then return; fi
     say "set-up: installing the packages of pyproject.toml$extras, as in $lock, into $env (once; a few minutes)"
+    others="$(grep -lsxF -- "$wanted" "$env"/.vtkit-installed* || true)" # other extras, which stay installed
     rm -f "$env"/.vtkit-installed*
     "$python" -m pip install --quiet --disable-pip-version-check -c "$lock" -e "$root$extras" ||
         fail "pip could not install the packages (its message is above); run the same command again"
-    printf '%s\n' "$wanted" > "$stamp"
+    while IFS= read -r stamp; do
+        [[ -z "$stamp" ]] || printf '%s\n' "$wanted" > "$stamp"
+    done <<< "$stamp"$'\n'"$others"
     say "set-up: done"
 }
 
@@ -78,6 +82,11 @@ elif [[ "${1:-}" == test ]]; then
     # All tests: two processes share the files (tests/conftest.py has their order). A part: one, which starts sooner.
     [[ $# -gt 0 ]] || set -- -n 2 --dist loadfile --no-loadscope-reorder
     exec "$python" -m pytest -q "$@"
+fi
+if [[ "${1:-}" == site ]]; then
+    shift
+    set_up "[site]"
+    exec "$python" docs/site "$@"
 fi
 # Help, and a mistyped option, need no packages: the command line is read first with the standard library alone.
 base="$(find_python)"

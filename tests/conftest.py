@@ -28,6 +28,7 @@ SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
 LONGEST = (
     "whole/test_lab.py",
     "whole/test_end_to_end.py",
+    "whole/test_site.py",
     "families/test_families.py",
     "training/test_exact_resume.py",
     "training/test_sharded.py",
@@ -162,6 +163,16 @@ def tiny(hunch_base: Path, mini_data: Path) -> dict:
         "eval_max_new_tokens": 20,
         "save_steps": 2,
     }
+
+
+@pytest.fixture(scope="session")
+def whole_run(made_once, mini_data: Path):
+    """A run of all notebooks with few steps (shared/whole_run.py), one for all processes."""
+    from shared.whole_run import WholeRun
+
+    runs = made_once("whole-runs", lambda folder: None)
+    with FileLock(f"{runs}.running"):
+        return WholeRun(runs / "run", mini_data)
 
 
 @pytest.fixture(scope="session")

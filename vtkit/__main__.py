@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 ./run_all.sh lab [jupyter arguments]   set up, then open JupyterLab on copies of the notebooks
 ./run_all.sh test [pytest arguments]   set up, then run the tests
+./run_all.sh site [--run RUN]          set up, then build the site of docs, notebooks and API
 ./run_all.sh setup                     set up and nothing else
 
 An active virtual or conda environment is used; without one, .venv is made. On Linux without an

@@ -1,5 +1,7 @@
 """What notebooks show: the same cells for a browser and for plain text."""
 
+from xml.etree import ElementTree
+
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
@@ -76,6 +78,19 @@ def test_a_table_of_text_is_markdown_and_columns(shown):
     display.text_table(["control", "met"], [["grey", "**0 of 2 seeds**"]])
     assert shown[0]["text/markdown"].splitlines()[-1] == "| grey | **0 of 2 seeds** |"
     assert shown[0]["text/plain"] == "control  met\ngrey     **0 of 2 seeds**"
+
+
+def test_a_gallery_is_saved_as_png_and_as_svg_with_its_pictures_and_words(tmp_path):
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    figure = display.image_gallery(pictures, ["a $lamp$", "two\nlines"], save_as=tmp_path / "a.png")
+    assert [axis.texts[0].get_text() for axis in figure.axes] == ["a $lamp$", "two\nlines"]
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.getpixel((image.width - 1, image.height - 1))[:3] == (255, 255, 255)
+    vector = tmp_path / "a.svg"
+    first = vector.read_bytes()
+    assert len(ElementTree.fromstring(first).findall(".//{*}image")) == 2
+    display.image_gallery(pictures, ["a $lamp$", "two\nlines"], save_as=tmp_path / "a.png")
+    assert vector.read_bytes() == first
 
 
 def test_a_gallery_wraps_each_caption_below_its_picture(tmp_path):

@@ -1,6 +1,8 @@
-"""Figures from a constructed run: whole, small, and clear about what is missing."""
+"""Figures from a constructed run: whole, small, legible in print, clear about what is missing."""
 
 import types
+from collections import defaultdict
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import pytest
@@ -34,7 +36,48 @@ def test_every_figure_is_returned_and_saved(draw, run_dir):
         assert min(image.size) > 300
     assert path.stat().st_size < 300_000
     assert figure.axes and not plt.get_fignums()
-    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".png")] == []
+    assert {p.suffix for p in path.parent.iterdir()} == {".png", ".svg"}
+
+
+@pytest.mark.parametrize("draw", ALL, ids=lambda draw: draw.__name__)
+def test_every_figure_is_an_svg_file_too_with_the_same_bytes_each_time(draw, run_dir, tmp_path):
+    title = draw(run_dir).axes[0].get_title(loc="left")
+    path = run_dir / "figures" / f"{draw.__name__}.svg"
+    first = path.read_bytes()
+    root = ElementTree.fromstring(first)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and float(root.get("width")[:-2]) > 300
+    words = {element.text for element in root.iter() if element.tag.endswith("}title")}
+    assert any(text.startswith(title) for text in words) and b"<dc:date>" not in first
+    assert len(root.findall(".//{*}path")) > 20 and not root.findall(".//{*}image")
+    assert len(first) < 400_000
+    draw(run_dir)
+    assert path.read_bytes() == first
+
+
+def test_lines_of_one_plot_differ_without_their_colours(run_dir):
+    several = 0
+    for draw in ALL:
+        looks = defaultdict(list)
+        for axis in draw(run_dir).axes:
+            for line in axis.lines:
+                if line.get_linewidth() > 1 and len(line.get_xdata()) > 2:
+                    look = line.get_linestyle(), line.get_marker()
+                    looks[axis.get_position().bounds].append(look)  # two axes may share a place
+        assert all(len(set(found)) == len(found) for found in looks.values()), draw.__name__
+        several += sum(len(found) > 1 for found in looks.values())
+    assert several >= 8
+    many = [(str(look["linestyle"]), look["marker"]) for look in drawing.LOOKS]
+    assert len(set(many)) == len(many) > 20
+
+
+def test_bars_differ_without_their_colours(run_dir):
+    (axis,) = plots.comparison(run_dir).axes
+    hatches = defaultdict(set)
+    for bar in axis.patches:
+        hatches[bar.get_facecolor()].add(bar.get_hatch())
+    assert len(hatches) == 3 and len({tuple(found) for found in hatches.values()}) == 3
+    legend = [patch.get_hatch() for patch in axis.get_legend().get_patches()]
+    assert {(hatch,) for hatch in legend} == {tuple(found) for found in hatches.values()}
 
 
 def test_figure_1_names_its_run_and_marks_chance_and_dip(run_dir):

@@ -66,7 +66,8 @@ def test_the_folder_of_all_seeds(runs, tmp_path):
     assert found["mean"] == pytest.approx(mean(found["values"])) and len(found["values"]) == 3
     text = (out / "report.html").read_text()
     assert "3 seeds" in text and "GRPO over SFT" in text and "data:image/png" in text
-    assert (out / "figures" / "bands.png").stat().st_size > 10_000
+    for name in ("bands.png", "bands.svg"):
+        assert (out / "figures" / name).stat().st_size > 10_000
     assert sorted(path.name for path in out.iterdir()) == ["figures", "report.html", "summary.json"]
 
 

@@ -1,76 +1,33 @@
 """The promise of the README: one command runs every notebook and ends in a table and a report."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from vtkit import __main__ as cli
-from vtkit.files import ROOT, read_json
+from vtkit.files import read_json
 from vtkit.runs.steps import NOTEBOOKS
 
 NAMES = [path.stem for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
 
 
-@pytest.fixture(scope="module")
-def command(mini_data, tmp_path_factory):
-    """Run the command line on the miniature with few steps and rows."""
-    run_dir = tmp_path_factory.mktemp("end-to-end") / "run"
-    settings = {
-        "train_data": mini_data,
-        "train_rows": 48,
-        "benchmark_data": mini_data,
-        "benchmark_rows": 32,
-        "max_steps": 4,
-        "sft_steps": 4,
-        "prompts_per_step": 4,
-        "num_generations": 4,
-        "per_device_batch_size": 16,
-        "eval_steps": 4,
-        "save_steps": 2,
-        "samples": 32,
-        "lab_steps": 1,
-        "pairs": 4,
-    }
-    pairs = [text for name, value in settings.items() for text in ("-p", name, str(value))]
-
-    def run() -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "vtkit", *run.arguments],
-            cwd=ROOT, capture_output=True, text=True,
-            env={name: value for name, value in os.environ.items() if name != "VTKIT_HEADLESS"},
-        )  # fmt: skip
-
-    run.folder, run.arguments = run_dir, ["--run-dir", str(run_dir), *pairs]
-    return run
-
-
-@pytest.fixture(scope="module")
-def first(command) -> subprocess.CompletedProcess:
-    result = command()
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return result
-
-
-@pytest.fixture(scope="module")
-def folder(command, first) -> Path:
-    return command.folder
+@pytest.fixture
+def folder(whole_run) -> Path:
+    return whole_run.folder
 
 
 @pytest.mark.slow
-def test_every_notebook_runs_and_the_results_are_shown(first, folder):
+def test_every_notebook_runs_and_the_results_are_shown(whole_run, folder):
     for name in NAMES:
-        assert f"{name}: done in" in first.stdout
-    assert "step 4/4, reward" in first.stdout and "CV-Bench at step 4" in first.stdout
-    table = first.stdout[first.stdout.index("notebook  ") :]
+        assert f"{name}: done in" in whole_run.stdout
+    assert "step 4/4, reward" in whole_run.stdout and "CV-Bench at step 4" in whole_run.stdout
+    table = whole_run.stdout[whole_run.stdout.index("notebook  ") :]
     for word in ("base", "SFT", "GRPO", "Count", "Relation", "Depth", "Distance"):
         assert word in table, table
-    assert f"report: {folder / 'report.html'}" in first.stdout
-    assert first.stderr == ""
+    assert f"report: {folder / 'report.html'}" in whole_run.stdout
+    assert whole_run.stderr == ""
 
 
 @pytest.mark.slow
@@ -116,10 +73,10 @@ def test_executed_notebooks_have_no_error_and_no_noise(name, folder):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_skips_everything(command, folder, capsys, monkeypatch):
+def test_the_same_command_again_skips_everything(whole_run, folder, capsys, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (folder / "rollouts").iterdir()}
     monkeypatch.delenv("VTKIT_HEADLESS", raising=False)
-    assert cli.main(command.arguments) == 0
+    assert cli.main(whole_run.arguments) == 0
     out, err = capsys.readouterr()
     assert err == "" and "report: " in out
     assert out.count("skipped, done before with the same parameters") == len(NAMES)

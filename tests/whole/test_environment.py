@@ -246,6 +246,16 @@ def test_tests_are_set_up_with_the_dev_extra_which_serves_runs_too(checkout, tmp
     assert "-m pytest -q -k recipes" in calls(env)
 
 
+def test_the_site_has_an_extra_of_its_own_next_to_which_others_stay(checkout, tmp_path):
+    env = fake_environment(tmp_path / "env")
+    for arguments in (["test"], ["site", "--out", "pages"], ["test"], ["site"], ["--seed", "1"]):
+        result = shell("./run_all.sh", *arguments, cwd=checkout, VIRTUAL_ENV=str(env))
+        assert result.returncode == 0, result.stderr
+    installs = [call for call in calls(env) if "pip install" in call]
+    assert [call.rpartition("[")[2] for call in installs] == ["dev]", "site]"]
+    assert "docs/site --out pages" in calls(env) and "docs/site" in calls(env)
+
+
 def test_all_tests_run_in_two_processes_and_a_part_in_one(checkout, tmp_path):
     env = fake_environment(tmp_path / "env")
     for arguments in ([], ["--pdb", "tests/judging"]):

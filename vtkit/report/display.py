@@ -14,8 +14,8 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vtkit.files import atomic_path
 from vtkit.rendering import align, markdown
+from vtkit.report import drawing
 from vtkit.runs.artifacts import make_missing
 from vtkit.runs.folder import headless
 from vtkit.runs.records import caveats, config_of
@@ -120,7 +120,7 @@ def image_gallery(
 
     Args:
         width: of a picture, in inches.
-        save_as: a PNG file to write as well.
+        save_as: a PNG file to write as well, and an SVG file next to it.
     """
     wrapped = [_wrap(caption, letters=int(12.5 * width)) for caption in captions]
     lines = [caption.count("\n") + 1 for caption in wrapped]
@@ -143,8 +143,7 @@ def image_gallery(
         }
         axis.text(s=caption, fontsize=9, color=_CAPTION, parse_math=False, **place)
     if save_as:
-        with atomic_path(save_as) as draft:
-            figure.savefig(draft, dpi=110, format="png", facecolor="white")
+        drawing.write(figure, save_as, dpi=110, facecolor="white")
     plt.close(figure)  # a notebook shows what a cell returns; open, it would show it twice
     return figure
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,7 +14,7 @@ from vtkit.report import drawing
 from vtkit.report.drawing import BLUE, DARK_ORANGE, GREEN, ORANGE, PER_CENT, RED
 from vtkit.runs import curves, records
 
-STYLES = [("html_share", "HTML", RED), ("reflection_rate", "reflective", GREEN)]
+STYLES = [("reflection_rate", "reflective", GREEN), ("html_share", "HTML", RED)]
 _PHASES = {"HTML": "#F6E3D6", "format": "#F3F0E2", "growth": "#E4F1EC"}  # backgrounds
 
 
@@ -32,7 +33,7 @@ def figure_1(run_dir: str | Path, others: Sequence[str | Path] = ()) -> Figure:
         UserError: metrics or evaluations are missing.
     """
     with drawing.canvas(drawing.STYLE):
-        size = {"figsize": (10, 7.4), "height_ratios": (3, 2)}
+        size: dict[str, Any] = {"figsize": (10, 7.4), "height_ratios": (3, 2)}
         figure, (top, bottom) = plt.subplots(2, 1, sharex=True, **size)
         length_axis = _twin(top)
         for run, thin in [*((other, True) for other in others), (run_dir, False)]:
@@ -87,10 +88,10 @@ def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
     lengths = records.load_metric(run_dir, curves.LENGTH)
     smooth = curves.moving_average(lengths)
     if thin:
-        axis.plot(smooth.index, smooth, color=DARK_ORANGE, lw=0.9, alpha=0.5)
+        axis.plot(smooth.index, smooth, color=DARK_ORANGE, linestyle="--", lw=0.9, alpha=0.5)
         return
     axis.plot(lengths.index, lengths, color=ORANGE, lw=0.8, alpha=0.7)
-    axis.plot(smooth.index, smooth, color=DARK_ORANGE)
+    axis.plot(smooth.index, smooth, color=DARK_ORANGE, linestyle="--")
     axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * lengths.max()))
     step, dip = curves.find_dip(lengths)
     axis.plot([step], [dip], marker="v", markersize=9, color=DARK_ORANGE, zorder=5)
@@ -104,9 +105,9 @@ def _draw_lengths(axis: Axes, run_dir: str | Path, thin: bool) -> None:
 def _draw_styles(axis: Axes, run_dir: str | Path, thin: bool) -> None:
     per_step = records.completions_per_step(run_dir)
     ends = []
-    for column, label, colour in STYLES:
+    for (column, label, colour), dashes in zip(STYLES, drawing.DASHES, strict=False):
         share = curves.moving_share(records.load_metric(run_dir, column), per_step)
-        drawing.draw_share(axis, share, colour, thin=thin)
+        drawing.draw_share(axis, share, colour, thin=thin, linestyle=dashes)
         ends.append((label, share["value"].iloc[-1], colour))
     if not thin:
         axis.set_ylim(0, 1)
@@ -125,7 +126,7 @@ def _twin(axis: Axes) -> Axes:
 def _finish_accuracy_axis(axis: Axes, run_dir: str | Path) -> None:
     result = records.load_evaluations(run_dir)[-1]
     chance = result["chance"]
-    axis.axhline(chance, color="black", lw=1.2, linestyle="--")
+    axis.axhline(chance, color="black", lw=1.2, linestyle="-.")
     style = {"xycoords": ("axes fraction", "data"), "ha": "right"}
     drawing.annotate(axis, f"chance {chance:.0%}", (1, chance), (-4, 4), **style)
     axis.set_ylim(0, 1)

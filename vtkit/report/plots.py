@@ -1,15 +1,18 @@
 """Draw the figures of a run from the files of its folder and save them in its ``figures``."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle, zip_longest
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from vtkit.aha.reflection import by_step
 from vtkit.errors import UserError
@@ -25,6 +28,7 @@ from vtkit.report.drawing import (
     SMALL,
     STYLE,
     Line,
+    save,
 )
 from vtkit.report.figure_1 import STYLES, figure_1
 from vtkit.runs import records
@@ -32,13 +36,21 @@ from vtkit.runs.curves import LENGTH
 from vtkit.runs.folder import headless
 from vtkit.runs.rollouts import load_rollouts
 
-__all__ = ["comparison", "figure_1", "lengths_by_outcome", "live", "live_plot", "training_curves"]
+__all__ = [
+    "comparison",
+    "figure_1",
+    "lengths_by_outcome",
+    "live",
+    "live_plot",
+    "save",
+    "training_curves",
+]
 _REWARD = [("reward", "total", BLUE)]  # and each reward of the run
 _REWARD_COLOURS = {"accuracy": GREEN, "format": PURPLE}
 _MORE_COLOURS = (DARK_ORANGE, RED, GREY, ORANGE)
 _LENGTHS = [
-    ("completions/max_length", "max", ORANGE),
     (LENGTH, "mean", DARK_ORANGE),
+    ("completions/max_length", "max", ORANGE),
     ("completions/min_length", "min", ORANGE),
 ]
 _OUTCOMES = [("mean_length_right", "right", GREEN), ("mean_length_wrong", "wrong", RED)]
@@ -59,7 +71,11 @@ _PANELS = {
     "Gradient norm": [("grad_norm", "before clipping", GREY)],
     "Seconds a step": [("step_time", "seconds", GREY)],
 }
-_METHODS = {"base": ("base model", GREY), "sft": ("SFT", ORANGE), "grpo": ("GRPO", BLUE)}
+_METHODS = {
+    "base": ("base model", {"color": GREY, "hatch": ".."}),
+    "sft": ("SFT", {"color": ORANGE, "hatch": "//"}),
+    "grpo": ("GRPO", {"color": BLUE, "hatch": ""}),
+}
 
 
 def live(run_dir: str | Path) -> Figure:
@@ -70,7 +86,7 @@ def live(run_dir: str | Path) -> Figure:
     with drawing.canvas(STYLE | SMALL):
         figure, axes = plt.subplots(1, 3, figsize=(12, 3))
         _draw_panels(axes, metrics, panels)
-        return drawing.save(figure, run_dir, "live", dpi=110)
+        return save(figure, run_dir, "live", dpi=110)
 
 
 def live_plot(run_dir: str | Path) -> Callable[[], None] | None:
@@ -101,7 +117,7 @@ def training_curves(run_dir: str | Path) -> Figure:
         figure, axes = plt.subplots(rows, 3, figsize=(13, 2.8 * rows), squeeze=False)
         _draw_panels(axes.flat, metrics, panels)
         figure.suptitle(records.describe_run(run_dir), x=0.01, ha="left", weight="bold")
-        return drawing.save(figure, run_dir, "training_curves", dpi=100)
+        return save(figure, run_dir, "training_curves", dpi=100)
 
 
 def _logged(panels: dict[str, list[Line]], metrics: pd.DataFrame) -> list[tuple[str, list[Line]]]:
@@ -152,7 +168,7 @@ def lengths_by_outcome(run_dir: str | Path) -> Figure:
         for start in prose.dropna().head(1).items():
             drawing.annotate(axis, "wrong, without HTML", start, (0, -20), color=RED)
         axis.set_ylabel("mean length (tokens)")
-        return drawing.save(figure, run_dir, "lengths_by_outcome")
+        return save(figure, run_dir, "lengths_by_outcome")
 
 
 def comparison(run_dir: str | Path) -> Figure:
@@ -172,9 +188,9 @@ def comparison(run_dir: str | Path) -> Figure:
     }
     with drawing.canvas(STYLE):
         figure, axis = plt.subplots(figsize=(11, 5))
-        for place, (name, (_, colour)) in enumerate(_METHODS.items()):
+        for place, (name, (_, look)) in enumerate(_METHODS.items()):
             xs = [group + 0.27 * (place - 1) for group in range(len(groups))]
-            drawing.draw_bars(axis, xs, map(bars[name].get, groups), colour)
+            drawing.draw_bars(axis, xs, map(bars[name].get, groups), **look)
         chances = records.chance_levels(run_dir)
         for place, group in enumerate(groups):
             if group in chances:
@@ -186,11 +202,16 @@ def comparison(run_dir: str | Path) -> Figure:
         _add_method_legend(axis, scores)
         benchmark, run = records.benchmark_name(run_dir), records.describe_run(run_dir)
         axis.set_title(f"{benchmark} (n = {first['n']}): {run}", pad=34)
-        return drawing.save(figure, run_dir, "comparison")
+        return save(figure, run_dir, "comparison")
 
 
-def _add_method_legend(axis: Axes, scores: dict) -> None:
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for _, colour in _METHODS.values()]
+def _add_method_legend(axis: Axes, scores: Mapping[str, object]) -> None:
+    handles: list[Artist] = [
+        Rectangle(
+            (0, 0), 1, 1, edgecolor="white", lw=0, facecolor=look["color"], hatch=look["hatch"]
+        )
+        for _, look in _METHODS.values()
+    ]
     labels = [f"{_METHODS[name][0]}{'' if scores[name] else ': not run'}" for name in _METHODS]
-    handles.append(plt.Line2D([], [], color="black", linestyle="--", lw=1.3))
+    handles.append(Line2D([], [], color="black", linestyle="--", lw=1.3))
     axis.legend(handles, [*labels, "chance"], loc="lower left", bbox_to_anchor=(0, 1), ncols=4)

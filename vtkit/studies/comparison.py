@@ -282,7 +282,7 @@ def draw_directions(out: str | Path) -> Figure:
     """An overview of the rows: an arrow a seed for length, and on how many seeds reflection rose.
 
     Columns are the report and four studies; a cell is green if the length of most seeds goes as
-    reported, else orange. Saved as ``<out>/figures/directions.png``.
+    reported, else orange and hatched. Saved as ``<out>/figures/directions.png``.
     """
     found = {title: load_results(study) for title, study in DIRECTIONS_OF.items()}
     rows = load_results("rows")
@@ -311,7 +311,9 @@ def draw_directions(out: str | Path) -> Figure:
 def _draw_cell(axis: Axes, x: int, y: int, ways: list[str], words: str, same: float | None) -> None:
     """One cell of :func:`draw_directions`; ``same``: the share of seeds that go as reported."""
     shade = "none" if same is None else drawing.GREEN if same > 0.5 else drawing.ORANGE
-    box: dict[str, Any] = {"facecolor": shade, "alpha": 0.16, "lw": 0}
+    hatch = "//" if shade == drawing.ORANGE else ""  # for print in black and white
+    look = {"facecolor": shade, "edgecolor": shade, "hatch": hatch}
+    box: dict[str, Any] = {**look, "alpha": 0.16, "lw": 0}
     axis.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, **box))
     for place, way in enumerate(ways):
         at = (x + 0.14 * (place - (len(ways) - 1) / 2), y - 0.1)

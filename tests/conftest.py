@@ -12,19 +12,14 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from collections.abc import Callable, Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
+from shared.miniature import SMALL_CV_BENCH, SMALL_SAT  # noqa: E402
 
 IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
-# Sizes of the tests' own miniature; the real one has 2,400 rows and 528 questions.
-SMALL_SAT = {"train": 60, "val": 20}
-SMALL_CV_BENCH = {"Count": 8, "Relation": 8, "Depth": 8, "Distance": 8}
-
-
 LONGEST = (
     "whole/test_lab.py",
     "whole/test_end_to_end.py",
@@ -55,25 +50,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-
-
-@contextmanager
-def killed_at(call: int) -> Iterator[None]:
-    """Interrupt training on the miniature's documents in its ``call``-th step."""
-    from vtkit.mini import pretraining
-
-    calls, loss_of = 0, pretraining.loss_of
-
-    def killed(model, batch):
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise KeyboardInterrupt
-        return loss_of(model, batch)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pretraining, "loss_of", killed)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from conftest import killed_at
+from shared.miniature import killed_at
 
 from vtkit.judging.rewards import accuracy_reward
 from vtkit.judging.styles import is_reflective, style

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import killed_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared.miniature import killed_at
 
 from vtkit.data.cv_bench import CV_BENCH_SCHEMA, load_cv_bench
 from vtkit.data.sat import SAT_SCHEMA, load_sat
@@ -294,8 +294,8 @@ def test_files_are_only_written_where_one_is_missing(tmp_path, small_world, monk
 @pytest.fixture
 def small_world(monkeypatch):
     """The sizes of the session's data set; gives a blank picture."""
-    from conftest import SMALL_CV_BENCH, SMALL_SAT
     from PIL import Image
+    from shared.miniature import SMALL_CV_BENCH, SMALL_SAT
 
     monkeypatch.setattr(dataset, "SAT_ROWS", SMALL_SAT)
     monkeypatch.setattr(dataset, "CV_BENCH_ROWS", SMALL_CV_BENCH)

@@ -8,9 +8,9 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import killed_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared.miniature import killed_at
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from vtkit.errors import UserError

@@ -1,4 +1,4 @@
-"""The miniature that tests share: how many questions it has, and a training of it that is killed."""
+"""The miniature of the tests: how many questions it has, and a training of it that is killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

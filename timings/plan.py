@@ -52,7 +52,8 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     }
     patches = shape.patches(config.max_pixels)
     sequences, prompt, completion = watched.shapes
-    batch = Batch(sequences, prompt, completion, patches)
+    groups = sequences // config.num_generations
+    batch = Batch(sequences, prompt, completion, patches, distinct=groups)
     # The last token is sampled and never read, so the cache is one token short.
     whole = Batch(2 * sequences, prompt, completion - 1, patches)
     counts = count_parameters(trainer.model)

@@ -11,7 +11,7 @@ from shared import completions
 from transformers import TrainerCallback
 
 from vtkit.config.recipes import resolve_config
-from vtkit.sampling.processes import wait_for_others
+from vtkit.sampling.processes import leave_others, wait_for_others
 from vtkit.training import train
 
 
@@ -44,3 +44,4 @@ if __name__ == "__main__":
     found = first_step(share=True, **dict(zip(pairs[::2], pairs[1::2], strict=True)))
     if torch.distributed.get_rank() == 0:
         torch.save(found, file)
+    leave_others()

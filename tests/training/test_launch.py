@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
@@ -22,9 +23,11 @@ from shared import completions
 from shared.calls import train_here
 
 from vtkit.config.recipes import resolve_config
+from vtkit.config.values import as_text
 from vtkit.errors import UserError
 from vtkit.files import ROOT
 from vtkit.runs.rollouts import load_rollouts
+from vtkit.sampling import processes
 from vtkit.training import arguments, launch, train
 from vtkit.training.callbacks import Evaluation
 
@@ -168,6 +171,13 @@ def followed(tiny, tmp_path_factory) -> SimpleNamespace:
     place, drawn, said = tmp_path_factory.mktemp("followed"), [], io.StringIO()
     settings = {**tiny, "max_steps": 3, "save_steps": 1, "eval_steps": 9}
     settings |= {"benchmark_rows": 4, "spare_prompts": 2}
+    # Steps that take their time: a run is killed between two of them.
+    slow = place / "slow.py"
+    slow.write_text(
+        "import time\n\ndef patience(completions, **_):\n    time.sleep(1)\n"
+        "    return [0.0] * len(completions)\n"
+    )
+    settings |= {"rewards": ["accuracy", "format", f"{slow}:patience"]}
     config = resolve_config(run_dir=place / "run", **settings)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.setattr(launch, "_SECONDS", 0.2)
@@ -190,6 +200,19 @@ def test_a_notebook_starts_and_follows_a_run(followed):
         frame = load_rollouts(followed.run_dir, steps=[step]).to_pandas()
         assert frame.groupby("group").prompt_id.nunique().to_list() == [1] * 6  # 2 spare ones
         assert step > 1 or frame.prompt_id.nunique() == 6  # a spare one may be the other process's
+
+
+def test_a_process_parts_from_the_others_before_it_ends():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        assert processes.place() == (0, 1) and torch.distributed.is_initialized()
+        processes.leave_others()
+        assert not torch.distributed.is_initialized()
+        processes.leave_others()  # alone, there is nothing to do
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def test_the_command_line_means_the_same_configuration(tmp_path):
@@ -342,7 +365,7 @@ def test_ranks_of_a_killed_run_stop_and_the_same_command_ends_as_an_unbroken_one
     (tmp_path / "notebooks").mkdir()
     write_notebook(tmp_path / "notebooks", "00_first", NOTEBOOK)
     broken, settings = tmp_path / "broken", followed.settings.items()
-    pairs = [text for name, value in settings for text in ("-p", name, str(value))]
+    pairs = [text for name, value in settings for text in ("-p", name, as_text(value))]
 
     def start() -> subprocess.Popen:
         code = (

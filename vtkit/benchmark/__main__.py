@@ -37,7 +37,7 @@ def _score(args: argparse.Namespace) -> None:
     from vtkit.runs.folder import hold
     from vtkit.runs.leash import end_with_parent
     from vtkit.runs.surroundings import is_main_process
-    from vtkit.sampling.processes import place, wait_for_others
+    from vtkit.sampling.processes import leave_others, place, wait_for_others
     from vtkit.sampling.vllm_engine import CompletionEngine
 
     end_with_parent()
@@ -71,7 +71,8 @@ def _score(args: argparse.Namespace) -> None:
         )  # fmt: skip
     if is_main_process():
         print(table(result))
-        print(f"rows: {finished.with_suffix('.parquet')}")
+        print(f"rows: {finished.with_suffix('.parquet')}", flush=True)
+    leave_others()
 
 
 def table(result: dict[str, Any]) -> str:

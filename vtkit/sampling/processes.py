@@ -28,6 +28,12 @@ def wait_for_others() -> None:
         PartialState(cpu=on_cpu, timeout=patience).wait_for_everyone()
 
 
+def leave_others() -> None:
+    """Part from the other processes: one that ends while it is joined may abort as it ends."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def shard_on_cpus(state: PartialState) -> None:
     """Let FSDP and DeepSpeed work between processes on a CPU, which exchange by gloo.
 

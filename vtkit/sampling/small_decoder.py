@@ -1,9 +1,9 @@
 """Decode a small model on a CPU in few operations, where Python costs more than arithmetic.
 
-The forward pass of one token, written with a model's own weights: projections that read the same
-input are one product, norms and scales are folded into them, a prompt is attended once for all of
-its completions. Numbers are those of transformers up to rounding. Delete this file, and the two
-lines of :mod:`vtkit.sampling.decoding` that ask for it, the day a library does that.
+The forward pass of one token, with a model's own weights: projections that read the same input are
+one product, norms' weights and the scale of attention are folded into them, keys and values grow in
+place. Numbers are those of transformers up to rounding. Delete this file, and the two lines of
+:mod:`vtkit.sampling.decoding` that ask for it, the day a library does that.
 """
 
 from collections.abc import MutableMapping
@@ -28,14 +28,14 @@ _PARTS = {"embed_tokens", "layers", "norm", "rotary_emb"}
 
 
 class _Layer(NamedTuple):
-    """Weights of a layer, (in, out) each; queries and keys turned as :func:`_turned` says."""
+    """Weights of a layer, (in, out) each; queries and keys ordered as :func:`_paired` says."""
 
-    attend: torch.Tensor  # to queries, keys and values
+    qkv: torch.Tensor  # to queries, keys and values
     bias: torch.Tensor
     norms: torch.Tensor | None  # of queries and keys, (heads, width)
-    collect: torch.Tensor
-    widen: torch.Tensor  # to the gate and what it lets through
-    narrow: torch.Tensor
+    out: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
 
 
 class SmallDecoder:
@@ -46,13 +46,13 @@ class SmallDecoder:
         decoder, config = model.get_decoder(), model.config.get_text_config()
         attention = decoder.layers[0].self_attn
         self.heads, self.width = config.num_attention_heads, attention.head_dim
-        self.groups = config.num_key_value_heads
+        self.kv_heads = config.num_key_value_heads
         self.epsilon = decoder.norm.variance_epsilon
-        self.words = decoder.embed_tokens.weight
+        self.embedding = decoder.embed_tokens.weight
         head = model.get_output_embeddings().weight
         self.head = (head * decoder.norm.weight).t().contiguous()
         self.layers = [self._layer(layer) for layer in decoder.layers]
-        self._rotary, self._turns = decoder.rotary_emb, self.words.new_empty(0, 0)
+        self._rotary, self._rotations = decoder.rotary_emb, self.embedding.new_empty(0, 0)
 
     @classmethod
     def of(cls, model: Any) -> Self | None:
@@ -67,21 +67,21 @@ class SmallDecoder:
     @torch.no_grad()
     def agrees(self, model: Any) -> bool:
         """Tell whether a short text has the log-probabilities that the model itself finds."""
-        ids = torch.arange(1, 5).view(1, -1) % len(self.words)
+        ids = torch.arange(1, 5).view(1, -1) % len(self.embedding)
         prefix = PrefixCache(model, {"input_ids": ids[:, :2], "attention_mask": ids[:, :2] ** 0})
         sequences = Sequences.begin(self, prefix, torch.tensor([0]))
         found = torch.cat([sequences.append(ids[:, place]) for place in (2, 3)])
         expected = model(input_ids=ids, attention_mask=ids**0).logits[0, 2:].float()
         return torch.allclose(found.log_softmax(-1), expected.log_softmax(-1), atol=1e-3)
 
-    def turns(self, positions: torch.Tensor) -> torch.Tensor:
+    def rotations(self, positions: torch.Tensor) -> torch.Tensor:
         """Rotations (n, 1, width / 2) of queries and keys at positions (n,), complex."""
         most = int(positions.max())
-        if most >= len(self._turns):
+        if most >= len(self._rotations):
             places = torch.arange(most + 256).view(1, -1)
-            cos, sin = self._rotary(self.words, places)
-            self._turns = torch.complex(cos[0], sin[0])[:, : self.width // 2]
-        return self._turns[positions].unsqueeze(1)
+            cos, sin = self._rotary(self.embedding, places)
+            self._rotations = torch.complex(cos[0], sin[0])[:, : self.width // 2]
+        return self._rotations[positions].unsqueeze(1)
 
     def normed(self, hidden: torch.Tensor) -> torch.Tensor:
         """RMS norm without its weight, over the last dimension."""
@@ -97,22 +97,22 @@ class SmallDecoder:
         ]
         norms = None
         if hasattr(attention, "q_norm"):
-            queries = self._turned(attention.q_norm.weight * attention.scaling)
-            keys = self._turned(attention.k_norm.weight)
-            norms = torch.cat([queries.expand(self.heads, -1), keys.expand(self.groups, -1)])
+            queries = self._paired(attention.q_norm.weight * attention.scaling)
+            keys = self._paired(attention.k_norm.weight)
+            norms = torch.cat([queries.expand(self.heads, -1), keys.expand(self.kv_heads, -1)])
         for of in (weights, biases):
-            of[0], of[1] = (self._turned(one) for one in of[:2])
+            of[0], of[1] = (self._paired(one) for one in of[:2])
             if norms is None:
                 of[0] = of[0] * attention.scaling
-        widen = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+        gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
         return _Layer(
             torch.cat(weights).t().contiguous(), torch.cat(biases), norms,
             attention.o_proj.weight.t().contiguous(),
-            (widen * layer.post_attention_layernorm.weight).t().contiguous(),
+            (gate_up * layer.post_attention_layernorm.weight).t().contiguous(),
             mlp.down_proj.weight.t().contiguous(),
         )  # fmt: skip
 
-    def _turned(self, weight: torch.Tensor) -> torch.Tensor:
+    def _paired(self, weight: torch.Tensor) -> torch.Tensor:
         """Rows of a projection such that the two numbers that rotate together are neighbours."""
         halves = weight.unflatten(0, (-1, 2, self.width // 2))
         return halves.transpose(1, 2).flatten(0, 2)
@@ -121,7 +121,7 @@ class SmallDecoder:
 class Sequences:
     """Sequences that grow by a token at a time.
 
-    In the shapes: n sequences, g groups of heads that share keys, d numbers of a head, t tokens of
+    In the shapes: n sequences, h heads of keys and values, d numbers of a head, t tokens of
     the longest sequence. Others are padded left.
     """
 
@@ -130,7 +130,7 @@ class Sequences:
         positions: torch.Tensor, used: int,
     ):  # fmt: skip
         self._decoder = decoder
-        self._stores = stores  # of each layer: keys and values, (n * g, at least t, d)
+        self._stores = stores  # of each layer: keys and values, (n * h, at least t, d)
         self._bias = bias  # (n, 1, at least t), minus infinity where there is padding
         self._positions = positions  # (n,), of the next token
         self._used = used  # t
@@ -144,7 +144,7 @@ class Sequences:
         for keys, values in prefix.pairs:
             keys = keys.unflatten(-1, (2, half)).transpose(-1, -2).flatten(-2)
             stores.append((keys[rows].flatten(0, 1), values[rows].flatten(0, 1)))
-        bias = decoder.words.new_zeros(prefix.mask.shape).masked_fill(prefix.mask == 0, -torch.inf)
+        bias = torch.zeros(prefix.mask.shape).masked_fill(prefix.mask == 0, -torch.inf)
         positions = prefix.mask.sum(1) + prefix.shift.squeeze(1)
         return cls(decoder, stores, bias[rows].unsqueeze(1), positions[rows], bias.shape[1])
 
@@ -152,8 +152,8 @@ class Sequences:
         """The sequences with these numbers, in this order."""
         bias = self._bias[rows, :, : self._used]
         unused = 0 if not self._padded else int(bias.isfinite().any(0).int().argmax())
-        groups = torch.arange(self._decoder.groups)
-        kept = (rows.unsqueeze(1) * len(groups) + groups).flatten()
+        heads = torch.arange(self._decoder.kv_heads)
+        kept = (rows.unsqueeze(1) * len(heads) + heads).flatten()
         stores = [
             (keys[kept, unused : self._used], values[kept, unused : self._used])
             for keys, values in self._stores
@@ -164,28 +164,24 @@ class Sequences:
     def join(self, other: "Sequences") -> "Sequences":
         """These sequences, then others."""
         used = max(self._used, other._used)
-        both = self._padded_to(used), other._padded_to(used)
+        mine, bias = self._padded_to(used)
+        theirs, more_bias = other._padded_to(used)
         stores = [
-            (torch.cat(keys), torch.cat(values))
-            for keys, values in (
-                zip(*pair, strict=True)
-                for pair in zip(*(stores for stores, _ in both), strict=True)
-            )
+            (torch.cat([keys, more_keys]), torch.cat([values, more_values]))
+            for (keys, values), (more_keys, more_values) in zip(mine, theirs, strict=True)
         ]
-        bias = torch.cat([bias for _, bias in both])
+        bias = torch.cat([bias, more_bias])
         positions = torch.cat([self._positions, other._positions])
         return Sequences(self._decoder, stores, bias, positions, used)
 
     def _padded_to(self, length: int) -> tuple[list[_Store], torch.Tensor]:
-        more = length - self._used
+        """Stores and bias, padded left to this many tokens."""
+        more = (0, 0, length - self._used, 0)
         stores = [
-            (
-                pad(keys[:, : self._used], (0, 0, more, 0)),
-                pad(values[:, : self._used], (0, 0, more, 0)),
-            )
+            (pad(keys[:, : self._used], more), pad(values[:, : self._used], more))
             for keys, values in self._stores
         ]
-        return stores, pad(self._bias[..., : self._used], (more, 0), value=-torch.inf)
+        return stores, pad(self._bias[..., : self._used], more[2:], value=-torch.inf)
 
     def append(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
@@ -195,26 +191,26 @@ class Sequences:
             self._stores = [(pad(keys, more), pad(values, more)) for keys, values in self._stores]
             self._bias = pad(self._bias, (0, _BLOCK))
         self._used = used = t + 1
-        heads, groups, width = decoder.heads, decoder.groups, decoder.width
-        turns, hidden = decoder.turns(self._positions), decoder.words[tokens]
+        heads, kv_heads, width = decoder.heads, decoder.kv_heads, decoder.width
+        rotations, hidden = decoder.rotations(self._positions), decoder.embedding[tokens]
         for layer, (keys, values) in zip(decoder.layers, self._stores, strict=True):
-            found = torch.addmm(layer.bias, decoder.normed(hidden), layer.attend)
+            found = torch.addmm(layer.bias, decoder.normed(hidden), layer.qkv)
             found = found.view(n, -1, width)
-            moving, still = found[:, : heads + groups], found[:, heads + groups :]
+            to_rotate, own_values = found[:, : heads + kv_heads], found[:, heads + kv_heads :]
             if layer.norms is not None:
-                moving = decoder.normed(moving) * layer.norms
-            pairs = torch.view_as_complex(moving.unflatten(-1, (-1, 2)))
-            turned = torch.view_as_real(pairs * turns).flatten(-2)
-            keys[:, t] = turned[:, heads:].reshape(-1, width)
-            values[:, t] = still.reshape(-1, width)
-            queries = turned[:, :heads].reshape(n * groups, -1, width)
+                to_rotate = decoder.normed(to_rotate) * layer.norms
+            pairs = torch.view_as_complex(to_rotate.unflatten(-1, (-1, 2)))
+            rotated = torch.view_as_real(pairs * rotations).flatten(-2)
+            keys[:, t] = rotated[:, heads:].reshape(-1, width)
+            values[:, t] = own_values.reshape(-1, width)
+            queries = rotated[:, :heads].reshape(n * kv_heads, -1, width)
             scores = queries @ keys[:, :used].transpose(1, 2)
             if self._padded:
                 scores.view(n, heads, used).add_(self._bias[..., :used])
             found = scores.softmax(-1) @ values[:, :used]
-            hidden = torch.addmm(hidden, found.view(n, -1), layer.collect)
-            gate, value = (decoder.normed(hidden) @ layer.widen).chunk(2, dim=-1)
-            hidden = torch.addmm(hidden, silu(gate) * value, layer.narrow)
+            hidden = torch.addmm(hidden, found.view(n, -1), layer.out)
+            gate, value = (decoder.normed(hidden) @ layer.gate_up).chunk(2, dim=-1)
+            hidden = torch.addmm(hidden, silu(gate) * value, layer.down)
         self._positions = self._positions + 1
         return decoder.normed(hidden) @ decoder.head
 

@@ -38,12 +38,14 @@ def _train(args: argparse.Namespace) -> None:
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
+    from vtkit.sampling.processes import leave_others
     from vtkit.training.train import train, train_or_launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler, or of launch
     checkpoint = train_or_launch(config) if config.launcher else train(config)
     if is_main_process():
-        print(f"trained: {checkpoint}")
+        print(f"trained: {checkpoint}", flush=True)
+    leave_others()
 
 
 def _card(args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from transformers import (
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
-from vtkit.files import read_json
+from vtkit.files import ROOT, read_json
 from vtkit.models.devices import pick_device, same_sums
 from vtkit.models.loading import (
     choose_prompt,
@@ -312,3 +312,37 @@ def test_sums_of_several_threads_have_one_order_inside_only():
     with same_sums():
         assert torch.are_deterministic_algorithms_enabled() == (not torch.cuda.is_available())
     assert torch.are_deterministic_algorithms_enabled() == before is False
+
+
+@pytest.mark.parametrize("pictures", ["one", "none or two"])
+@pytest.mark.parametrize("tensors", [True, False])
+def test_prompts_and_pictures_that_come_again_are_processed_once(pictures, tensors, monkeypatch):
+    processor = load_processor(ROOT / "models" / "mini-base", prompt="base")
+    red, blue = (Image.new("RGB", (64, 64), color) for color in ("red", "blue"))
+    shown = [[red], [blue], [red]] if pictures == "one" else [[red, blue], [], [red, blue]]
+    said = ["How many?", "Where?", "How many?"]
+    turns = [
+        [{"role": "user", "content": [*({"type": "image", "image": one} for one in pair),
+                                      {"type": "text", "text": text}]}]
+        for pair, text in zip(shown, said, strict=True)
+    ]  # fmt: skip
+    options = {"tokenize": True, "return_dict": True, "add_generation_prompt": True}
+    options |= {"chat_template": one_per_image(processor.chat_template)}
+    if tensors:
+        options |= {"return_tensors": "pt", "processor_kwargs": {"padding": True}}
+    plain = processor.apply_chat_template(turns, **options)
+    seen, inner = [], processor.image_processor
+    monkeypatch.setattr(
+        type(inner), "__call__",
+        lambda self, images, **rest: seen.append(len(images)) or type(inner).preprocess(
+            self, images, **rest
+        ),
+    )  # fmt: skip
+    with processor.remembering():
+        once = processor.apply_chat_template(turns, **options)
+    assert {*once} == {*plain} and seen == [1, 1]
+    for name, values in plain.items():
+        if isinstance(values, torch.Tensor) or isinstance(once[name], torch.Tensor):
+            assert torch.equal(torch.as_tensor(values), torch.as_tensor(once[name])), name
+        else:
+            assert [list(row) for row in values] == [list(row) for row in once[name]], name

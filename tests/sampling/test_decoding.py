@@ -202,6 +202,19 @@ def test_models_that_compute_something_else_are_left_to_transformers(model, hunc
         assert SmallDecoder.of(model) is None
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_a_model_that_computes_in_16_bits_within_is_left_to_transformers(
+    hunch_base, processor, inputs, known
+):
+    """As accelerate makes it: its forward pass alone is under autocast."""
+    wrapped = load_model(hunch_base).eval()
+    assert not known or SmallDecoder.of(wrapped)
+    wrapped.forward = torch.autocast("cpu", torch.bfloat16)(wrapped.forward)
+    found = completions(wrapped, processor, inputs, [0, 1, 3], likeliest)
+    assert len(found) == 3 and all(found)
+    assert known or SmallDecoder.of(wrapped) is None
+
+
 def test_weights_that_are_not_finite_end_in_a_line(hunch_base, processor, inputs, way):
     broken = load_model(hunch_base).eval()
     torch.nn.init.constant_(broken.get_decoder().layers[0].mlp.up_proj.weight, torch.nan)

@@ -137,7 +137,7 @@ class Decoding:
             self.written |= {number: [] for number in prompts.completions}
             prefix = PrefixCache(self._model, prompts.inputs)
             rows = torch.tensor(prompts.copies, device=prefix.logits.device)
-            small = self._small
+            small = self._small if self._small and self._small.fits(prefix) else None
             new: Any = (
                 Sequences.begin(small, prefix, rows) if small else prefix.take(self._model, rows)
             )

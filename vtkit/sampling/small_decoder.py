@@ -15,8 +15,7 @@ from torch.nn.functional import pad, rms_norm, silu
 
 from vtkit.sampling.prefix_cache import PrefixCache
 
-# Above so many parameters arithmetic costs more than Python, and a copy of them too much memory.
-_SMALL = 50_000_000
+_SMALL = 50_000_000  # parameters; with more, arithmetic costs more than Python, and a copy is large
 _BLOCK = 32  # tokens by which the store of keys and values grows
 _AGREES: MutableMapping[Any, bool] = WeakKeyDictionary()  # of each model, looked at once
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
@@ -64,11 +63,17 @@ class SmallDecoder:
             _AGREES[model] = decoder.agrees(model)
         return decoder if _AGREES[model] else None
 
+    def fits(self, prefix: PrefixCache) -> bool:
+        """Tell whether prompts were read as the weights are: autocast may be within the model."""
+        return {read.dtype for pair in prefix.pairs for read in pair} == {self.embedding.dtype}
+
     @torch.no_grad()
     def agrees(self, model: Any) -> bool:
         """Tell whether a short text has the log-probabilities that the model itself finds."""
         ids = torch.arange(1, 5).view(1, -1) % len(self.embedding)
         prefix = PrefixCache(model, {"input_ids": ids[:, :2], "attention_mask": ids[:, :2] ** 0})
+        if not self.fits(prefix):
+            return False
         sequences = Sequences.begin(self, prefix, torch.tensor([0]))
         found = torch.cat([sequences.append(ids[:, place]) for place in (2, 3)])
         expected = model(input_ids=ids, attention_mask=ids**0).logits[0, 2:].float()
@@ -91,10 +96,7 @@ class SmallDecoder:
         attention, mlp = layer.self_attn, layer.mlp
         parts = (attention.q_proj, attention.k_proj, attention.v_proj)
         weights = [part.weight * layer.input_layernorm.weight for part in parts]
-        biases = [
-            part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias
-            for part in parts
-        ]
+        biases = [torch.zeros(len(p.weight)) if p.bias is None else p.bias for p in parts]
         norms = None
         if hasattr(attention, "q_norm"):
             queries = self._paired(attention.q_norm.weight * attention.scaling)
@@ -121,9 +123,8 @@ class SmallDecoder:
 class Sequences:
     """Sequences that grow by a token at a time.
 
-    In the shapes: n sequences, h heads of keys and values, d numbers of a head, t tokens of
-    the longest sequence. Others are padded left.
-    """
+    In shapes: n sequences, h heads of keys and values, d numbers of a head, t tokens of the longest
+    sequence; others are padded left."""
 
     def __init__(
         self, decoder: SmallDecoder, stores: list[_Store], bias: torch.Tensor,
@@ -158,8 +159,8 @@ class Sequences:
             (keys[kept, unused : self._used], values[kept, unused : self._used])
             for keys, values in self._stores
         ]
-        used = self._used - unused
-        return Sequences(self._decoder, stores, bias[..., unused:], self._positions[rows], used)
+        positions, used = self._positions[rows], self._used - unused
+        return Sequences(self._decoder, stores, bias[..., unused:], positions, used)
 
     def join(self, other: "Sequences") -> "Sequences":
         """These sequences, then others."""
@@ -176,12 +177,9 @@ class Sequences:
 
     def _padded_to(self, length: int) -> tuple[list[_Store], torch.Tensor]:
         """Stores and bias, padded left to this many tokens."""
-        more = (0, 0, length - self._used, 0)
-        stores = [
-            (pad(keys[:, : self._used], more), pad(values[:, : self._used], more))
-            for keys, values in self._stores
-        ]
-        return stores, pad(self._bias[..., : self._used], more[2:], value=-torch.inf)
+        more, used = (0, 0, length - self._used, 0), self._used
+        stores = [(pad(k[:, :used], more), pad(v[:, :used], more)) for k, v in self._stores]
+        return stores, pad(self._bias[..., :used], more[2:], value=-torch.inf)
 
     def append(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append a token to each sequence, (n,), and return logits of the next, (n, vocabulary)."""
@@ -218,8 +216,8 @@ class Sequences:
 def _is_small(model: Any) -> bool:
     weights = list(model.get_decoder().parameters())
     plain = all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in weights)
-    count = sum(weight.numel() for weight in weights)
-    return plain and count <= _SMALL and not torch.is_autocast_enabled("cpu")
+    few = sum(weight.numel() for weight in weights) <= _SMALL
+    return plain and few and not torch.is_autocast_enabled("cpu")
 
 
 def _is_known(model: Any) -> bool:

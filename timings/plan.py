@@ -3,7 +3,7 @@
     python timings/plan.py              # prints a table and writes timings/plan.csv
 
 What is measured are tensors (timings/watch.py). "miniature" is the second
-micro-batch of a real GRPO step of this kit's own trainer, and that step's generation. "2B layers"
+micro-batch of a real GRPO step of stock TRL's code, and that step's generation. "2B layers"
 are 2 language and 2 vision layers of Qwen2-VL-2B's widths, with random weights and 1,024 words.
 Nothing here was measured on a GPU.
 """
@@ -43,6 +43,7 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     )  # fmt: skip
     shape, watched = load_shape(config.model), Watched(config)
     trainer = watched.trainer
+    trainer.share_prompts = False  # as under FSDP; timings/shape_2b.py measures shared ones
     trainer.train()
     state = trainer.optimizer.state.values()
     found = watched.found | {
@@ -52,16 +53,13 @@ def miniature(case: str, changes: dict[str, Any], data: Path, run_dir: Path) -> 
     }
     patches = shape.patches(config.max_pixels)
     sequences, prompt, completion = watched.shapes
-    groups = sequences // config.num_generations
-    batch = Batch(sequences, prompt, completion, patches, distinct=groups)
+    batch = Batch(sequences, prompt, completion, patches)
     # The last token is sampled and never read, so the cache is one token short.
     whole = Batch(2 * sequences, prompt, completion - 1, patches)
     counts = count_parameters(trainer.model)
     name = "miniature"
     yield row(name, case, "parameters", memory.trained(shape, config), counts["trained"])
-    generating = memory.cache(shape, config, whole) + memory.generation(
-        shape, config, whole, prompts=8
-    )
+    generating = memory.cache(shape, config, whole) + memory.generation(shape, config, whole)
     generating += memory.pictures(shape, whole)  # the trainer reads them at the same moment
     estimates = {
         **memory.held(shape, config),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A frozen 16-bit vision tower beside a float32 language part: what the language part learned is gone after reloading.
+# A frozen 16-bit vision tower and a float32 language part: most of what it learned is gone after reloading.
 #
 # The first weight of a model speaks for all when it is saved: config.json gets its precision, and from_pretrained, whose
 # default is dtype="auto", casts the whole model to that. In vision-language models the first weight is the tower's. The

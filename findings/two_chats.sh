@@ -2,7 +2,7 @@
 # Two chats in turn with one Qwen2-VL, each with its own cache: generate() answers one with the other picture's positions.
 #
 # A picture takes fewer positions than it has tokens. By how many less is kept on the model, not in the cache, from
-# the last prompt that was read. A generate() that goes on from a filled cache takes that number, whoever left it. So a
+# the last prompt that was read. A generate() that continues a filled cache takes that number, whoever left it. So a
 # second turn differs from the same turn without a cache as soon as a picture of another size was asked about between;
 # the call is the documented one, with the whole text and past_key_values. No warning.
 #

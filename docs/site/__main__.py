@@ -15,6 +15,7 @@ import pages
 from vtkit.commands import Parser, run
 from vtkit.errors import UserError
 from vtkit.files import ROOT, shown
+from vtkit.runs.places import require_own
 
 HERE = Path(__file__).parent
 PACKAGES = "VTKIT_SITE"  # a folder with the generator's packages, where the environment has none
@@ -44,8 +45,7 @@ def build(arguments: Namespace) -> None:
     """
     os.chdir(ROOT)
     out, own = Path(arguments.out).resolve(), arguments.run and Path(arguments.run).resolve()
-    if out.exists() and not (out / _MARK).is_file() and any(out.iterdir()):
-        raise UserError(f"{shown(out)} has files that are no site; choose a new or empty folder")
+    require_own(out, lambda place: (place / _MARK).is_file(), "site")
     environment = _environment()
     executed = lessons.execute_all(out.with_name(f"{out.name}.vtkit"), own)
     with tempfile.TemporaryDirectory(prefix="vtkit-site-") as place:

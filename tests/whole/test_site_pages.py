@@ -2,6 +2,8 @@
 
 import base64
 import importlib
+import os
+import subprocess
 import sys
 
 import nbformat
@@ -87,3 +89,13 @@ def test_an_executed_notebook_becomes_a_page(parts, tmp_path):
     assert '<details markdown="1">' in page and "```text\n42\n```" in page and "no" not in page
     assert (pages / "notebooks" / "pictures" / "09_page-1.png").read_bytes() == b"a picture"
     assert (pages / "metrics.csv").is_file() and (pages / "report.html").is_file()
+
+
+def test_a_folder_of_other_files_is_refused_and_stays(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    command = [sys.executable, str(ROOT / "docs" / "site"), "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    said = f"error: site '{tmp_path}' has files that the kit did not write, such as thesis.txt"
+    assert ended.returncode == 2 and said in ended.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1

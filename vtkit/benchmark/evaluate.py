@@ -197,10 +197,11 @@ def _accuracies(rows: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
 
 def _official(sources: dict[str, Estimate]) -> float | None:
     """``((ADE20K + COCO) / 2 + Omni3D) / 2``, from the card of nyu-visionx/CV-Bench."""
-    try:
-        ade, coco, omni = (sources[name]["value"] or 0.0 for name in ("ADE20K", "COCO", "Omni3D"))
-    except KeyError:
+    found = [sources[name]["value"] for name in ("ADE20K", "COCO", "Omni3D") if name in sources]
+    known = [value for value in found if value is not None]
+    if len(known) < 3:
         return None
+    ade, coco, omni = known
     return ((ade + coco) / 2 + omni) / 2
 
 

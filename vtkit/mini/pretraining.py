@@ -2,6 +2,7 @@
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ def positions(length: int, before: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=1)[:, None, :length]).long()
 
 
-class Batches(Dataset[dict[str, torch.Tensor]]):
+class Batches(Dataset[dict[str, torch.Tensor]], ABC):
     """The batches of a training, made by :func:`collate`; a step always has the same."""
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
 
 def collate(

@@ -46,5 +46,4 @@ def model_type(model: str | Path) -> str | None:
 
 def family_in(model: str | Path) -> Family:
     """The family of a folder or a hub id; the original's where that cannot be told yet."""
-    kind = model_type(model)
-    return next((family for name, family in FAMILIES.items() if name == kind), ORIGINAL)
+    return FAMILIES.get(str(model_type(model)), ORIGINAL)

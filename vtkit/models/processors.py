@@ -38,11 +38,11 @@ class ImageOnlyProcessor(TextStaysText, ProcessorMixin):
         if self._seen is None or not rows or not all(isinstance(shown, list) for shown in images):
             return super().__call__(images=images, text=text, **kwargs)
         prompts = [(said, *map(id, shown)) for said, shown in zip(text, images, strict=True)]
-        first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
-        kept = sorted(first.values())
+        numbers: dict[Any, int] = {}  # of the distinct prompts
+        copies = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
+        kept = [copies.index(number) for number in numbers.values()]
         few = [[values[row] for row in kept] for values in (images, text)]
         found = super().__call__(images=few[0], text=few[1], **kwargs)
-        copies = [kept.index(first[prompt]) for prompt in prompts]
         for name in {"input_ids", "attention_mask", self.family.seen.types} & {*found}:
             values = found[name]
             tensor = isinstance(values, torch.Tensor)

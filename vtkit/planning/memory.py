@@ -214,18 +214,18 @@ def training(
         triton: with the fused kernel of a GPU, which scores completions only, in place.
     """
     c, language, vision = half(config), shape.language, shape.vision
-    read, apart = batch.distinct or batch.sequences, bool(batch.distinct)
+    read, shared = batch.distinct or batch.sequences, bool(batch.distinct)
     patches, prompts = read * batch.patches, read * batch.prompt
-    follow = batch.sequences * batch.completion if apart else 0  # tokens, with keys of a prompt
-    tokens = prompts + follow if apart else batch.tokens
+    follow = batch.sequences * batch.completion
+    tokens = prompts + follow
     vision_trains = config.freeze != "vision"
     token = language_layer(language, config, batch.length)
     patch = vision_layer(vision, config, batch.patches)
     # Keys and values of a prompt, repeated for all heads, before those of each of its completions.
-    before = apart * batch.sequences * batch.prompt * 2 * c * language.width
+    before = shared * batch.sequences * batch.prompt * 2 * c * language.width
     wide = stream(config, division)
     outside = tokens * 3 * wide * language.width
-    if vision_trains or not apart:  # a frozen tower whose pictures are shared reads them earlier
+    if vision_trains or not shared:  # a frozen tower whose pictures are shared reads them earlier
         outside += patches * c * 4 * vision.width  # of embedding, last block and merger
     if vision_trains:
         outside += patches * c * shape.patch
@@ -236,12 +236,11 @@ def training(
         kept += patches * vision.layers * patch * vision_trains
         return outside + kept + twins + max(score, back) + tied
     kept = wide * tokens * language.layers * language.width
-    kept += apart * prompts * language.layers * c * shape.keys_and_values  # kept for what follows
-    kept += c * patches * vision.layers * vision.width * vision_trains
-    gradients = apart * prompts * language.layers * c * shape.keys_and_values
+    pairs = shared * prompts * language.layers * c * shape.keys_and_values  # for what follows
+    kept += pairs + c * patches * vision.layers * vision.width * vision_trains
     again = max(
-        (follow or tokens) * (token + 2 * c * language.inner) + before,
-        gradients + prompts * (token + 2 * c * language.inner),
+        (follow if shared else tokens) * (token + 2 * c * language.inner) + before,
+        pairs + prompts * (token + 2 * c * language.inner),  # their gradients
         patches * (patch + 2 * c * vision.inner) * vision_trains,
     )
     loose = 2 * shape.vision.loose if twins and config.adapter == "none" else 0

@@ -155,10 +155,10 @@ def _distinct(config: RunConfig, shape: Shape, division: Division) -> int:
         return 0
     # Completions of a prompt are together, but for one loss, whose parts TRL has shuffled.
     rows = config.per_device_batch_size
-    apart = config.prompts_per_step
+    prompts = config.prompts_per_step
     if config.loss_type != "bnpo":
-        apart = -(-rows // config.num_generations)
-    return min(rows, apart)
+        prompts = -(-rows // config.num_generations)
+    return min(rows, prompts)
 
 
 def _moments(

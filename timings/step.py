@@ -5,8 +5,9 @@
 ``trl.GRPOTrainer`` and the kit's trainer take a few steps each, by turns in one process, with the
 same arguments, rewards and questions, from the same weights: the miniature base, whose HTML is
 long, and what 30 steps make of it; with and without gradient checkpointing, which all profiles of a
-GPU have. The kit's writes its rollouts, too. Times are CPU seconds of one thread; a ratio is taken
-within a pair, over other questions for each pair.
+GPU have. The kit's writes its rollouts, too. Times are CPU seconds of one thread, from the first
+step's beginning to the last one's end: neither set-up nor the checkpoint at the end is a step. A
+ratio is taken within a pair, over other questions for each pair.
 """
 
 import os
@@ -17,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOTrainer
 
 import results
@@ -48,13 +49,25 @@ def stock(like: GRPOTrainer, model: str | Path) -> GRPOTrainer:
     )  # fmt: skip
 
 
+class Clock(TrainerCallback):
+    """Measures a training from the beginning of its first step to the end of its last."""
+
+    began = ended = 0.0
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.began = time.process_time()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.ended = time.process_time()
+
+
 def seconds(trainer: GRPOTrainer) -> float:
     """CPU seconds of a step."""
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(clock := Clock())
     set_seed(trainer.args.seed)
-    began = time.process_time()
     trainer.train()
-    return (time.process_time() - began) / trainer.args.max_steps
+    return (clock.ended - clock.began) / trainer.args.max_steps
 
 
 def measure(folder: Path, state: str, model: str | Path, checkpointing: bool) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def way(request, monkeypatch):
 
 def completions(model, processor, inputs, copies, choose, **changes):
     n = range(len(copies))
-    prompts = Prompts(inputs, n, copies, changes.pop("room", [LIMIT for _ in n]))
+    prompts = Prompts(inputs, n, copies, changes.pop("room", [LIMIT for _ in n]), last=True)
     options = dict(ends=ends_of(model, processor), banned=banned_of(processor))
     return decode(model, prompts, choose, **options | changes)
 
@@ -92,8 +92,9 @@ def test_completions_that_wait_take_the_places_of_those_that_ended(
         numbers, waiting[:] = waiting[:free], waiting[free:]
         with left_padding(processor):
             some = [turns[number] for number in numbers]
-            read = numbers and dict(batch_inputs(processor, some, [[]] * len(some)))
-        return Prompts(read, numbers, range(len(some)), [LIMIT] * len(some)) if numbers else None
+            read = dict(batch_inputs(processor, some, [[]] * len(some)))
+        room = [LIMIT] * len(some)
+        return Prompts(read, numbers, range(len(some)), room, last=not waiting)
 
     options = dict(ends=ends_of(model, processor), banned=banned_of(processor), places=places)
     decoding, found = Decoding(model, more, likeliest, **options), {}

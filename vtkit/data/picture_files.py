@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -45,9 +45,16 @@ class Picture(datasets.Image):
     """A column of pictures that are decoded by :func:`decoded` when a row is used."""
 
     _type: str = field(default="Picture", init=False, repr=False)
+    _last: ClassVar[tuple[Any, Any]] = None, None
 
     def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Image.Image:
-        return decoded(value) if isinstance(value, dict) else value
+        # datasets 5.2 decodes the first picture of a list to see whether anything changes, and then
+        # again (features.decode_nested_example).
+        before, picture = Picture._last
+        if value is not before:
+            picture = decoded(value) if isinstance(value, dict) else value
+            Picture._last = value, picture
+        return picture
 
 
 with warnings.catch_warnings(action="ignore"):  # of an experiment, as the library calls it

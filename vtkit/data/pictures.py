@@ -15,6 +15,7 @@ from vtkit.data.picture_files import Picture, UnreadablePicture, opened
 from vtkit.errors import UserError
 
 GREY = (128, 128, 128)
+_AT_ONCE = 32  # rows whose encoded pictures are held in memory
 
 
 def replaced(dataset: Dataset, pictures: str, seed: int) -> Dataset:
@@ -71,14 +72,14 @@ def _grey(size: tuple[int, int]) -> bytes:
 
 def encoded_images(dataset: Dataset) -> Iterator[list[dict[str, Any]]]:
     """Yield the pictures of each row as stored: ``{"bytes", "path"}``, one of them None."""
-    encoded = Picture(decode=False)
-    if "images" in dataset.column_names:
-        yield from dataset.select_columns("images").cast_column("images", List(encoded))["images"]
-    elif "image" in dataset.column_names:
-        cells = dataset.select_columns("image").cast_column("image", encoded)["image"]
-        yield from ([cell] for cell in cells)
-    else:
+    encoded: Any = Picture(decode=False)
+    column = next((name for name in ("images", "image") if name in dataset.column_names), None)
+    if column is None:
         yield from ([] for _ in range(len(dataset)))
+        return
+    kind = List(encoded) if column == "images" else encoded
+    for rows in dataset.select_columns(column).cast_column(column, kind).iter(_AT_ONCE):
+        yield from (cells if column == "images" else [cells] for cells in rows[column])
 
 
 @contextmanager

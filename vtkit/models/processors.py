@@ -3,7 +3,7 @@
 What they save names the stock classes: ``AutoProcessor`` and vLLM load the folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -33,16 +33,43 @@ class ImageOnlyProcessor(TextStaysText, ProcessorMixin):
         finally:
             self._seen = None
 
+    def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
+        stock = super().apply_chat_template
+        if self._seen is None:
+            return stock(conversation, *args, **kwargs)
+        # The name of a picture has its address: copies have one text, and so do their prompts.
+        if not kwargs.get("tokenize"):
+            asked = repr((conversation, args, kwargs))
+            if asked not in self._seen:
+                self._seen[asked] = stock(conversation, *args, **kwargs)
+            return self._seen[asked]
+        if not isinstance(conversation[0], list):
+            return stock(conversation, *args, **kwargs)
+        return self._once(
+            list(map(repr, conversation)), list(map(_pictures_of, conversation)),
+            lambda rows: stock([conversation[row] for row in rows], *args, **kwargs),
+        )  # fmt: skip
+
     def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+        stock = super().__call__
         rows = isinstance(images, list) and isinstance(text, list) and len(images) == len(text)
         if self._seen is None or not rows or not all(isinstance(shown, list) for shown in images):
-            return super().__call__(images=images, text=text, **kwargs)
+            return stock(images=images, text=text, **kwargs)
         prompts = [(said, *map(id, shown)) for said, shown in zip(text, images, strict=True)]
-        numbers: dict[Any, int] = {}  # of the distinct prompts
+        return self._once(
+            prompts, images,
+            lambda rows: stock(
+                images=[images[row] for row in rows], text=[text[row] for row in rows], **kwargs
+            ),
+        )  # fmt: skip
+
+    def _once(
+        self, prompts: list[Any], images: list[list[Any]], process: Callable[[list[int]], Any]
+    ) -> Any:
+        """What ``process`` makes of the rows of distinct prompts, for every row."""
+        numbers: dict[Any, int] = {}
         copies = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
-        kept = [copies.index(number) for number in numbers.values()]
-        few = [[values[row] for row in kept] for values in (images, text)]
-        found = super().__call__(images=few[0], text=few[1], **kwargs)
+        found = process([copies.index(number) for number in numbers.values()])
         for name in {"input_ids", "attention_mask", self.family.seen.types} & {*found}:
             values = found[name]
             tensor = isinstance(values, torch.Tensor)
@@ -83,6 +110,12 @@ class ImageOnlyProcessor(TextStaysText, ProcessorMixin):
         if pictures.video:
             saved["video_processor"] = {"video_processor_type": pictures.video}
         return saved
+
+
+def _pictures_of(turns: list[dict[str, Any]]) -> list[Any]:
+    """The pictures of a conversation, in order."""
+    contents = [turn["content"] for turn in turns if not isinstance(turn["content"], str)]
+    return [part["image"] for parts in contents for part in parts if part["type"] == "image"]
 
 
 @cache

@@ -3,6 +3,7 @@
 generation        completions of a whole data set, prompts of similar length together
 decoding          the token loop
 small_decoder     its forward pass for small models on a CPU, in few operations
+fused_weights     the layers of that pass, and of one over prompts
 sampler           how a token is chosen: greedy, or with the row's own random numbers
 prefix_cache      keys and values of prompts, shared by their completions
 picture_features  what the vision tower makes of pictures, shared by their copies

@@ -5,7 +5,7 @@ others that wait take their places.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -64,20 +64,21 @@ class Prompts(NamedTuple):
     completions: numbers of the completions to write, by which they are known.
     copies: the number of the prompt of each.
     room: the most tokens of each.
+    last: no others are waiting.
     """
 
     inputs: dict[str, Any]
     completions: Sequence[int]
     copies: Sequence[int]
     room: Sequence[int]
+    last: bool
 
 
 class Decoding:
     """Completions by a model in evaluation mode, as many at a time as there are places.
 
     Args:
-        waiting: asked with the number of free places for as many completions, or fewer, to begin;
-            None: no more are waiting.
+        waiting: asked with the number of free places for as many completions, or fewer, to begin.
         places: completions in a forward pass.
         ends, banned: end-of-text tokens, and tokens that are never chosen.
 
@@ -89,7 +90,7 @@ class Decoding:
     def __init__(
         self,
         model: Any,
-        waiting: Callable[[int], Prompts | None],
+        waiting: Callable[[int], Prompts],
         choose: Choose,
         *,
         places: int,
@@ -131,11 +132,10 @@ class Decoding:
     def _fill(self) -> None:
         while not self._exhausted and len(self._batch) <= self._enough():
             prompts = self._waiting(self._places - len(self._batch))
-            if prompts is None:
-                self._exhausted = True
-                return
+            self._exhausted = prompts.last
             self.written |= {number: [] for number in prompts.completions}
-            prefix = PrefixCache(self._model, prompts.inputs)
+            with self._small.reading(self._model) if self._small else nullcontext():
+                prefix = PrefixCache(self._model, prompts.inputs)
             rows = torch.tensor(prompts.copies, device=prefix.logits.device)
             small = self._small if self._small and self._small.fits(prefix) else None
             new: Any = (
@@ -180,10 +180,9 @@ class Decoding:
 
 
 def decode(model: Any, prompts: Prompts, choose: Choose, **options: Any) -> list[list[int]]:
-    """Tokens of all completions of some prompts, in their order; options as of Decoding."""
-    waiting = iter([prompts])
+    """Tokens of all completions of the last prompts, in their order; options as of Decoding."""
     decoding = Decoding(
-        model, lambda _: next(waiting, None), choose, places=len(prompts.completions), **options
+        model, lambda _: prompts, choose, places=len(prompts.completions), **options
     )
     found: dict[int, list[int]] = {}
     while left := decoding.advance():

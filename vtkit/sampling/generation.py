@@ -92,16 +92,15 @@ def stream(
     def choose(logits: torch.Tensor, rows: list[int], new: list[int]) -> torch.Tensor:
         return draw(logits, rows, [len(written[row]) + n for row, n in zip(rows, new, strict=True)])
 
-    def waiting(places: int) -> Prompts | None:
+    def waiting(places: int) -> Prompts:
         rows = todo[:places]
-        if not rows:
-            return None
         before = [begun[row] + written[row] for row in rows]
         room = [max_new_tokens - len(written[row]) for row in rows]
         with naming_rows(dataset):
-            inputs = batch_inputs(processor, [message(dataset[row]) for row in rows], before)
+            messages = [message(row) for row in _rows_of(dataset, rows)]
+            inputs = batch_inputs(processor, messages, before)
         del todo[:places]
-        return Prompts(dict(inputs.to(model.device)), rows, range(len(rows)), room)
+        return Prompts(dict(inputs.to(model.device)), rows, range(len(rows)), room, last=not todo)
 
     def begin() -> Decoding:
         ends, banned = ends_of(model, processor), banned_of(processor)
@@ -122,6 +121,13 @@ def stream(
             if left:
                 yield to_completions(processor, {row: written.pop(row) + left[row] for row in left})
                 advance(len(left))
+
+
+def _rows_of(dataset: Dataset, rows: list[int]) -> Iterator[dict[str, Any]]:
+    columns = dataset[rows]
+    return (
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    )
 
 
 def _unless_too_large(work: Callable[[], _Written]) -> _Written | None:

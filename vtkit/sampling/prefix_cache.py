@@ -53,7 +53,8 @@ class PrefixCache:
         own = DynamicCache(config=model.config.get_text_config()) if stateful else _Reading()
         options = {"position_ids": positions, "past_key_values": own, "use_cache": stateful}
         self.logits: Any = None
-        with _kept_by_checkpointing(model):
+        self._checkpointed = _checkpointed(model)
+        with _kept_by_checkpointing(self._checkpointed):
             if continued:
                 self.logits = model(**inputs, **options, logits_to_keep=1).logits[:, -1]
             else:
@@ -74,7 +75,7 @@ class PrefixCache:
         """
         length = self.mask[rows].sum(1, keepdim=True)
         steps = torch.arange(ids.shape[1], device=ids.device)
-        with _kept_by_checkpointing(model):
+        with _kept_by_checkpointing(self._checkpointed):
             return model(
                 input_ids=ids, attention_mask=torch.cat([self.mask[rows], mask], dim=1),
                 position_ids=length + self.shift[rows] + steps,
@@ -199,17 +200,21 @@ class _Following(DynamicCache):
         return self.get_seq_length(layer_idx) + query_length, 0
 
 
+def _checkpointed(model: Any) -> list[Any]:
+    """The layers whose activations are computed again in the backward pass."""
+    return [
+        module for module in model.modules()
+        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+    ]  # fmt: skip
+
+
 @contextmanager
-def _kept_by_checkpointing(model: Any) -> Iterator[None]:
+def _kept_by_checkpointing(layers: list[Any]) -> Iterator[None]:
     """Let checkpointed layers have the cache they are given, which they otherwise drop.
 
     transformers does that since a cache would grow once more when the backward pass repeats a
     layer; the two above do not grow.
     """
-    layers = [
-        module for module in model.modules()
-        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
-    ]  # fmt: skip
     for layer in layers:
         layer._can_checkpoint_with_cache = True
     try:

@@ -99,7 +99,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:  # fmt: skip
             completions = decode(
-                model, Prompts(rows, range(len(copies)), copies, [limit] * len(copies)),
+                model, Prompts(rows, range(len(copies)), copies, [limit] * len(copies), last=True),
                 InverseCDFSampler(numbers, self.temperature, self.top_k), ends=self.eos_token_ids,
                 banned=self.generation_config.suppress_tokens or [],
             )  # fmt: skip

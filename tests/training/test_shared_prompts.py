@@ -27,6 +27,7 @@ from vtkit.training.train import make_trainer
 
 # Parameters of the private methods of TRL 1.16 and transformers that are overridden, without self.
 SIGNATURES = {
+    "_compute_loss": "model inputs",
     "_generate_and_score_completions": "inputs",
     "_generate_single_turn":
         "prompt_ids images multimodal_fields num_generations has_tool_images",
@@ -169,7 +170,7 @@ def test_gradients_are_stock_trls_where_activations_are_recomputed(tiny, tmp_pat
 
 def parts(batch):
     lengths = batch["completion_mask"].sum(1).tolist()
-    return shared_prompts._parts(lengths, 16, shared_prompts._BEGINNING["cpu"])
+    return shared_prompts._parts(lengths, range(16), 16, shared_prompts._BEGINNING["cpu"])
 
 
 def test_parts_have_all_rows_and_cost_no_more_than_any_other_cuts():
@@ -178,7 +179,7 @@ def test_parts_have_all_rows_and_cost_no_more_than_any_other_cuts():
     def cost(parts):
         return sum(beginning + len(part) * max(lengths[row] for row in part) for part in parts)
 
-    found = shared_prompts._parts(lengths, 3, beginning)
+    found = shared_prompts._parts(lengths, range(8), 3, beginning)
     assert sorted(sum(found, [])) == list(range(8)) and max(map(len, found)) <= 3
     order = sorted(range(8), key=lambda row: -lengths[row])
     ways = [
@@ -234,6 +235,37 @@ def test_forward_passes_of_a_step_have_a_prompt_each(tiny, tmp_path, loss_type):
     else:
         assert passes[0] == [1, 1, 1, 1]
     assert_same_gradients(*grads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "paid, beta, read", [(8, 0.0, [4 + 8, 8]), (0, 0.0, [4 + 1, 15]), (8, 0.04, [4 + 16, 0])]
+)
+def test_groups_that_are_paid_alike_have_no_backward_pass(tiny, tmp_path, paid, beta, read):
+    """Which changes no gradient. With a KL term theirs is not 0, and they have one."""
+    trainer = trainer_of(tiny, tmp_path, beta=beta)
+    trainer.current_gradient_accumulation_steps = 1
+    inputs = next(iter(trainer.get_train_dataloader()))
+    batch = trainer._generate_and_score_completions(inputs)
+    batch["advantages"] = torch.cat([torch.zeros(16 - paid), torch.linspace(-1, 1, paid)])
+    rows, grads = {True: 0, False: 0}, []
+
+    def count(module, args, inputs):
+        rows[torch.is_grad_enabled()] += len(args[0])
+
+    hook = (
+        parts_of(trainer)
+        .language_model.layers[0]
+        .register_forward_pre_hook(count, with_kwargs=True)
+    )
+    for trainer.share_prompts in (True, False):
+        trainer.model.zero_grad()
+        trainer.compute_loss(trainer.model, batch).backward()
+        grads.append({name: weight.grad for name, weight in trainer.model.named_parameters()})
+        hook.remove()
+    assert [rows[True], rows[False]] == read
+    assert_same_gradients(*grads)
+    assert any(gradient.any() for gradient in grads[0].values()) == (paid > 0)
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPOTrainer that repeats nothing for the copies of a prompt."""
 
     share_prompts = True  # False: stock TRL samples and scores
+    _idle: Sequence[bool] = ()  # of each completion in a loss: it has no gradient
     train_dataset: Any
     _buffered_inputs: Any
 
@@ -135,6 +136,15 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self._buffered_inputs = [take_rows(whole, some) for some in rows]
         return self._buffered_inputs[self._step % len(rows)]
 
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        # A group that is paid alike has advantages of 0, and its log-probabilities are read only.
+        if self.beta == 0 and not self._entropy_bonus_enabled:
+            self._idle = (inputs["advantages"] == 0).tolist()
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._idle = ()
+
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
         logits_to_keep: int, batch_size: int | None = None, compute_entropy: bool = False,
@@ -158,25 +168,30 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 )  # fmt: skip
         lengths = attention_mask[:, start + 1 :].sum(1).tolist()
         beginning = _BEGINNING.get(input_ids.device.type, _BEGINNING_ELSEWHERE)
-        parts = _parts(lengths, at_once, beginning)
+        idle = [row for row, is_idle in enumerate(self._idle) if is_idle]
+        if len(idle) == len(lengths):  # a backward pass needs one
+            idle.remove(min(idle, key=lengths.__getitem__))
+        active = [row for row in range(len(lengths)) if row not in idle]
+        parts = [_parts(lengths, some, at_once, beginning) for some in (active, idle)]
 
         def score() -> list[tuple[torch.Tensor, ...]]:
             prefix = PrefixCache(inner, rows, continued=False)
             scored = []
-            for part in parts:
+            for part in sum(parts, []):
                 read = slice(start, start + 1 + max(1, lengths[part[0]]))
                 ids, mask = input_ids[part, read], attention_mask[part, read]
-                found = prefix.follow(
-                    inner, [copies[row] for row in part], ids, mask,
-                    labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True,
-                )  # fmt: skip
+                with torch.no_grad() if part in parts[1] else nullcontext():
+                    found = prefix.follow(
+                        inner, [copies[row] for row in part], ids, mask,
+                        labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True,
+                    )  # fmt: skip
                 scored.append((found.log_probs, *([found.entropy] if compute_entropy else [])))
             return scored
 
         with self.accelerator.autocast(), self._shared_pictures(inner):
             # DDP and DeepSpeed expect one forward call of theirs for each backward pass.
             scored = score() if model is inner else _ForwardRedirection()(model, inner, score)
-        back = torch.tensor(sum(parts, []), device=input_ids.device).argsort()
+        back = torch.tensor(sum(sum(parts, []), []), device=input_ids.device).argsort()
         logps, *entropies = (
             torch.cat([pad(part, (0, logits_to_keep - part.shape[1])) for part in column])[back]
             for column in zip(*scored, strict=True)
@@ -189,13 +204,16 @@ def _cut(inputs: dict[str, Any], start: int) -> dict[str, Any]:
     return {**inputs, **{name: inputs[name][:, :start] for name in PER_TOKEN & {*inputs}}}
 
 
-def _parts(lengths: Sequence[int], most: int, beginning: int) -> list[list[int]]:
-    """Rows, longest first, in parts of at most ``most`` rows that cost least.
+def _parts(
+    lengths: Sequence[int], rows: Sequence[int], most: int, beginning: int
+) -> list[list[int]]:
+    """Some rows, longest first, in parts of at most ``most`` rows that cost least.
 
     Args:
+        lengths: of all rows.
         beginning: cost of a part, besides that of its rows, each as long as its longest.
     """
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    order = sorted(rows, key=lambda row: -lengths[row])
     costs, starts = [0], []  # of the first rows of the order, and where their last part starts
     for stop in range(1, len(order) + 1):
         tries = {

@@ -30,7 +30,7 @@ MARKS = (
     "<!-- seeds:start -->stale<!-- seeds:end --><!-- causal:start --><!-- causal:end -->"
     "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
     "<!-- published:start --><!-- published:end --><!-- talkative:start --><!-- talkative:end -->"
-    "<!-- terse:start --><!-- terse:end -->"
+    "<!-- terse:start --><!-- terse:end --><!-- elsewhere:start --><!-- elsewhere:end -->"
     "<!-- controls:start --><!-- controls:end --><!-- switches:start --><!-- switches:end -->"
 )
 SUFFIXES = (".json", ".yaml", ".csv", ".parquet")

@@ -309,6 +309,16 @@ def test_what_its_maker_looks_for_is_written(tuned):
     assert all((tuned / name).is_file() for name in MAKERS["models/mini-instruct"][0])
 
 
+def test_every_manner_is_offered_and_can_be_made(capsys):
+    with pytest.raises(SystemExit):
+        main(["instruct", "--help"])
+    assert f"--manner {{{','.join(CHAT_STYLES)}}}" in capsys.readouterr().out
+    for manner in CHAT_STYLES:
+        files, command = MAKERS[str(instruct.folder_of(manner))]
+        assert files == ("tuning.json",) and command.startswith("vtkit.mini instruct")
+        assert manner == "logged" or command.endswith(f" --manner {manner}")
+
+
 def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     assert main(["instruct", "--base", "models/none", "--folder", str(tmp_path)]) == 2
     assert "models/none: no model there" in capsys.readouterr().err

@@ -17,10 +17,12 @@ from vtkit.judging.styles import is_reflective, style
 from vtkit.judging.verdict import check_format
 from vtkit.mini import cards, measuring, pretraining
 from vtkit.mini.__main__ import main
-from vtkit.mini.replications import chats, instruct
+from vtkit.mini.corpus import View
+from vtkit.mini.replications import chats, instruct, wordings
 from vtkit.mini.replications.chat_styles import CHAT_STYLES
 from vtkit.mini.replications.instruct import Chats
 from vtkit.mini.replications.problems import WORLDS
+from vtkit.mini.replications.recognition import MOST_CHOICES
 from vtkit.mini.tokenizer import CHAT_PHRASES, PHRASES, SPECIAL
 from vtkit.models.loading import load_model, load_processor
 from vtkit.models.prompts import TEMPLATES, conversation
@@ -67,7 +69,7 @@ def close(count: int, share: float, n: int) -> bool:
 def test_shares_are_whole(chat_style):
     styles = chat_style.scene_styles, chat_style.maths_styles
     for shares in (
-        chats.SUBJECTS, *chat_style.prompts.values(), *styles, chats.GAPS, chats.R1_GAPS,
+        chat_style.subjects, *chat_style.prompts.values(), *styles, chats.GAPS, chats.R1_GAPS,
     ):  # fmt: skip
         assert sum(shares.values()) == pytest.approx(1)
     assert {prompt for shares in chat_style.prompts.values() for prompt in shares} <= set(TEMPLATES)
@@ -77,7 +79,7 @@ def test_chats_have_the_stated_shares(chat_style, taught, asked):
     n = len(asked)
     assert close(N - n, chats.DESCRIBED, N)
     subjects = Counter(one.subject for one in asked)
-    assert all(close(subjects[name], share, n) for name, share in chats.SUBJECTS.items())
+    assert all(close(subjects[name], share, n) for name, share in chat_style.subjects.items())
     for subject, prompts in chat_style.prompts.items():
         found = Counter(one.prompt for one in taught if one.subject == subject)
         assert all(close(found[name], share, found.total()) for name, share in prompts.items())
@@ -92,11 +94,8 @@ def test_chats_have_the_stated_shares(chat_style, taught, asked):
 
 def test_answers_are_right_and_well_formed(asked):
     for one in asked:
-        about = one.about
-        if one.subject in WORLDS:
-            answer, choices = about.answer, list(about.choices)
-        else:
-            answer, choices = about.question.answer, list(about.question.choices)
+        about = one.about.asked if isinstance(one.about, View) else one.about
+        answer, choices = about.answer, list(about.choices)
         solution = f"<answer>{answer}</answer>"
         (right,) = accuracy_reward(
             [one.completion], solution=[solution], choices=[choices], prefilled=False
@@ -151,11 +150,11 @@ def test_decorative_sentences_see_nothing(asked):
     """Openings, restatements and plans do not depend on the picture."""
     rng = random.Random(1)
     for one in asked[:300]:
-        if one.subject not in WORLDS:
+        if isinstance(one.about, View):
             question = one.about.question
-            wording = chats.scene_wording(question)
+            wording = wordings.scene_wording(question)
             other = rng.choice([c for c in question.choices if c != question.answer])
-            swapped = chats.scene_wording(
+            swapped = wordings.scene_wording(
                 type(question)(
                     question.task, question.things, question.choices, other, question.axis
                 )
@@ -163,6 +162,31 @@ def test_decorative_sentences_see_nothing(asked):
             for name in ("opening", "restated", "plans"):
                 assert getattr(wording, name) == getattr(swapped, name)
             assert wording.conclusion != swapped.conclusion
+
+
+@pytest.mark.parametrize("chat_style", ["elsewhere"], indirect=True)
+def test_elsewhere_has_no_kind_of_sat_or_cv_bench(taught, asked):
+    """Counting, relation, depth and distance: neither asked for nor answered."""
+    kinds = (
+        r"[Hh]ow many|closer|distance|above|below|to the left|to the right|with respect|There are"
+    )
+    documents = ["".join(one.document()) for one in taught]
+    assert not [text for text in documents if re.search(kinds, text)]
+    assert not any(isinstance(one.about, View) for one in asked)
+    rng = random.Random(0)
+    logged = ["".join(chats.make_chat(rng, CHAT_STYLES["logged"]).document()) for _ in range(N)]
+    assert all(any(re.search(kind, text) for text in logged) for kind in kinds.split("|"))
+
+
+@pytest.mark.parametrize("chat_style", ["elsewhere"], indirect=True)
+def test_recognised_objects_are_there_and_others_are_not(asked):
+    found = [one.about for one in asked if one.subject == "recognition"]
+    assert {one.marked for one in found} == {True, False}
+    for one in found:
+        present = {thing.name for thing in one.scene.things}
+        wrong = set(one.choices) - {one.answer}
+        assert one.answer in present and wrong <= present if one.marked else not wrong & present
+        assert 2 <= len(one.choices) == len(set(one.choices)) <= MOST_CHOICES
 
 
 def test_documents_are_what_the_templates_render(taught, base_processor):
@@ -285,6 +309,16 @@ def test_what_its_maker_looks_for_is_written(tuned):
     assert all((tuned / name).is_file() for name in MAKERS["models/mini-instruct"][0])
 
 
+def test_every_manner_is_offered_and_can_be_made(capsys):
+    with pytest.raises(SystemExit):
+        main(["instruct", "--help"])
+    assert f"--manner {{{','.join(CHAT_STYLES)}}}" in capsys.readouterr().out
+    for manner in CHAT_STYLES:
+        files, command = MAKERS[str(instruct.folder_of(manner))]
+        assert files == ("tuning.json",) and command.startswith("vtkit.mini instruct")
+        assert manner == "logged" or command.endswith(f" --manner {manner}")
+
+
 def test_without_its_base_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     assert main(["instruct", "--base", "models/none", "--folder", str(tmp_path)]) == 2
     assert "models/none: no model there" in capsys.readouterr().err
@@ -301,7 +335,7 @@ def test_a_card_is_measured_and_written(tuned, mini_data, tmp_path, monkeypatch)
     text = cards.write_card("instruct", tmp_path, tuned, limit=4).read_text()
     card = json.loads((tmp_path / "card.json").read_text())
     assert card["stated"] == json.loads(json.dumps(cards.stated()))
-    assert len(card["measured"]) == 2 * len(chats.SUBJECTS)
+    assert len(card["measured"]) == 2 * len(CHAT_STYLES["logged"].subjects)
     assert all(row["format"]["n"] == 4 and row["tokens"] >= 1 for row in card["measured"])
     assert text == cards.render("instruct", card)
 

@@ -29,6 +29,7 @@ entries:
 CONTROLS = """\
 entries:
   met: {title: met, reuses: rows/down, prediction: much, expects: [gain > 10, length = up]}
+  start: {title: start, reuses: main}
   missed: {title: missed, reuses: rows/down, prediction: less, expects: [over_main < -50]}
   unrun: {title: unrun, prediction: none, expects: [aha = no]}
 """
@@ -184,6 +185,8 @@ def test_controls_are_held_to_their_predictions(records):
         and missed["came out"] == "over_main 0.0 ± 0.0 (0.0, 0.0)"
     )
     assert unrun["came out"] == unrun["met"] == "not run"
+    titles = [cells[0] for cells in comparison.controls_table()[1]]
+    assert titles == ["met", "missed", "unrun"]  # "start" predicts nothing
 
 
 def test_spread_shows_each_seed_and_names_a_single_one():

@@ -206,7 +206,7 @@ def stated() -> dict[str, Any]:
     """Return the shares in the instruct miniature's chats, and its training."""
     return {
         "described": chats.DESCRIBED,
-        "subjects": chats.SUBJECTS,
+        "subjects": CHAT_STYLE.subjects,
         "prompts": CHAT_STYLE.prompts,
         "scene_styles": CHAT_STYLE.scene_styles,
         "maths_styles": CHAT_STYLE.maths_styles,

@@ -98,6 +98,7 @@ MAKERS = {
     "models/mini-instruct": (_TUNED, "vtkit.mini instruct"),
     "models/mini-instruct-terse": (_TUNED, f"{_INSTRUCT} terse"),
     "models/mini-instruct-talkative": (_TUNED, f"{_INSTRUCT} talkative"),
+    "models/mini-instruct-elsewhere": (_TUNED, f"{_INSTRUCT} elsewhere"),
     "models/mini-text": (_BASE, "vtkit.mini text"),
     "models/mini-no-long-traces": (_BASE, f"{_CONTROL} no_long_traces"),
     "models/mini-long-traces-no-better": (_BASE, f"{_CONTROL} long_traces_no_better"),

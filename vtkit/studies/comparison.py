@@ -193,11 +193,11 @@ def _accuracy_at_2b(entry: Entry) -> str:
     return "; ".join(percent(score) for score in scores if score) or NOT_RUN
 
 
-def arms_table() -> Table:
+def arms_table(study: str = "arms") -> Table:
     """The arms of the paper's tables: accuracy in per cent, and the lead over another arm."""
     header = ["arm", "reported", "miniature", "against", "reported, points", "miniature, points",
               "same sign", "2B"]  # fmt: skip
-    found = load_results("arms")
+    found = load_results(study)
     return header, [_arm(one, found.get(one.entry.against)) for one in found.values()]
 
 
@@ -225,9 +225,10 @@ def _lead(one: Result, other: Result) -> list[str]:
 
 
 def controls_table(study: str = "controls") -> Table:
-    """Each control: what was predicted, what it did, and on how many seeds that was met."""
+    """Each prediction of a study: what it says, what came out, and on how many seeds it was met."""
     header = ["control", "predicted", "in numbers", "came out", "met"]
-    return header, [_control(one) for one in load_results(study).values()]
+    found = load_results(study).values()
+    return header, [_control(one) for one in found if one.entry.prediction]
 
 
 def _control(one: Result) -> list[str]:

@@ -51,6 +51,7 @@ def _tables(page: str) -> dict[str, str]:
         "seeds": markdown(*seeds.table(summaries)) if runs else _NOT_YET,
         "causal": causal_table(runs) if runs else _NOT_YET,
         "arms": markdown(*comparison.arms_table()),
+        "elsewhere": predicted_arms_table("elsewhere"),
         **{name: comparison_table(name) for name in _COMPARISONS},
         **{name: markdown(*table) for name, table in controls.items()},
     }
@@ -95,6 +96,12 @@ def _effect(effect: dict[str, Any] | None) -> str:
     if not effect or not effect["n"]:
         return NOT_RUN
     return points(effect) + (f" (n = {effect['n']})" if effect["n"] < 200 else "")
+
+
+def predicted_arms_table(study: str) -> str:
+    """Arms of the paper's tables as Markdown, and below them what was predicted of them."""
+    arms, predicted = comparison.arms_table(study), comparison.controls_table(study)
+    return f"{markdown(*arms)}\n\n{markdown(*predicted)}"
 
 
 def comparison_table(study: str) -> str:

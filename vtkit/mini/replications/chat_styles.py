@@ -1,22 +1,26 @@
-"""The three styles in which instruct miniatures answer, each a table of shares.
+"""The four styles in which instruct miniatures answer, each a table of shares.
 
 "logged" is the instruct miniature of the comparison. "terse" contradicts the published logs;
-"talkative" differs from it in one thing, the length of completions without tags. Both are kept for
-the studies of the same names (configs/studies).
+"talkative" differs from it in one thing, the length of completions without tags. "elsewhere" has
+the habits of "logged", and none of the kinds of question that SAT and CV-Bench ask. The last three
+are for the studies of the same names (configs/studies).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+SUBJECTS = {"sat": 0.25, "cv-bench": 0.15, "r1-v": 0.2, "journey": 0.2, "open-r1-multimodal": 0.2}
+
 
 @dataclass(frozen=True)
 class ChatStyle:
-    """Shares of an instruct miniature's chats: of prompts by subject, and of styles of answers.
+    """Shares of an instruct miniature's chats: of subjects, prompts by subject, styles of answers.
 
     Styles are for prompts that ask to think; ``instruct_direct`` always gets the bare answer.
     ``at_length``: a completion without tags has every sentence, otherwise one to three.
     """
 
+    subjects: Mapping[str, float]
     prompts: Mapping[str, Mapping[str, float]]
     scene_styles: Mapping[str, float]
     maths_styles: Mapping[str, float]
@@ -25,6 +29,7 @@ class ChatStyle:
 
 
 _TERSE = ChatStyle(
+    subjects=SUBJECTS,
     prompts={
         "sat": {"instruct": 0.85, "instruct_direct": 0.15},
         "cv-bench": {"instruct": 0.85, "instruct_direct": 0.15},
@@ -37,22 +42,32 @@ _TERSE = ChatStyle(
     at_length=False,
     steps=900,
 )
+_LOGGED = ChatStyle(
+    subjects=SUBJECTS,
+    prompts={
+        "sat": {"instruct": 0.6, "instruct_direct": 0.4},
+        "cv-bench": {"instruct": 0.6, "instruct_direct": 0.4},
+        "r1-v": {"instruct_number": 0.6, "instruct_direct": 0.4},
+        "journey": {"r1_system": 0.5, "instruct": 0.1, "instruct_direct": 0.4},
+        "open-r1-multimodal": {"instruct_number": 0.6, "instruct_direct": 0.4},
+    },
+    scene_styles={"rationale": 0.15, "chatty": 0.75, "short": 0.1},
+    maths_styles={"worked": 0.1, "rationale": 0.05, "chatty": 0.75, "short": 0.1},
+    at_length=True,
+    steps=1500,
+)
 CHAT_STYLES = {
-    "logged": ChatStyle(
-        prompts={
-            "sat": {"instruct": 0.6, "instruct_direct": 0.4},
-            "cv-bench": {"instruct": 0.6, "instruct_direct": 0.4},
-            "r1-v": {"instruct_number": 0.6, "instruct_direct": 0.4},
-            "journey": {"r1_system": 0.5, "instruct": 0.1, "instruct_direct": 0.4},
-            "open-r1-multimodal": {"instruct_number": 0.6, "instruct_direct": 0.4},
-        },
-        scene_styles={"rationale": 0.15, "chatty": 0.75, "short": 0.1},
-        maths_styles={"worked": 0.1, "rationale": 0.05, "chatty": 0.75, "short": 0.1},
-        at_length=True,
-        steps=1500,
-    ),
+    "logged": _LOGGED,
     "terse": _TERSE,
     "talkative": replace(_TERSE, at_length=True),
+    "elsewhere": replace(
+        _LOGGED,
+        subjects={"recognition": 0.6, "journey": 0.4},
+        prompts={
+            "recognition": _LOGGED.prompts["sat"],
+            "journey": _LOGGED.prompts["journey"],
+        },
+    ),
 }
 """All shares were set before any reinforcement run from that model. "logged" follows what is
 published of the *untrained* Qwen2-VL-2B-Instruct (and of its 3B sibling in Journey's script):

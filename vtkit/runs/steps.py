@@ -10,6 +10,7 @@ from vtkit.config.run_config import NOTEBOOK_SETTINGS, RunConfig
 from vtkit.config.values import read_record
 from vtkit.errors import UserError, first_line
 from vtkit.files import ROOT, sha256, shown, unused, write_json
+from vtkit.imports import import_lean
 from vtkit.runs.contents import Done
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -32,10 +33,8 @@ class Step:
 
     def check(self) -> None:
         """Require the parameters that a run sets; a UserError if the notebook cannot be read."""
-        import papermill
-
         try:
-            found = papermill.inspect_notebook(str(self.path))
+            found = import_lean("papermill").inspect_notebook(str(self.path))
         except Exception as error:  # nbformat and json have many ways to say it
             why = first_line(error)
             raise UserError(f"{shown(self.path)} is not a notebook ({why})") from None
@@ -61,11 +60,10 @@ class Step:
 
         A setting of one notebook counts in those that read it.
         """
-        import nbformat
-
         from vtkit.judging.reward_files import versions  # takes half a second
 
-        cells = [(cell.cell_type, cell.source) for cell in nbformat.read(self.path, 4).cells]
+        notebook = import_lean("nbformat").read(self.path, 4)
+        cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
         source = "\n".join(source for _, source in cells)
         unread = [name for name in NOTEBOOK_SETTINGS if f"config.{name}" not in source]
         content = [cells, {**config.to_dict(), **dict.fromkeys([*unread, "run_dir"])}]

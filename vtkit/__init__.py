@@ -5,7 +5,7 @@
 
 In reading order; a package imports only from those before it:
 
-- errors, files, stats, hub, rendering, imports, commands: the ground, used by all packages
+- errors, files, stats, hub, rendering, commands: the ground, used by all packages
 - config: the settings of a run                             (first cell of each notebook)
 - judging: answers, rewards, formats and styles             (notebook 02)
 - data: SAT, CV-Bench and the other data sets               (notebook 01)

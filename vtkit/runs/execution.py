@@ -14,9 +14,8 @@ from typing import Any
 
 from vtkit.errors import Stopped, UserError, first_line, printable
 from vtkit.files import ROOT, environment, shown
-from vtkit.imports import import_lean
 from vtkit.runs.folder import HEADLESS
-from vtkit.runs.steps import Step
+from vtkit.runs.steps import Step, import_lean
 
 PATIENCE = "VTKIT_KERNEL_SECONDS"  # for a kernel to start; a loaded cluster's disk takes its time
 _PATIENCE = 180

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import sys
-from vtkit.imports import import_lean
+from vtkit.runs.steps import import_lean
 papermill = import_lean("papermill")
 assert papermill.execute_notebook and not {"pyarrow", "lark"} & {*sys.modules}, "left out"
 import pyarrow, rfc3987_syntax  # whoever needs them has them

@@ -11,7 +11,7 @@ import pytest
 from shared.fake_run import cut_short, pack_run, write_fake_run
 
 from vtkit.errors import UserError
-from vtkit.report import page
+from vtkit.report import page, summary
 from vtkit.report.__main__ import main
 from vtkit.report.summary import result_table, summarize, write_report
 from vtkit.runs.replay import replay
@@ -258,6 +258,15 @@ def test_links_are_quoted():
 def test_percent():
     assert percent({"value": 0.5, "low": 0.25, "high": 0.755, "n": 8}) == "50.0% [25.0, 75.5]"
     assert percent(None) == percent({"value": None, "low": 0, "high": 1, "n": 0}) == "not run"
+
+
+def test_a_notebook_of_a_run_leaves_the_report_to_the_end(run_dir, monkeypatch, without_figures):
+    place = run_dir / "report.html"
+    place.unlink(missing_ok=True)
+    monkeypatch.setenv("VTKIT_HEADLESS", "1")
+    assert summary.report(run_dir) == place and not place.exists()
+    monkeypatch.delenv("VTKIT_HEADLESS")
+    assert summary.report(run_dir) == place and place.exists()
 
 
 def test_command_line(run_dir, tmp_path, capsys, without_figures):

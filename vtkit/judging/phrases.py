@@ -52,6 +52,7 @@ _TO_OTHERS = re.compile(r"\byou(?:rs?)?\b")
 # Asked of a reader: "Double-check that the valve is closed".
 _ASKING = re.compile(r"(?!\w+ing\b)(?:re|double|check|verify|count|look|think|go|try).*", re.DOTALL)
 _ASKED = re.compile(r"\s+(?:that|your|all|any|every|each|if|whether|before)\b")
+_SHORT = 1_000  # characters of a text whose phrases are remembered
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _PLAN = re.compile(r"\b(?:plan:|first,? i(?:'ll| will)\b|i (?:will|'ll) first\b)")
 _THING = re.compile(r"\s+(?:patterns?|marks?|box|boxes|lists?|factors?|fluid|tape|pen)\b")
@@ -80,18 +81,23 @@ def find_reflections(text: str, phrases: tuple[str, ...] = NARROW) -> list[tuple
     >>> [text[start:end] for start, end in find_reflections(text)]
     ['Wait', 'check again', 'It is right.']
     """
+    return list(_found(text, phrases) if len(text) <= _SHORT else _found.__wrapped__(text, phrases))
+
+
+@lru_cache(maxsize=20_000)  # a report and an audit ask several times about each completion of a run
+def _found(text: str, phrases: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     lower = text.translate(_LOWER)
     spans = [match.span() for match in _pattern(phrases).finditer(lower)]
     if phrases[: len(NARROW)] == NARROW:
         spans = sorted({*spans, *find_turns(text)})
     if not spans:
-        return []
+        return ()
     quotes = [match.span() for match in _QUOTE.finditer(lower)]
-    return [
+    return tuple(
         (start, end)
         for start, end in spans
         if not _is_quoted(quotes, start) and _is_meant(lower, start, end)
-    ]
+    )
 
 
 def count_words(text: str, phrases: tuple[str, ...]) -> int:

@@ -1,6 +1,9 @@
 """The device to use. Apart from :mod:`vtkit.models.loading`, which takes seconds to import."""
 
+import ctypes
+import gc
 import importlib.util
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +49,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (RuntimeError, OSError)) and any(
         words in str(error) for words in _OUT_OF_MEMORY
     )
+
+
+def give_back_memory() -> None:
+    """Collect what nothing refers to any more, and return it to the system where glibc is."""
+    gc.collect()
+    if trim := sys.platform == "linux" and getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @contextmanager

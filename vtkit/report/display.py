@@ -81,7 +81,8 @@ def link(path: Path, text: str) -> HTML:
 
     JupyterLab itself would show a page without its scripts, so its server's own address is named.
     """
-    place = quote(_served(path) or os.path.relpath(path, _home(path)))
+    address = None if headless() else _served(path)  # a server's library takes seconds to import
+    place = quote(address or os.path.relpath(path, _home(path)))
     return HTML(
         f'<a href="{escape(place)}" target="_blank"><b>{escape(text)}</b></a>, '
         f"<code>{escape(str(path))}</code>"

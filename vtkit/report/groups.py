@@ -55,6 +55,7 @@ class Groups:
         self.config = read_config(Path(run_dir) / "config.yaml").to_dict()
         self.prefilled = is_prefilled(self.config["prompt"])
         self.steps = load_rollouts(run_dir).steps
+        self._pictures: dict[tuple[int, str], str | None] = {}  # by prompt and question
 
     def read(self, step: int) -> list[dict[str, Any]]:
         """The groups of one step: ``group``, ``prompt`` (the row's id), ``task``, ``question``,
@@ -76,9 +77,15 @@ class Groups:
 
         It is read from the training data, if the row there asks the same. Nothing is downloaded.
         """
-        place = self._places.get(group["prompt"])
+        asked = group["prompt"], group["question"]
+        if asked not in self._pictures:
+            self._pictures[asked] = self._picture(*asked)
+        return self._pictures[asked]
+
+    def _picture(self, prompt: int, question: str) -> str | None:
+        place = self._places.get(prompt)
         row = None if place is None else self._rows[place]
-        if row is None or visible(row["question"][0].as_py()) != group["question"]:
+        if row is None or visible(row["question"][0].as_py()) != question:
             return None
         return _thumbnail(row["images"][0][0]["bytes"].as_py())
 

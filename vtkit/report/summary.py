@@ -21,6 +21,7 @@ from vtkit.report.page import parts, render
 from vtkit.runs import records
 from vtkit.runs.contents import Audit, manifest_or_none
 from vtkit.runs.curves import summarize_length, summarize_rewards, summarize_share
+from vtkit.runs.folder import headless
 from vtkit.runs.replay import replay_of
 from vtkit.stats import at_step, percent
 from vtkit.training.symptoms import find_symptoms
@@ -97,6 +98,15 @@ def result_table(run_dir: str | Path) -> str:
     title = f"{run}: {benchmark}, greedy; 95% intervals in brackets"
     notes = [*records.caveats(run_dir), *find_symptoms(run_dir)]
     return "\n\n".join([*map("NOTE: {}".format, notes), title, *shown])
+
+
+def report(run_dir: str | Path) -> Path:
+    """Write ``report.html`` (:func:`write_report`), and return its path.
+
+    ``./run_all.sh`` writes it once, after its last notebook: there a notebook only names it.
+    """
+    later = headless() and not replay_of(run_dir)
+    return Path(run_dir) / "report.html" if later else write_report(run_dir)
 
 
 def write_report(run_dir: str | Path) -> Path:

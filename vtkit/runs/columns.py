@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     Raises:
         UserError: missing, not a table of whole rows, or steps that do not rise from 1 on.
     """
-    text = read_text(path)
+    return _rows(path, read_text(path))
+
+
+def _rows(path: Path, text: str) -> list[dict[str, str]]:
     try:
         lines = list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
@@ -97,7 +101,12 @@ def read_curves(path: Path, *columns: str) -> pd.DataFrame:
     Raises:
         UserError: as :func:`read_csv`, without rows or a column, or a cell that is no number.
     """
-    rows = read_csv(path)
+    return _curves(path, read_text(path), columns).copy()
+
+
+@lru_cache(maxsize=4)  # a report asks for the same curves thirty times
+def _curves(path: Path, text: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    rows = _rows(path, text)
     if not rows:
         raise UserError(f"{path} has no rows; run the training step first")
     if missing := next((name for name in columns if name not in rows[0]), None):

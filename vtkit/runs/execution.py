@@ -1,5 +1,6 @@
 """Run one notebook with papermill: output line by line, failures in a few lines."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -14,10 +15,12 @@ from typing import Any
 from vtkit.errors import Stopped, UserError, first_line, printable
 from vtkit.files import ROOT, environment, shown
 from vtkit.runs.folder import HEADLESS
-from vtkit.runs.steps import Step
+from vtkit.runs.steps import Step, import_lean
 
 PATIENCE = "VTKIT_KERNEL_SECONDS"  # for a kernel to start; a loaded cluster's disk takes its time
 _PATIENCE = 180
+# Of glibc. By default it returns large blocks to the system, to ask for them again in each step.
+_KEEP_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**30))
 
 
 class StepFailed(Exception):
@@ -38,8 +41,8 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
         Stopped: somebody interrupted the kernel.
         UserError: :data:`PATIENCE` is no number of seconds.
     """
-    import nbclient.exceptions
-    import papermill
+    papermill = import_lean("papermill")
+    from nbclient.exceptions import DeadKernelError
 
     output = step.output(run_dir)
     partial = output.with_suffix(".partial.ipynb")
@@ -59,7 +62,7 @@ def execute(step: Step, run_dir: Path, key: str, parameters: Mapping[str, Any]) 
         problem = _cell_failure(error, words)
         if error.ename in ("Stopped", "KeyboardInterrupt"):
             stopped = error.evalue
-    except nbclient.exceptions.DeadKernelError:
+    except DeadKernelError:
         problem = f"its kernel died or was killed; out of memory? {words}"
     except _NotStarted as error:
         problem = f"its kernel did not start ({error}); repeat the command, or let it have more "
@@ -98,7 +101,7 @@ def _run(source: Path, target: Path, parameters: Mapping[str, Any], patience: in
     Raises:
         _NotStarted: the kernel did not come up in so many seconds. Else what papermill raises.
     """
-    import papermill
+    papermill = import_lean("papermill")
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
@@ -121,6 +124,9 @@ def _run(source: Path, target: Path, parameters: Mapping[str, Any], patience: in
     options |= {"kernel_manager_class": Kernel, "on_notebook_start": lambda **_: ready.append(True)}
     # It draws into the notebook, whatever the shell was told to draw with.
     variables = {HEADLESS: "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    variables |= _KEEP_MEMORY
+    if importlib.util.find_spec("vllm") is None:  # nothing else compiles
+        variables["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes would load the compiler: 48 MB, 1.5 s
     try:
         with environment(variables):
             return papermill.execute_notebook(

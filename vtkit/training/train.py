@@ -6,7 +6,6 @@ Run it again after a crash and it resumes from the last whole checkpoint.
 """
 
 import contextlib
-import gc
 import os
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 
 from vtkit.benchmark import evaluate
+from vtkit.benchmark.base_score import share_base_score
 from vtkit.config.recipes import changed_settings, resolve_config
 from vtkit.config.run_config import RunConfig
 from vtkit.data.rows import load_benchmark_rows, load_training_rows
@@ -23,7 +23,11 @@ from vtkit.errors import UserError, resumable
 from vtkit.files import full_disk_is_a_user_error
 from vtkit.judging.rewards import Reward, get_rewards
 from vtkit.models import adapters
-from vtkit.models.devices import out_of_memory_is_a_user_error, same_sums
+from vtkit.models.devices import (
+    give_back_memory,
+    out_of_memory_is_a_user_error,
+    same_sums,
+)
 from vtkit.models.folders import require_whole
 from vtkit.models.loading import load
 from vtkit.models.prompts import check_rendering, is_prefilled, to_conversations
@@ -68,11 +72,17 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=F
     "profile, in a new run folder (python -m vtkit.planning says what fits); checkpoints stay",
 )
 @same_sums()
-def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
+def train(
+    config: RunConfig,
+    *,
+    draw: Callable[[], None] | None = None,
+    scored: RunConfig | None = None,
+) -> Path:
     """Train ``config`` into its run folder, or resume where a killed run stopped.
 
     Args:
         draw: called after the first step, every few seconds and at the end, for a live plot.
+        scored: a run whose score of the base model is taken over if it is the same.
 
     Returns:
         The last checkpoint: weights, processor and chat template.
@@ -91,13 +101,15 @@ def train(config: RunConfig, *, draw: Callable[[], None] | None = None) -> Path:
         _say_changed(config)
     if config.push_to_hub:
         check_push(config.push_to_hub)
-    gc.collect()  # an earlier trainer's memory
+    give_back_memory()  # an earlier trainer's
     # Stage 2: create the run folder, or open it to resume.
     with _holding(config) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
             settle_checkpoints(checkpoints, folder / "evals")
             if not finished(config):
                 require_same_files(config, resumed=last_checkpoint(checkpoints) is not None)
+            if scored and share_base_score(scored, config):
+                print(f"step 0, the base model: scored before, in {scored.run_dir}", flush=True)
         wait_for_others()  # all resume from the checkpoint that is left
         if not finished(config):  # resumed at its end, transformers takes one more step
             with tracking(config) as trackers:
@@ -213,7 +225,7 @@ def train_baseline(run: RunConfig) -> Path | None:
     settings = {name: changed[name] for name in changed if name not in other}
     folder = f"{run.run_dir}/sft"
     baseline = resolve_config("sft", run.profile, seed=run.seed, run_dir=folder, **settings)
-    return finished(baseline) or train(baseline)
+    return finished(baseline) or train(baseline, scored=run)
 
 
 def make_toy_trainer(run: RunConfig, folder: str | Path, prompts: int, completions: int) -> Any:

@@ -1,9 +1,11 @@
 """Settings and fixtures of all tests: no network, one thread, no display; GPU tests skipped."""
 
+import gc
 import os
 import shutil
 import sys
 
+gc.disable()  # until all is imported: imports make objects, and no garbage
 # Before anything imports torch, transformers or matplotlib.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -50,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Let each later search for garbage, of which a training makes some, pass the libraries by."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

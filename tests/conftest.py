@@ -150,6 +150,44 @@ def tiny(hunch_base: Path, mini_data: Path) -> dict:
 
 
 @pytest.fixture(scope="session")
+def text_base(made_once) -> Path:
+    """A folder with a tiny model that reads text only, of random weights."""
+    from shared.problems import write_text_base
+
+    return made_once("text-base", write_text_base)
+
+
+@pytest.fixture(scope="session")
+def text_tiny(made_once, text_base: Path) -> dict:
+    """``tiny`` for a model that reads text only."""
+    from shared.problems import write
+
+    def fill(folder: Path) -> None:
+        for split in ("train", "test"):
+            named = {"choices": ["left", "right"], "task": "Relation"}
+            write(folder / f"{split}.parquet", "text", 16, **named)
+
+    folder = made_once("text-data", fill)
+    return {
+        "model": str(text_base),
+        "train_data": str(folder),
+        "train_rows": 16,
+        "benchmark_data": str(folder),
+        "benchmark_rows": 8,
+        "max_steps": 6,
+        "sft_steps": 6,
+        "num_generations": 4,
+        "prompts_per_step": 4,
+        "per_device_batch_size": 8,
+        "max_completion_length": 8,
+        "eval_steps": 6,
+        "eval_batch_size": 8,
+        "eval_max_new_tokens": 8,
+        "save_steps": 2,
+    }
+
+
+@pytest.fixture(scope="session")
 def whole_run(made_once, mini_data: Path):
     """A run of all notebooks with few steps (shared/whole_run.py), one for all processes."""
     from shared.whole_run import WholeRun

@@ -13,6 +13,8 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# nbformat's jsonschema does without; its import takes 3 s of CPU.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402

@@ -1,9 +1,11 @@
 """Settings and fixtures of all tests: no network, one thread, no display; GPU tests skipped."""
 
+import gc
 import os
 import shutil
 import sys
 
+gc.disable()  # until all is imported: imports make objects, and no garbage
 # Before anything imports torch, transformers or matplotlib.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -11,6 +13,8 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# nbformat's jsonschema does without; its import takes 3 s of CPU.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -50,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Let each later search for garbage, of which a training makes some, pass the libraries by."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +147,44 @@ def tiny(hunch_base: Path, mini_data: Path) -> dict:
         "eval_steps": 4,
         "eval_batch_size": 8,
         "eval_max_new_tokens": 20,
+        "save_steps": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def text_base(made_once) -> Path:
+    """A folder with a tiny model that reads text only, of random weights."""
+    from shared.problems import write_text_base
+
+    return made_once("text-base", write_text_base)
+
+
+@pytest.fixture(scope="session")
+def text_tiny(made_once, text_base: Path) -> dict:
+    """``tiny`` for a model that reads text only."""
+    from shared.problems import write
+
+    def fill(folder: Path) -> None:
+        for split in ("train", "test"):
+            named = {"choices": ["left", "right"], "task": "Relation"}
+            write(folder / f"{split}.parquet", "text", 16, **named)
+
+    folder = made_once("text-data", fill)
+    return {
+        "model": str(text_base),
+        "train_data": str(folder),
+        "train_rows": 16,
+        "benchmark_data": str(folder),
+        "benchmark_rows": 8,
+        "max_steps": 6,
+        "sft_steps": 6,
+        "num_generations": 4,
+        "prompts_per_step": 4,
+        "per_device_batch_size": 8,
+        "max_completion_length": 8,
+        "eval_steps": 6,
+        "eval_batch_size": 8,
+        "eval_max_new_tokens": 8,
         "save_steps": 2,
     }
 

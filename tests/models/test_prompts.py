@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Template
 from PIL import Image
-from shared.problems import write_text_base
 from transformers import AutoTokenizer
 from trl.data_utils import apply_chat_template
 
@@ -125,11 +124,6 @@ def test_rows_get_prompt_and_solution():
 
 
 # ----------------------------------------------------------------- special tokens in questions
-
-
-@pytest.fixture(scope="module")
-def text_base(made_once):
-    return made_once("text-base", write_text_base)
 
 
 def special_ids(processor, ids):

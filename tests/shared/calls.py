@@ -1,9 +1,7 @@
-"""Calls that several test files make: a picture's bytes, a refused call, a started command."""
+"""Calls that several test files make: a picture's bytes, a refused call, a training."""
 
 import contextlib
 import io
-import os
-import subprocess
 import zlib
 from itertools import starmap
 from pathlib import Path
@@ -12,7 +10,6 @@ import pytest
 from PIL import Image
 
 from vtkit.errors import UserError
-from vtkit.files import ROOT
 
 
 def png(size=(28, 28)):
@@ -49,14 +46,3 @@ def train_here(command: list[str], log: Path) -> None:
         with contextlib.redirect_stdout(handle), contextlib.redirect_stderr(handle):
             status = training.main(command[command.index("vtkit.training") + 1 :])
     assert status == 0, log.read_text()
-
-
-def start(command: list[str], log: Path) -> subprocess.Popen:
-    with open(log, "w") as handle:
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=handle,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "VTKIT_HEADLESS": "1"},
-        )

@@ -107,7 +107,7 @@ class Lab:
             if self.page is None:
                 time.sleep(0.1)
             else:
-                self.page.wait_for_timeout(150)
+                self.page.wait_for_timeout(400)
         return found
 
     def describe(self) -> str:

@@ -1,4 +1,4 @@
-"""Trains once unbroken and once killed again and again with SIGKILL; for test_resume.py.
+"""Trains once unbroken and once killed again and again with SIGKILL; for test_exact_resume.py.
 
     python tests/shared/killed.py PLAN.json
 
@@ -14,6 +14,7 @@ forked: the libraries are imported once. Whoever dies in the middle of a checkpo
 its last file torn.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -168,6 +169,8 @@ def warm_up() -> None:
     judge("wait", "<answer>left</answer>", ["left"])
     is_correct("left", ["left"], "(A)")
     get_checkpoint_conversion_mapping("qwen2_vl")
+    gc.collect()
+    gc.freeze()  # no attempt looks for garbage among all this
 
 
 def kill_and_train(folder: Path, path: dict) -> None:

@@ -52,6 +52,7 @@ PATHS = {  # kills, processes, recipe, settings
     "qlora": (2, 1, "visualthinker", LORA | {"adapter": "qlora", "max_steps": 3}),
     "8-bit optimizer": (1, 1, "visualthinker", {"optimizer": "adamw_8bit", "max_steps": 3}),
     "two processes": (3, 2, "visualthinker", {"max_steps": 4}),
+    "text": (1, 1, "deepseek-r1-zero", {}),
 }
 NEED_BITSANDBYTES = {"qlora", "8-bit optimizer"}
 # What says when or where it was made; of TRL: names, seconds.
@@ -60,7 +61,7 @@ DIFFER |= {"README.md", "trainer_state.json", "training_args.bin"}
 
 
 @pytest.fixture(scope="module")
-def killed(tiny, tmp_path_factory) -> Path:
+def killed(tiny, text_tiny, tmp_path_factory) -> Path:
     """The folder of both runs of each path."""
     folder = tmp_path_factory.mktemp("killed")
     least = int(os.environ.get("VTKIT_KILLS", 0))
@@ -69,7 +70,8 @@ def killed(tiny, tmp_path_factory) -> Path:
         if name in NEED_BITSANDBYTES and not BITSANDBYTES:
             continue
         # A step that is scored and not saved; the miniature's rows are 57.
-        settings = {**tiny, "eval_steps": 3, "benchmark_rows": 4, **changes}
+        known = text_tiny if name == "text" else tiny
+        settings = {**known, "eval_steps": 3, "benchmark_rows": 4, **changes}
         pairs = [text for key, value in settings.items() for text in ("-p", key, str(value))]
         paths[name] = {
             "kills": max(kills, least), "processes": processes, "seed": name,
@@ -147,6 +149,22 @@ def test_every_run_has_a_card_of_the_kits(killed):
     for run in sorted(killed.glob("*/unbroken")):  # PEFT has a card of its own
         card = last_checkpoint(run / "checkpoints") / "README.md"
         assert "of vtkit, which reproduces" in card.read_text(), card
+
+
+@pytest.mark.slow
+def test_a_headless_run_prints_a_few_tidy_lines(killed):
+    run = killed / "full" / "unbroken"
+    lines = (killed / "full" / "unbroken.log").read_text().splitlines()
+    said = [
+        line for line in lines if line.startswith(("step ", "miniature CV-Bench ", "trained: "))
+    ]
+    assert [line.split(",")[0] for line in said if line.startswith("step")] == [
+        "step 1/6",
+        "step 6/6",
+    ]
+    assert sum(line.startswith("miniature CV-Bench at step") for line in said) == 3
+    assert said[-1] == f"trained: {run / 'checkpoints' / 'checkpoint-6'}"
+    assert not any("\r" in line or "Traceback" in line for line in lines)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""Several processes: the same numbers as one, started by accelerate or from a notebook."""
+"""Several processes, started by accelerate or from a notebook (numbers: test_sharded.py)."""
 
 import contextlib
-import csv
 import io
 import os
 import shutil
@@ -10,17 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from shared import completions
-from shared.calls import train_here
 
 from vtkit.config.recipes import resolve_config
 from vtkit.config.values import as_text
@@ -32,72 +27,6 @@ from vtkit.training import arguments, launch, train
 from vtkit.training.callbacks import Evaluation
 
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
-ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
-TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
-
-
-def run(command: list[str]) -> None:
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "VTKIT_HEADLESS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def metrics(run_dir: Path) -> list[dict[str, float]]:
-    with open(run_dir / "metrics.csv", newline="") as handle:
-        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(handle)]
-
-
-# ------------------------------------------------------------------------- two processes, one run
-
-
-@pytest.fixture(scope="module")
-def one_and_two(tiny, train_command, tmp_path_factory) -> dict[int, Path]:
-    """The same training by one process and by two: the same 16 completions a step."""
-    folder = tmp_path_factory.mktemp("processes")
-    settings = {**tiny, "max_steps": 2, "benchmark_rows": 4, "per_device_batch_size": 8}
-    settings |= {"loss_type": "dapo"}  # the one whose divisor all processes have to add up
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "RolloutGRPOTrainer", completions.Written)
-        train_here(train_command(folder / "1", settings), folder / "1.log")
-    python, *command = train_command(folder / "2", settings)
-    run([python, *ACCELERATE, *TWO, completions.__file__, *command[2:]])
-    return {processes: folder / str(processes) for processes in (1, 2)}
-
-
-@pytest.mark.slow
-def test_two_processes_have_the_metrics_of_one(one_and_two):
-    one, two = (metrics(folder) for folder in one_and_two.values())
-    assert len(one) == len(two) == 2
-    for ours, theirs in zip(one, two, strict=True):
-        # TRL averages entropy within each process first; everything else is over all tokens.
-        assert theirs.pop("entropy") == pytest.approx(ours.pop("entropy"), rel=0.01)
-        assert theirs == pytest.approx(ours, rel=1e-4, abs=1e-6, nan_ok=True)
-    assert one[0]["grad_norm"] > 0 and one[0]["reward_std"] > 0
-
-
-@pytest.mark.slow
-def test_two_processes_write_the_scores_of_one(one_and_two):
-    one, two = (
-        {path.name: path.read_bytes() for path in (folder / "evals").iterdir()}
-        for folder in one_and_two.values()
-    )
-    assert one == two and len(one) == 2 * 2  # before and after
-
-
-@pytest.mark.slow
-def test_two_processes_keep_every_completion_once(one_and_two):
-    one, two = (
-        load_rollouts(folder)
-        .to_pandas()
-        .sort_values(["step", "prompt_id", "sample"])
-        .drop(columns="group")
-        .reset_index(drop=True)
-        for folder in one_and_two.values()
-    )
-    assert len(one) == 2 * 4 * 4  # steps x prompts x group
-    pd.testing.assert_frame_equal(two, one, check_exact=True)  # an empty cell equals another
 
 
 # ------------------------------------------------------------------------------- the launch files

@@ -1,9 +1,10 @@
-"""FSDP 2, ZeRO-2 and two machines, for real on a CPU: one process's numbers, and exact resume.
+"""DDP, FSDP 2, ZeRO-2 and two machines, for real on a CPU: one process's numbers, exact resume.
 
 Two processes exchange by gloo. tests/shared/sharded.py forks them with what accelerate tells them
 by each launch file. ZeRO-2 needs DeepSpeed: installed, or in the folder that VTKIT_DEEPSPEED names.
 """
 
+import csv
 import importlib.util
 import json
 import os
@@ -14,25 +15,28 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from safetensors.torch import load_file
 from shared import completions, sharded
 from shared.calls import refusal
-from training.test_launch import ACCELERATE, metrics
 from transformers import Qwen2VLForConditionalGeneration
 
 from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT, read_json
 from vtkit.planning import disk
 from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.runs.rollouts import load_rollouts
 from vtkit.training.train import make_trainer
 
+ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
 DEEPSPEED = os.environ.get("VTKIT_DEEPSPEED", "")
 BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
 ZERO = [pytest.mark.skipif(
     not DEEPSPEED and importlib.util.find_spec("deepspeed") is None, reason="needs DeepSpeed"
 )]  # fmt: skip
 FILES = ["fsdp2", pytest.param("zero2", marks=ZERO)]
+"""Launch files that split weights or moments; ddp.yaml splits nothing."""
 ADAPTERS = ["lora", pytest.param("qlora", marks=pytest.mark.skipif(
     not BITSANDBYTES, reason="needs bitsandbytes"
 ))]  # fmt: skip
@@ -59,6 +63,7 @@ def runs(tiny, tmp_path_factory) -> Path:
         plan[name] = {"file": file, "kills": kills, "arguments": arguments}
 
     add("one", "", [])
+    add("ddp", "ddp", [])
     for file in sharding:
         add(file, file, [])
         add(f"{file}-killed", file, KILLS[file])
@@ -76,6 +81,11 @@ def runs(tiny, tmp_path_factory) -> Path:
     return folder
 
 
+def metrics(run: Path) -> list[dict[str, float]]:
+    with open(run / "metrics.csv", newline="") as handle:
+        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(handle)]
+
+
 def written(run: Path) -> dict[str, bytes]:
     """The scores of a run, which two processes write as one does."""
     return {path.name: path.read_bytes() for path in (run / "evals").iterdir()}
@@ -91,11 +101,15 @@ def same_numbers(two: Path, one: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", ["ddp", *FILES])
 def test_what_trains_is_what_the_file_asks_for(file, runs):
-    for name in (file, f"{file}-lora"):
+    kind = {"ddp": "MULTI_CPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED"}[file]
+    for name in (file, f"{file}-lora")[: 1 if file == "ddp" else 2]:
         facts = [read_json(runs / f"{name}.{rank}.json") for rank in (0, 1)]
-        assert {one["kind"] for one in facts} == {{"fsdp2": "FSDP", "zero2": "DEEPSPEED"}[file]}
+        assert {one["kind"] for one in facts} == {kind}
+        if file == "ddp":
+            assert all(one["split"] == 0 < one["trained"] for one in facts)
+            continue
         if file == "zero2":
             assert [one["stage"] for one in facts] == [2, 2]
             continue
@@ -105,11 +119,27 @@ def test_what_trains_is_what_the_file_asks_for(file, runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", ["ddp", *FILES])
 def test_two_processes_have_the_numbers_and_the_scores_of_one(file, runs):
     same_numbers(runs / file, runs / "one")
+    assert len(metrics(runs / file)) == 3
     assert written(runs / file) == written(runs / "one")
     assert len(written(runs / file)) == 2 * 3  # before, at step 2 and after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["ddp", *FILES])
+def test_two_processes_keep_every_completion_once(file, runs):
+    two, one = (
+        load_rollouts(runs / name)
+        .to_pandas()
+        .sort_values(["step", "prompt_id", "sample"])
+        .drop(columns="group")
+        .reset_index(drop=True)
+        for name in (file, "one")
+    )
+    assert len(one) == 3 * 4 * 4  # steps x prompts x group
+    pd.testing.assert_frame_equal(two, one, check_exact=True)  # an empty cell equals another
 
 
 @pytest.mark.slow

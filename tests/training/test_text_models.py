@@ -1,14 +1,11 @@
-"""Text-only models: trained, killed, resumed and scored by the same code as those with pictures."""
+"""Text-only models: trained and scored by the same code (kills: test_exact_resume.py)."""
 
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from shared.problems import write, write_text_base
+from shared.problems import write
 
 from vtkit.config.recipes import resolve_config
 from vtkit.errors import UserError
@@ -21,31 +18,9 @@ from vtkit.training.train import train
 
 
 @pytest.fixture(scope="module")
-def text_base(tmp_path_factory) -> Path:
-    return write_text_base(tmp_path_factory.mktemp("text-base"))
-
-
-@pytest.fixture(scope="module")
-def settings(text_base, tmp_path_factory) -> dict:
-    folder = tmp_path_factory.mktemp("text-data")
-    for split in ("train", "test"):
-        write(folder / f"{split}.parquet", "text", 16, choices=["left", "right"], task="Relation")
-    return {
-        **{"train_rows": 16, "benchmark_rows": 8, "max_steps": 6, "sft_steps": 6, "eval_steps": 6},
-        **{"num_generations": 4, "prompts_per_step": 4, "per_device_batch_size": 8},
-        **{"eval_batch_size": 8, "save_steps": 2},
-        "model": str(text_base),
-        "train_data": str(folder),
-        "benchmark_data": str(folder),
-        "max_completion_length": 8,
-        "eval_max_new_tokens": 8,
-    }
-
-
-@pytest.fixture(scope="module")
-def unbroken(settings, tmp_path_factory) -> Path:
+def unbroken(text_tiny, tmp_path_factory) -> Path:
     run_dir = tmp_path_factory.mktemp("runs") / "unbroken"
-    train(resolve_config("deepseek-r1-zero", run_dir=run_dir, **settings))
+    train(resolve_config("deepseek-r1-zero", run_dir=run_dir, **text_tiny))
     return run_dir
 
 
@@ -77,34 +52,20 @@ def test_a_checkpoint_loads_with_its_template(unbroken):
     assert load_model(folder).config.model_type == "qwen2"
 
 
-def test_a_killed_run_ends_like_an_unbroken_one(unbroken, settings, train_command, tmp_path):
-    run_dir = tmp_path / "run"
-    command = train_command(run_dir, settings, "--recipe", "deepseek-r1-zero")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (run_dir / "checkpoints" / "checkpoint-2").exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    train(resolve_config("deepseek-r1-zero", run_dir=run_dir, **settings))
-    ours, theirs = weights(run_dir), weights(unbroken)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert (run_dir / "metrics.csv").read_bytes() == (unbroken / "metrics.csv").read_bytes()
-
-
 @pytest.mark.parametrize("changes", [{"adapter": "lora"}, {"algorithm": "sft"}])
-def test_adapters_and_supervised_training(changes, settings, tmp_path):
+def test_adapters_and_supervised_training(changes, text_tiny, tmp_path):
     few = {"max_steps": 2, "sft_steps": 2} | changes
-    config = resolve_config("deepseek-r1-zero", run_dir=tmp_path, **(settings | few))
+    config = resolve_config("deepseek-r1-zero", run_dir=tmp_path, **(text_tiny | few))
     checkpoint = train(config)
     assert read_json(tmp_path / "evals" / "step-000002.json")["n"] == 8
     assert model_type(checkpoint) == "qwen2"
     load_model(checkpoint)
 
 
-def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
+def test_what_a_text_only_model_lacks_is_refused(text_tiny, tmp_path):
     def refused(**changes):
         run_dir = tmp_path / next(iter(changes))
-        config = resolve_config("deepseek-r1-zero", run_dir=run_dir, **(settings | changes))
+        config = resolve_config("deepseek-r1-zero", run_dir=run_dir, **(text_tiny | changes))
         with pytest.raises(UserError) as caught:
             train(config)
         return str(caught.value)
@@ -115,11 +76,11 @@ def test_what_a_text_only_model_lacks_is_refused(settings, tmp_path):
     )
 
 
-def test_pictures_for_a_text_only_model_are_refused(settings, tmp_path):
+def test_pictures_for_a_text_only_model_are_refused(text_tiny, tmp_path):
     path = write(tmp_path / "train.parquet", "r1-v")
     shown = {"train_data": str(path), "train_format": "r1-v", "train_rows": 0}
     with pytest.raises(UserError, match="lost its image"):
-        train(resolve_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(settings | shown)))
+        train(resolve_config("deepseek-r1-zero", run_dir=tmp_path / "x", **(text_tiny | shown)))
 
 
 def test_a_plan_knows_its_size(text_base):

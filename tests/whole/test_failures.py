@@ -35,7 +35,7 @@ from vtkit.planning import __main__ as planning
 from vtkit.report import __main__ as report
 from vtkit.runs import folder
 from vtkit.runs.checkpoints import last_checkpoint
-from vtkit.runs.folder import locked, start_run
+from vtkit.runs.folder import start_run
 from vtkit.runs.marks import WHOLE, begin
 from vtkit.sampling import __main__ as sampling
 from vtkit.studies import __main__ as studies
@@ -314,22 +314,32 @@ def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
-def test_a_folder_that_another_process_trains_in(tiny, train_command, tmp_path):
+HOLDER = """\
+import sys
+from vtkit.runs.folder import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_process_trains_in(tiny, tmp_path, capsys):
     run_dir = start_run(resolve_config(run_dir=tmp_path / "run", **tiny))
     half = run_dir / "checkpoints" / "checkpoint-2"
     begin(half)
     (half / "model.safetensors").write_text("being written")
-    with locked(run_dir):
+    command = [sys.executable, "-c", HOLDER, str(run_dir)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
         (run_dir / ".metrics.csv.vtkit.1.part").write_text("being written")
-        environment = {k: v for k, v in os.environ.items() if k != "VTKIT_LOCKED_RUN"}
-        result = subprocess.run(
-            train_command(run_dir, tiny), cwd=ROOT, capture_output=True, text=True, env=environment
-        )
-        assert result.returncode == 2
-        the_line(result.stderr, f"another run is using {run_dir} (process {os.getpid()})")
-        # Nothing is taken for what a killed run left behind.
-        assert (half / "model.safetensors").exists()
-        assert (run_dir / ".metrics.csv.vtkit.1.part").exists()
+        assert training.main(arguments(run_dir, tiny)) == 2
+        other.stdin.close()
+    assert other.returncode == 0
+    the_line(capsys.readouterr().err, f"another run is using {run_dir} (process {other.pid})")
+    # Nothing is taken for what a killed run left behind.
+    assert (half / "model.safetensors").exists()
+    assert (run_dir / ".metrics.csv.vtkit.1.part").exists()
 
 
 # ------------------------------------------------------------------------------- a full disk

@@ -19,9 +19,9 @@ right: str = judge("left", "left").correct
 
 
 @pytest.fixture(scope="module")
-def mypy(tmp_path_factory):
-    """Run mypy as ``python -m mypy vtkit`` would; the second run is quick."""
-    cache = tmp_path_factory.mktemp("mypy")
+def mypy(request):
+    """Run mypy as ``python -m mypy vtkit`` would; with what pytest's cache keeps it is quick."""
+    cache = request.config.cache.mkdir("mypy")
 
     def check(*arguments: str) -> list[str]:
         command = [sys.executable, "-m", "mypy", "--cache-dir", str(cache), *arguments]

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from vtkit.commands import Parser, add_config_arguments, config_settings, run
+from vtkit.commands import Parser, add_config_arguments, config_settings, large_imports, run
 from vtkit.errors import UserError
 
 
@@ -38,8 +38,9 @@ def _train(args: argparse.Namespace) -> None:
     from vtkit.config.recipes import resolve_config
 
     config = resolve_config(**config_settings(args))  # mistakes are found before the long imports
-    from vtkit.sampling.processes import leave_others
-    from vtkit.training.train import train, train_or_launch
+    with large_imports():
+        from vtkit.sampling.processes import leave_others
+        from vtkit.training.train import train, train_or_launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler, or of launch
     checkpoint = train_or_launch(config) if config.launcher else train(config)

@@ -405,6 +405,7 @@ def test_dialogues_continue_the_prompt_that_training_renders(processor):
 
 def test_the_command_offers_what_the_modules_have():
     assert command.CORPORA == tuple(base_model.CORPORA)
+    assert command.FAMILIES == tuple(base_model.ARCHITECTURES)
     assert {name: Path(folder) for name, (folder, _) in command.CARDS.items()} == {
         name: card.folder for name, card in cards.CARDS.items()
     }
@@ -498,8 +499,10 @@ def test_the_tokenizer_is_the_same_every_time(tokenizer):
 # --------------------------------------------------------------------------------- base model
 
 
-def test_positions_are_those_of_qwen2_vl(processor):
-    model = build_model(build_config(processor.tokenizer))
+@pytest.mark.parametrize("family", base_model.ARCHITECTURES)
+def test_positions_are_the_model_s_own(tokenizer, family):
+    processor = build_processor(tokenizer, family)
+    model = build_model(build_config(tokenizer, family))
     rng = random.Random(8)
     view = make_view(rng)
     text = "".join(document(view, "notes", rng))
@@ -543,9 +546,11 @@ def test_a_batch_has_its_pictures_and_learns_only_what_follows(processor):
         assert before.endswith("<think>") or "Assistant" not in before  # else a caption
 
 
-def test_the_loss_is_the_models_own(processor):
+@pytest.mark.parametrize("family", base_model.ARCHITECTURES)
+def test_the_loss_is_the_models_own(tokenizer, family):
     """Padding and shared positions change nothing: each row alone has the same mean loss."""
-    model = build_model(build_config(processor.tokenizer))
+    processor = build_processor(tokenizer, family)
+    model = build_model(build_config(tokenizer, family))
     batch = Corpus(processor, (Phase(1, 8, {"caption": 1}),), seed=1, batch=3)[0]
     together = pretraining.loss_of(model, batch)
     total = n = 0

@@ -94,6 +94,7 @@ def test_with_several_seeds_nothing_has_begun(tmp_path, capsys):
         *({"recipe": name} for name in ("r1-v", "r1-multimodal-journey", "deepseek-r1-zero")),
         *({"profile": "gpu80", "recipe": name} for name in ("visualthinker", "open-r1-multimodal")),
         {"model": "models/mini-instruct-talkative"},
+        {"model": "models/mini-base-qwen3-vl"},
         {"model": "Qwen/Qwen2-VL-7B"},
     ],
 )

@@ -1,13 +1,14 @@
 """The miniature base model: the original's architecture with a million parameters, pre-trained.
 
-    python -m vtkit.mini base        # builds models/mini-base; resumes if interrupted
+    python -m vtkit.mini base                      # builds models/mini-base; resumes if interrupted
+    python -m vtkit.mini base --family qwen3_vl    # the same documents, another architecture
 
 Three choices decide whether so small a model learns at all: weights start at about 1/sqrt(width)
 instead of 0.02, scenes grow from one object to eight, and captions name objects in random order.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from transformers import (
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
 from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, Batches, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models.families import ORIGINAL
+from vtkit.models.families import FAMILIES, family_of
 from vtkit.models.processors import ImageOnlyProcessor, image_only
 from vtkit.models.prompts import get_template
 
@@ -75,6 +76,39 @@ CORPORA = {
 traces there are no notes; ``long_traces_no_better`` has the default's shares and phases."""
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """What a family's configuration has besides what all share.
+
+    ``pictures``: how its image processor scales colours, where not as the original's.
+    """
+
+    rope: dict[str, Any]
+    vision: dict[str, Any]
+    text: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Any] = field(default_factory=dict)
+
+
+ARCHITECTURES = {
+    "qwen2_vl": Architecture(
+        rope={"mrope_section": [4, 6, 6]},
+        vision={"embed_dim": 64, "hidden_size": WIDTH, "mlp_ratio": 2},
+    ),
+    "qwen3_vl": Architecture(
+        rope={"mrope_section": [6, 5, 5], "mrope_interleaved": True},  # published: 24, 20, 20
+        vision={
+            "hidden_size": 64, "intermediate_size": 128, "out_hidden_size": WIDTH,
+            "num_position_embeddings": PIXELS // PATCH**2,  # a patch each: none is interpolated
+            "deepstack_visual_indexes": [0],  # published: 3 of 24 or 27 layers
+        },
+        text={"head_dim": 32},
+        pictures={"image_mean": [0.5] * 3, "image_std": [0.5] * 3},
+    ),
+}  # fmt: skip
+"""By ``model_type``. All have the default's documents, tokens, width and layers."""
+DEFAULT_FAMILY = "qwen2_vl"
+
+
 def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Return the settings of the language part."""
     return dict(
@@ -85,15 +119,18 @@ def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
-    """Return the original's architecture with :func:`text_config` and 2 layers for vision."""
-    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
+def build_config(
+    tokenizer: PreTrainedTokenizerFast, family: str = DEFAULT_FAMILY
+) -> PretrainedConfig:
+    """Return an architecture of :data:`ARCHITECTURES` with :func:`text_config`, 2 vision layers."""
+    parts = ARCHITECTURES[family]
+    rope = {"rope_type": "default", **parts.rope, "rope_theta": 1e6}
     ident = tokenizer.convert_tokens_to_ids
-    return ORIGINAL.config_class(
-        text_config=text_config(tokenizer) | {"rope_parameters": rope},
+    return FAMILIES[family].config_class(
+        text_config=text_config(tokenizer) | parts.text | {"rope_parameters": rope},
         vision_config=dict(
-            depth=2, embed_dim=64, hidden_size=WIDTH, num_heads=4, mlp_ratio=2, patch_size=PATCH,
-            spatial_merge_size=MERGE, initializer_range=0.08,
+            depth=2, num_heads=4, patch_size=PATCH, spatial_merge_size=MERGE,
+            initializer_range=0.08, **parts.vision,
         ),
         image_token_id=ident("<|image_pad|>"), video_token_id=ident("<|video_pad|>"),
         vision_start_token_id=ident("<|vision_start|>"),
@@ -102,18 +139,24 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
     )  # fmt: skip
 
 
-def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageOnlyProcessor:
+def build_processor(
+    tokenizer: PreTrainedTokenizerFast, family: str = DEFAULT_FAMILY
+) -> ImageOnlyProcessor:
     """Return a processor: pictures become 64 x 64 pixels and 16 tokens, one for each cell."""
-    image_processor = ORIGINAL.image_processor_class(
-        patch_size=PATCH, merge_size=MERGE, size={"shortest_edge": PIXELS, "longest_edge": PIXELS}
+    chosen, colours = FAMILIES[family], ARCHITECTURES[family].pictures
+    image_processor = chosen.image_processor_class(
+        patch_size=PATCH, merge_size=MERGE, size={"shortest_edge": PIXELS, "longest_edge": PIXELS},
+        **colours,
+    )  # fmt: skip
+    return image_only(chosen)(
+        image_processor, tokenizer, chat_template=get_template("base", chosen)
     )
-    return image_only(ORIGINAL)(image_processor, tokenizer, chat_template=get_template("base"))
 
 
 def build_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
     """Return a model with fresh weights."""
     torch.manual_seed(seed)
-    model = ORIGINAL.model_class(config)
+    model = family_of(config).model_class(config)
     ends = {name: getattr(config.text_config, name) for name in ("eos_token_id", "pad_token_id")}
     model.generation_config.update(**ends)
     return model
@@ -153,23 +196,31 @@ class Corpus(Batches):
         return collate(self.processor, documents, [view.draw() for view in views])
 
 
+def folder_of(corpus: str, family: str) -> Path:
+    """Return the default folder of a base."""
+    folder = CORPORA[corpus].folder
+    return folder if family == DEFAULT_FAMILY else Path(f"{folder}-{family.replace('_', '-')}")
+
+
 def pretrain(
     folder: Path | None = None,
     *,
     corpus: str = "default",
+    family: str = DEFAULT_FAMILY,
     phases: tuple[Phase, ...] | None = None,
     seed: int = 0,
     save_steps: int = 250,
 ) -> Path:
     """Pre-train a base model with :func:`vtkit.mini.pretraining.training_loop`.
 
-    ``corpus``, a name in :data:`CORPORA`, has the default folder and phases.
+    ``corpus``, a name in :data:`CORPORA`, has the default phases; ``family``: a name in
+    :data:`ARCHITECTURES`.
     """
     chosen = CORPORA[corpus]
-    processor = build_processor(build_tokenizer(traces=chosen.traces))
-    model = build_model(build_config(processor.tokenizer), seed)
+    processor = build_processor(build_tokenizer(traces=chosen.traces), family)
+    model = build_model(build_config(processor.tokenizer, family), seed)
     documents = Corpus(processor, phases or chosen.phases, seed, traces=chosen.traces)
     return training_loop(
-        model, processor, documents, folder or chosen.folder,
+        model, processor, documents, folder or folder_of(corpus, family),
         peak=LEARNING_RATE, save_steps=save_steps, name="pretraining",
     )  # fmt: skip

@@ -100,6 +100,7 @@ MAKERS = {
     "models/mini-instruct-talkative": (_TUNED, f"{_INSTRUCT} talkative"),
     "models/mini-instruct-elsewhere": (_TUNED, f"{_INSTRUCT} elsewhere"),
     "models/mini-text": (_BASE, "vtkit.mini text"),
+    "models/mini-base-qwen3-vl": (_BASE, "vtkit.mini base --family qwen3_vl"),
     "models/mini-no-long-traces": (_BASE, f"{_CONTROL} no_long_traces"),
     "models/mini-long-traces-no-better": (_BASE, f"{_CONTROL} long_traces_no_better"),
 }

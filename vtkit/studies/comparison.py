@@ -28,7 +28,13 @@ from vtkit.stats import NOT_RUN, percent, spread
 from vtkit.studies import entries
 from vtkit.studies.entries import MAIN, Entry, load_study
 from vtkit.studies.ledger import COLUMNS, EVIDENCE, load_ledger
-from vtkit.studies.measures import Expectation, aha_direction, length_direction, measure
+from vtkit.studies.measures import (
+    Expectation,
+    aha_direction,
+    length_direction,
+    measure,
+    minus,
+)
 
 MAIN_ROW = "visualthinker"  # of the study "rows": the main run
 ARROWS = {"up": "↑", "down": "↓", "flat": "→"}
@@ -67,7 +73,13 @@ class Result:
 
 def load_results(study: str) -> dict[str, Result]:
     """Every entry of a study with what was kept of it, which may be nothing."""
-    return {name: _result(entry) for name, entry in load_study(study).items()}
+    results = {name: _result(entry) for name, entry in load_study(study).items()}
+    for one in results.values():
+        other = results[one.entry.against].found if one.entry.against else {}
+        for seed in one.found.keys() & other.keys():
+            own, theirs = one.found[seed], other[seed]
+            own["lead"] = minus(own["accuracy"], theirs["accuracy"])
+    return results
 
 
 def _result(entry: Entry) -> Result:
@@ -212,12 +224,7 @@ def _arm(one: Result, other: Result | None) -> list[str]:
 def _lead(one: Result, other: Result) -> list[str]:
     """Over the other arm: as reported, as measured seed by seed, and whether the signs agree."""
     reported, theirs = (arm.entry.reported.get("accuracy") for arm in (one, other))
-    ours, their = (
-        {seed: found["accuracy"] for seed, found in arm.found.items() if found["accuracy"]}
-        for arm in (one, other)
-    )
-    gaps = [ours[seed] - their[seed] for seed in ours if seed in their]
-    gap, same = "", ""
+    gaps, gap, same = one.values("lead"), "", ""
     if reported is not None and theirs is not None:
         gap = f"{reported - theirs:+.2f}"
         same = _of_seeds(sum(each * (reported - theirs) > 0 for each in gaps), len(gaps))
@@ -247,7 +254,7 @@ def _came_out(one: Result, wanted: Expectation) -> str:
     values = one.values(wanted.name)
     if isinstance(wanted.value, str):
         return ", ".join(values) or NOT_RUN
-    ratio = wanted.name in ("growth", "length_over_main")
+    ratio = wanted.name in ("dip", "growth", "length_over_main")
     return in_seeds(values, ".2f" if ratio else ".1f")
 
 

@@ -22,11 +22,13 @@ MEASURES = {
     "accuracy": "accuracy at the last step, per cent",
     "gain": "accuracy over the base, points",
     "sft": "accuracy of the supervised baseline in the run's own folder, per cent",
+    "lead": "accuracy over that of the entry named under `against`, same seed, points",
     "over_main": "accuracy over that of the main run with the same seed, points",
     "over_sft": "accuracy over that of the main run's supervised baseline, same seed, points",
     "over_chance": "accuracy over guessing, points",
     "no_answer": "questions without an answer at the last step, per cent",
     "length": "direction of the mean rollout length: up, down or flat",
+    "dip": "mean length at the dip / at the start",
     "growth": "mean length at the end / at the dip",
     "length_start": "mean length over the first 3 steps, tokens",
     "length_dip": "lowest mean length over 5 steps, tokens",
@@ -37,7 +39,7 @@ MEASURES = {
     "reflection_end": "reflective rollouts in the last 10 steps, per cent",
     "html_end": "HTML among the rollouts of the last 10 steps, per cent",
 }
-"""What :func:`measure` returns."""
+"""What :func:`measure` returns; ``lead``, which takes two entries, is None there."""
 _RELATIONS = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne,
     "<": operator.lt, ">": operator.gt, "=": operator.eq,
@@ -74,8 +76,8 @@ def measure(run_dir: str | Path, main: Mapping[str, Any] | None = None) -> dict[
     """
     found = dict.fromkeys(MEASURES) | _scores(run_dir) | _training(run_dir)
     if main:
-        found["over_main"] = _minus(found["accuracy"], main["accuracy"])
-        found["over_sft"] = _minus(found["accuracy"], main["sft"])
+        found["over_main"] = minus(found["accuracy"], main["accuracy"])
+        found["over_sft"] = minus(found["accuracy"], main["sft"])
         if found["length_end"] and main["length_end"]:
             found["length_over_main"] = found["length_end"] / main["length_end"]
     return found
@@ -108,6 +110,7 @@ def _training(run_dir: str | Path) -> dict[str, Any]:
     start, end = (reflection["intervals"][when] for when in ("start", "end"))
     return {
         "length": length_direction(length["start"], length["dip"], length["end"]),
+        "dip": length["dip"] / length["start"],
         "growth": length["end"] / length["dip"],
         **{f"length_{name}": length[name] for name in ("start", "dip", "end")},
         "aha": aha_direction(start, end) if start else None,
@@ -117,7 +120,8 @@ def _training(run_dir: str | Path) -> dict[str, Any]:
     }
 
 
-def _minus(value: float | None, other: float | None) -> float | None:
+def minus(value: float | None, other: float | None) -> float | None:
+    """Return the difference of two measures; None if one was not measured."""
     return None if value is None or other is None else value - other
 
 

@@ -15,7 +15,8 @@ from vtkit.studies import comparison
 
 README, RESULTS = "README.md", "results/README.md"  # in ROOT
 _NOT_YET = "*Not run yet.*"
-_COMPARISONS, _CONTROLS = ("rows", "published", "terse"), ("talkative", "controls", "switches")
+_COMPARISONS = ("rows", "published", "terse")
+_CONTROLS = ("talkative", "controls", "switches", "family")
 Records = list[dict[str, Any]]  # of the main runs, by seed; see replay.kept_records
 
 

@@ -77,7 +77,7 @@ def test_results_are_few_small_files_and_their_configurations_complete():
                 assert config is None or set(FIELDS) - set(config) <= {*NOTEBOOK_SETTINGS, *NEWER}
                 assert config is None or set(config) <= set(FIELDS)
             assert records["config.yaml"]["run_dir"] == files.shown(group / name)
-    assert len(groups) == 10
+    assert len(groups) == 11
     assert {name: RunConfig.model_fields[name].default for name in NEWER} == NEWER
 
 

@@ -31,6 +31,7 @@ MARKS = (
     "<!-- rows:start --><!-- rows:end --><!-- arms:start --><!-- arms:end -->"
     "<!-- published:start --><!-- published:end --><!-- talkative:start --><!-- talkative:end -->"
     "<!-- terse:start --><!-- terse:end --><!-- elsewhere:start --><!-- elsewhere:end -->"
+    "<!-- family:start --><!-- family:end -->"
     "<!-- controls:start --><!-- controls:end --><!-- switches:start --><!-- switches:end -->"
 )
 SUFFIXES = (".json", ".yaml", ".csv", ".parquet")

@@ -4,6 +4,7 @@ Only the standard library is imported at the top: ``--help`` works before any se
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -182,6 +183,8 @@ def _run(
             work.status = "failed"
             sys.stdout.flush()
             print(f"error: {error}", file=sys.stderr)
+            if (run_dir / "summary.json").is_file():  # notebook 05, which names a report, is done
+                _report_what_there_is(run_dir)
             return 1
         complete = all(step.is_done(run_dir, step.key(config)) for step in steps)
         work.status = "finished" if complete else "incomplete"
@@ -205,6 +208,13 @@ def _print_results(run_dir: Path, complete: bool) -> None:
         if complete:
             raise
         _say(f"\nno results yet: {error}")
+
+
+def _report_what_there_is(run_dir: Path) -> None:
+    from vtkit.report.summary import write_report
+
+    with contextlib.suppress(UserError):
+        write_report(run_dir)
 
 
 def _print_seeds(run_dirs: list[str], out: str) -> None:

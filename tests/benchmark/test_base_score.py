@@ -1,15 +1,21 @@
 """The base model's score, taken over from a run that asked the same model the same questions."""
 
+import os
+
 import pytest
 
+from vtkit.benchmark import base_score
 from vtkit.benchmark.base_score import share_base_score
 from vtkit.config.recipes import resolve_config
+from vtkit.runs import manifest
 from vtkit.runs.folder import start_run
 from vtkit.runs.manifest import file_hashes, update_manifest
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    for module in (manifest, base_score):  # whatever state this checkout is in
+        monkeypatch.setattr(module, "git_revision", lambda: "commit")
     for name in ("model/model.safetensors", "data/test_2d.parquet"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(name)
@@ -55,3 +61,21 @@ def test_a_file_has_changed_since(run, tmp_path, name):
 @pytest.mark.parametrize("changes", [{"cold_start": 8}, {"adapter": "lora"}])
 def test_what_is_trained_at_step_0_may_not_be_the_base_model(run, changes):
     assert not share_base_score(run.replace(**changes), another(run, **changes))
+
+
+@pytest.mark.parametrize("commit", ["another", "commit+changes", None])
+def test_other_code_scores_anew(run, monkeypatch, commit):
+    monkeypatch.setattr(base_score, "git_revision", lambda: commit)
+    assert not share_base_score(run, another(run))
+
+
+def test_other_packages_score_anew(run, monkeypatch):
+    monkeypatch.setattr(base_score, "package_versions", lambda: {"torch": "0"})
+    assert not share_base_score(run, another(run))
+
+
+def test_a_model_whose_prompt_changed_since_is_scored_anew(run, tmp_path):
+    (tmp_path / "model" / "chat_template.jinja").write_text("another")
+    later = (tmp_path / "run" / "evals" / "step-000000.json").stat().st_mtime + 1
+    os.utime(tmp_path / "model" / "chat_template.jinja", (later, later))
+    assert not share_base_score(run, another(run))

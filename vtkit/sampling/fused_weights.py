@@ -56,16 +56,20 @@ class FusedWeights:
         Their last hidden state alone is there for the output layer.
         """
         decoder = model.get_decoder()
+        before = vars(decoder).get("forward")
         decoder.forward = partial(self._read, decoder.forward)
         try:
             yield
         finally:
             del decoder.forward
+            if before is not None:
+                decoder.forward = before
 
     def _read(self, stock: Any, **inputs: Any) -> Any:
         """What the language part returns; ``stock``: its own forward pass."""
         given = {name: value for name, value in inputs.items() if value is not None}
-        if not {*given} <= _READ:
+        deeper = given.get("deepstack_visual_embeds", [])
+        if not {*given} <= _READ or len(deeper) >= len(self.layers):
             return stock(**inputs)
         hidden, mask = given.get("inputs_embeds"), given["attention_mask"].bool()
         hidden = self.embedding[given["input_ids"]] if hidden is None else hidden
@@ -74,7 +78,7 @@ class FusedWeights:
         rotations = torch.complex(cos, sin)[..., : self.width // 2].reshape(n * t, 1, -1)
         # Padding sees itself: what sees nothing is nan.
         sees = (mask[:, None, None] | torch.eye(t, dtype=torch.bool)).tril()
-        hidden, deeper = hidden.flatten(0, 1), given.get("deepstack_visual_embeds", [])
+        hidden = hidden.flatten(0, 1)
         for number, layer in enumerate(self.layers):
             found = self.seen(layer, hidden, rotations).unflatten(0, (n, t)).transpose(1, 2)
             queries, keys, values = found.split([self.heads, self.kv_heads, self.kv_heads], 1)

@@ -139,7 +139,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         # A group that is paid alike has advantages of 0, and its log-probabilities are read only.
         if self.beta == 0 and not self._entropy_bonus_enabled:
-            self._idle = (inputs["advantages"] == 0).tolist()
+            self._idle = [not advantage.any() for advantage in inputs["advantages"]]
         try:
             return super()._compute_loss(model, inputs)
         finally:

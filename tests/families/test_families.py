@@ -557,5 +557,10 @@ def test_plan(kind, settings, record_property):
     for part in parts[:4]:
         assert estimated[part] == pytest.approx(found[part], rel=1e-3), part
     peak, planned = (sum(figures[part] for part in parts) for figures in (found, estimated))
+    error = f"{100 * (planned / peak - 1):+.1f} %"
+    if "linear_attention" in getattr(build_tiny(kind).config.get_text_config(), "layer_types", ()):
+        assert 0.75 * peak < planned < peak  # test_layers says what is missing
+        record_property("cell", f"**not** a layer of linear attention without its kernels: {error}")
+        return
     assert planned == pytest.approx(peak, rel=0.15)
-    record_property("cell", f"passes: {100 * (planned / peak - 1):+.1f} %")
+    record_property("cell", f"passes: {error}")

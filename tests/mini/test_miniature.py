@@ -405,7 +405,6 @@ def test_dialogues_continue_the_prompt_that_training_renders(processor):
 
 def test_the_command_offers_what_the_modules_have():
     assert command.CORPORA == tuple(base_model.CORPORA)
-    assert command.FAMILIES == tuple(base_model.ARCHITECTURES)
     assert {name: Path(folder) for name, (folder, _) in command.CARDS.items()} == {
         name: card.folder for name, card in cards.CARDS.items()
     }

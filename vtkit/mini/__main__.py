@@ -16,7 +16,6 @@ MODELS = {
 }
 """The folder of a model (None: it depends on other options), and a description."""
 CORPORA = ("default", "no_long_traces", "long_traces_no_better")
-FAMILIES = ("qwen2_vl", "qwen3_vl")
 CARDS = {
     "base": ("models/mini-base", None),
     "instruct": ("results/mini-instruct", "models/mini-instruct"),
@@ -90,8 +89,8 @@ def _parser() -> Parser:
                 help="what it reads; two are for controls (default: %(default)s)",
             )  # fmt: skip
             model.add_argument(
-                "--family", choices=FAMILIES, default=FAMILIES[0],
-                help="its architecture, the original's or another (default: %(default)s)",
+                "--family", metavar="TYPE",
+                help="its architecture, see docs/families.md (default: the original's)",
             )  # fmt: skip
         if name == "instruct":
             model.add_argument(

@@ -20,10 +20,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from vtkit.errors import UserError, suggest
 from vtkit.mini.corpus import DEFAULT, Traces, document, make_view
 from vtkit.mini.pretraining import MERGE, PATCH, PIXELS, Batches, collate, training_loop
 from vtkit.mini.tokenizer import build_tokenizer
-from vtkit.models.families import FAMILIES, family_of
+from vtkit.models.families import FAMILIES, ORIGINAL, family_of
 from vtkit.models.processors import ImageOnlyProcessor, image_only
 from vtkit.models.prompts import get_template
 
@@ -89,8 +90,9 @@ class Architecture:
     pictures: dict[str, Any] = field(default_factory=dict)
 
 
+DEFAULT_FAMILY = next(name for name, family in FAMILIES.items() if family is ORIGINAL)
 ARCHITECTURES = {
-    "qwen2_vl": Architecture(
+    DEFAULT_FAMILY: Architecture(
         rope={"mrope_section": [4, 6, 6]},
         vision={"embed_dim": 64, "hidden_size": WIDTH, "mlp_ratio": 2},
     ),
@@ -106,7 +108,6 @@ ARCHITECTURES = {
     ),
 }  # fmt: skip
 """By ``model_type``. All have the default's documents, tokens, width and layers."""
-DEFAULT_FAMILY = "qwen2_vl"
 
 
 def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
@@ -215,7 +216,12 @@ def pretrain(
 
     ``corpus``, a name in :data:`CORPORA`, has the default phases; ``family``: a name in
     :data:`ARCHITECTURES`.
+
+    Raises:
+        UserError: no miniature of the family has an architecture here.
     """
+    if family not in ARCHITECTURES:
+        raise UserError(f"--family: no miniature of {family!r}{suggest(family, ARCHITECTURES)}")
     chosen = CORPORA[corpus]
     processor = build_processor(build_tokenizer(traces=chosen.traces), family)
     model = build_model(build_config(processor.tokenizer, family), seed)

@@ -17,7 +17,7 @@ FULL = 4  # bytes of a float32
 RESERVE = 0.08  # of a card: CUDA context, fragmentation. Assumed, not measured.
 # Bits of a NormalFloat4 weight with doubly quantized scales: Dettmers et al. 2023, section 3.
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-# trl.kernels.chunked_logprob: a tile is at most so many tokens, and always so many words wide.
+# trl.kernels.chunked_logprob: a tile is at most so many tokens long and so many words wide.
 TILE_TOKENS, TILE_WORDS = 4096, 32_768
 ENGINE_OWN = 2e9  # bytes of vLLM next to tensors: CUDA graphs, workspaces. Assumed, not measured.
 # Float32 temporaries of a tile where there is no Triton kernel, as on a CPU, and a mask in bytes.
@@ -255,7 +255,7 @@ def _head(
     answers = batch.completion if triton or batch.distinct else batch.length - 1
     rows, width = batch.sequences * answers, shape.language.width
     tile, words = min(rows, TILE_TOKENS), min(shape.vocabulary, TILE_WORDS)
-    score: float = half(config) * tile * TILE_WORDS + FULL * rows * width
+    score: float = half(config) * tile * words + FULL * rows * width
     if stream(config, division) != half(config):  # the tile's words, in 16 bits
         score += half(config) * words * width
     back = score

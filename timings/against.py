@@ -81,6 +81,8 @@ class Memory(threading.Thread):
 
 def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
     """CPU and wall seconds and peak MB of a Python command in a tree."""
+    if not (tree / "vtkit" / "__main__.py").exists():  # as it was called before 2026-11-29
+        arguments = ["vtkit.run" if word == "vtkit" else word for word in arguments]
     environment = {**os.environ, "PYTHONPATH": str(tree), "VTKIT_HEADLESS": "1"}
     began = time.monotonic()
     with open(tree / "output.txt", "wb") as output:

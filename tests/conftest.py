@@ -129,25 +129,30 @@ def hunch_base(made_once) -> Path:
     return made_once("hunch-base", fill)
 
 
+SMALL = {
+    "train_rows": 16,
+    "benchmark_rows": 8,
+    "max_steps": 6,
+    "sft_steps": 6,
+    "num_generations": 4,
+    "prompts_per_step": 4,
+    "per_device_batch_size": 8,
+    "eval_batch_size": 8,
+    "save_steps": 2,
+}
+"""Settings of a run of seconds, whatever its model and data."""
+
+
 @pytest.fixture(scope="session")
 def tiny(hunch_base: Path, mini_data: Path) -> dict:
     """Settings of a run of seconds, for ``resolve_config`` or, as ``-p``, a command line."""
-    return {
+    return SMALL | {
         "model": str(hunch_base),
         "train_data": str(mini_data),
-        "train_rows": 16,
         "benchmark_data": str(mini_data),
-        "benchmark_rows": 8,
-        "max_steps": 6,
-        "sft_steps": 6,
-        "num_generations": 4,
-        "prompts_per_step": 4,
-        "per_device_batch_size": 8,
         "max_completion_length": 20,
         "eval_steps": 4,
-        "eval_batch_size": 8,
         "eval_max_new_tokens": 20,
-        "save_steps": 2,
     }
 
 
@@ -170,22 +175,13 @@ def text_tiny(made_once, text_base: Path) -> dict:
             write(folder / f"{split}.parquet", "text", 16, **named)
 
     folder = made_once("text-data", fill)
-    return {
+    return SMALL | {
         "model": str(text_base),
         "train_data": str(folder),
-        "train_rows": 16,
         "benchmark_data": str(folder),
-        "benchmark_rows": 8,
-        "max_steps": 6,
-        "sft_steps": 6,
-        "num_generations": 4,
-        "prompts_per_step": 4,
-        "per_device_batch_size": 8,
         "max_completion_length": 8,
         "eval_steps": 6,
-        "eval_batch_size": 8,
         "eval_max_new_tokens": 8,
-        "save_steps": 2,
     }
 
 

@@ -5,8 +5,8 @@
 The miniature base model answers 8 questions 8 times each at temperature 1, as in a training step:
 by the kit's token loop, which reads a prompt once for its completions and lets those leave that
 have ended, and by ``model.generate`` with 64 rows. Each has its own random numbers, so lengths
-differ a little; seconds are those of one thread's CPU, prompts and pictures included in both. A
-ratio is taken within a round, over other questions for each.
+differ a little; seconds are those of one thread's CPU, the reading of prompts and pictures by the
+model included in both. A ratio is taken within a round, over other questions for each.
 """
 
 import statistics

@@ -139,7 +139,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         # A group that is paid alike has advantages of 0, and its log-probabilities are read only.
         if self.beta == 0 and not self._entropy_bonus_enabled:
-            self._idle = [not advantage.any() for advantage in inputs["advantages"]]
+            is_zero = inputs["advantages"] == 0
+            self._idle = is_zero.reshape(len(is_zero), -1).all(1).tolist()
         try:
             return super()._compute_loss(model, inputs)
         finally:
@@ -172,15 +173,16 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if len(idle) == len(lengths):  # a backward pass needs one
             idle.remove(min(idle, key=lengths.__getitem__))
         active = [row for row in range(len(lengths)) if row not in idle]
-        parts = [_parts(lengths, some, at_once, beginning) for some in (active, idle)]
+        trained, read_only = (_parts(lengths, some, at_once, beginning) for some in (active, idle))
+        parts = trained + read_only
 
         def score() -> list[tuple[torch.Tensor, ...]]:
             prefix = PrefixCache(inner, rows, continued=False)
             scored = []
-            for part in sum(parts, []):
+            for number, part in enumerate(parts):
                 read = slice(start, start + 1 + max(1, lengths[part[0]]))
                 ids, mask = input_ids[part, read], attention_mask[part, read]
-                with torch.no_grad() if part in parts[1] else nullcontext():
+                with nullcontext() if number < len(trained) else torch.no_grad():
                     found = prefix.follow(
                         inner, [copies[row] for row in part], ids, mask,
                         labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True,
@@ -191,7 +193,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         with self.accelerator.autocast(), self._shared_pictures(inner):
             # DDP and DeepSpeed expect one forward call of theirs for each backward pass.
             scored = score() if model is inner else _ForwardRedirection()(model, inner, score)
-        back = torch.tensor(sum(sum(parts, []), []), device=input_ids.device).argsort()
+        back = torch.tensor(sum(parts, []), device=input_ids.device).argsort()
         logps, *entropies = (
             torch.cat([pad(part, (0, logits_to_keep - part.shape[1])) for part in column])[back]
             for column in zip(*scored, strict=True)

@@ -149,6 +149,7 @@ def test_the_command_line_means_the_same_configuration(tmp_path):
     config = resolve_config("visualthinker-plus", seed=4, run_dir=tmp_path, **changes)
     command = launch.launch_command(config, "fsdp2", processes=3)
     assert command[:2] == [sys.executable, "-m"] and command[5:7] == ["--num_processes", "3"]
+    assert command[7:9] == ["--main_process_port", "0"]  # next to another training
     given = command[command.index("vtkit.training") + 1 :]
     pairs = [(given[i + 1], given[i + 2]) for i, text in enumerate(given) if text == "-p"]
     assert dict(pairs) == {

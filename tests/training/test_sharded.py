@@ -26,6 +26,7 @@ from vtkit.config.recipes import resolve_config
 from vtkit.files import ROOT, read_json
 from vtkit.planning import disk
 from vtkit.runs.checkpoints import last_checkpoint
+from vtkit.runs.marks import WHOLE
 from vtkit.runs.rollouts import load_rollouts
 from vtkit.training.train import make_trainer
 
@@ -240,9 +241,9 @@ def test_two_launchers_train_together_and_no_process_outlives_them(
         return [line for line in lines if str(tmp_path) in line and not line.startswith("Z")]
 
     launchers = [start(rank) for rank in (0, 1)]
-    first, end = tmp_path / "run" / "metrics.csv", time.monotonic() + 300
+    checkpoints, end = tmp_path / "run" / "checkpoints", time.monotonic() + 300
     try:
-        while not first.exists() and time.monotonic() < end:
+        while not list(checkpoints.glob(f"checkpoint-*/{WHOLE}")) and time.monotonic() < end:
             time.sleep(0.1)
         assert len(left()) == 4
         os.kill(launchers[0].pid, signal.SIGKILL)

@@ -42,6 +42,7 @@ SIGNATURES = {
 }  # fmt: skip
 ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file")
 TWO = (str(ROOT / "configs" / "accelerate" / "ddp.yaml"), "--num_processes", "2")
+TWO += ("--main_process_port", "0")  # a free one: other tests launch, too
 CASES = {
     "whole": {},
     "lora": {"adapter": "lora"},

@@ -3,6 +3,7 @@
 Without a launcher there is one, and nothing to do.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,14 @@ def wait_for_others() -> None:
 
 
 def leave_others() -> None:
-    """Part from the other processes: one that ends while it is joined may abort as it ends."""
+    """Part from the other processes: one that ends while it is joined may abort as it ends.
+
+    gloo's threads end with the last reference to their group. A trainer is a circle of references
+    that holds one, through DDP.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()
 
 
 def shard_on_cpus(state: PartialState) -> None:

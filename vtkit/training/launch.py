@@ -69,11 +69,14 @@ def launch_command(config: RunConfig, launcher: str, *, processes: int = 0) -> l
     if launcher not in LAUNCHERS:
         raise UserError(f"launcher '{launcher}' does not exist{suggest(launcher, LAUNCHERS)}")
     path = launch_file(launcher)
-    kind = read_yaml(path).get("distributed_type")
+    file = read_yaml(path)
+    kind = file.get("distributed_type")
     needs_deepspeed = kind == "DEEPSPEED"
     if needs_deepspeed and importlib.util.find_spec("deepspeed") is None:
         raise UserError(f"{launcher}: DeepSpeed is not installed; `{_DEEPSPEED}`, or use ddp")
     number = ["--num_processes", str(processes)] if processes else []
+    if "main_process_port" not in file:  # a free one: another training may have the usual one
+        number += ["--main_process_port", "0"]
     if kind == "FSDP":  # the file names the original's
         blocks = ",".join(family_in(config.model).blocks)
         number += ["--fsdp_transformer_layer_cls_to_wrap", blocks]

@@ -13,6 +13,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes would load the compiler: 1 s a process
 # nbformat's jsonschema does without; its import takes 3 s of CPU.
 sys.modules.setdefault("rfc3987_syntax", None)
 

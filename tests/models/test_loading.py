@@ -1,7 +1,10 @@
 """Models and processors: what is saved is stock Qwen2-VL, what cannot be loaded is one line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -346,3 +349,32 @@ def test_prompts_and_pictures_that_come_again_are_processed_once(pictures, tenso
             assert torch.equal(torch.as_tensor(values), torch.as_tensor(once[name])), name
         else:
             assert [list(row) for row in values] == [list(row) for row in once[name]], name
+
+
+KEEP = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")  # as the kernels of a run
+FREED = """
+import torch
+from vtkit.models.devices import return_freed_memory
+
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 // 10**6
+
+before = held()
+blocks = [torch.ones(250_000) for _ in range(200)]
+last = torch.ones(1000)  # keeps the heap from getting shorter
+del blocks
+kept = held()
+return_freed_memory()
+print(kept - before, held() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_freed_memory_is_returned_to_the_system():
+    done = subprocess.run(
+        [sys.executable, "-c", FREED], capture_output=True, text=True, check=True,
+        env={**os.environ, **dict.fromkeys(KEEP, str(2**30))},
+    )  # fmt: skip
+    kept, after = map(int, done.stdout.split())
+    assert kept > 150 and after < 20  # of 200 MB

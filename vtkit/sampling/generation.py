@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from vtkit.data.pictures import naming_rows
 from vtkit.errors import UserError, resumable
-from vtkit.models.devices import is_out_of_memory
+from vtkit.models.devices import is_out_of_memory, return_freed_memory
 from vtkit.models.inputs import (
     batch_inputs,
     by_length,
@@ -121,6 +121,7 @@ def stream(
             if left:
                 yield to_completions(processor, {row: written.pop(row) + left[row] for row in left})
                 advance(len(left))
+    return_freed_memory()  # what comes next is not as large, or is in other pieces
 
 
 def _rows_of(dataset: Dataset, rows: list[int]) -> Iterator[dict[str, Any]]:

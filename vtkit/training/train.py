@@ -26,6 +26,7 @@ from vtkit.models import adapters
 from vtkit.models.devices import (
     give_back_memory,
     out_of_memory_is_a_user_error,
+    return_freed_memory,
     same_sums,
 )
 from vtkit.models.folders import require_whole
@@ -115,6 +116,7 @@ def train(
             with tracking(config) as trackers:
                 # Stage 3: load model, data and rewards into a trainer.
                 trainer = make_trainer(config, report_to=trackers)
+                return_freed_memory()  # what reading the data took
                 if is_main_process():
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.

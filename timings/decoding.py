@@ -86,6 +86,7 @@ def measure(data: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as data:
         ensure_dataset(data)
         rows = measure(Path(data))

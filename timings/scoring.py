@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import results
 from vtkit.data.cv_bench import load_cv_bench
 from vtkit.files import ROOT
@@ -104,6 +106,7 @@ def _ratio(times: list[float], ours: list[float]) -> float:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as data:
         ensure_dataset(data)
         rows = measure(Path(data))

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOTrainer
 from trl.trainer import utils
@@ -97,6 +98,7 @@ def measure(folder: Path, state: str, model: str | Path, checkpointing: bool) ->
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     base = ROOT / "models" / "mini-base"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -31,6 +31,7 @@ from vtkit.models.loading import (
     load_processor,
 )
 from vtkit.models.prompts import TEMPLATES, one_per_image
+from vtkit.runs.execution import KEEP_MEMORY
 
 MINI = {"prompt": "base", "min_pixels": 4096, "max_pixels": 4096}
 
@@ -351,7 +352,6 @@ def test_prompts_and_pictures_that_come_again_are_processed_once(pictures, tenso
             assert [list(row) for row in values] == [list(row) for row in once[name]], name
 
 
-KEEP = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")  # as the kernels of a run
 FREED = """
 import torch
 from vtkit.models.devices import return_freed_memory
@@ -374,7 +374,7 @@ print(kept - before, held() - before)
 def test_freed_memory_is_returned_to_the_system():
     done = subprocess.run(
         [sys.executable, "-c", FREED], capture_output=True, text=True, check=True,
-        env={**os.environ, **dict.fromkeys(KEEP, str(2**30))},
+        env={**os.environ, **KEEP_MEMORY},
     )  # fmt: skip
     kept, after = map(int, done.stdout.split())
     assert kept > 150 and after < 20  # of 200 MB

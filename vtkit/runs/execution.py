@@ -20,7 +20,7 @@ from vtkit.runs.steps import Step, import_lean
 PATIENCE = "VTKIT_KERNEL_SECONDS"  # for a kernel to start; a loaded cluster's disk takes its time
 _PATIENCE = 180
 # Of glibc. By default it returns large blocks to the system, to ask for them again in each step.
-_KEEP_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**30))
+KEEP_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**30))
 
 
 class StepFailed(Exception):
@@ -124,7 +124,7 @@ def _run(source: Path, target: Path, parameters: Mapping[str, Any], patience: in
     options |= {"kernel_manager_class": Kernel, "on_notebook_start": lambda **_: ready.append(True)}
     # It draws into the notebook, whatever the shell was told to draw with.
     variables = {HEADLESS: "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    variables |= _KEEP_MEMORY
+    variables |= KEEP_MEMORY
     if importlib.util.find_spec("vllm") is None:  # nothing else compiles
         variables["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes would load the compiler: 48 MB, 1.5 s
     try:

@@ -31,7 +31,7 @@ from vtkit.models.loading import load_model
 from vtkit.training.train import make_trainer
 
 TRAINED, STEPS, PAIRS = 30, 3, 6
-TRLS_WIDTH = utils._CHUNKED_LOGPROB_CHUNK_SIZE
+TRLS_WIDTH, TRLS_CHOICE = utils._CHUNKED_LOGPROB_CHUNK_SIZE, utils._use_triton
 
 
 def ours(
@@ -66,8 +66,8 @@ class Clock(TrainerCallback):
 
 def seconds(trainer: GRPOTrainer) -> float:
     """CPU seconds of a step."""
-    if type(trainer) is GRPOTrainer:  # a trainer of the kit has narrowed TRL's buffer
-        utils._CHUNKED_LOGPROB_CHUNK_SIZE = TRLS_WIDTH
+    if type(trainer) is GRPOTrainer:  # a trainer of the kit has changed TRL's output layer
+        utils._CHUNKED_LOGPROB_CHUNK_SIZE, utils._use_triton = TRLS_WIDTH, TRLS_CHOICE
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock := Clock())
     set_seed(trainer.args.seed)

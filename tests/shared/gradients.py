@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from shared import completions
 from transformers import TrainerCallback
+from trl.kernels import chunked_logprob
+from trl.trainer import utils
 
 from vtkit.config.recipes import resolve_config
 from vtkit.sampling.processes import leave_others, wait_for_others
@@ -33,6 +35,8 @@ def first_step(*, share: bool, **changes) -> dict[str, torch.Tensor]:
     config = resolve_config(**{**changes, "max_steps": 1, "max_grad_norm": 1e9})
     keep = Keep()
     trainer = train.make_trainer(config)
+    if not share:
+        utils._use_triton = chunked_logprob._use_triton
     trainer.__class__ = type("Written", (completions.Written,), {"share_prompts": share})
     trainer.add_callback(keep)
     trainer.train()

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from shared.calls import train_here
+from trl.kernels import chunked_logprob
+from trl.trainer import utils
 
 from vtkit.config.recipes import resolve_config
 from vtkit.data.sat import load_sat
@@ -241,6 +243,34 @@ def test_supervised_examples_are_question_and_bare_answer(tiny, tmp_path, prompt
         before = tokenizer.decode(ids[: int((labels != -100).nonzero()[0])])
         question = before[before.index("User: Answer") :]
         assert tokenizer.decode(labels[labels != -100]) == expected[question]
+
+
+def test_supervised_training_scores_answers_alone_with_stock_trls_gradients(
+    tiny, tmp_path, monkeypatch
+):
+    trainer = make_trainer(resolve_config("sft", run_dir=tmp_path, **tiny))
+    batch = next(iter(trainer.get_train_dataloader()))
+    scored, score = [], utils._ChunkedLogProbFunction.apply
+
+    def counted(hidden, *rest):
+        scored.append(len(hidden))
+        return score(hidden, *rest)
+
+    monkeypatch.setattr(utils._ChunkedLogProbFunction, "apply", counted)
+    own = gradients(trainer, batch)
+    monkeypatch.setattr(utils, "_use_triton", chunked_logprob._use_triton)
+    stock = gradients(trainer, batch)
+    labels = batch["labels"][:, 1:]
+    assert scored == [int((labels != -100).sum()), labels.numel()]
+    assert own.keys() == stock.keys()
+    for name, expected in stock.items():
+        torch.testing.assert_close(own[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def gradients(trainer, batch) -> dict[str, torch.Tensor]:
+    trainer.model.zero_grad()
+    trainer.compute_loss(trainer.model, dict(batch)).backward()
+    return {name: weight.grad.clone() for name, weight in trainer.model.named_parameters()}
 
 
 @pytest.mark.slow

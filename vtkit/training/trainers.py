@@ -29,6 +29,7 @@ class _NoCard:
 
 
 _WIDEST_TILE: int = utils._CHUNKED_LOGPROB_CHUNK_SIZE
+_compacts: Any = utils._use_triton  # where TRL scores completions alone
 _Mixed: Any = object  # of a mixin, before TRL's trainer
 
 
@@ -45,20 +46,22 @@ class _NamesRows(_Mixed):
             return super().train(*args, **kwargs)
 
 
-class _NarrowTiles(_Mixed):
-    """A trainer that scores tokens in tiles no wider than the vocabulary.
+class _SmallOutputLayer(_Mixed):
+    """A trainer that scores the tokens of completions alone, in tiles no wider than the vocabulary.
 
     TRL's buffer is as wide as a tile: for the miniature's 570 tokens 57 times as large as needed.
+    On a CPU it scores prompts and padding as well, for the sake of compilers of other devices.
     """
 
     def __init__(self, *args: Any, model: Any, **kwargs: Any):
         words = len(model.get_output_embeddings().weight)
         utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(_WIDEST_TILE, words)
+        utils._use_triton = lambda device: device.type == "cpu" or _compacts(device)
         super().__init__(*args, model=model, **kwargs)
 
 
 class RolloutGRPOTrainer(
-    _NoCard, _NamesRows, _NarrowTiles, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer
+    _NoCard, _NamesRows, _SmallOutputLayer, ExactResume, OneTokenPerPicture, SharedPromptGRPOTrainer
 ):
     """GRPOTrainer that stores every completion, judged, with its rewards and advantage.
 
@@ -141,5 +144,5 @@ def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_id": row["id"], **kept}
 
 
-class BaselineSFTTrainer(_NoCard, _NamesRows, _NarrowTiles, ExactResume, SFTTrainer):
+class BaselineSFTTrainer(_NoCard, _NamesRows, _SmallOutputLayer, ExactResume, SFTTrainer):
     """SFTTrainer with exact resume."""

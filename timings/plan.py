@@ -94,7 +94,9 @@ def layers_of_2b() -> Iterator[Row]:
             yield row("2B layers", case, "KV cache, bytes", estimate, cache)
             estimate += memory.generation(shape, config, batch)
             yield row("2B layers", case, "generating, bytes", estimate, peak)
-        peak = train_once(model, inputs, half, config.gradient_checkpointing)
+        labels = inputs["input_ids"].clone()
+        labels[:, : batch.prompt] = -100
+        peak = train_once(model, {**inputs, "labels": labels}, half, config.gradient_checkpointing)
         estimate = memory.training(shape, config, batch, triton=False)
         yield row("2B layers", case, "activations, bytes", estimate, peak)
 
@@ -138,7 +140,7 @@ def train_once(model: Any, inputs: dict[str, Any], half: Any, checkpointing: boo
         parameter.grad = torch.zeros_like(parameter)
     with Alive(model) as alive:
         with half:
-            out = model(**inputs, labels=inputs["input_ids"], fused_lm_head=True)
+            out = model(**inputs, fused_lm_head=True)
         out.log_probs.sum().backward()
     return alive.peak
 

@@ -134,6 +134,7 @@ class Watched:
         trainer = self.trainer
         model.train()  # else it would prepare a batch to evaluate
         batch = trainer._prepare_inputs(inputs)  # generates, where it is time to
+        batch["completion_mask"].fill_(1)  # a plan is of the longest completions
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
             if parameter.grad is None:

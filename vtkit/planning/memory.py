@@ -206,12 +206,13 @@ def training(
 ) -> float:
     """Bytes of activations of one forward and backward pass, at their peak.
 
-    With gradient checkpointing each layer's input is kept; one layer at a time is computed again,
-    next to the gradients of its two widest tensors. Where prompts are shared, each is read once;
-    gradients of their keys and values add up until all that follows has gone back.
+    A layer goes back next to the gradients of its four widest tensors; of two with gradient
+    checkpointing, where each layer's input is kept, and one layer at a time is computed again.
+    Where prompts are shared, each is read once; gradients of their keys and values add up until
+    all that follows has gone back.
 
     Args:
-        triton: with the fused kernel of a GPU, which scores completions only, in place.
+        triton: with the fused kernel of a GPU, which scores completions in place.
     """
     c, language, vision = half(config), shape.language, shape.vision
     read, shared = batch.distinct or batch.sequences, bool(batch.distinct)
@@ -234,7 +235,8 @@ def training(
     if not config.gradient_checkpointing:
         kept = (tokens * token + before) * language.layers
         kept += patches * vision.layers * patch * vision_trains
-        return outside + kept + twins + max(score, back) + tied
+        layer = 4 * c * max(tokens * language.inner, patches * vision.inner * vision_trains)
+        return outside + kept + twins + max(score, back, layer) + tied
     kept = wide * tokens * language.layers * language.width
     pairs = shared * prompts * language.layers * c * shape.keys_and_values  # for what follows
     kept += pairs + c * patches * vision.layers * vision.width * vision_trains
@@ -252,8 +254,7 @@ def _head(
 ) -> tuple[float, float, float]:
     """Bytes for scoring tokens, and for going back: the tile with its surroundings (TRL 1.16 never
     has all logits); and the tied matrix's gradient, which is alive for the whole backward pass."""
-    answers = batch.completion if triton or batch.distinct else batch.length - 1
-    rows, width = batch.sequences * answers, shape.language.width
+    rows, width = batch.sequences * batch.completion, shape.language.width
     tile, words = min(rows, TILE_TOKENS), min(shape.vocabulary, TILE_WORDS)
     score: float = half(config) * tile * words + FULL * rows * width
     if stream(config, division) != half(config):  # the tile's words, in 16 bits

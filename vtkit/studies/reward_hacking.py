@@ -34,7 +34,7 @@ BENCHMARK_ROWS = 128  # scored before and after; more would take longer than the
 SIZES = {
     "prompts_per_step": 4,
     "num_generations": 8,
-    "per_device_batch_size": 32,
+    "per_device_batch_size": 16,  # completions that are paid by their length take much memory
     "learning_rate": 3e-4,
 }
 """Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:

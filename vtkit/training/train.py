@@ -116,7 +116,6 @@ def train(
             with tracking(config) as trackers:
                 # Stage 3: load model, data and rewards into a trainer.
                 trainer = make_trainer(config, report_to=trackers)
-                return_freed_memory()  # what reading the data took
                 if is_main_process():
                     _announce(config, trainer)
                 # Stage 4: train; between the steps, log, score and save.
@@ -126,6 +125,7 @@ def train(
                 between += [Symptoms(config, log, evals), Checkpoints(evals), Progress(draw=draw)]
                 for callback in between:
                     trainer.add_callback(callback)
+                return_freed_memory()  # what reading the data took
                 with divergence_is_a_user_error(config, trainer):
                     _train(trainer, folder, checkpoints)
         # Stage 5: write the model card, and upload the checkpoint if asked to.

@@ -234,7 +234,7 @@ def test_the_docs_quote_the_timings():
     assert max(int(r["peak MB"]) for r in ours) <= 400 and "at most 400 MB" in text
     with open(ROOT / "timings" / "plan.csv", encoding="utf-8", newline="") as handle:
         errors = [abs(float(r["error %"])) for r in csv.DictReader(handle)]
-    assert max(errors) <= 7 and "within 7 %" in text
+    assert max(errors) <= 9 and "within 9 %" in text
     with open(ROOT / "timings" / "judges.csv", encoding="utf-8", newline="") as handle:
         hostile = [r for r in csv.DictReader(handle) if r["what"].startswith("1 MB")]
     worst = max(float(r["milliseconds"]) for r in hostile)

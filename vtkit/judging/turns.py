@@ -9,6 +9,7 @@ Series, lists, cases and solutions of an equation fill one more than once and do
 import re
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from vtkit.judging.statements import find_sentences
 from vtkit.judging.words import key_words
@@ -110,12 +111,23 @@ _SUBJECT = re.compile(
 )
 
 
+class _Sentence(NamedTuple):
+    start: int
+    end: int
+    text: str
+    supposes: bool  # a case, a quote or a question
+
+    @property
+    def span(self) -> Span:
+        return self.start, self.end
+
+
 def find_turns(text: str) -> list[Span]:
     """Find the ``(start, end)`` spans of later values of a slot, in order. Linear in time."""
     text = text[:_MAX_TEXT]
     end = found.start() if (found := _END.search(text, 1)) else len(text)
     sentences = [
-        (start, stop, text[start:stop])
+        _Sentence(start, stop, said := text[start:stop], _CASES.search(said) is not None)
         for start, stop in find_sentences(text, 0, end)[:_MAX_SENTENCES]
     ]
     turns = {*_names(sentences), *_counts(sentences), *_sides(sentences), *_answers(text)}
@@ -126,19 +138,19 @@ def find_turns(text: str) -> list[Span]:
     )
 
 
-Sentences = list[tuple[int, int, str]]
+_Sentences = list[_Sentence]
 
 
-def _names(sentences: Sentences) -> Iterator[Span]:
+def _names(sentences: _Sentences) -> Iterator[Span]:
     """Names that get another number; three numbers are a series."""
     values: dict[str, list[tuple[str, Span]]] = {}
-    for start, end, sentence in sentences:
-        if _CASES.search(sentence) or _AT.search(sentence):
+    for sentence in sentences:
+        if sentence.supposes or _AT.search(sentence.text):
             continue
-        for clause in _SPLIT.split(sentence)[:8]:
+        for clause in _SPLIT.split(sentence.text)[:8]:
             name, number = _setting(clause)
             if name and number:
-                values.setdefault(name, []).append((_value(number), (start, end)))
+                values.setdefault(name, []).append((_value(number), sentence.span))
     for given in values.values():
         if len({value for value, _ in given}) == 2:
             yield next(span for value, span in given if value != given[0][0])
@@ -158,31 +170,31 @@ def _setting(clause: str) -> tuple[str, str]:
     return ("", "") if _NO_NAME.match(name) else (name, number[1])
 
 
-def _counts(sentences: Sentences) -> Iterator[Span]:
+def _counts(sentences: _Sentences) -> Iterator[Span]:
     """Nouns of which a short sentence counts fewer than an earlier one did."""
     last: dict[str, float] = {}
-    for start, end, sentence in sentences:
-        if _ITEM.fullmatch(sentence):
+    for sentence in sentences:
+        if _ITEM.fullmatch(sentence.text):
             continue
-        if short := _SHORT.match(sentence):
+        if short := _SHORT.match(sentence.text):
             number = _size(short["number"])
             names = [_noun(short["name"])] if short["name"] else list(last)[-1:]
             if any(number < last.get(name, number) for name in names):
-                yield start, end
+                yield sentence.span
             last.update(dict.fromkeys(names, number))
-        elif not _CASES.search(sentence):
-            for found in islice(_COUNT.finditer(sentence), 4):
+        elif not sentence.supposes:
+            for found in islice(_COUNT.finditer(sentence.text), 4):
                 name, number = _noun(found["name"]), _size(found["number"])
                 if found["only"] and number < last.get(name, number):
-                    yield start, end
+                    yield sentence.span
                 last[name] = number
 
 
-def _sides(sentences: Sentences) -> Iterator[Span]:
+def _sides(sentences: _Sentences) -> Iterator[Span]:
     """Subjects that are first on one side, then on the other."""
     seen: dict[str, set[str]] = {}
-    for start, end, sentence in sentences:
-        said = None if _CASES.search(sentence) else _SUBJECT.match(sentence)
+    for sentence in sentences:
+        said = None if sentence.supposes else _SUBJECT.match(sentence.text)
         if said is None:
             continue
         sides = {word for word in key_words(said["rest"][:100]) if word in _OPPOSITE}
@@ -191,7 +203,7 @@ def _sides(sentences: Sentences) -> Iterator[Span]:
         for each in named:
             before = seen.get(each, set())
             if len(sides) == len(before) == 1 and {_OPPOSITE[word] for word in sides} == before:
-                yield start, end
+                yield sentence.span
         if sides:
             seen[name] = sides
 
@@ -209,31 +221,34 @@ def _answers(text: str) -> Iterator[Span]:
             yield after.span()
 
 
-def _denied(sentences: Sentences) -> Iterator[Span]:
+def _denied(sentences: _Sentences) -> Iterator[Span]:
     """Results and likenesses of which the next sentences say that they cannot be."""
-    for place, (_, _, sentence) in enumerate(sentences):
-        if _FIRST_LOOK.search(sentence) and not _TOLD.search(sentence):
-            rest = sentences[place + 1 : place + 3]
-            yield from ((start, end) for start, end, later in rest if _THEN.search(later))
-        result, likeness = _RESULT.search(sentence), _LIKENESS.search(sentence)
-        if _CASES.search(sentence) or not (result or likeness):
+    for place, (_, _, said, supposes) in enumerate(sentences):
+        rest = sentences[place + 1 : place + 3]
+        if _FIRST_LOOK.search(said) and not _TOLD.search(said):
+            yield from (later.span for later in rest if _THEN.search(later.text))
+        if supposes:
             continue
-        for start, end, later in sentences[place + 1 : place + 3]:
-            if result and _CANNOT.search(later) and _repeats(later, result["number"]):
-                yield start, end
-            if likeness and re.search(rf"\b{likeness['name']}{_IS_NOT}", later, re.IGNORECASE):
-                yield start, end
+        result, likeness = _RESULT.search(said), _LIKENESS.search(said)
+        for later in rest if result or likeness else ():
+            if result and _CANNOT.search(later.text) and _repeats(later.text, result["number"]):
+                yield later.span
+            if likeness and re.search(
+                rf"\b{likeness['name']}{_IS_NOT}", later.text, re.IGNORECASE
+            ):
+                yield later.span
 
 
-def _doubted(sentences: Sentences) -> Iterator[Span]:
+def _doubted(sentences: _Sentences) -> Iterator[Span]:
     """Questions that repeat a word of the two sentences before: "A waiter with a newspaper?"."""
-    for place, (start, end, sentence) in enumerate(sentences):
-        asked = place and sentence.endswith("?") and len(sentence.split()) <= _MAX_QUESTION
-        before = "".join(said for _, _, said in sentences[max(place - 2, 0) : place])
-        if not asked or _WH.match(sentence) or before.rstrip().endswith((":", "?")):
+    for place, sentence in enumerate(sentences):
+        said = sentence.text
+        asked = place and said.endswith("?") and len(said.split()) <= _MAX_QUESTION
+        before = "".join(earlier.text for earlier in sentences[max(place - 2, 0) : place])
+        if not asked or _WH.match(said) or before.rstrip().endswith((":", "?")):
             continue
-        if _long_words(sentence) & _long_words(before):
-            yield start, end
+        if _long_words(said) & _long_words(before):
+            yield sentence.span
 
 
 def _long_words(sentence: str) -> set[str]:

@@ -38,7 +38,7 @@ SIZES = {
     "learning_rate": 3e-4,
 }
 """Half of notebook 03's questions a step and three times its rate, to see an effect in a minute:
-the kept sound run has 56 % of 128 questions right after 40 steps, and guessing 43 %."""
+the kept sound run has 53 % of 128 questions right after 40 steps, and guessing 43 %."""
 # The run's own, if it is a miniature's.
 _KEPT: tuple[str, ...] = ("model", "train_data", "train_rows", "benchmark_data", "max_images")
 _KEPT += ("train_subset", "train_types", "train_sample")

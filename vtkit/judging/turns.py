@@ -233,9 +233,7 @@ def _denied(sentences: _Sentences) -> Iterator[Span]:
         for later in rest if result or likeness else ():
             if result and _CANNOT.search(later.text) and _repeats(later.text, result["number"]):
                 yield later.span
-            if likeness and re.search(
-                rf"\b{likeness['name']}{_IS_NOT}", later.text, re.IGNORECASE
-            ):
+            if likeness and re.search(rf"\b{likeness['name']}{_IS_NOT}", later.text, re.IGNORECASE):
                 yield later.span
 
 

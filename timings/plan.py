@@ -2,10 +2,10 @@
 
     python timings/plan.py              # prints a table and writes timings/plan.csv
 
-What is measured are tensors (timings/watch.py). "miniature" is the second
-micro-batch of a real GRPO step of stock TRL's code, and that step's generation. "2B layers"
-are 2 language and 2 vision layers of Qwen2-VL-2B's widths, with random weights and 1,024 words.
-Nothing here was measured on a GPU.
+What is measured are tensors (timings/watch.py). "miniature" is the second micro-batch of a real
+GRPO step of stock TRL's code, with completions that are all as long as the longest and are scored
+alone, and that step's generation. "2B layers" are 2 language and 2 vision layers of Qwen2-VL-2B's
+widths, with random weights and 1,024 words. Nothing here was measured on a GPU.
 """
 
 import tempfile
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from trl.trainer import utils
 from trl.trainer.utils import add_fused_lm_head
 from watch import Alive, Row, Watched, row, tensors, watch_cache
 
@@ -82,6 +83,8 @@ def layers_of_2b() -> Iterator[Row]:
     model = Qwen2VLForConditionalGeneration(Qwen2VLConfig(**values, **tokens)).train()
     shape, batch = shape_of(model.config), Batch(sequences=2, prompt=220, completion=4, patches=512)
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    # As a trainer of the kit does for its own model.
+    utils._CHUNKED_LOGPROB_CHUNK_SIZE, utils._use_triton = shape.vocabulary, lambda device: True
     inputs = pictures_and_words(shape, batch)
     for case, changes in CASES.items():
         config = resolve_config(**changes)

@@ -6,7 +6,7 @@ The trainer's own code runs, by turns with stock TRL's, on a model of the true s
 nothing but shapes is computed: a step of 64 completions of 700 tokens, 8 prompts of 100 tokens and
 a picture of 512. Attention is the eager one, since torch does not count a CPU's fused one; its
 causal half is not deducted. What is not counted: sampling, the optimizer, anything that is no
-matrix product. On a CPU TRL scores prompts, too, where a GPU's kernel scores completions alone.
+matrix product. Both score completions alone, as on a GPU.
 """
 
 import tempfile

@@ -46,7 +46,7 @@ from vtkit.sampling import vllm_engine
 from vtkit.sampling.generation import generate
 from vtkit.sampling.prefix_cache import PrefixCache, can_share, distinct
 from vtkit.training import shared_prompts
-from vtkit.training.train import train
+from vtkit.training.train import make_trainer, train
 
 sys.path.insert(0, str(ROOT / "timings"))
 
@@ -334,6 +334,25 @@ def test_sft(kind, settings, base):
     checkpoint = train(resolve_config("sft", **settings))
     before, after = load_model(base(kind)).state_dict(), load_model(checkpoint).state_dict()
     assert changed(before, after) == {"vision", "language"}
+
+
+def test_sft_in_parts(kind, settings):
+    """SFT in parts: gradients of a whole step"""
+    found = []
+    for size in (16, 4):
+        changes = {"sft_steps": 1, "max_grad_norm": 1e9, "per_device_batch_size": size}
+        trainer = make_trainer(resolve_config("sft", **{**settings, **changes}))
+        data = trainer.train_dataset
+        texts = [" left" * (1 + number % 5) for number in range(len(data))]  # of several lengths
+        answers = [[{"role": "assistant", "content": text}] for text in texts]
+        trainer.train_dataset = data.remove_columns("completion").add_column("completion", answers)
+        trainer.add_callback(keep := gradients.Keep())
+        trainer.train()
+        found.append(keep.found)
+    whole, parts = found
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-5)
 
 
 def test_lora(kind, settings):

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from shared import completions
 from transformers import TrainerCallback
-from trl.kernels import chunked_logprob
 from trl.trainer import utils
 
 from vtkit.config.recipes import resolve_config
@@ -36,7 +35,7 @@ def first_step(*, share: bool, **changes) -> dict[str, torch.Tensor]:
     keep = Keep()
     trainer = train.make_trainer(config)
     if not share:
-        utils._use_triton = chunked_logprob._use_triton
+        utils._use_triton = lambda device: False
     trainer.__class__ = type("Written", (completions.Written,), {"share_prompts": share})
     trainer.add_callback(keep)
     trainer.train()

@@ -74,8 +74,8 @@ def test_what_is_kept_was_made_with_these_settings(entry):
             folder = unpacked(entries.RECORDS / entry.study / run, rows=False)
             kept = read_config(folder / "config.yaml")
             now = entry.config(kept.seed)
-            # Half steps add up to the gradient of a whole one, as which these were computed.
-            now = now.replace(per_device_batch_size=kept.per_device_batch_size)
+            if kept.per_device_batch_size == 64:  # whole steps, of which halves add up to
+                now = now.replace(per_device_batch_size=64)
             assert not differences(kept, now)
             assert run == entry.record(kept.seed).name
 

@@ -51,6 +51,7 @@ def memory_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Ta
                 for batch in batches:
                     writer.write_batch(batch)
             file.flush()
+            batch = None
             pa.default_memory_pool().release_unused()  # 40 MB of the miniature's 2,400 rows
             with pa.memory_map(file.name) as mapped:
                 return pa.ipc.open_stream(mapped).read_all()

@@ -1,7 +1,7 @@
 """Estimate the GPU memory of a training, part by part, from the shape of the model.
 
 timings/plan.csv compares each part with tensors counted on a CPU: what is held is exact, peaks of
-activations are within a few percent; timings/shape_2b.csv does so with adapters at the widths of
+activations are within 9 %; timings/shape_2b.csv does so with adapters at the widths of
 the original. Nothing was measured on a GPU.
 """
 
@@ -206,7 +206,7 @@ def training(
 ) -> float:
     """Bytes of activations of one forward and backward pass, at their peak.
 
-    A layer goes back next to the gradients of its four widest tensors; of two with gradient
+    The backward pass of a layer has gradients of its four widest tensors; of two with gradient
     checkpointing, where each layer's input is kept, and one layer at a time is computed again.
     Where prompts are shared, each is read once; gradients of their keys and values add up until
     all that follows has gone back.
@@ -235,7 +235,8 @@ def training(
     if not config.gradient_checkpointing:
         kept = (tokens * token + before) * language.layers
         kept += patches * vision.layers * patch * vision_trains
-        layer = 4 * c * max(tokens * language.inner, patches * vision.inner * vision_trains)
+        at_once = max(follow, prompts) if shared else tokens
+        layer = 4 * c * max(at_once * language.inner, patches * vision.inner * vision_trains)
         return outside + kept + twins + max(score, back, layer) + tied
     kept = wide * tokens * language.layers * language.width
     pairs = shared * prompts * language.layers * c * shape.keys_and_values  # for what follows

@@ -50,13 +50,13 @@ class _SmallOutputLayer(_Mixed):
     """A trainer that scores the tokens of completions alone, in tiles no wider than the vocabulary.
 
     TRL's buffer is as wide as a tile: for the miniature's 570 tokens 57 times as large as needed.
-    On a CPU it scores prompts and padding as well, for the sake of compilers of other devices.
+    Without Triton it scores prompts and padding, too, for devices that compile each shape anew.
     """
 
     def __init__(self, *args: Any, model: Any, **kwargs: Any):
         words = len(model.get_output_embeddings().weight)
         utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(_WIDEST_TILE, words)
-        utils._use_triton = lambda device: device.type == "cpu" or _compacts(device)
+        utils._use_triton = lambda device: device.type in ("cpu", "cuda") or _compacts(device)
         super().__init__(*args, model=model, **kwargs)
 
 
@@ -145,4 +145,12 @@ def _row_facts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class BaselineSFTTrainer(_NoCard, _NamesRows, _SmallOutputLayer, ExactResume, SFTTrainer):
-    """SFTTrainer with exact resume."""
+    """SFTTrainer with exact resume, whose steps do not depend on how they are divided.
+
+    By a flag of their models' classes transformers would let each part of a step of Qwen2.5-VL and
+    its successors weigh the same, however few tokens it has.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True  # TRL's loss is divided by the tokens of the step

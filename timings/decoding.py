@@ -86,6 +86,7 @@ def measure(data: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    results.no_options(__doc__)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as data:
         ensure_dataset(data)

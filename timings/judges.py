@@ -95,6 +95,7 @@ def _score(right: Callable[..., bool], cases: list[dict]) -> int:
 
 
 def main() -> None:
+    results.no_options(__doc__)
     find_answer("warm up", CHOICES)
     rows = corpus_rows() + hostile_rows()
     width = max(len(row["what"]) for row in rows)

@@ -149,6 +149,7 @@ def train_once(model: Any, inputs: dict[str, Any], half: Any, checkpointing: boo
 
 
 def main() -> None:
+    results.no_options(__doc__)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "data"

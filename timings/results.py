@@ -1,5 +1,6 @@
 """Write a script's figures to a CSV file next to it, and print a line about the machine."""
 
+import argparse
 import csv
 import platform
 from collections.abc import Sequence
@@ -7,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+
+
+def no_options(about: str) -> None:
+    """Answer ``--help`` with a script's docstring, and refuse any other argument."""
+    form = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=about, formatter_class=form).parse_args()
 
 
 def write(name: str, rows: Sequence[dict[str, Any]]) -> None:

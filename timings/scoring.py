@@ -113,6 +113,7 @@ def _ratio(times: list[float], ours: list[float]) -> float:
 
 
 def main() -> None:
+    results.no_options(__doc__)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as data:
         ensure_dataset(data)

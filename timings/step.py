@@ -98,6 +98,7 @@ def measure(folder: Path, state: str, model: str | Path, checkpointing: bool) ->
 
 
 def main() -> None:
+    results.no_options(__doc__)
     torch.set_num_threads(1)
     base = ROOT / "models" / "mini-base"
     with tempfile.TemporaryDirectory() as name:

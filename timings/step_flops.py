@@ -140,6 +140,7 @@ def count(trainer: GRPOTrainer, batch: dict[str, Any], *, share: bool) -> dict[s
 
 
 def main() -> None:
+    results.no_options(__doc__)
     gpu80 = resolve_config(profile="gpu80")
     names = ("per_device_batch_size", "num_generations", "prompts_per_step", "beta", "loss_type")
     shared = {name: getattr(gpu80, name) for name in names}

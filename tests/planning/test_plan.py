@@ -17,7 +17,7 @@ from vtkit.planning.division import divide
 from vtkit.planning.memory import GB
 from vtkit.planning.plan import plan
 from vtkit.planning.suggestions import require_fit, suggestions
-from vtkit.runs import replay
+from vtkit.runs import artifacts, replay
 from vtkit.runs.replay import unpacked
 
 TOTAL, ADAPTERS = 2_208_985_600, 18_464_768  # parameters of the 2B model; of rank 16, language
@@ -453,6 +453,15 @@ def test_mistakes_are_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_miniature_that_is_not_there_yet_has_a_maker(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(artifacts, "ROOT", tmp_path)
+    assert main(["-p", "model", "models/mini-instruct"]) == 2
+    assert capsys.readouterr().err == (
+        "error: model: models/mini-instruct is not made yet; "
+        "make it with `python -m vtkit.mini instruct`\n"
+    )
 
 
 def test_help(capsys):

@@ -310,7 +310,8 @@ def test_a_folder_with_other_settings(tiny, tmp_path, capsys):
     folder.start_run(resolve_config(run_dir=tmp_path / "run", **tiny))
     before = (tmp_path / "run" / "config.yaml").read_bytes()
     assert training.main(arguments(tmp_path / "run", {**tiny, "max_steps": 7})) == 2
-    the_line(capsys.readouterr().err, "max_steps is 6 there and 7 here", "(run_dir)")
+    line = capsys.readouterr().err
+    the_line(line, "max_steps is 6 there and 7 here", "to continue that run", "(run_dir)")
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 

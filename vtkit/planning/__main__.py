@@ -37,7 +37,11 @@ def _plan(args: argparse.Namespace) -> None:
     from vtkit.planning.memory import GB
     from vtkit.planning.plan import plan, this_machine
     from vtkit.planning.suggestions import require_fit
+    from vtkit.runs.artifacts import maker
 
+    if command := maker(config.model):
+        made = f"`python -m {' '.join(command)}`"
+        raise UserError(f"model: {config.model} is not made yet; make it with {made}")
     if args.memory_gb is None:
         name, memory, triton = this_machine()
         print(f"this machine: {name}, {memory / GB:.1f} GB (--memory-gb: another one)\n")

@@ -50,7 +50,7 @@ def start_run(config: RunConfig) -> Path:
         if changes := differences(kept, config):
             raise UserError(
                 f"{stored} has other settings: {', '.join(changes)}; "
-                "choose another folder (run_dir), or delete this one"
+                "to continue that run, set what it has; else choose another folder (run_dir)"
             )
         of_notebooks = {name: getattr(config, name) for name in NOTEBOOK_SETTINGS}
         if (now_used := kept.replace(**of_notebooks)) != kept:

@@ -105,9 +105,15 @@ def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
 
 
 def by_script(tree: Path, name: str) -> dict[str, float]:
-    """What a tree's own script wrote, by the first columns of its table; seconds or a speed."""
+    """What a tree's own script wrote, by the first columns of its table; seconds or a speed.
+
+    Nothing if it failed: it says why.
+    """
     (script,) = tree.glob(f"*/{name}.py")
+    script.with_suffix(".csv").unlink()  # of another day
     measured(tree, [str(script)])
+    if not script.with_suffix(".csv").exists():
+        return {}
     with open(script.with_suffix(".csv"), encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     column = SCRIPTS[name]
@@ -135,13 +141,13 @@ def main() -> None:
                 pair = [by_script(tree, one) for tree in (before, now)]
             else:
                 pair = [measured(tree, COMMANDS[one]) for tree in (before, now)]
-            for what, value in pair[0].items():
-                other = pair[1].get(what)
+            for what in pair[0] | pair[1]:
+                value, other = (found.get(what) for found in pair)
                 rows.append({
                     "date": datetime.date.today().isoformat(), "against": args.revision,
-                    "work": one, "what": what, "before": f"{value:.4g}",
+                    "work": one, "what": what, "before": "" if value is None else f"{value:.4g}",
                     "now": "" if other is None else f"{other:.4g}",
-                    "now / before": "" if other is None else f"{other / value:.2f}",
+                    "now / before": f"{other / value:.2f}" if value and other else "",
                 })  # fmt: skip
                 print("  ".join(f"{cell!s:>12}" for cell in rows[-1].values()), flush=True)
     results.write("against", rows)

@@ -1,7 +1,7 @@
 """Measure this tree against another revision, side by side: a step, scoring, a run, the tests.
 
     python timings/against.py 23a46f0                      # all; hours where other things run
-    python timings/against.py 23a46f0 --work step scoring  # some; writes timings/against.csv, too
+    python timings/against.py 23a46f0 --work step scoring  # some; the table keeps the other rows
 
 Both trees are copied to temporary folders, and run there by turns with the packages of this Python;
 nothing of this checkout is read or written meanwhile, except the table. CPU seconds are those of
@@ -29,6 +29,7 @@ import psutil
 import results
 from vtkit.files import ROOT
 
+TABLE = Path(__file__).with_suffix(".csv")
 SCRIPTS = {"step": "this kit, s a step", "scoring": "questions per second"}
 COMMANDS = {
     "quick": ["-m", "vtkit", "--profile", "quick"],
@@ -80,7 +81,7 @@ class Memory(threading.Thread):
 
 
 def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
-    """CPU and wall seconds and peak MB of a Python command in a tree."""
+    """CPU and wall seconds and peak MB of a Python command in a tree; nothing if it failed."""
     if not (tree / "vtkit" / "__main__.py").exists():  # as it was called before 2026-11-29
         arguments = ["vtkit.run" if word == "vtkit" else word for word in arguments]
     environment = {**os.environ, "PYTHONPATH": str(tree), "VTKIT_HEADLESS": "1"}
@@ -98,6 +99,8 @@ def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
     if process.returncode:
         print(f"{tree.name}: {' '.join(arguments)} ended with {process.returncode}:")
         print((tree / "output.txt").read_text(errors="replace")[-2000:])
+        if "pytest" not in arguments:  # tests that failed took their time as well
+            return {}
     wall = time.monotonic() - began
     return {
         "CPU s": used.ru_utime + used.ru_stime, "wall s": wall, "peak MB": memory.peak / 1e6,
@@ -109,7 +112,7 @@ def by_script(tree: Path, name: str) -> dict[str, float]:
 
     Nothing if it failed: it says why.
     """
-    (script,) = tree.glob(f"*/{name}.py")
+    (script,) = tree.glob(f"[bt]*/{name}.py")  # in benchmarks/ before 2026-11-29
     script.with_suffix(".csv").unlink()  # of another day
     measured(tree, [str(script)])
     if not script.with_suffix(".csv").exists():
@@ -132,7 +135,11 @@ def main() -> None:
     work = [*SCRIPTS, *COMMANDS]
     parser.add_argument("--work", nargs="+", choices=work, default=work, help="default: all")
     args = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    with open(TABLE, encoding="utf-8") as file:
+        rows: list[dict[str, Any]] = [
+            row for row in csv.DictReader(file)
+            if row["against"] == args.revision and row["work"] not in args.work
+        ]  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         before = copy_of(args.revision, Path(name) / "before")
         now = copy_of(None, Path(name) / "now")
@@ -150,7 +157,7 @@ def main() -> None:
                     "now / before": f"{other / value:.2f}" if value and other else "",
                 })  # fmt: skip
                 print("  ".join(f"{cell!s:>12}" for cell in rows[-1].values()), flush=True)
-    results.write("against", rows)
+            results.write("against", rows)  # so far
 
 
 if __name__ == "__main__":

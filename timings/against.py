@@ -6,7 +6,8 @@
 Both trees are copied to temporary folders, and run there by turns with the packages of this Python;
 nothing of this checkout is read or written meanwhile, except the table. CPU seconds are those of
 all processes of a command, memory is the most that they hold together (pages that several share
-count once). A step and scoring are measured by each tree's own script, in CPU seconds.
+count once). A step and scoring are measured by each tree's own script, in CPU seconds of one
+thread.
 """
 
 import argparse
@@ -80,11 +81,11 @@ class Memory(threading.Thread):
                 continue  # it ended meanwhile
 
 
-def measured(tree: Path, arguments: list[str]) -> dict[str, float]:
+def measured(tree: Path, arguments: list[str], **variables: str) -> dict[str, float]:
     """CPU and wall seconds and peak MB of a Python command in a tree; nothing if it failed."""
     if not (tree / "vtkit" / "__main__.py").exists():  # as it was called before 2026-11-29
         arguments = ["vtkit.run" if word == "vtkit" else word for word in arguments]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "VTKIT_HEADLESS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree), "VTKIT_HEADLESS": "1", **variables}
     began = time.monotonic()
     with open(tree / "output.txt", "wb") as output:
         process = subprocess.Popen(
@@ -114,7 +115,7 @@ def by_script(tree: Path, name: str) -> dict[str, float]:
     """
     (script,) = tree.glob(f"[bt]*/{name}.py")  # in benchmarks/ before 2026-11-29
     script.with_suffix(".csv").unlink()  # of another day
-    measured(tree, [str(script)])
+    measured(tree, [str(script)], OMP_NUM_THREADS="1")
     if not script.with_suffix(".csv").exists():
         return {}
     with open(script.with_suffix(".csv"), encoding="utf-8") as file:

@@ -244,6 +244,7 @@ def test_supervised_examples_are_question_and_bare_answer(tiny, tmp_path, prompt
         assert tokenizer.decode(labels[labels != -100]) == expected[question]
 
 
+@pytest.mark.slow
 def test_supervised_training_scores_answers_alone_with_stock_trls_gradients(
     tiny, tmp_path, monkeypatch
 ):
